@@ -1,0 +1,62 @@
+"""keras-effnet: any backbone, any size.
+
+Scales any block-spec backbone to any phi and builds it as a plain Keras model. Importing this imports neither keras
+nor tensorflow; only what builds or trains does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_effnet.builder.model import build_model, scale_model
+    from keras_effnet.cost import Cost, estimate_cost
+    from keras_effnet.errors import KerasEffnetError
+    from keras_effnet.explanation import Explanation, explain
+    from keras_effnet.scaling import Coefficients, Rounding, scale_spec
+    from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BackboneSpec": "spec",
+    "Coefficients": "scaling",
+    "Cost": "cost",
+    "Explanation": "explanation",
+    "KerasEffnetError": "errors",
+    "Preprocessing": "spec",
+    "Rounding": "scaling",
+    "StageSpec": "spec",
+    "build_model": "builder.model",
+    "estimate_cost": "cost",
+    "explain": "explanation",
+    "scale_model": "builder.model",
+    "scale_spec": "scaling",
+}
+
+__all__ = [
+    "BackboneSpec",
+    "Coefficients",
+    "Cost",
+    "Explanation",
+    "KerasEffnetError",
+    "Preprocessing",
+    "Rounding",
+    "StageSpec",
+    "build_model",
+    "estimate_cost",
+    "explain",
+    "scale_model",
+    "scale_spec",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

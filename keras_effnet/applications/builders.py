@@ -1,0 +1,155 @@
+"""What the builders named like those of keras.applications share. Nothing here imports keras before it is called."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Protocol
+
+from keras_effnet.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+
+class Application(Protocol):
+    """The signature that builders share with their namesakes in keras.applications."""
+
+    def __call__(
+        self,
+        include_top: bool = True,
+        weights: str | None = "imagenet",
+        input_tensor: Any = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = None,
+    ) -> keras.Model: ...
+
+
+def application(spec: BackboneSpec, name: str) -> Application:
+    """Makes the builder of `spec` that takes the arguments of `keras.applications.<name>`.
+
+    The arguments, the layer names, the parameter totals and the outputs are those of the namesake; `input_shape` may
+    have any number of channels, also with top. See `keras_effnet.build_model` for each argument and each error.
+
+    Args:
+        spec: what to build.
+        name: of the builder; in lower case, of the models it makes.
+
+    Returns:
+        The builder.
+    """
+    model_name = name.lower()
+
+    def build(
+        include_top: bool = True,
+        weights: str | None = "imagenet",
+        input_tensor: Any = None,
+        input_shape: tuple[int | None, ...] | None = None,
+        pooling: str | None = None,
+        classes: int = 1000,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = model_name,
+    ) -> keras.Model:
+        from keras_effnet.builder.model import build_model
+
+        return build_model(
+            spec,
+            include_top=include_top,
+            weights=weights,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+        )
+
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = f"""Builds {name} as `keras.applications.{name}` does, at {spec.resolution} px by default.
+
+    Args:
+        include_top: whether the classifier follows the features.
+        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
+        input_tensor: a Keras tensor to build upon.
+        input_shape: of one picture, such as (224, 224, 3) or (None, None, 1).
+        pooling: without top: None, "avg" or "max".
+        classes: of the classifier; 1000 with ImageNet weights and top.
+        classifier_activation: on the class scores; None gives logits.
+        name: of the model.
+
+    Returns:
+        A keras.Model.
+
+    Raises:
+        BuildError: an argument that no model can be built from.
+        WeightsError: weights that are missing, broken or of another architecture.
+
+    Example:
+        >>> from keras_effnet.applications import {name}
+        >>> model = {name}(weights=None, classes=10)
+    """
+    return build
+
+
+def mobile_resolution(input_shape: Any, input_tensor: Any, published: Collection[int], default: int) -> int:
+    """The resolution whose ImageNet weights suit the input: its own where there are any, else the default.
+
+    Keras' rule for MobileNet and MobileNetV2, which have a weight file for each of several resolutions.
+
+    Args:
+        input_shape: of one picture, or None.
+        input_tensor: a Keras tensor, or None; counts where there is no shape.
+        published: resolutions with weights, in pixels.
+        default: the resolution otherwise.
+    """
+    import keras
+
+    if input_shape is None and input_tensor is not None:
+        input_shape = tuple(input_tensor.shape)[1:]
+    if input_shape is None or len(input_shape) != 3:
+        return default
+    first = keras.config.image_data_format() == "channels_first"
+    height, width = input_shape[1:] if first else input_shape[:2]
+    return height if height == width and height in published else default
+
+
+def tf_pixels(x: Any, data_format: str | None = None) -> Any:
+    """Keras' "tf" mode: pixels 0 to 255 to -1 to 1."""
+    return preprocess_pixels(x, "tf", data_format)
+
+
+def caffe_pixels(x: Any, data_format: str | None = None) -> Any:
+    """Keras' "caffe" mode: pixels 0 to 255, RGB, to BGR without ImageNet's channel means."""
+    return preprocess_pixels(x, "caffe", data_format)
+
+
+def preprocess_pixels(x: Any, mode: str, data_format: str | None = None) -> Any:
+    """Keras' preprocessing of pixels 0 to 255 in one of its modes; "none" returns them as they are."""
+    if mode == "none":
+        return x
+    import keras
+
+    return keras.applications.imagenet_utils.preprocess_input(x, data_format=data_format, mode=mode)
+
+
+def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """The `top` most likely ImageNet classes of each prediction, by Keras' own class index (fetched once).
+
+    Args:
+        preds: scores of shape (batch, 1000).
+        top: how many, at least 1.
+
+    Returns:
+        For each picture, (WordNet id, class name, score) from the most likely down.
+
+    Raises:
+        ValueError: `preds` has another shape.
+    """
+    import keras
+
+    return keras.applications.imagenet_utils.decode_predictions(preds, top=top)

@@ -1,0 +1,140 @@
+"""MobileNet (Howard et al. 2017, arXiv:1704.04861, Table 1), and a builder like Keras'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from keras_effnet.applications.builders import decode_predictions, mobile_resolution, tf_pixels
+from keras_effnet.applications.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.blocks import ConvBlock, ConvClassifier, DepthwiseSeparable
+from keras_effnet.checks import check_number
+from keras_effnet.errors import SpecError
+from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
+
+if TYPE_CHECKING:
+    import keras
+
+# (width, depth, stride) of the stages between two strides: arXiv:1704.04861, Table 1.
+_STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+# Alphas and resolutions with published weights, and how the files spell the alphas: applications/mobilenet.py of Keras.
+_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
+_RESOLUTIONS = (128, 160, 192, 224)
+
+
+def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: float = 1e-3) -> BackboneSpec:
+    """MobileNet with the paper's width multiplier: widths are `int(alpha * width)`, as in Keras, not rounded to 8.
+
+    Args:
+        alpha: width multiplier, above 0.
+        depth_multiplier: depthwise filters for each channel, at least 1.
+        dropout: of the classifier, in [0, 1).
+
+    Returns:
+        The spec, at 224 px.
+
+    Raises:
+        SpecError: a value outside its range, or an alpha that leaves a layer without channels.
+    """
+    check_number(SpecError, "alpha", alpha, 0, open_low=True)
+    block = DepthwiseSeparable(multiplier=depth_multiplier)
+    return BackboneSpec(
+        name="mobilenet_v1",
+        stem=StageSpec(
+            ConvBlock(activation="relu6", names=("conv1", "conv1_bn", "conv1_relu")), width=int(32 * alpha), stride=2
+        ),
+        stages=tuple(StageSpec(block, int(width * alpha), depth, stride) for width, depth, stride in _STAGES),
+        classifier=ConvClassifier(dropout=dropout),
+        resolution=224,
+        preprocessing=Preprocessing(mode="tf"),
+    )
+
+
+mobilenet_v1_spec = mobilenet_v1_with()
+
+
+def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
+    input_shape: tuple[int | None, ...] | None = None,
+    alpha: float = 1.0,
+    depth_multiplier: int = 1,
+    dropout: float = 1e-3,
+    include_top: bool = True,
+    weights: str | None = "imagenet",
+    input_tensor: Any = None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    name: str | None = None,
+) -> keras.Model:
+    """Builds MobileNet as `keras.applications.MobileNet` does.
+
+    Args:
+        input_shape: of one picture; (224, 224, 3) by default.
+        alpha: width multiplier, above 0; 0.25, 0.5, 0.75 or 1 with ImageNet weights.
+        depth_multiplier: depthwise filters for each channel; 1 with ImageNet weights.
+        dropout: of the classifier, in [0, 1).
+        include_top: whether the classifier follows the features.
+        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
+        input_tensor: a Keras tensor to build upon.
+        pooling: without top: None, "avg" or "max".
+        classes: of the classifier; 1000 with ImageNet weights and top.
+        classifier_activation: on the class scores; None gives logits.
+        name: of the model; "mobilenet_1.00_224" and so on by default.
+
+    Returns:
+        A keras.Model.
+
+    Raises:
+        BuildError: an argument that no model can be built from.
+        SpecError: an alpha, multiplier or dropout outside its range.
+        WeightsError: weights that are missing, broken or of another architecture.
+
+    Example:
+        >>> model = MobileNet(input_shape=(128, 128, 3), alpha=0.25, weights=None)
+        >>> model.name
+        'mobilenet_0.25_128'
+    """
+    from keras_effnet.builder.model import build_model
+
+    resolution = mobile_resolution(input_shape, input_tensor, _RESOLUTIONS, default=224)
+    return build_model(
+        replace(mobilenet_v1_with(alpha, depth_multiplier, dropout), resolution=resolution),
+        include_top=include_top,
+        weights=weights,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=f"mobilenet_{alpha:0.2f}_{resolution}" if name is None else name,
+    )
+
+
+def published() -> Iterator[Published]:
+    """Every architecture of this module that has ImageNet weights."""
+    for alpha, spelled in _ALPHAS.items():
+        for resolution in _RESOLUTIONS:
+            spec = replace(mobilenet_v1_with(alpha), resolution=resolution)
+            stem = f"mobilenet_{spelled}_{resolution}_tf"
+            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
+
+
+def _file(name: str) -> WeightFile:
+    return WeightFile(name, f"{KERAS_STORAGE}/mobilenet/{name}")
+
+
+def preprocess_input(x: Any, data_format: str | None = None) -> Any:
+    """Pixels 0 to 255 to -1 to 1: Keras' "tf" mode.
+
+    Args:
+        x: a numpy array or tensor of one picture or a batch; an array of floats may be changed in place.
+        data_format: "channels_first" or "channels_last"; Keras' default.
+
+    Returns:
+        The preprocessed pixels.
+    """
+    return tf_pixels(x, data_format)
+
+
+__all__ = ["MobileNet", "decode_predictions", "mobilenet_v1_spec", "mobilenet_v1_with", "preprocess_input"]

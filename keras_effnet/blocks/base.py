@@ -1,0 +1,85 @@
+"""What a block is, and where it stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.errors import SpecError
+from keras_effnet.ops import Ops, T
+
+# RepLKNet's 31 x 31 (Ding et al. 2022, arXiv:2203.06717) is the largest kernel that anyone has shown to help.
+MAX_KERNEL = 31
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one block stands in a scaled network. The network makes these; blocks read them.
+
+    Args:
+        width: channels that the stage asks for. Most blocks emit as many; `Bottleneck` emits `expand` times as many.
+        stride: step over the picture; the stage's for its first block, 1 for the others.
+        stage: number of the stage, from 1; the stem has 0.
+        block: number of the block in its stage, from 0.
+        index: number of the block among all blocks of the stages, from 0.
+        drop_path: share of samples whose residual branch is dropped in training, in [0, 1).
+    """
+
+    width: int
+    stride: int = 1
+    stage: int = 0
+    block: int = 0
+    index: int = 0
+    drop_path: float = 0.0
+
+    @property
+    def letter(self) -> str:
+        """`a` to `z`, then `aa`, `ab`, ...: Keras' letter of a block, going on where Keras' ends in `{`."""
+        number, letters = self.block, ""
+        while number >= 0:
+            letters = chr(ord("a") + number % 26) + letters
+            number = number // 26 - 1
+        return letters
+
+
+@dataclass(frozen=True)
+class Block(ABC):
+    """A block of a network: a frozen dataclass of what does not scale, and one method.
+
+    What a block costs may depend on its input's shape, on `at.width` and on `at.stride`, but not on its number:
+    equal blocks in a row are counted once.
+    """
+
+    @abstractmethod
+    def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+        """The block in the verbs of `ops`; layer names must be unique in a network: build them from `at`."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """The operator as the paper's Table 1 writes it: `MBConv6, k3x3`."""
+
+
+def check_kernel(kernel: object) -> None:
+    """Raises SpecError unless `kernel` is an integer from 1 to 31."""
+    check_int(SpecError, "kernel", kernel, 1, MAX_KERNEL)
+
+
+def hidden_width(channels: int, expand: float) -> int:
+    """Channels inside a block that expands (or, below 1, narrows) `channels` by `expand`.
+
+    Raises:
+        SpecError: no channel is left.
+    """
+    hidden = int(channels * expand)
+    if hidden < 1:
+        raise SpecError(
+            f"`expand` must leave at least one channel inside the block: with {channels} channels it must be at least "
+            f"{1 / channels:g}. Received: expand={expand!r}"
+        )
+    return hidden
+
+
+def check_expand(expand: object) -> None:
+    """Raises SpecError unless `expand` is a finite number above 0."""
+    check_number(SpecError, "expand", expand, 0, open_low=True)

@@ -1,0 +1,96 @@
+"""The two ends of a network: the convolution before its stages or after them, and the classifier.
+
+A classifier is not a `Block`: it is told the number of classes, not a width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from keras_effnet.blocks.base import Block, Placement, check_kernel
+from keras_effnet.checks import check_choice, check_rate
+from keras_effnet.errors import SpecError
+from keras_effnet.ops import PADDINGS, BatchNorm, Ops, Padding, T
+
+
+@dataclass(frozen=True)
+class ConvBlock(Block):
+    """Convolution, normalisation, activation: the stem or the head of most mobile networks.
+
+    Args:
+        kernel: of the convolution, 1 to 31.
+        padding: one of `keras_effnet.ops.PADDINGS`.
+        activation: a name that `keras.activations` knows.
+        norm: of the convolution.
+        names: of the three layers. A network may hold only one ConvBlock of each name.
+
+    Raises:
+        SpecError: a value outside its range, or not three names.
+    """
+
+    kernel: int = 3
+    padding: Padding = "same"
+    activation: str = "relu"
+    norm: BatchNorm = BatchNorm()
+    names: tuple[str, str, str] = ("stem_conv", "stem_bn", "stem_activation")
+
+    def __post_init__(self) -> None:
+        check_kernel(self.kernel)
+        check_choice(SpecError, "padding", self.padding, PADDINGS)
+        if len(self.names) != 3 or not all(isinstance(name, str) and name for name in self.names):
+            raise SpecError(f"`names` must be three layer names. Received: names={self.names!r}")
+
+    def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+        conv, norm, act = self.names
+        x = ops.conv(x, at.width, self.kernel, at.stride, padding=self.padding, name=conv)
+        x = ops.norm(x, self.norm, name=norm)
+        return ops.act(x, self.activation, name=act)
+
+    def describe(self) -> str:
+        return f"Conv, k{self.kernel}x{self.kernel}"
+
+
+@dataclass(frozen=True)
+class Classifier(ABC):
+    """What follows the last features: pooling, dropout and one score for each class.
+
+    Args:
+        dropout: share of the pooled features dropped in training, in [0, 1).
+
+    Raises:
+        SpecError: `dropout` outside its range.
+    """
+
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_rate(SpecError, "dropout", self.dropout)
+
+    @abstractmethod
+    def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
+        """The classifier in the verbs of `ops`; gives (batch, classes)."""
+
+
+@dataclass(frozen=True)
+class DenseClassifier(Classifier):
+    """Global average pooling, dropout, a dense layer: EfficientNet, ResNet, MobileNetV2."""
+
+    def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
+        x = ops.global_pool(x, name="avg_pool")
+        x = ops.dropout(x, self.dropout, name="top_dropout")
+        return ops.dense(x, classes, activation=activation, name="predictions")
+
+
+@dataclass(frozen=True)
+class ConvClassifier(Classifier):
+    """The same as a 1x1 convolution with its activation apart: MobileNetV1."""
+
+    def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
+        x = ops.global_pool(x, keepdims=True, name="avg_pool")
+        x = ops.dropout(x, self.dropout, name="dropout")
+        x = ops.conv(x, classes, bias=True, name="conv_preds")
+        x = ops.flatten(x, name="reshape_2")
+        return ops.act(x, activation, name="predictions")

@@ -1,0 +1,83 @@
+"""MBConv: the inverted residual with squeeze-and-excitation, EfficientNet's block.
+
+| part | source |
+|---|---|
+| expand, depthwise, project, skip | MobileNetV2, Sandler et al. 2018, arXiv:1801.04381, Table 1 |
+| squeeze-and-excitation | Hu et al. 2018, arXiv:1709.01507; reduced from the block's *input* width as in MnasNet |
+| order and names of the layers | Tan and Le 2019, arXiv:1905.11946; keras.applications.efficientnet |
+| drop-path | Huang et al. 2016, arXiv:1603.09382 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
+from keras_effnet.checks import check_number
+from keras_effnet.errors import SpecError
+from keras_effnet.ops import BatchNorm, Ops, T
+
+
+@dataclass(frozen=True)
+class MBConv(Block):
+    """Expand (1x1), filter each channel (depthwise), squeeze and excite, project (1x1), add the input.
+
+    The input is added where stride is 1 and the width does not change.
+
+    Args:
+        kernel: of the depthwise convolution, 1 to 31.
+        expand: hidden channels for each input channel, above 0; at 1 there is no expansion layer.
+        se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
+        activation: a name that `keras.activations` knows.
+        norm: of all three convolutions.
+
+    Raises:
+        SpecError: a value outside its range.
+
+    Example:
+        >>> from keras_effnet import StageSpec
+        >>> StageSpec(MBConv(kernel=5, expand=6), width=40, depth=2, stride=2).block.describe()
+        'MBConv6, k5x5'
+    """
+
+    kernel: int = 3
+    expand: float = 6
+    se_ratio: float = 0.25
+    activation: str = "swish"
+    norm: BatchNorm = BatchNorm()
+
+    def __post_init__(self) -> None:
+        check_kernel(self.kernel)
+        check_expand(self.expand)
+        check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
+
+    def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+        channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"
+        hidden = hidden_width(channels, self.expand)
+        y = x
+        if self.expand != 1:
+            y = ops.conv(y, hidden, name=f"{prefix}_expand_conv")
+            y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
+            y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
+        y = ops.depthwise(y, self.kernel, at.stride, padding="correct", name=f"{prefix}_dwconv")
+        y = ops.norm(y, self.norm, name=f"{prefix}_bn")
+        y = ops.act(y, self.activation, name=f"{prefix}_activation")
+        if self.se_ratio > 0:
+            y = squeeze_excite(ops, y, max(1, int(channels * self.se_ratio)), self.activation, f"{prefix}_se")
+        y = ops.conv(y, at.width, name=f"{prefix}_project_conv")
+        y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
+        if at.stride == 1 and channels == at.width:
+            y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
+            y = ops.add(y, x, name=f"{prefix}_add")
+        return y
+
+    def describe(self) -> str:
+        return f"MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
+
+
+def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str) -> T:
+    """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, Figure 2)."""
+    gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
+    gate = ops.conv(gate, squeezed, bias=True, activation=activation, name=f"{prefix}_reduce")
+    gate = ops.conv(gate, ops.channels(x), bias=True, activation="sigmoid", name=f"{prefix}_expand")
+    return ops.mul(x, gate, name=f"{prefix}_excite")

@@ -1,0 +1,1 @@
+"""From a finished spec to a flat keras.Model. Importing this imports keras."""

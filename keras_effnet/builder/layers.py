@@ -1,0 +1,143 @@
+"""The reader that makes Keras layers: stock ones only, in one flat graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_effnet.builder.kernels import DrawnKernels
+from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
+
+
+class KerasLayers(Ops[Any]):
+    """Turns each verb into one Keras layer (or two, where zeros are padded in a way that Keras' layers do not know).
+
+    Args:
+        kernels: gives kernels their first values.
+    """
+
+    def __init__(self, kernels: DrawnKernels) -> None:
+        self.kernels = kernels
+        self.channels_first = keras.config.image_data_format() == "channels_first"
+        self.channel_axis = 1 if self.channels_first else -1
+
+    def channels(self, x: Any) -> int:
+        return x.shape[self.channel_axis]
+
+    def size(self, x: Any) -> tuple[int | None, int | None]:
+        return tuple(x.shape[2:4] if self.channels_first else x.shape[1:3])
+
+    def _padded(self, x: Any, kernel: int, stride: int, padding: Padding, name: str) -> tuple[Any, str]:
+        """`x` with the zeros that Keras would not put there by itself, and what Keras' layer is to do."""
+        if padding in ("same", "valid"):
+            return x, padding
+        height, width = self.size(x)
+        known = height is not None and width is not None
+        if kernel == 1 or (padding == "correct" and (known or stride == 1)):
+            # "same" is then the same thing, in one layer instead of two.
+            return x, "same"
+        if padding == "correct":
+            height = width = None
+        zeros = (padding_zeros(padding, kernel, stride, height), padding_zeros(padding, kernel, stride, width))
+        return layers.ZeroPadding2D(zeros, name=f"{name}_pad")(x), "valid"
+
+    def conv(
+        self,
+        x: Any,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        padding: Padding = "same",
+        groups: int = 1,
+        bias: bool = False,
+        activation: str | None = None,
+        name: str,
+    ) -> Any:
+        x, padding_name = self._padded(x, kernel, stride, padding, name)
+        layer = layers.Conv2D(
+            width,
+            kernel,
+            strides=stride,
+            padding=padding_name,
+            groups=groups,
+            use_bias=bias,
+            activation=activation,
+            kernel_initializer=self.kernels.conv,
+            name=name,
+        )
+        return self.kernels.draw(layer, x)
+
+    def depthwise(
+        self, x: Any, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
+    ) -> Any:
+        x, padding_name = self._padded(x, kernel, stride, padding, name)
+        layer = layers.DepthwiseConv2D(
+            kernel,
+            strides=stride,
+            padding=padding_name,
+            depth_multiplier=multiplier,
+            use_bias=False,
+            depthwise_initializer=self.kernels.conv,
+            name=name,
+        )
+        return self.kernels.draw(layer, x)
+
+    def dense(self, x: Any, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Any:
+        layer = layers.Dense(width, activation=activation, kernel_initializer=self.kernels.dense, name=name)
+        return self.kernels.draw(layer, x)
+
+    def norm(self, x: Any, norm: BatchNorm, *, name: str) -> Any:
+        return layers.BatchNormalization(
+            axis=self.channel_axis, epsilon=norm.epsilon, momentum=norm.momentum, name=name
+        )(x)
+
+    def act(self, x: Any, activation: str | Callable[..., Any] | None, *, name: str) -> Any:
+        return layers.Activation(activation, name=name)(x)
+
+    def pool(
+        self, x: Any, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
+    ) -> Any:
+        x, padding_name = self._padded(x, kernel, stride, padding, name)
+        make = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
+        return make(kernel, strides=stride, padding=padding_name, name=name)(x)
+
+    def global_pool(self, x: Any, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Any:
+        make = layers.GlobalMaxPooling2D if kind == "max" else layers.GlobalAveragePooling2D
+        return make(keepdims=keepdims, name=name)(x)
+
+    def add(self, x: Any, y: Any, *, name: str) -> Any:
+        return layers.Add(name=name)([x, y])
+
+    def mul(self, x: Any, y: Any, *, name: str) -> Any:
+        return layers.Multiply(name=name)([x, y])
+
+    def dropout(self, x: Any, rate: float, *, per_sample: bool = False, name: str) -> Any:
+        if rate == 0:
+            return x
+        return layers.Dropout(rate, noise_shape=(None, 1, 1, 1) if per_sample else None, name=name)(x)
+
+    def flatten(self, x: Any, *, name: str) -> Any:
+        return layers.Reshape((self.channels(x),), name=name)(x)
+
+    def rescale(self, x: Any, scale: float, offset: float, *, name: str) -> Any:
+        return layers.Rescaling(scale, offset, name=name)(x)
+
+    def standardize(self, x: Any, *, name: str) -> Any:
+        return layers.Normalization(axis=self.channel_axis, name=name)(x)
+
+    def layer(
+        self,
+        x: Any,
+        make: Callable[[str], Any],
+        *,
+        shape: tuple[int, int, int],
+        params: int = 0,
+        trainable_params: int = 0,
+        macs: int = 0,
+        name: str,
+    ) -> Any:
+        return make(name)(x)

@@ -1,0 +1,121 @@
+"""Building: a finished spec becomes a flat keras.Model of stock layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from keras_effnet.builder.arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, picture_shape
+from keras_effnet.builder.kernels import DrawnKernels
+from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.network import read_network
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.weights.load import load_weights
+from keras_effnet.weights.locate import locate_weights
+
+
+def build_model(
+    spec: BackboneSpec | str,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Any = None,
+    input_shape: tuple[int | None, ...] | None = None,
+    pooling: str | None = None,
+    classes: int = IMAGENET_CLASSES,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    name: str | None = None,
+    memory_limit: float | None = None,
+) -> keras.Model:
+    """Builds a spec as it is: a flat functional model of stock Keras layers, whose graph does not depend on `weights`.
+
+    Args:
+        spec: a backbone or the name of a registered one.
+        include_top: whether the classifier follows the features.
+        weights: None (random values, repeatable with `keras.utils.set_random_seed`), "imagenet" (Keras' own file, for
+            the architectures that have one), or the path of a weight file (`.weights.h5`, `.h5` or `.keras`).
+        input_tensor: a Keras tensor to build upon; the model then starts where that tensor's graph starts.
+        input_shape: of one picture, in Keras' image data format: (height, width, channels) with any number of
+            channels, None for a side that may vary. By default (resolution, resolution, 3), without top
+            (None, None, 3).
+        pooling: without top: None (a feature map), "avg" or "max" (a vector).
+        classes: of the classifier, at least 1; 1000 with ImageNet weights and top.
+        classifier_activation: on the class scores; None gives logits. Softmax or None with weights.
+        name: of the model; the spec's by default.
+        memory_limit: bytes that the weights may take; by default the memory that is free. `float("inf")` lifts it.
+
+    Returns:
+        The model.
+
+    Raises:
+        BuildError: an argument that no model can be built from.
+        ModelTooLargeError: the weights would not fit in memory; nothing was allocated.
+        RegistryError: an unknown name.
+        WeightsError: weights that are missing, broken or of another architecture.
+
+    Example:
+        >>> from keras_effnet import build_model, scale_spec
+        >>> model = build_model(scale_spec("mobilenet_v2", phi=-1), classes=10)
+        >>> model.output_shape
+        (None, 10)
+    """
+    spec = resolve_backbone(spec)
+    shape = picture_shape(spec, include_top, input_tensor, input_shape)
+    check_weights_arguments(spec, weights, include_top, classes, classifier_activation, shape)
+    check_memory(spec, shape, include_top, classes, memory_limit)
+    # Found before the model is built: a missing file costs no time.
+    source = None if weights is None else locate_weights(spec, weights, include_top)
+    pixels = keras.Input(shape) if input_tensor is None else input_tensor
+    output = read_network(
+        spec,
+        KerasLayers(DrawnKernels(spec.initializer)),
+        pixels,
+        include_top=include_top,
+        pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
+        classes=classes,
+        classifier_activation=classifier_activation,
+    )
+    inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(inputs, output, name=spec.name if name is None else name)
+    if source is not None:
+        load_weights(model, source.path, source.variance_factors)
+    return model
+
+
+def scale_model(
+    spec: BackboneSpec | str,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    **build_arguments: Any,
+) -> keras.Model:
+    """Scales a backbone and builds it: `build_model(scale_spec(spec, phi, ...), ...)`.
+
+    Args:
+        spec: a backbone or the name of a registered one.
+        phi: as in `scale_spec`: any real number; 0 is the base.
+        rule: as in `scale_spec`.
+        coefficients: as in `scale_spec`.
+        rounding: as in `scale_spec`.
+        **build_arguments: as in `build_model`: `classes`, `include_top`, `weights`, `input_shape`, ...
+
+    Returns:
+        A flat keras.Model.
+
+    Raises:
+        BuildError, ModelTooLargeError, RegistryError, ScalingError, SpecError, WeightsError: as `scale_spec` and
+            `build_model`.
+
+    Example:
+        >>> from keras_effnet import scale_model
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> scale_model(resnet50_spec, phi=-2, classes=10).count_params()
+        6447610
+    """
+    scaled = scale_spec(spec, phi, rule=rule, coefficients=coefficients, rounding=rounding)
+    return build_model(scaled, **build_arguments)

@@ -1,0 +1,41 @@
+"""Checks of single values, so that each rule and its message are written once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from keras_effnet.errors import KerasEffnetError
+
+
+def check_int(error: type[KerasEffnetError], name: str, value: object, low: int, high: int | None = None) -> None:
+    """Raises `error` unless `value` is an integer (not a bool) with `low <= value <= high`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        rule = f"at least {low}" if high is None else f"from {low} to {high}"
+        raise error(f"`{name}` must be an integer {rule}. Received: {name}={value!r}")
+
+
+def check_number(
+    error: type[KerasEffnetError], name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False
+) -> None:
+    """Raises `error` unless `value` is a finite real number in [low, high], or in (low, high] with `open_low`."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise error(f"`{name}` must be a finite number. Received: {name}={value!r}")
+    if value < low or value > high or (open_low and value == low):
+        bound = f"greater than {low:g}" if open_low else f"at least {low:g}"
+        limit = "" if high == math.inf else f" and at most {high:g}"
+        raise error(f"`{name}` must be {bound}{limit}. Received: {name}={value!r}")
+
+
+def check_rate(error: type[KerasEffnetError], name: str, value: object) -> None:
+    """Raises `error` unless `value` is a number in [0, 1)."""
+    check_number(error, name, value, 0, 1)
+    if value == 1:
+        raise error(f"`{name}` must be below 1: nothing would be left. Received: {name}={value!r}")
+
+
+def check_choice(error: type[KerasEffnetError], name: str, value: object, choices: Collection[object]) -> None:
+    """Raises `error` unless `value` is one of `choices`."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise error(f"`{name}` must be one of {listed}. Received: {name}={value!r}")

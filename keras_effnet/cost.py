@@ -1,0 +1,288 @@
+"""What a network costs, counted from its spec alone: the reader that needs no Keras.
+
+| quantity | unit | what counts | source |
+|---|---|---|---|
+| `params` | numbers | every weight, the untrained ones too: `model.count_params()` | keras |
+| `macs` | multiply-adds a picture | convolutions and dense layers, without biases | the "FLOPS" of arXiv:1905.11946 |
+| `flops` | operations a picture | 2 * macs | |
+| `activations` | numbers a picture | outputs of convolutions and dense layers | arXiv:2103.06877, section 3 |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
+
+from keras_effnet.blocks.base import Placement
+from keras_effnet.checks import check_int
+from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.network import Pooling, read_network
+from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.spec import BackboneSpec, StageSpec
+
+FLOAT32_BYTES = 4
+
+
+class Picture(NamedTuple):
+    """The shape of what flows through a network; a vector is a picture of 1 x 1."""
+
+    height: int
+    width: int
+    channels: int
+
+
+class Counts(NamedTuple):
+    """Sums over layers."""
+
+    params: int = 0
+    trainable_params: int = 0
+    macs: int = 0
+    activations: int = 0
+
+    def plus(self, other: Counts, times: int = 1) -> Counts:
+        return Counts(*(a + times * b for a, b in zip(self, other, strict=True)))
+
+    def minus(self, other: Counts) -> Counts:
+        return self.plus(other, times=-1)
+
+
+@dataclass(frozen=True)
+class StageCost:
+    """The cost of one stage.
+
+    Args:
+        operator: the block as the paper's Table 1 writes it.
+        input: (height, width, channels) that the stage reads.
+        output: (height, width, channels) that it emits.
+        depth: number of its blocks.
+        params: all its weights.
+        trainable_params: those that training changes.
+        macs: multiply-adds a picture.
+        activations: outputs of its convolutions and dense layers, a picture.
+    """
+
+    operator: str
+    input: Picture
+    output: Picture
+    depth: int
+    params: int
+    trainable_params: int
+    macs: int
+    activations: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a network, and of each of its stages.
+
+    Args:
+        params: all weights, as `model.count_params()` counts them.
+        trainable_params: those that training changes.
+        macs: multiply-adds a picture in convolutions and dense layers: the paper's "FLOPS".
+        activations: outputs of convolutions and dense layers, numbers a picture.
+        stages: stem (with preprocessing), stages, head, and the top (classifier or pooling) where there is one.
+    """
+
+    params: int
+    trainable_params: int
+    macs: int
+    activations: int
+    stages: tuple[StageCost, ...]
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations a picture: one multiplication and one addition for each of `macs`."""
+        return 2 * self.macs
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights in float32."""
+        return FLOAT32_BYTES * self.params
+
+
+def estimate_cost(
+    spec: BackboneSpec | str,
+    *,
+    resolution: int | tuple[int, int] | None = None,
+    channels: int = 3,
+    classes: int = 1000,
+    include_top: bool = True,
+    pooling: Pooling | None = None,
+) -> Cost:
+    """Counts what `build_model(spec, ...)` would cost, exactly, without building it or importing Keras.
+
+    The time does not grow with depth: equal blocks in a row are counted once.
+
+    Args:
+        spec: a backbone or the name of a registered one.
+        resolution: of the picture, in pixels, or (height, width); the spec's by default. At least the total stride.
+        channels: of the picture, at least 1.
+        classes: of the classifier, at least 1.
+        include_top: whether the classifier counts.
+        pooling: without top, "avg", "max" or None; costs no parameters.
+
+    Returns:
+        The cost; `params` equals `model.count_params()`.
+
+    Raises:
+        BuildError: an argument outside its range.
+        RegistryError: an unknown name.
+        SpecError: a block that cannot exist at these widths.
+
+    Example:
+        >>> cost = estimate_cost("efficientnet_b0")
+        >>> cost.params, cost.macs
+        (5330571, 385814752)
+    """
+    spec = resolve_backbone(spec)
+    size = spec.resolution if resolution is None else resolution
+    height, width = size if isinstance(size, tuple) else (size, size)
+    for side in (height, width):
+        check_int(BuildError, "resolution", side, spec.total_stride)
+    check_int(BuildError, "channels", channels, 1)
+    counter, picture = CostCounter(), Picture(height, width, channels)
+    output = read_network(spec, counter, picture, include_top=include_top, pooling=pooling, classes=classes)
+    if include_top or pooling:
+        counter.close_stage("Pooling & FC" if include_top else "Pooling", counter.stages[-1].output, output, depth=1)
+    return Cost(*counter.totals, tuple(counter.stages))
+
+
+class CostCounter(Ops[Picture]):
+    """The reader that adds up: `totals` over everything read so far, `stages` over each stage that is finished."""
+
+    def __init__(self) -> None:
+        self.totals = Counts()
+        self.stages: list[StageCost] = []
+        self._counted = Counts()
+
+    def close_stage(self, operator: str, input: Picture, output: Picture, depth: int) -> None:
+        """Books all that was counted since the last stage was closed."""
+        counts = self.totals.minus(self._counted)
+        self.stages.append(StageCost(operator, input, output, depth, *counts))
+        self._counted = self.totals
+
+    def stage(self, stage: StageSpec, x: Picture, places: Iterable[Placement]) -> Picture:
+        places, y = iter(places), x
+        for at in islice(places, 2):
+            before, previous = self.totals, y
+            y = stage.block.apply(self, y, at)
+        if stage.depth > 2 and y == previous:
+            # The second block kept the shape, so that all later ones are equal to it.
+            self.totals = before.plus(self.totals.minus(before), times=stage.depth - 1)
+        else:
+            for at in places:
+                y = stage.block.apply(self, y, at)
+        self.close_stage(stage.block.describe(), x, y, stage.depth)
+        return y
+
+    def channels(self, x: Picture) -> int:
+        return x.channels
+
+    def size(self, x: Picture) -> tuple[int, int]:
+        return x.height, x.width
+
+    def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
+        self.totals = self.totals.plus(Counts(weights + untrained, weights, macs, activations))
+
+    def _window(
+        self, x: Picture, channels: int, kernel: int, stride: int, padding: Padding, name: str
+    ) -> Picture:
+        """The picture that a window leaves when it slides over `x`."""
+        sides = []
+        for size in (x.height, x.width):
+            cells = (size + sum(padding_zeros(padding, kernel, stride, size)) - kernel) // stride + 1
+            if cells < 1:
+                raise SpecError(
+                    f"layer {name!r} would have no output: its kernel of {kernel} is larger than its padded input. Raise the "
+                    f"resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
+                )
+            sides.append(cells)
+        return Picture(sides[0], sides[1], channels)
+
+    def conv(
+        self,
+        x: Picture,
+        width: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        padding: Padding = "same",
+        groups: int = 1,
+        bias: bool = False,
+        activation: str | None = None,
+        name: str,
+    ) -> Picture:
+        y = self._window(x, width, kernel, stride, padding, name)
+        weights = kernel * kernel * (x.channels // groups) * width
+        self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
+        return y
+
+    def depthwise(
+        self, x: Picture, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
+    ) -> Picture:
+        width = x.channels * multiplier
+        y = self._window(x, width, kernel, stride, padding, name)
+        weights = kernel * kernel * width
+        self._count(weights, y.height * y.width * weights, y.height * y.width * width)
+        return y
+
+    def dense(
+        self, x: Picture, width: int, *, activation: str | Callable[..., Any] | None = None, name: str
+    ) -> Picture:
+        weights = x.channels * width
+        self._count(weights + width, x.height * x.width * weights, x.height * x.width * width)
+        return Picture(x.height, x.width, width)
+
+    def norm(self, x: Picture, norm: BatchNorm, *, name: str) -> Picture:
+        self._count(2 * x.channels, 0, 0, untrained=2 * x.channels)
+        return x
+
+    def act(self, x: Picture, activation: str | Callable[..., Any] | None, *, name: str) -> Picture:
+        return x
+
+    def pool(
+        self, x: Picture, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
+    ) -> Picture:
+        return self._window(x, x.channels, kernel, stride, padding, name)
+
+    def global_pool(self, x: Picture, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Picture:
+        return Picture(1, 1, x.channels)
+
+    def add(self, x: Picture, y: Picture, *, name: str) -> Picture:
+        if x != y:
+            raise SpecError(f"layer {name!r} adds pictures of different shapes. Received: {x} and {y}")
+        return x
+
+    def mul(self, x: Picture, y: Picture, *, name: str) -> Picture:
+        return x
+
+    def dropout(self, x: Picture, rate: float, *, per_sample: bool = False, name: str) -> Picture:
+        return x
+
+    def flatten(self, x: Picture, *, name: str) -> Picture:
+        return x
+
+    def rescale(self, x: Picture, scale: float, offset: float, *, name: str) -> Picture:
+        return x
+
+    def standardize(self, x: Picture, *, name: str) -> Picture:
+        # A mean and a variance for each channel, and Keras' count of the pictures they were taken from.
+        self._count(0, 0, 0, untrained=2 * x.channels + 1)
+        return x
+
+    def layer(
+        self,
+        x: Picture,
+        make: Callable[[str], Any],
+        *,
+        shape: tuple[int, int, int],
+        params: int = 0,
+        trainable_params: int = 0,
+        macs: int = 0,
+        name: str,
+    ) -> Picture:
+        self._count(trainable_params, macs, 0, untrained=params - trainable_params)
+        return Picture(*shape)

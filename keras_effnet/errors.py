@@ -1,0 +1,37 @@
+"""Every error this package raises on purpose.
+
+Each message names the value, the rule it broke and the way out, and ends in `Received: ...`. All of them are
+`KerasEffnetError`, and each is also the built-in error that a caller would expect.
+"""
+
+
+class KerasEffnetError(Exception):
+    """The base of every error of this package."""
+
+
+class SpecError(KerasEffnetError, ValueError):
+    """A block, a stage or a backbone that cannot exist."""
+
+
+class ScalingError(KerasEffnetError, ValueError):
+    """A phi, a coefficient or a rounding outside its range."""
+
+
+class RegistryError(KerasEffnetError, LookupError):
+    """A name that nothing is registered under, or that is taken."""
+
+
+class BuildError(KerasEffnetError, ValueError):
+    """Arguments that no model can be built from."""
+
+
+class ModelTooLargeError(BuildError, MemoryError):
+    """A model whose weights alone would not fit in memory; raised before anything is allocated."""
+
+
+class WeightsError(KerasEffnetError, ValueError):
+    """A weight file that is missing, broken or of another architecture; the model is unchanged."""
+
+
+class DataError(KerasEffnetError, ValueError):
+    """Pictures that cannot be trained on."""

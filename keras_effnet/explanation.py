@@ -1,0 +1,203 @@
+"""What scaling did to a network, in the layout of the paper's Table 1 (arXiv:1905.11946)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from keras_effnet.cost import Cost, StageCost, estimate_cost
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
+from keras_effnet.scaling.scale import resolve_coefficients
+from keras_effnet.spec import BackboneSpec
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """One line of the table.
+
+    Args:
+        stage: from 1, the stem's.
+        operator: the block.
+        resolution: (height, width) that the stage reads, in pixels or cells.
+        channels: that it emits.
+        layers: blocks in it.
+        params: all its weights.
+        macs: multiply-adds a picture.
+    """
+
+    stage: int
+    operator: str
+    resolution: tuple[int, int]
+    channels: int
+    layers: int
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A scaled network stage by stage, with what was asked for beside what rounding made of it.
+
+    `str()` is the table, `to_dict()` the same for JSON.
+
+    Args:
+        name: of the backbone.
+        phi: as it was given; None where coefficients were given, or nothing.
+        nominal: the coefficients asked for.
+        realised: the ratios of blocks, widths and resolution to the base's after rounding.
+        nominal_macs: the factor on multiply-adds that the coefficients promise: depth * width^2 * resolution^2.
+        realised_macs: the factor that was counted.
+        resolution: of the picture, in pixels.
+        rows: the stages.
+        cost: of the whole.
+    """
+
+    name: str
+    phi: float | str | None
+    nominal: Coefficients
+    realised: Coefficients
+    nominal_macs: float
+    realised_macs: float
+    resolution: int
+    rows: tuple[StageRow, ...]
+    cost: Cost
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return {**asdict(self), "cost": {**asdict(self.cost), "flops": self.cost.flops}}
+
+    def __str__(self) -> str:
+        scale = "" if self.phi is None else f", phi = {self.phi}"
+        lines = [f"{self.name}{scale}, {self.resolution} px", "", *_stage_table(self.rows), ""]
+        lines += _coefficient_table(self)
+        cost = self.cost
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"params       {cost.params:,} ({cost.trainable_params:,} trainable, "
+                f"{cost.weight_bytes / 1e6:,.1f} MB as float32)",
+                f"MACs         {cost.macs:,} (multiply-adds a picture: the paper's FLOPS)",
+                f"FLOPs        {cost.flops:,} (2 * MACs)",
+                f"activations  {cost.activations:,}",
+            ]
+        )
+
+
+def explain(
+    spec: BackboneSpec | str,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    channels: int = 3,
+    classes: int = 1000,
+) -> Explanation:
+    """Says what a backbone is, or becomes when it is scaled: `print(explain("resnet50", phi=2))`.
+
+    Args:
+        spec: a backbone or the name of a registered one; the base of the scaling where there is any.
+        phi: as in `scale_spec`; without phi and coefficients the spec is explained as it is.
+        rule: as in `scale_spec`.
+        coefficients: as in `scale_spec`.
+        rounding: as in `scale_spec`.
+        channels: of the picture.
+        classes: of the classifier.
+
+    Returns:
+        The explanation; `str()` of it is a table.
+
+    Raises:
+        RegistryError, ScalingError, SpecError, BuildError: as `scale_spec` and `estimate_cost`.
+
+    Example:
+        The worked example of EfficientNet with alpha 1.2, beta 1.1, gamma 1.1 at phi = 7: stage 4 is B0's 56x56, 40
+        channels, 2 layers.
+
+        >>> from keras_effnet.scaling import Compound, Rounding
+        >>> made = explain(
+        ...     "efficientnet_b0", phi=7, rule=Compound(1.2, 1.1, 1.1), rounding=Rounding(divisor=1, depth="round")
+        ... )
+        >>> stage = made.rows[3]
+        >>> stage.resolution, stage.channels, stage.layers
+        ((109, 109), 78, 7)
+    """
+    base = resolve_backbone(spec)
+    nominal, scaled = Coefficients(), base
+    if phi is not None or rule is not None or coefficients is not None:
+        nominal = resolve_coefficients(phi, rule, coefficients)
+        scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
+    cost = estimate_cost(scaled, channels=channels, classes=classes)
+    base_macs = estimate_cost(base, channels=channels, classes=classes).macs
+    return Explanation(
+        name=base.name,
+        phi=phi,
+        nominal=nominal,
+        realised=Coefficients(
+            depth=scaled.depth / base.depth,
+            width=_total_width(scaled) / _total_width(base),
+            resolution=scaled.resolution / base.resolution,
+        ),
+        nominal_macs=nominal.macs,
+        realised_macs=cost.macs / base_macs,
+        resolution=scaled.resolution,
+        rows=_rows(cost, has_head=scaled.head is not None),
+        cost=cost,
+    )
+
+
+def _total_width(spec: BackboneSpec) -> int:
+    ends = (spec.stem, spec.head) if spec.head is not None else (spec.stem,)
+    return sum(stage.width for stage in (*ends, *spec.stages))
+
+
+def _rows(cost: Cost, has_head: bool) -> tuple[StageRow, ...]:
+    stages = list(cost.stages)
+    if has_head:
+        # The paper writes the head and the top as one stage: Conv1x1 & Pooling & FC.
+        top, head = stages.pop(), stages.pop()
+        stages.append(
+            StageCost(
+                operator=f"{head.operator} & {top.operator}",
+                input=head.input,
+                output=head.output,
+                depth=1,
+                params=head.params + top.params,
+                trainable_params=head.trainable_params + top.trainable_params,
+                macs=head.macs + top.macs,
+                activations=head.activations + top.activations,
+            )
+        )
+    return tuple(
+        StageRow(number, stage.operator, stage.input[:2], stage.output.channels, stage.depth, stage.params, stage.macs)
+        for number, stage in enumerate(stages, start=1)
+    )
+
+
+def _stage_table(rows: tuple[StageRow, ...]) -> list[str]:
+    cells = [("stage", "operator", "resolution", "channels", "layers", "params", "MACs")]
+    for row in rows:
+        size = f"{row.resolution[0]}x{row.resolution[1]}"
+        numbers = (f"{row.channels}", f"{row.layers}", f"{row.params:,}", f"{row.macs:,}")
+        cells.append((f"{row.stage}", row.operator, size, *numbers))
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+
+    def line(texts: tuple[str, ...]) -> str:
+        # The operator is a text and stands left; all else are numbers and stand right.
+        aligned = [text.ljust(w) if i == 1 else text.rjust(w) for i, (text, w) in enumerate(zip(texts, widths, strict=True))]
+        return "  ".join(aligned)
+
+    return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]
+
+
+def _coefficient_table(made: Explanation) -> list[str]:
+    pairs = (
+        ("depth", made.nominal.depth, made.realised.depth),
+        ("width", made.nominal.width, made.realised.width),
+        ("resolution", made.nominal.resolution, made.realised.resolution),
+        ("MACs", made.nominal_macs, made.realised_macs),
+    )
+    head = f"{'coefficient':<11}  {'nominal':>8}  {'realised':>8}"
+    return [head, *(f"{name:<11}  {nominal:>8.3f}  {realised:>8.3f}" for name, nominal, realised in pairs)]

@@ -1,0 +1,78 @@
+"""The only place where a multiplied size becomes a whole number."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from keras_effnet.checks import check_choice, check_int, check_number
+from keras_effnet.errors import ScalingError
+
+DepthRounding = Literal["ceil", "round"]
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """How widths, depths and resolutions become whole numbers.
+
+    A coefficient of exactly 1 rounds nothing: what is not scaled stays as it is.
+
+    | argument | default | source of the default |
+    |---|---|---|
+    | `divisor`, `min_width`, `limit` | 8, the divisor, 0.9 | EfficientNet's `round_filters` |
+    | `depth` | "ceil" | EfficientNet's `round_repeats`; "round" keeps closer to the promised cost, and shrinks further |
+    | `resolution_multiple` | 4 | the coarsest that the released 240, 260, 300, 380, 456, 528, 600 px are all multiples of |
+
+    Args:
+        divisor: widths are multiples of it, at least 1.
+        min_width: no width is smaller, at least 1; None: `divisor`.
+        limit: a width that rounding would leave below this share of its exact value goes up instead, in [0, 1].
+        depth: "ceil" or "round" (half up); never below 1 block.
+        resolution_multiple: resolutions are the nearest multiple of it (half up), at least 1.
+
+    Raises:
+        ScalingError: a value outside its range.
+
+    Example:
+        >>> Rounding().round_width(32, 1.1), Rounding().round_depth(2, 1.2), Rounding().round_resolution(224, 1.15)
+        (32, 3, 256)
+    """
+
+    divisor: int = 8
+    min_width: int | None = None
+    limit: float = 0.9
+    depth: DepthRounding = "ceil"
+    resolution_multiple: int = 4
+
+    def __post_init__(self) -> None:
+        check_int(ScalingError, "divisor", self.divisor, 1)
+        if self.min_width is not None:
+            check_int(ScalingError, "min_width", self.min_width, 1)
+        check_number(ScalingError, "limit", self.limit, 0, 1)
+        check_choice(ScalingError, "depth", self.depth, get_args(DepthRounding))
+        check_int(ScalingError, "resolution_multiple", self.resolution_multiple, 1)
+
+    def round_width(self, width: int, coefficient: float) -> int:
+        """The scaled width as `nearest_width` makes it whole."""
+        return width if coefficient == 1 else self.nearest_width(width * coefficient)
+
+    def nearest_width(self, exact: float) -> int:
+        """The nearest multiple of `divisor`, with `min_width` and `limit` respected."""
+        least = self.divisor if self.min_width is None else self.min_width
+        rounded = max(least, int(exact + self.divisor / 2) // self.divisor * self.divisor)
+        return rounded + self.divisor if rounded < self.limit * exact else rounded
+
+    def round_depth(self, depth: int, coefficient: float) -> int:
+        """The number of blocks, at least 1."""
+        if coefficient == 1:
+            return depth
+        exact = depth * coefficient
+        return max(1, math.ceil(exact) if self.depth == "ceil" else math.floor(exact + 0.5))
+
+    def round_resolution(self, resolution: int, coefficient: float) -> int:
+        """The nearest multiple of `resolution_multiple`, at least one of it."""
+        if coefficient == 1:
+            return resolution
+        multiple = self.resolution_multiple
+        return max(multiple, int(resolution * coefficient / multiple + 0.5) * multiple)

@@ -1,0 +1,102 @@
+"""Scaling: (spec, coefficients, rounding) -> spec."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keras_effnet.errors import ScalingError, SpecError
+from keras_effnet.registry import resolve_backbone, rules
+from keras_effnet.scaling.coefficients import Coefficients
+from keras_effnet.scaling.rounding import Rounding
+from keras_effnet.scaling.rules import COMPOUND, ScalingRule
+from keras_effnet.spec import BackboneSpec, StageSpec
+
+
+def scale_spec(
+    spec: BackboneSpec | str,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+) -> BackboneSpec:
+    """Scales a backbone by `phi`, or by coefficients given outright.
+
+    Stem, stages and head are widened; stages are deepened; the resolution follows. What a coefficient of 1 does not
+    scale is not rounded either, so that phi = 0 returns the spec that went in.
+
+    Args:
+        spec: a backbone or the name of a registered one.
+        phi: what the rule takes: any real number for `Compound` (0 is the base), a row for `Tabulated`.
+        rule: from phi to coefficients, or the name of a registered one; the paper's `Compound()` by default.
+        coefficients: instead of phi and rule.
+        rounding: how sizes become whole numbers; the paper's `Rounding()` by default.
+
+    Returns:
+        The scaled spec, of the same name.
+
+    Raises:
+        RegistryError: an unknown name.
+        ScalingError: neither or both of phi and coefficients, or a value outside its range.
+        SpecError: the scaled network cannot exist: its resolution would be below its total stride.
+
+    Example:
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> scaled = scale_spec(resnet50_spec, phi=2)
+        >>> scaled.resolution, [stage.depth for stage in scaled.stages], [stage.width for stage in scaled.stages]
+        (296, [5, 6, 9, 5], [80, 152, 312, 616])
+    """
+    spec = resolve_backbone(spec)
+    coefficients = resolve_coefficients(phi, rule, coefficients)
+    rounding = Rounding() if rounding is None else rounding
+
+    def widened(stage: StageSpec) -> StageSpec:
+        return replace(stage, width=rounding.round_width(stage.width, coefficients.width))
+
+    stages = tuple(
+        replace(widened(stage), depth=rounding.round_depth(stage.depth, coefficients.depth)) for stage in spec.stages
+    )
+    resolution = rounding.round_resolution(spec.resolution, coefficients.resolution)
+    if resolution < spec.total_stride:
+        raise SpecError(
+            f"the scaled resolution of {spec.name!r} would be {resolution} px, below its total stride of "
+            f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1). "
+            f"Received: phi={phi!r}, {coefficients}"
+        )
+    classifier = spec.classifier
+    if coefficients.dropout is not None:
+        classifier = replace(classifier, dropout=coefficients.dropout)
+    return replace(
+        spec,
+        stem=widened(spec.stem),
+        stages=stages,
+        head=None if spec.head is None else widened(spec.head),
+        classifier=classifier,
+        resolution=resolution,
+    )
+
+
+def resolve_coefficients(
+    phi: float | str | None, rule: ScalingRule | str | None, coefficients: Coefficients | None
+) -> Coefficients:
+    """The coefficients that a caller of `scale_spec` asked for.
+
+    Raises:
+        RegistryError: an unknown rule.
+        ScalingError: neither or both of phi and coefficients, or a rule that returns something else.
+    """
+    if coefficients is not None:
+        if phi is not None or rule is not None:
+            raise ScalingError(
+                f"give phi (and a rule), or coefficients, not both. Received: {phi=}, {rule=}, {coefficients=}"
+            )
+        if not isinstance(coefficients, Coefficients):
+            raise ScalingError(f"`coefficients` must be Coefficients. Received: {coefficients=}")
+        return coefficients
+    if phi is None:
+        raise ScalingError("give phi, such as phi=1, or coefficients. Received: phi=None, coefficients=None")
+    found = rules.get(rule) if isinstance(rule, str) else rule
+    result = (COMPOUND if found is None else found)(phi)  # pyright: ignore[reportArgumentType]
+    if not isinstance(result, Coefficients):
+        raise ScalingError(f"a scaling rule must return Coefficients. Received: {rule!r} returned {result!r}")
+    return result
