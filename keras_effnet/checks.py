@@ -16,7 +16,13 @@ def check_int(error: type[KerasEffnetError], name: str, value: object, low: int,
 
 
 def check_number(
-    error: type[KerasEffnetError], name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False
+    error: type[KerasEffnetError],
+    name: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
 ) -> None:
     """Raises `error` unless `value` is a finite real number in [low, high], or in (low, high] with `open_low`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):

@@ -187,17 +187,15 @@ class CostCounter(Ops[Picture]):
     def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
         self.totals = self.totals.plus(Counts(weights + untrained, weights, macs, activations))
 
-    def _window(
-        self, x: Picture, channels: int, kernel: int, stride: int, padding: Padding, name: str
-    ) -> Picture:
+    def _window(self, x: Picture, channels: int, kernel: int, stride: int, padding: Padding, name: str) -> Picture:
         """The picture that a window leaves when it slides over `x`."""
         sides = []
         for size in (x.height, x.width):
             cells = (size + sum(padding_zeros(padding, kernel, stride, size)) - kernel) // stride + 1
             if cells < 1:
                 raise SpecError(
-                    f"layer {name!r} would have no output: its kernel of {kernel} is larger than its padded input. Raise the "
-                    f"resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
+                    f"layer {name!r} would have no output: its kernel of {kernel} exceeds its padded input. "
+                    f"Raise the resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
                 )
             sides.append(cells)
         return Picture(sides[0], sides[1], channels)

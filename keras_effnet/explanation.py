@@ -185,8 +185,8 @@ def _stage_table(rows: tuple[StageRow, ...]) -> list[str]:
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 
     def line(texts: tuple[str, ...]) -> str:
-        # The operator is a text and stands left; all else are numbers and stand right.
-        aligned = [text.ljust(w) if i == 1 else text.rjust(w) for i, (text, w) in enumerate(zip(texts, widths, strict=True))]
+        aligned = [text.rjust(width) for text, width in zip(texts, widths, strict=True)]
+        aligned[1] = texts[1].ljust(widths[1])  # the operator is a text, all else are numbers
         return "  ".join(aligned)
 
     return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]

@@ -73,6 +73,9 @@ class BatchNorm:
         check_rate(SpecError, "momentum", self.momentum)
 
 
+KERAS_NORM = BatchNorm()
+
+
 def padding_zeros(padding: Padding, kernel: int, stride: int, size: int | None) -> tuple[int, int]:
     """The zeros put before and after one axis of a picture.
 
@@ -198,7 +201,7 @@ class Ops(ABC, Generic[T]):
 
         Args:
             x: its input.
-            make: called with the name, gives the layer; only the reader that builds calls it, so that it may import keras.
+            make: called with the name, gives the layer; only the reader that builds calls it, so it may import keras.
             shape: (height, width, channels) of the output.
             params: all weights, the untrained ones too.
             trainable_params: those that training changes.

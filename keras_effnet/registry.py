@@ -66,7 +66,9 @@ class Registry(Generic[T]):
             try:
                 place = self._places[name] = cast(T, getattr(import_module(module), attribute))
             except (ImportError, AttributeError) as error:
-                raise RegistryError(f"the {self.kind} {name!r} cannot be imported: {error}. Received: {place!r}") from error
+                raise RegistryError(
+                    f"the {self.kind} {name!r} cannot be imported: {error}. Received: {place!r}"
+                ) from error
         return place
 
 

@@ -57,8 +57,8 @@ class Preprocessing:
         check_number(SpecError, "offset", self.offset, float("-inf"))
         if self.in_model and self.mode != "none":
             raise SpecError(
-                "pixels would be preprocessed twice: give `mode` for the caller, or `scale`, `offset` and `standardize` "
-                f"for the model, not both. Received: {self!r}"
+                "pixels would be preprocessed twice: give `mode` for the caller, or `scale`, `offset` and "
+                f"`standardize` for the model, not both. Received: {self!r}"
             )
 
     @property
@@ -169,8 +169,8 @@ class BackboneSpec:
         check_choice(SpecError, "initializer", self.initializer, get_args(Initializer))
         if self.resolution < self.total_stride:
             raise SpecError(
-                f"`resolution` must be at least the total stride of {self.name!r}, {self.total_stride} px: the last "
-                f"stage would see less than one cell. Raise it, or lower a stride. Received: resolution={self.resolution}"
+                f"`resolution` must be at least the total stride of {self.name!r}, {self.total_stride} px: "
+                f"the last stage would see less than one cell. Raise it, or lower a stride. Received: resolution={self.resolution}"
             )
 
     @property
@@ -195,7 +195,8 @@ class BackboneSpec:
             yield stage, self._stage_placements(stage, number, first)
             first += stage.depth
         if self.head is not None:
-            yield self.head, iter([Placement(self.head.width, self.head.stride, stage=len(self.stages) + 1, index=first)])
+            at = Placement(self.head.width, self.head.stride, stage=len(self.stages) + 1, index=first)
+            yield self.head, iter([at])
 
     def _stage_placements(self, stage: StageSpec, number: int, first: int) -> Iterator[Placement]:
         total = self.depth

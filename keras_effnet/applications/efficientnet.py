@@ -88,7 +88,9 @@ _MD5 = {
 def published() -> Iterator[Published]:
     """Every architecture of this module that has ImageNet weights."""
     for size, (top, notop) in _MD5.items():
-        yield Published(globals()[f"efficientnet_{size}_spec"], _file(size, ".h5", top), _file(size, "_notop.h5", notop))
+        yield Published(
+            globals()[f"efficientnet_{size}_spec"], _file(size, ".h5", top), _file(size, "_notop.h5", notop)
+        )
 
 
 def _file(size: str, suffix: str, md5: str) -> WeightFile:
@@ -102,8 +104,24 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
 
 
 __all__ = [
-    *(f"efficientnet_{size}_spec" for size in ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2")),
-    *(f"EfficientNetB{number}" for number in range(8)),
+    "EfficientNetB0",
+    "EfficientNetB1",
+    "EfficientNetB2",
+    "EfficientNetB3",
+    "EfficientNetB4",
+    "EfficientNetB5",
+    "EfficientNetB6",
+    "EfficientNetB7",
     "decode_predictions",
+    "efficientnet_b0_spec",
+    "efficientnet_b1_spec",
+    "efficientnet_b2_spec",
+    "efficientnet_b3_spec",
+    "efficientnet_b4_spec",
+    "efficientnet_b5_spec",
+    "efficientnet_b6_spec",
+    "efficientnet_b7_spec",
+    "efficientnet_b8_spec",
+    "efficientnet_l2_spec",
     "preprocess_input",
 ]

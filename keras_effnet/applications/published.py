@@ -67,8 +67,9 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
             return entry.top if include_top else entry.notop
     raise WeightsError(
         "no ImageNet weights are published for this architecture: there are some for EfficientNet-B0 to B7, "
-        "ResNet-50/101/152, MobileNet (alpha 0.25 to 1) and MobileNetV2 (alpha 0.35 to 1.4) as they are, not for scaled "
-        f"ones. Build with weights=None or with a file of your own. Received: {spec.name!r} at {spec.resolution} px, "
+        "ResNet-50/101/152, MobileNet (alpha 0.25 to 1) and MobileNetV2 (alpha 0.35 to 1.4) as they are, not for "
+        "scaled ones. Build with weights=None or with a file of your own. "
+        f"Received: {spec.name!r} at {spec.resolution} px, "
         f"{spec.depth} blocks, stem width {spec.stem.width}"
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 from keras_effnet.blocks.base import Block, Placement, check_kernel
 from keras_effnet.checks import check_choice, check_rate
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import PADDINGS, BatchNorm, Ops, Padding, T
+from keras_effnet.ops import KERAS_NORM, PADDINGS, BatchNorm, Ops, Padding, T
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class ConvBlock(Block):
     kernel: int = 3
     padding: Padding = "same"
     activation: str = "relu"
-    norm: BatchNorm = BatchNorm()
+    norm: BatchNorm = KERAS_NORM
     names: tuple[str, str, str] = ("stem_conv", "stem_bn", "stem_activation")
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import BatchNorm, Ops, T
+from keras_effnet.ops import KERAS_NORM, BatchNorm, Ops, T
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class MBConv(Block):
     expand: float = 6
     se_ratio: float = 0.25
     activation: str = "swish"
-    norm: BatchNorm = BatchNorm()
+    norm: BatchNorm = KERAS_NORM
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)

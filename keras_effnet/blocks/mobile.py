@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
 from keras_effnet.checks import check_int
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import BatchNorm, Ops, T
+from keras_effnet.ops import KERAS_NORM, BatchNorm, Ops, T
 
 MOBILENET_V2_NORM = BatchNorm(epsilon=1e-3, momentum=0.999)
 
@@ -39,7 +39,7 @@ class DepthwiseSeparable(Block):
     kernel: int = 3
     multiplier: int = 1
     activation: str = "relu6"
-    norm: BatchNorm = BatchNorm()
+    norm: BatchNorm = KERAS_NORM
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)

@@ -86,8 +86,8 @@ def check_weights_arguments(
         return
     if include_top and classes != IMAGENET_CLASSES:
         raise BuildError(
-            f"ImageNet's classifier has {IMAGENET_CLASSES} classes: use classes={IMAGENET_CLASSES}, or include_top=False "
-            f"and a classifier of your own. Received: classes={classes!r}"
+            f"ImageNet's classifier has {IMAGENET_CLASSES} classes: use classes={IMAGENET_CLASSES}, or "
+            f"include_top=False and a classifier of your own. Received: classes={classes!r}"
         )
     first = keras.config.image_data_format() == "channels_first"
     channels, sides = (shape[0], shape[1:]) if first else (shape[2], shape[:2])
@@ -100,9 +100,7 @@ def check_weights_arguments(
         )
 
 
-def check_memory(
-    spec: BackboneSpec, shape: Shape, include_top: bool, classes: int, memory_limit: float | None
-) -> None:
+def check_memory(spec: BackboneSpec, shape: Shape, include_top: bool, classes: int, memory_limit: float | None) -> None:
     """Refuses a model whose weights alone would not fit, from its count, before anything is allocated.
 
     Raises:

@@ -8,19 +8,29 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_effnet.builder.kernels import DrawnKernels
+from keras_effnet.builder.values import FirstValues
 from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.spec import Initializer
 
 
 class KerasLayers(Ops[Any]):
     """Turns each verb into one Keras layer (or two, where zeros are padded in a way that Keras' layers do not know).
 
     Args:
-        kernels: gives kernels their first values.
+        initializer: of kernels, the spec's.
     """
 
-    def __init__(self, kernels: DrawnKernels) -> None:
-        self.kernels = kernels
+    def __init__(self, initializer: Initializer) -> None:
+        self.values = FirstValues()
+        # Keras annotates initialisers as strings.
+        self.conv_initializer: Any
+        self.dense_initializer: Any
+        if initializer == "fan_out":
+            # keras.applications.efficientnet: CONV_KERNEL_INITIALIZER and DENSE_KERNEL_INITIALIZER.
+            self.conv_initializer = keras.initializers.VarianceScaling(2.0, "fan_out", "truncated_normal")
+            self.dense_initializer = keras.initializers.VarianceScaling(1 / 3, "fan_out", "uniform")
+        else:
+            self.conv_initializer = self.dense_initializer = keras.initializers.GlorotUniform()
         self.channels_first = keras.config.image_data_format() == "channels_first"
         self.channel_axis = 1 if self.channels_first else -1
 
@@ -66,10 +76,10 @@ class KerasLayers(Ops[Any]):
             groups=groups,
             use_bias=bias,
             activation=activation,
-            kernel_initializer=self.kernels.conv,
+            kernel_initializer=self.conv_initializer,
             name=name,
         )
-        return self.kernels.draw(layer, x)
+        return self.values.build(layer, x)
 
     def depthwise(
         self, x: Any, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
@@ -81,19 +91,20 @@ class KerasLayers(Ops[Any]):
             padding=padding_name,
             depth_multiplier=multiplier,
             use_bias=False,
-            depthwise_initializer=self.kernels.conv,
+            depthwise_initializer=self.conv_initializer,
             name=name,
         )
-        return self.kernels.draw(layer, x)
+        return self.values.build(layer, x)
 
     def dense(self, x: Any, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Any:
-        layer = layers.Dense(width, activation=activation, kernel_initializer=self.kernels.dense, name=name)
-        return self.kernels.draw(layer, x)
+        layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)
+        return self.values.build(layer, x)
 
     def norm(self, x: Any, norm: BatchNorm, *, name: str) -> Any:
-        return layers.BatchNormalization(
+        layer = layers.BatchNormalization(
             axis=self.channel_axis, epsilon=norm.epsilon, momentum=norm.momentum, name=name
-        )(x)
+        )
+        return self.values.build(layer, x)
 
     def act(self, x: Any, activation: str | Callable[..., Any] | None, *, name: str) -> Any:
         return layers.Activation(activation, name=name)(x)

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 
 from keras_effnet.builder.arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, picture_shape
-from keras_effnet.builder.kernels import DrawnKernels
 from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.network import read_network
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
@@ -68,18 +68,19 @@ def build_model(
     check_memory(spec, shape, include_top, classes, memory_limit)
     # Found before the model is built: a missing file costs no time.
     source = None if weights is None else locate_weights(spec, weights, include_top)
-    pixels = keras.Input(shape) if input_tensor is None else input_tensor
-    output = read_network(
-        spec,
-        KerasLayers(DrawnKernels(spec.initializer)),
-        pixels,
-        include_top=include_top,
-        pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
-        classes=classes,
-        classifier_activation=classifier_activation,
-    )
-    inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(inputs, output, name=spec.name if name is None else name)
+    with paused_garbage_collection():
+        pixels = keras.Input(shape) if input_tensor is None else input_tensor
+        output = read_network(
+            spec,
+            KerasLayers(spec.initializer),
+            pixels,
+            include_top=include_top,
+            pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
+            classes=classes,
+            classifier_activation=classifier_activation,
+        )
+        inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+        model = keras.Model(inputs, output, name=spec.name if name is None else name)
     if source is not None:
         load_weights(model, source.path, source.variance_factors)
     return model

@@ -65,7 +65,7 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
 
 
 def _read(file: Any) -> list[SavedLayer]:
-    root = file["model_weights"] if "model_weights" in file else file
+    root = file.get("model_weights", file)
     if "layer_names" in root.attrs:
         return _read_legacy(root)
     if "layers" in root:

@@ -48,7 +48,8 @@ def _pair(model: keras.Model, saved: list[SavedLayer], path: Path) -> list[tuple
         shapes = [tuple(variable.shape) for variable in _variables(layer)]
         found = by_key.get(key) if by_key else (saved[number] if number < len(saved) else None)
         if found is None:
-            raise _mismatch(model, path, f"layer {layer.name!r} {shapes} is not in the file, which has {len(saved)} layers")
+            difference = f"layer {layer.name!r} {shapes} is not in the file, which has {len(saved)} layers"
+            raise _mismatch(model, path, difference)
         if [array.shape for array in found.arrays] != shapes:
             there = [array.shape for array in found.arrays]
             raise _mismatch(model, path, f"layer {layer.name!r} has {shapes}, the file's {found.name!r} has {there}")
@@ -73,7 +74,8 @@ def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
     counts: Counter[str] = Counter()
     found = []
     for layer in model.layers:
-        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.__class__.__name__)).lower()
+        words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.__class__.__name__)
+        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
         key = f"{kind}_{counts[kind]}" if counts[kind] else kind
         counts[kind] += 1
         if _variables(layer):
