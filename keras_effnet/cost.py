@@ -194,8 +194,8 @@ class CostCounter(Ops[Picture]):
             cells = (size + sum(padding_zeros(padding, kernel, stride, size)) - kernel) // stride + 1
             if cells < 1:
                 raise SpecError(
-                    f"layer {name!r} would have no output: its kernel of {kernel} exceeds its padded input. "
-                    f"Raise the resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
+                    f"layer {name!r} would have no output: its kernel of {kernel} exceeds its input. Raise the "
+                    f"resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
                 )
             sides.append(cells)
         return Picture(sides[0], sides[1], channels)

@@ -169,8 +169,9 @@ class BackboneSpec:
         check_choice(SpecError, "initializer", self.initializer, get_args(Initializer))
         if self.resolution < self.total_stride:
             raise SpecError(
-                f"`resolution` must be at least the total stride of {self.name!r}, {self.total_stride} px: "
-                f"the last stage would see less than one cell. Raise it, or lower a stride. Received: resolution={self.resolution}"
+                f"`resolution` must be at least the total stride of {self.name!r}, {self.total_stride} px, or the last "
+                "stage would see less than one cell. Raise it, or lower a stride. "
+                f"Received: resolution={self.resolution}"
             )
 
     @property

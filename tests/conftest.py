@@ -1,8 +1,22 @@
-"""What all tests share."""
+"""What all tests share: settings that must stand before Keras is imported, and Keras' global state put back."""
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+
+import pytest
 
 # TensorFlow's own chatter would bury what a failing test has to say.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(autouse=True)
+def keras_state() -> Iterator[None]:
+    """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
+    yield
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.config.set_dtype_policy("float32")
+        keras.config.set_image_data_format("channels_last")

@@ -116,7 +116,7 @@ def scale_model(
         >>> from keras_effnet import scale_model
         >>> from keras_effnet.applications import resnet50_spec
         >>> scale_model(resnet50_spec, phi=-2, classes=10).count_params()
-        6447610
+        15063322
     """
     scaled = scale_spec(spec, phi, rule=rule, coefficients=coefficients, rounding=rounding)
     return build_model(scaled, **build_arguments)

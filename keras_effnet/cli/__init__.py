@@ -1,0 +1,1 @@
+"""The command line: `keras-effnet COMMAND`, also `python -m keras_effnet COMMAND`."""

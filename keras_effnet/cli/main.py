@@ -1,0 +1,59 @@
+"""The program: finds the command, runs it, and turns errors into one line and an exit status.
+
+| status | means |
+|---|---|
+| 0 | done |
+| 1 | an error of ours, on standard error |
+| 2 | the command line itself is wrong |
+| 130 | interrupted; the same command goes on where it stopped |
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from absl import app
+from absl.flags import argparse_flags
+
+from keras_effnet import __version__
+from keras_effnet.cli import explain, transfer
+from keras_effnet.errors import KerasEffnetError
+
+COMMANDS = (transfer, explain)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; importing it loads neither keras nor tensorflow."""
+    parser = argparse_flags.ArgumentParser(
+        prog="keras-effnet", description="Any convolutional backbone, any size: compound scaling for Keras."
+    )
+    parser.add_argument("--version", action="version", version=f"keras-effnet {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(commands).set_defaults(run=command.run)
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments after the program's name."""
+    return make_parser().parse_args(argv[1:])
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Runs the command and gives the program's exit status."""
+    try:
+        arguments.run(arguments)
+    except KerasEffnetError as error:
+        sys.stderr.write(f"keras-effnet {arguments.command}: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nkeras-effnet {arguments.command}: interrupted; the same command goes on from here\n")
+        return 130
+    return 0
+
+
+def run() -> None:
+    """The entry point of `keras-effnet`."""
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,230 @@
+"""The main job: does pre-training on drawn letters help where there are few labels?
+
+Pre-trains a scaled backbone on pictures of letters, moves it to other pictures with few labels a class, and trains the
+same network from scratch on the same labels. Several draws of labels, so that the difference means something; the
+network from scratch gets twice the steps, and the best of its held-out scores counts, which favours it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+from tqdm import tqdm
+
+from keras_effnet.builder.model import build_model
+from keras_effnet.cost import estimate_cost
+from keras_effnet.errors import DataError
+from keras_effnet.transfer.glyphs import render_letters
+from keras_effnet.transfer.options import TransferOptions, transfer_spec
+from keras_effnet.transfer.pictures import Pictures, load_digits, load_folder, split_few
+from keras_effnet.transfer.training import Recipe, compile_for, copy_features, evaluate, restore, snapshot, train
+
+logger = logging.getLogger(__name__)
+
+TRANSFERRED, SCRATCH = "transferred", "from scratch"
+
+# The values below were found by trial on the embedded data, for two cores and a few minutes: docs/transfer.md.
+HELD_OUT_LETTERS = 1_000
+PRETRAIN_BATCH, PRETRAIN_RATE = 128, 4e-3
+FEW_BATCH, FEW_JITTER = 50, 0.15
+RATES = {TRANSFERRED: 3e-3, SCRATCH: 1e-2}
+STEPS = {TRANSFERRED: 1, SCRATCH: 2}  # times `epochs`
+CHECKS = 4  # looks at the held-out pictures during each run
+
+
+class TransferJob:
+    """One run of the main job in one folder, which it can be stopped in and started again.
+
+    Args:
+        options: what to do.
+        output: folder for results; made if missing. What is finished in it is not done again.
+
+    Raises:
+        DataError: the folder belongs to a job with other options, or cannot be written.
+    """
+
+    def __init__(self, options: TransferOptions, output: Path) -> None:
+        self.options = options
+        self.output = output
+        self.spec = transfer_spec(options)
+        self.skipped: list[str] = []
+        self._state_path = output / "checkpoint" / "state.json"
+
+    def run(self) -> dict[str, Any]:
+        """Does what is not done yet.
+
+        Returns:
+            The metrics, as `report.write_results` takes them.
+
+        Raises:
+            DataError: pictures that cannot be trained on, a folder of another job, or a loss that is no number.
+        """
+        pictures = self._load_pictures()
+        # Before the long work: a class with too few pictures is found now.
+        split_few(pictures, self.options.labels_per_class, self.options.seed)
+        state = self._load_state()
+        if len(state["pretraining"]) < self.options.pretrain_epochs:
+            self._pretrain(state)
+        runs = [(number, kind) for number in range(self.options.repeats) for kind in (TRANSFERRED, SCRATCH)]
+        left = runs[len(state["runs"]) :]
+        if left:
+            self._train_few(pictures, left, state)
+        return self._metrics(pictures, state)
+
+    def _load_pictures(self) -> Pictures:
+        if self.options.data is None:
+            return load_digits(self.options.resolution)
+        pictures, self.skipped = load_folder(self.options.data, self.options.resolution)
+        return pictures
+
+    def _load_state(self) -> dict[str, Any]:
+        """What a job with these options has done in this folder; nothing yet, if it is new."""
+        fresh = {"options": asdict(self.options), "pretraining": [], "runs": []}
+        if not self._state_path.exists():
+            try:
+                self._state_path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DataError(f"the output folder cannot be made: {error}. Received: {str(self.output)!r}") from error
+            return fresh
+        try:
+            state = json.loads(self._state_path.read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"the job cannot go on, its state cannot be read: {error}. Delete the folder to begin anew. "
+                f"Received: {str(self._state_path)!r}"
+            ) from error
+        if state["options"] != fresh["options"]:
+            changed = [name for name, value in fresh["options"].items() if state["options"].get(name) != value]
+            raise DataError(
+                f"the output folder holds a job with another {', '.join(changed)}; name another folder, or delete it. "
+                f"Received: {str(self.output)!r}"
+            )
+        logger.info(
+            "going on in %s: %d epochs and %d runs are done", self.output, len(state["pretraining"]), len(state["runs"])
+        )
+        return state
+
+    def _pretrained_path(self, epochs: int) -> Path:
+        # Named after its epoch: a model that is newer than the state that was saved with it would be trained twice.
+        return self._state_path.with_name(f"pretrained-{epochs}.keras")
+
+    def _load_pretrained(self, epochs: int) -> keras.Model:
+        path = self._pretrained_path(epochs)
+        try:
+            return cast(keras.Model, keras.models.load_model(path))
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"the job cannot go on, its checkpoint cannot be read: {error}. Delete the folder to begin anew. "
+                f"Received: {str(path)!r}"
+            ) from error
+
+    def _save_state(self, state: dict[str, Any]) -> None:
+        write_whole(self._state_path, lambda path: path.write_text(json.dumps(state, indent=1)))
+
+    def _pretrain(self, state: dict[str, Any]) -> None:
+        options = self.options
+        letters = render_letters(options.letters, options.resolution, options.seed)
+        held_out = render_letters(HELD_OUT_LETTERS, options.resolution, options.seed + 1)
+        steps = -(-options.letters // PRETRAIN_BATCH)
+        recipe = Recipe(steps * options.pretrain_epochs, PRETRAIN_BATCH, PRETRAIN_RATE)
+        done = len(state["pretraining"])
+        if done:
+            model = self._load_pretrained(done)
+        else:
+            keras.utils.set_random_seed(options.seed)
+            model = build_model(self.spec, classes=len(letters.class_names))
+            compile_for(model, recipe)
+        with tqdm(total=recipe.steps, initial=done * steps, desc="pre-training on letters", unit="step") as progress:
+            for epoch in range(done, options.pretrain_epochs):
+                first = epoch * steps
+                logs = train(
+                    model, letters, recipe, seed=options.seed, progress=progress, first=first, last=first + steps
+                )
+                row = {"epoch": epoch + 1, **logs, "held_out_accuracy": evaluate(model, held_out)["accuracy"]}
+                write_whole(self._pretrained_path(epoch + 1), model.save)
+                state["pretraining"].append(row)
+                self._save_state(state)
+                self._pretrained_path(epoch).unlink(missing_ok=True)
+
+    def _train_few(self, pictures: Pictures, runs: list[tuple[int, str]], state: dict[str, Any]) -> None:
+        options = self.options
+        classes = len(pictures.class_names)
+        recipes = {kind: self._few_recipe(kind, options.labels_per_class * classes) for kind in RATES}
+        pretrained = self._load_pretrained(options.pretrain_epochs)
+        keras.utils.set_random_seed(options.seed)
+        model = build_model(self.spec, classes=classes)
+        compile_for(model, recipes[SCRATCH])
+        blank = snapshot(model)
+        total = sum(recipes[kind].steps for _, kind in runs)
+        with tqdm(total=total, desc=f"training on {options.labels_per_class} labels a class", unit="step") as progress:
+            for number, kind in runs:
+                seed = options.seed + number
+                restore(blank)
+                keras.utils.set_random_seed(seed)
+                model.set_weights(build_model(self.spec, classes=classes).get_weights())
+                if kind == TRANSFERRED:
+                    copy_features(pretrained, model)
+                few, held_out = split_few(pictures, options.labels_per_class, seed)
+                rows = self._run_once(model, few, held_out, recipes[kind], seed, progress)
+                if not state["runs"]:
+                    write_whole(self.output / "model.keras", model.save)
+                state["runs"].append({"run": number + 1, "seed": seed, "network": kind, "history": rows})
+                self._save_state(state)
+
+    def _few_recipe(self, kind: str, count: int) -> Recipe:
+        # An epoch of fewer pictures than a batch still takes a step: each picture is then in it more than once.
+        steps = self.options.epochs * STEPS[kind] * -(-count // FEW_BATCH)
+        return Recipe(steps, FEW_BATCH, RATES[kind], jitter=FEW_JITTER)
+
+    @staticmethod
+    def _run_once(
+        model: keras.Model, few: Pictures, held_out: Pictures, recipe: Recipe, seed: int, progress: tqdm
+    ) -> list[dict[str, float]]:
+        """Trains over one recipe, and looks at the held-out pictures `CHECKS` times, the last time at its end."""
+        rows, first = [], 0
+        marks = sorted({max(1, recipe.steps * number // CHECKS) for number in range(1, CHECKS + 1)})
+        for last in marks:
+            logs = train(model, few, recipe, seed=seed, progress=progress, first=first, last=last)
+            rows.append({"step": last, **logs, "held_out_accuracy": evaluate(model, held_out)["accuracy"]})
+            first = last
+        return rows
+
+    def _metrics(self, pictures: Pictures, state: dict[str, Any]) -> dict[str, Any]:
+        options = self.options
+        classes = len(pictures.class_names)
+        cost = estimate_cost(self.spec, classes=classes)
+        return {
+            "options": asdict(options),
+            "versions": {"keras": keras.version(), "backend": keras.backend.backend()},
+            "network": {"params": cost.params, "macs": cost.macs, "flops": cost.flops},
+            "pictures": {
+                "labelled": options.labels_per_class * classes,
+                "held_out": len(pictures) - options.labels_per_class * classes,
+                "classes": list(pictures.class_names),
+                "skipped": self.skipped,
+            },
+            "pretraining": state["pretraining"],
+            "runs": state["runs"],
+        }
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes a file under another name first, so that there is never half of it under its own.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    part = path.with_name(f"part-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        os.replace(part, path)
+    except OSError as error:
+        raise DataError(f"the file cannot be written: {error}. Received: {str(path)!r}") from error

@@ -1,0 +1,63 @@
+"""What a transfer job is asked to do, and the network that follows from it. Loads neither keras nor tensorflow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from keras_effnet.checks import check_int
+from keras_effnet.errors import DataError
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import limit_stride, scale_spec
+from keras_effnet.scaling.scale import resolve_coefficients
+from keras_effnet.spec import BackboneSpec, Preprocessing
+
+
+@dataclass(frozen=True)
+class TransferOptions:
+    """What `keras-effnet transfer` is asked to do.
+
+    Args:
+        backbone: name of a registered one.
+        phi: how it is scaled; depth and width follow it, the resolution is `resolution`.
+        data: folder of class sub-folders of pictures; None: scikit-learn's digits.
+        resolution: of all pictures, in pixels, at least 8.
+        letters: how many to draw for pre-training, at least 1.
+        pretrain_epochs: passes over them, at least 1.
+        epochs: passes over the labelled pictures, at least 1; from scratch twice as many.
+        labels_per_class: pictures of each class to learn from, at least 1.
+        repeats: draws of labels, at least 1.
+        seed: of everything random, at least 0.
+
+    Raises:
+        DataError: a value outside its range.
+    """
+
+    backbone: str = "efficientnet_b0"
+    phi: float = -10.0
+    data: str | None = None
+    resolution: int = 32
+    letters: int = 16_000
+    pretrain_epochs: int = 4
+    epochs: int = 100
+    labels_per_class: int = 5
+    repeats: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_int(DataError, "resolution", self.resolution, 8)
+        check_int(DataError, "seed", self.seed, 0)
+        for name in ("letters", "pretrain_epochs", "epochs", "labels_per_class", "repeats"):
+            check_int(DataError, name, getattr(self, name), 1)
+
+
+def transfer_spec(options: TransferOptions) -> BackboneSpec:
+    """The backbone for small pictures that need no preprocessing by the caller.
+
+    Raises:
+        RegistryError, ScalingError: as `scale_spec`.
+    """
+    base = resolve_backbone(options.backbone)
+    scaled = scale_spec(base, coefficients=replace(resolve_coefficients(options.phi, None, None), resolution=1.0))
+    # A quarter of the side leaves a last feature map of 4 x 4, which pooling can still average over.
+    fitted = limit_stride(scaled, max(1, options.resolution // 4))
+    return replace(fitted, resolution=options.resolution, preprocessing=Preprocessing(scale=1 / 127.5, offset=-1.0))

@@ -1,0 +1,287 @@
+"""Labelled pictures in memory: what every step of a transfer takes and returns.
+
+`Pictures` holds RGB pictures of one size with their labels. `load_digits` reads scikit-learn's handwritten
+digits, `load_folder` a folder with one sub-folder per class, and `split_few` keeps a few labels per class for
+training and holds the rest out.
+"""
+
+import dataclasses
+import logging
+import operator
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from keras_effnet.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+MAX_RESOLUTION = 4096  # above it one thousand RGB pictures take over 50 GB, which is a slip of the keyboard
+NAMES_SHOWN = 10  # of skipped files in the log: enough to see a pattern without flooding the terminal
+SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255: white stays white
+
+# What Pillow's decoders are known to raise on broken files; "not a picture" is one kind of OSError.
+DECODER_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
+UNREADABLE = (OSError, *DECODER_ERRORS, struct.error, zlib.error, Image.DecompressionBombError)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Pictures:
+    """RGB pictures of one size, each with the number of its class.
+
+    Attributes:
+        images: uint8 array of shape `(n, resolution, resolution, 3)`, values 0..255.
+        labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
+        class_names: one name per class, in the order of the labels.
+
+    Raises:
+        DataError: if shapes or types do not fit together, or a label has no class name.
+
+    Example:
+        >>> blank = Pictures(np.zeros((2, 8, 8, 3), "uint8"), np.array([0, 1], "int32"), ("a", "b"))
+        >>> len(blank), blank.resolution
+        (2, 8)
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or self.images.dtype != np.uint8:
+            raise DataError(
+                "images must be a uint8 array of shape (n, resolution, resolution, 3). "
+                f"Received: {self.images.dtype} of shape {shape}"
+            )
+        if self.labels.shape != shape[:1] or self.labels.dtype != np.int32:
+            raise DataError(
+                f"labels must be an int32 array with one label for each of the {shape[0]} pictures. "
+                f"Received: {self.labels.dtype} of shape {self.labels.shape}"
+            )
+        if shape[0] and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise DataError(
+                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name. "
+                f"Received: labels from {self.labels.min()} to {self.labels.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def resolution(self) -> int:
+        """The side of every picture, in pixels."""
+        return self.images.shape[1]
+
+    def take(self, indices: np.ndarray) -> "Pictures":
+        """The pictures at `indices` (int array of shape `(m,)`), in that order, with the same class names."""
+        return Pictures(self.images[indices], self.labels[indices], self.class_names)
+
+
+def load_digits(resolution: int = 32) -> Pictures:
+    """scikit-learn's 1,797 handwritten digits, enlarged from 8x8 gray; nothing is downloaded.
+
+    Args:
+        resolution: side of the returned pictures in pixels, 1..4096.
+
+    Returns:
+        1,797 pictures of 10 classes ("0".."9"), bright ink on black.
+
+    Raises:
+        DataError: if `resolution` is out of range.
+
+    Example:
+        >>> load_digits(32).images.shape
+        (1797, 32, 32, 3)
+    """
+    from sklearn import datasets  # takes a second, so only those who need the digits pay for it
+
+    digits: Any = datasets.load_digits()
+    gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # the data set counts ink from 0 to 16
+    names = tuple(str(name) for name in digits.target_names)
+    return Pictures(enlarge_gray(gray, resolution), digits.target.astype(np.int32), names)
+
+
+def load_folder(path: str | os.PathLike[str], resolution: int) -> tuple[Pictures, list[str]]:
+    """Read a folder which holds one sub-folder of pictures per class.
+
+    Every kind that Pillow reads is converted to RGB: gray, palette, CMYK, 16 bits (scaled, not clipped);
+    transparency is laid on white, and a rotation noted in EXIF is applied. Pictures are resized to a square,
+    whatever their proportions. Hidden files and folders are ignored; files that cannot be read are skipped
+    and logged once.
+
+    Args:
+        path: the folder; the names of its sub-folders, sorted, become the class names.
+        resolution: side of the returned pictures in pixels, 1..4096.
+
+    Returns:
+        The pictures, sorted by class and file name, and the paths of the skipped files.
+
+    Raises:
+        DataError: if `path` is not a folder, has fewer than two class sub-folders, or a class has no
+            readable picture.
+
+    Example:
+        >>> pictures, skipped = load_folder("flowers", resolution=64)  # doctest: +SKIP
+    """
+    _check_resolution(resolution)
+    root = Path(path)
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    skipped: list[str] = []
+    folders = _class_folders(root)
+    for label, folder in enumerate(folders):
+        files = _visible_files(folder)
+        for file in files:
+            try:
+                images.append(_read_rgb(file, resolution))
+            except UNREADABLE:
+                skipped.append(str(file))
+            else:
+                labels.append(label)
+        if label not in labels[-1:]:
+            raise DataError(
+                f"Class {folder.name!r} has no readable picture; each class needs at least one. "
+                f"Add pictures to {str(folder)!r} or remove that folder. "
+                f"Received: {len(files)} files, none of which Pillow can read"
+            )
+    if skipped:
+        shown = ", ".join(skipped[:NAMES_SHOWN]) + (", ..." if len(skipped) > NAMES_SHOWN else "")
+        logger.warning("Skipped %d unreadable files under %s: %s", len(skipped), root, shown)
+    names = tuple(folder.name for folder in folders)
+    return Pictures(np.stack(images), np.array(labels, np.int32), names), skipped
+
+
+def split_few(pictures: Pictures, labels_per_class: int, seed: int = 0) -> tuple[Pictures, Pictures]:
+    """Choose a few pictures of each class for training and hold all the others out.
+
+    Args:
+        pictures: the pictures to split.
+        labels_per_class: how many pictures of each class to train on, at least 1.
+        seed: which pictures are chosen; the same seed chooses the same ones.
+
+    Returns:
+        `(train, held_out)`: disjoint, together all of `pictures`, each in their original order.
+
+    Raises:
+        DataError: if `labels_per_class` is below 1, or a class would have no picture held out.
+
+    Example:
+        >>> train, held_out = split_few(load_digits(8), labels_per_class=5, seed=1)
+        >>> len(train), len(held_out)
+        (50, 1747)
+    """
+    if not _is_integer(labels_per_class) or labels_per_class < 1:
+        raise DataError(f"labels_per_class must be a whole number, 1 or more. Received: {labels_per_class!r}")
+    counts = np.bincount(pictures.labels, minlength=len(pictures.class_names))
+    if counts.min(initial=labels_per_class + 1) <= labels_per_class:
+        smallest = int(counts.argmin())
+        raise DataError(
+            f"Class {pictures.class_names[smallest]!r} needs more than labels_per_class={labels_per_class} "
+            "pictures, so that at least one is held out to test on. Lower labels_per_class or add pictures. "
+            f"Received: {counts[smallest]} pictures of that class"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(pictures), bool)
+    for label in range(len(pictures.class_names)):
+        members = np.flatnonzero(pictures.labels == label)
+        chosen[rng.choice(members, labels_per_class, replace=False)] = True
+    return pictures.take(np.flatnonzero(chosen)), pictures.take(np.flatnonzero(~chosen))
+
+
+def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
+    """Resize gray pictures bilinearly and repeat them in three channels.
+
+    Args:
+        gray: uint8 array of shape `(n, height, width)`.
+        resolution: side of the returned pictures in pixels, 1..4096.
+
+    Returns:
+        uint8 array of shape `(n, resolution, resolution, 3)`.
+
+    Raises:
+        DataError: if `resolution` is out of range.
+
+    Example:
+        >>> enlarge_gray(np.zeros((5, 8, 8), "uint8"), 32).shape
+        (5, 32, 32, 3)
+    """
+    _check_resolution(resolution)
+    size = (resolution, resolution)
+    resized = np.empty((len(gray), *size), np.uint8)
+    for index, picture in enumerate(gray):
+        resized[index] = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return np.repeat(resized[..., None], 3, axis=-1)
+
+
+def _class_folders(root: Path) -> Sequence[Path]:
+    """The class sub-folders of `root`, sorted by name: at least two."""
+    if not root.is_dir():
+        raise DataError(
+            "The folder of pictures must exist and hold one sub-folder per class. Check the path. "
+            f"Received: {str(root)!r}, which is {'a file' if root.exists() else 'missing'}"
+        )
+    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if len(folders) < 2:
+        raise DataError(
+            f"{str(root)!r} must hold at least two sub-folders of pictures, one per class. Sort the pictures "
+            f"into sub-folders named after their classes. Received: {len(folders)} sub-folders "
+            f"{[folder.name for folder in folders]}"
+        )
+    return folders
+
+
+def _visible_files(folder: Path) -> list[Path]:
+    """Every file below `folder`, sorted, without the hidden ones which desktops leave behind."""
+    return sorted(
+        file
+        for file in folder.rglob("*")
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def _read_rgb(file: Path, resolution: int) -> np.ndarray:
+    """One picture as uint8 `(resolution, resolution, 3)`; raises one of `UNREADABLE` if it is broken."""
+    with Image.open(file) as opened:
+        upright = ImageOps.exif_transpose(opened)
+    if upright.mode.startswith(("I", "F")):
+        upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))
+    if upright.has_transparency_data:
+        # convert("RGB") alone would uncover the colours which an editor left below the transparent parts.
+        layer = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    size = (resolution, resolution)
+    return np.asarray(upright.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def _to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """Scale wide gray values to 0..255: 16 bits by their full range, others by their own lowest and highest."""
+    if not np.isfinite(values).all():
+        raise ValueError("the picture holds values that are not finite")
+    low, high = values.min(), values.max()
+    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
+        return np.rint(values / SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
+    span = float(high) - float(low) or 1.0  # one flat gray has no contrast to stretch
+    return np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)
+
+
+def _check_resolution(resolution: int) -> None:
+    if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
+        raise DataError(f"resolution must be a whole number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}")
+
+
+def _is_integer(value: object) -> bool:
+    """Whether `value` is a whole number of any integer type, NumPy's included, but not a bool."""
+    if isinstance(value, bool):
+        return False
+    try:
+        operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""Training on pictures in memory: a recipe of values, and the loop that follows it.
+
+`keras.Model.fit` compiles a step anew for every schedule. A comparison over several draws of labels trains one network
+many times over, so that here one compiled step serves all runs: the learning rate is set from outside, and weights are
+put back instead of built again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from keras_effnet.checks import check_int, check_number, check_rate
+from keras_effnet.errors import DataError
+from keras_effnet.transfer.pictures import Pictures
+
+EVALUATION_BATCH = 256  # pictures at once where nothing is learned; the largest that still speeds two cores up
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with a warm-up and a cosine decay to zero.
+
+    Args:
+        steps: updates of the weights, at least 1.
+        batch_size: pictures an update, at least 1.
+        rate: the largest learning rate, reached after the warm-up; above 0.
+        warmup: share of the steps over which the rate rises from zero, in [0, 1).
+        weight_decay: at least 0.
+        label_smoothing: share of a label spread over all classes, in [0, 1) (Szegedy et al. 2016, arXiv:1512.00567).
+        jitter: strength of the random shift, turn, zoom and slant of each picture, in [0, 1); 0 leaves them alone.
+
+    Raises:
+        DataError: a value outside its range.
+    """
+
+    steps: int
+    batch_size: int
+    rate: float
+    warmup: float = 0.1
+    weight_decay: float = 0.02
+    label_smoothing: float = 0.1
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_int(DataError, "steps", self.steps, 1)
+        check_int(DataError, "batch_size", self.batch_size, 1)
+        check_number(DataError, "rate", self.rate, 0, open_low=True)
+        check_number(DataError, "weight_decay", self.weight_decay, 0)
+        for name in ("warmup", "label_smoothing", "jitter"):
+            check_rate(DataError, name, getattr(self, name))
+
+    def rate_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        rising = self.warmup * self.steps
+        if step < rising:
+            return self.rate * (step + 1) / rising if rising >= 1 else self.rate
+        return self.rate * (1 + math.cos(math.pi * (step - rising) / (self.steps - rising))) / 2
+
+
+def compile_for(model: keras.Model, recipe: Recipe) -> None:
+    """Compiles `model` for `train`, and makes its BatchNorm statistics follow within tens of steps."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # With Keras' 0.99 they would still be half those of the first weights after 70 steps.
+            layer.momentum = 0.9
+    model.compile(
+        optimizer=keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        metrics=["accuracy"],
+        # XLA's depthwise convolution is many times slower on a CPU than TensorFlow's own.
+        jit_compile=False,  # pyright: ignore[reportArgumentType] - Keras annotates its default, "auto"
+    )
+
+
+def train(
+    model: keras.Model,
+    pictures: Pictures,
+    recipe: Recipe,
+    *,
+    seed: int,
+    progress: tqdm,
+    first: int = 0,
+    last: int | None = None,
+) -> dict[str, float]:
+    """Trains a compiled model over the steps [first, last) of a recipe.
+
+    Every step draws its pictures from the seed and its own number alone, so that a run that was cut goes on as if
+    nothing had happened.
+
+    Args:
+        model: as `compile_for` leaves it.
+        pictures: to train on.
+        recipe: the steps.
+        seed: of the order of pictures and of their jitter.
+        progress: a bar that counts steps.
+        first: step to start with.
+        last: step to stop before; all steps by default.
+
+    Returns:
+        The mean "loss" and "accuracy" over these steps.
+
+    Raises:
+        DataError: the loss is no longer a number.
+    """
+    model.reset_metrics()
+    labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
+    logs: dict[str, Any] = {}
+    for step in range(first, recipe.steps if last is None else last):
+        members = _members(len(pictures), recipe.batch_size, step, seed)
+        images = jitter(pictures.images[members], recipe.jitter, np.random.default_rng((seed, step)))
+        model.optimizer.learning_rate = recipe.rate_at(step)
+        logs = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
+        if not math.isfinite(logs["loss"]):
+            raise DataError(f"the loss is no longer a number; lower the learning rate. Received: loss={logs['loss']}")
+        progress.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.3f}", refresh=False)
+        progress.update()
+    return {name: float(value) for name, value in logs.items()}
+
+
+def evaluate(model: keras.Model, pictures: Pictures) -> dict[str, float]:
+    """The "loss" and "accuracy" on pictures that nothing is learned from."""
+    labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
+    images = pictures.images.astype("float32")
+    silent: Any = 0  # Keras annotates its default, "auto"
+    logs = model.evaluate(images, labels, batch_size=EVALUATION_BATCH, verbose=silent, return_dict=True)
+    return {name: float(value) for name, value in logs.items()}
+
+
+def jitter(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
+    """Shifts, turns, zooms and slants each picture by a random bit, as handwriting varies.
+
+    Args:
+        images: uint8 of shape (n, resolution, resolution, 3).
+        strength: largest turn and slant in radians and zoom as a share; shifts go up to half this share of the side.
+        generator: where the numbers come from.
+
+    Returns:
+        An array of the same shape; what comes in from outside is black.
+    """
+    if strength == 0:
+        return images
+    middle = images.shape[1] / 2
+    warped = np.empty_like(images)
+    for number, image in enumerate(images):
+        turn, slant, zoom, right, down = generator.uniform(-strength, strength, 5)
+        # The inverse map: from a pixel of the result to where it comes from, around the middle.
+        scale = 1 + zoom
+        a, b = scale * math.cos(turn), scale * (slant - math.sin(turn))
+        d, e = scale * math.sin(turn), scale * math.cos(turn)
+        c, f = middle * (1 - a - b + right), middle * (1 - d - e + down)
+        picture = Image.fromarray(image)
+        warped[number] = picture.transform(
+            picture.size, Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
+        )
+    return warped
+
+
+def snapshot(model: keras.Model) -> list[tuple[Any, np.ndarray]]:
+    """All that training changes: weights, seeds and the optimizer's state, each with its value."""
+    model.optimizer.build(model.trainable_variables)
+    variables: Iterator[Any] = iter((*model.variables, *model.optimizer.variables))
+    return [(variable, np.array(keras.ops.convert_to_numpy(variable))) for variable in variables]
+
+
+def restore(state: list[tuple[Any, np.ndarray]]) -> None:
+    """Puts a `snapshot` back."""
+    for variable, value in state:
+        variable.assign(value)
+
+
+def copy_features(source: keras.Model, target: keras.Model) -> None:
+    """Copies all weights but those of the last layer, the classifier, between two models of one architecture."""
+    pairs = zip(_weighted(source), _weighted(target), strict=True)
+    for theirs, ours in list(pairs)[:-1]:
+        ours.set_weights(theirs.get_weights())
+
+
+def _weighted(model: keras.Model) -> list[Any]:
+    return [layer for layer in model.layers if layer.weights]
+
+
+def _members(count: int, batch_size: int, step: int, seed: int) -> np.ndarray:
+    """The pictures of one step: a stretch of an endless row of shuffles, each of which holds every picture once."""
+    start = step * batch_size
+    shuffles = range(start // count, (start + batch_size - 1) // count + 1)
+    row = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
+    offset = start - shuffles.start * count
+    return row[offset : offset + batch_size]

@@ -1,0 +1,70 @@
+"""Writes the golden values of the tests: `python scripts/golden.py`. Look at the difference before you keep it.
+
+| file | holds | counted from |
+|---|---|---|
+| `tests/golden/backbones.json` | each registered backbone | the graph of its namesake in keras.applications; else its spec |
+| `tests/golden/scaled.json` | some backbones at some phi | the spec |
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.registry import backbones
+
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS))
+
+from support import GOLDEN, graph_counts  # noqa: E402 - the path comes first
+
+NAMESAKES = {
+    **{f"efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
+    **{f"resnet{depth}": f"ResNet{depth}" for depth in (50, 101, 152)},
+    "mobilenet_v1": "MobileNet",
+    "mobilenet_v2": "MobileNetV2",
+}
+SCALED = (("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2"), (-3, -1, 0.5, 1, 2, 7))
+
+
+def backbone(name: str) -> dict[str, Any]:
+    if name not in NAMESAKES:
+        cost = estimate_cost(name)
+        return {"params": cost.params, "macs": cost.macs, "activations": cost.activations, "source": "spec"}
+    model = getattr(keras.applications, NAMESAKES[name])(weights=None)
+    found = graph_counts(model.layers)
+    source = f"keras.applications.{NAMESAKES[name]}"
+    return {"params": model.count_params(), "macs": found.macs, "activations": found.activations, "source": source}
+
+
+def scaled(name: str, phi: float) -> dict[str, Any]:
+    spec = scale_spec(name, phi)
+    cost = estimate_cost(spec)
+    return {
+        "resolution": spec.resolution,
+        "widths": [stage.width for stage in spec.stages],
+        "depths": [stage.depth for stage in spec.stages],
+        "params": cost.params,
+        "macs": cost.macs,
+    }
+
+
+def write(name: str, values: dict[str, Any]) -> None:
+    path = GOLDEN / name
+    path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    print(f"{path}: {len(values)} rows")
+
+
+def main() -> None:
+    write("backbones.json", {name: backbone(name) for name in backbones.names()})
+    names, phis = SCALED
+    write("scaled.json", {f"{name} phi={phi:g}": scaled(name, phi) for name in names for phi in phis})
+
+
+if __name__ == "__main__":
+    main()

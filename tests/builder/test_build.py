@@ -1,0 +1,316 @@
+"""What `build_model` builds: flat graphs of stock layers that live without this package."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from support import (
+    STAGE_BLOCKS,
+    assert_same_outputs,
+    every_block_spec,
+    outputs,
+    pictures,
+    randomize,
+    run_python,
+    tiny_spec,
+)
+
+from keras_effnet import BackboneSpec, Coefficients, build_model, estimate_cost, scale_model, scale_spec
+from keras_effnet.blocks import Block, ConvBlock, InvertedResidual, MBConv
+from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.builder.values import paused_garbage_collection
+from keras_effnet.registry import backbones
+
+NARROW = Coefficients(depth=0.5, width=0.25, resolution=0.3)
+SPECS = {"every block": every_block_spec(), "efficientnet": tiny_spec(MBConv(), MBConv(expand=2), initializer="fan_out")}
+
+
+@pytest.fixture(params=SPECS)
+def spec(request: pytest.FixtureRequest) -> BackboneSpec:
+    return SPECS[request.param]
+
+
+def configs_in(value: Any) -> list[dict[str, Any]]:
+    """Every serialised object in a configuration."""
+    if isinstance(value, dict):
+        mine = [value] if "class_name" in value else []
+        return mine + [config for part in value.values() for config in configs_in(part)]
+    return [config for part in value for config in configs_in(part)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2", "every block"])
+def test_the_graph_is_flat_and_of_stock_parts_only(name: str) -> None:
+    found = SPECS[name] if name in SPECS else scale_spec(name, coefficients=NARROW)
+    model = build_model(found, include_top=True)
+    for layer in model.layers:
+        assert not isinstance(layer, keras.Model)
+        assert type(layer).__module__.startswith("keras.src.layers.")
+    parts = configs_in(json.loads(model.to_json()))
+    assert len(parts) > 50
+    for part in parts:
+        # Initialisers, regularisers, policies: whatever a file names must be in Keras.
+        assert part.get("module") is None or part["module"].startswith("keras")
+        assert part.get("registered_name") in (None, part["class_name"], "Functional")
+    assert "keras_effnet" not in model.to_json()
+    assert "_StandIn" not in model.to_json()
+
+
+def test_initialisers_in_the_configuration_are_the_specs() -> None:
+    fan_out = build_model(SPECS["efficientnet"]).get_layer("stem_conv").kernel_initializer
+    assert isinstance(fan_out, keras.initializers.VarianceScaling)
+    assert (fan_out.scale, fan_out.mode, fan_out.distribution) == (2.0, "fan_out", "truncated_normal")
+    glorot = build_model(SPECS["every block"]).get_layer("conv1_conv").kernel_initializer
+    assert isinstance(glorot, keras.initializers.GlorotUniform)
+
+
+def test_a_saved_model_loads_without_this_package_in_safe_mode(spec: BackboneSpec, tmp_path: Path) -> None:
+    model = build_model(spec, classes=5)
+    randomize(model, seed=1)
+    x = pictures(2, spec.resolution, spec.resolution, 3)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", x)
+    run_python(
+        """
+import sys
+sys.modules["keras_effnet"] = None  # importing it now fails
+import keras, numpy as np
+model = keras.saving.load_model("model.keras", safe_mode=True)
+np.save("y.npy", keras.ops.convert_to_numpy(model(np.load("x.npy"), training=False)))
+try:
+    import keras_effnet
+except ImportError:
+    pass
+else:
+    sys.exit("the package was there")
+""",
+        cwd=tmp_path,
+    )
+    assert_same_outputs(np.load(tmp_path / "y.npy"), outputs(model, x), tolerance=1e-6)
+
+
+def test_copies_by_json_config_and_clone_compute_the_same(spec: BackboneSpec) -> None:
+    model = build_model(spec, classes=5)
+    randomize(model, seed=1)
+    x = pictures(2, spec.resolution, spec.resolution, 3)
+    copies = (
+        keras.models.model_from_json(model.to_json()),
+        keras.Model.from_config(model.get_config()),
+        keras.models.clone_model(model),
+    )
+    for copy in copies:
+        copy.set_weights(model.get_weights())
+        assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+        assert_same_outputs(outputs(copy, x), outputs(model, x), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("block", STAGE_BLOCKS, ids=repr)
+def test_names_stay_unique_and_readable_beyond_26_blocks(block: Block) -> None:
+    model = build_model(tiny_spec(block, depth=30))
+    names = [layer.name for layer in model.layers]
+    assert max(Counter(names).values()) == 1
+    assert all(name.replace("_", "").isalnum() for name in names)
+
+
+def test_the_27th_block_of_a_stage_is_called_aa() -> None:
+    # keras.applications calls it "{".
+    names = [layer.name for layer in build_model(tiny_spec(MBConv(), depth=28)).layers]
+    adds = [name for name in names if name.endswith("_add")]
+    assert adds[24:] == ["block1z_add", "block1aa_add", "block1ab_add"]
+
+
+def test_a_deep_stage_built_by_letters_alone_matches_keras_up_to_z() -> None:
+    # L2 is the only released network with more than 26 blocks in a stage; its first 26 keep Keras' names.
+    spec = scale_spec("efficientnet_l2", coefficients=Coefficients(width=0.02, depth=1, resolution=0.1))
+    deepest = max(stage.depth for stage in spec.stages)
+    names = [layer.name for layer in build_model(spec).layers]
+    assert sum(name.startswith("block6") and name.endswith("_dwconv") for name in names) == deepest
+
+
+@pytest.mark.parametrize("spec_name", SPECS)
+def test_one_step_of_mixed_precision_training_changes_float_weights(spec_name: str) -> None:
+    spec = SPECS[spec_name]
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    model = build_model(spec, classes=4)
+    keras.config.set_dtype_policy("float32")
+    assert model.get_layer(index=-1).compute_dtype == "bfloat16"
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.trainable_weights} == {"float32"}
+    before = [weight.copy() for weight in model.get_weights()]
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    x = pictures(4, spec.resolution, spec.resolution, 3) / 255
+    loss = model.train_on_batch(x, np.arange(4))
+    assert np.isfinite(loss)
+    after = model.get_weights()
+    assert all(np.isfinite(weight).all() for weight in after)
+    changed = sum(not np.array_equal(*pair) for pair in zip(before, after, strict=True))
+    assert changed > len(before) / 2
+
+
+def test_a_model_can_stand_on_another_layers_output(spec: BackboneSpec) -> None:
+    pixels = keras.Input((spec.resolution, spec.resolution, 1), name="grey")
+    color = keras.layers.Conv2D(3, 1, bias_initializer="ones", name="to_color")
+    model = build_model(spec, classes=5, input_tensor=color(pixels))
+    assert [tensor.name for tensor in model.inputs] == ["grey"]
+    alone = build_model(spec, classes=5)
+    randomize(alone, seed=3)
+    own = [layer for layer in model.layers if layer.name not in ("grey", "to_color")]
+    for layer, twin in zip(own, alone.layers[1:], strict=True):
+        layer.set_weights(twin.get_weights())
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
+    x = pictures(2, spec.resolution, spec.resolution, 1)
+    assert_same_outputs(outputs(model, x), outputs(alone, np.asarray(color(x))))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_pictures_of_any_size_and_number_of_channels(spec: BackboneSpec, channels: int) -> None:
+    model = build_model(spec, include_top=False, pooling="avg", input_shape=(None, None, channels))
+    assert model.input_shape == (None, None, None, channels)
+    for height, width in ((32, 32), (33, 47), (64, 35)):
+        assert outputs(model, pictures(1, height, width, channels)).shape == (1, model.output_shape[-1])
+
+
+@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2"])
+def test_a_size_known_beforehand_and_an_unknown_one_give_the_same_shapes(name: str) -> None:
+    spec = scale_spec(name, coefficients=NARROW)
+    free = build_model(spec, include_top=False)
+    for height, width in ((64, 96), (65, 97), (50, 33)):
+        cost = estimate_cost(spec, resolution=(height, width), include_top=False)
+        known = build_model(spec, include_top=False, input_shape=(height, width, 3))
+        assert known.output_shape[1:] == tuple(cost.stages[-1].output)
+        if height % 2 == width % 2 == 0:
+            x = pictures(1, height, width, 3)
+            known.set_weights(free.get_weights())
+            assert outputs(free, x).shape == outputs(known, x).shape
+
+
+def test_the_default_shape_is_the_specs_resolution_with_top_and_free_without(spec: BackboneSpec) -> None:
+    assert build_model(spec).input_shape == (None, spec.resolution, spec.resolution, 3)
+    assert build_model(spec, include_top=False).input_shape == (None, None, None, 3)
+
+
+def test_top_pooling_activation_classes_and_name_are_what_was_asked_for(spec: BackboneSpec) -> None:
+    x = pictures(2, spec.resolution, spec.resolution, 3)
+    keras.utils.set_random_seed(1)
+    scores = outputs(build_model(spec, classes=6, name="mine"), x)
+    assert scores.shape == (2, 6)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, rtol=1e-5)
+    keras.utils.set_random_seed(1)
+    logits = outputs(build_model(spec, classes=6, classifier_activation=None), x)
+    np.testing.assert_allclose(np.asarray(keras.ops.softmax(logits)), scores, rtol=1e-4)
+    keras.utils.set_random_seed(1)
+    features = outputs(build_model(spec, include_top=False), x)
+    for pooling, pool in (("avg", np.mean), ("max", np.max)):
+        keras.utils.set_random_seed(1)
+        pooled = outputs(build_model(spec, include_top=False, pooling=pooling), x)
+        np.testing.assert_allclose(pooled, pool(features, axis=(1, 2)), rtol=1e-4, atol=1e-5)
+    assert build_model(spec, name="mine").name == "mine"
+    assert build_model(spec).name == spec.name
+
+
+def test_scale_model_is_scale_spec_and_build_model() -> None:
+    model = scale_model("mobilenet_v2", -4, classes=3)
+    twin = build_model(scale_spec("mobilenet_v2", -4), classes=3)
+    assert model.to_json() == twin.to_json().replace(twin.layers[0].name, model.layers[0].name)
+
+
+def test_drop_path_drops_whole_samples_at_the_rates_of_the_spec() -> None:
+    spec = tiny_spec(MBConv(), InvertedResidual(), depth=4, drop_path=0.4)
+    drops = [layer for layer in build_model(spec).layers if isinstance(layer, keras.layers.Dropout)]
+    assert [layer.name for layer in drops] == [
+        *("block1b_drop", "block1c_drop", "block1d_drop"),
+        *("block_5_drop", "block_6_drop", "block_7_drop"),
+    ]
+    assert [layer.rate for layer in drops] == pytest.approx([0.4 * index / 8 for index in (1, 2, 3, 5, 6, 7)])
+    assert all(tuple(layer.noise_shape) == (None, 1, 1, 1) for layer in drops)
+    # In training a sample keeps its branch whole, scaled up, or loses it whole.
+    y = np.asarray(drops[-1](np.ones((400, 2, 2, 3), "float32"), training=True))
+    per_sample = y.reshape(400, -1)
+    assert (per_sample == per_sample[:, :1]).all()
+    assert 0.2 < (per_sample[:, 0] == 0).mean() < 0.5
+
+
+@pytest.mark.parametrize("name", [name for name in backbones.names() if name.startswith("efficientnet")])
+def test_no_drop_path_rate_of_a_released_network_reaches_1(name: str) -> None:
+    small = scale_spec(name, coefficients=Coefficients(width=0.02, resolution=0.15))
+    rates = [layer.rate for layer in build_model(small).layers if layer.name.endswith("_drop")]
+    assert rates == sorted(rates)
+    assert 0 < rates[0] < rates[-1] < 0.2
+    # The last block of the last stage has no skip connection where the stage has one block.
+    assert rates[-1] >= 0.2 * (small.depth - 2) / small.depth
+
+
+def test_a_seed_repeats_the_first_values_and_another_seed_does_not(spec: BackboneSpec) -> None:
+    def values(seed: int) -> list[np.ndarray]:
+        keras.utils.set_random_seed(seed)
+        return build_model(spec).get_weights()
+
+    first, again, other = values(1), values(1), values(2)
+    assert all(np.array_equal(*pair) for pair in zip(first, again, strict=True))
+    kernels = [number for number, weight in enumerate(first) if weight.ndim > 1]
+    assert not any(np.array_equal(first[number], other[number]) for number in kernels)
+    # No two layers share a stream either.
+    same = [number for number in kernels if first[number].shape == first[kernels[1]].shape]
+    assert len({first[number].tobytes() for number in same}) == len(same)
+
+
+@dataclass(frozen=True)
+class Failing(Block):
+    """A user's block that breaks while Keras layers are made, not while it is counted."""
+
+    def apply(self, ops: Any, x: Any, at: Any) -> Any:
+        if isinstance(ops, KerasLayers):
+            assert not gc.isenabled(), "building pauses garbage collection"
+            raise RuntimeError("broken block")
+        return x
+
+    def describe(self) -> str:
+        return "Failing"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_before_also_after_an_error(enabled: bool) -> None:
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(RuntimeError, match="broken block"):
+            build_model(tiny_spec(Failing()))
+        assert gc.isenabled() is enabled
+        build_model(tiny_spec(MBConv()))
+        assert gc.isenabled() is enabled
+        with paused_garbage_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("spec_name", SPECS)
+def test_channels_first_models_have_the_same_layers_and_weights(spec_name: str) -> None:
+    spec = SPECS[spec_name]
+    last = build_model(spec, classes=3)
+    keras.config.set_image_data_format("channels_first")
+    first = build_model(spec, classes=3)
+    assert first.input_shape == (None, 3, spec.resolution, spec.resolution)
+    assert [layer.name for layer in first.layers[1:]] == [layer.name for layer in last.layers[1:]]
+    # Normalization keeps its statistics in the shape of the pictures, so that the weights move over as they are.
+    assert [weight.shape for weight in first.weights] == [weight.shape for weight in last.weights]
+    assert first.count_params() == estimate_cost(spec, classes=3).params
+    free = build_model(spec, include_top=False)
+    assert free.input_shape == (None, 3, None, None)
+
+
+def test_two_convblocks_of_one_name_are_refused_in_our_words() -> None:
+    from keras_effnet.errors import KerasEffnetError
+
+    spec = tiny_spec(MBConv(), stem=tiny_spec(MBConv()).stem, head=None)
+    twice = BackboneSpec(name="twice", stem=spec.stem, stages=(*spec.stages, spec.stem), resolution=64)
+    assert isinstance(twice.stem.block, ConvBlock)
+    with pytest.raises(KerasEffnetError, match="stem_conv.*Received"):
+        build_model(twice)

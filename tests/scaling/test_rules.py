@@ -1,0 +1,89 @@
+"""Scaling rules as laws: identity, power law, the released table."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_effnet import Coefficients
+from keras_effnet.errors import ScalingError
+from keras_effnet.registry import rules
+from keras_effnet.scaling import EFFICIENTNET_TABLE, Compound, Tabulated
+
+ratios = st.floats(0.5, 2)
+phis = st.floats(-20, 20)
+quick = settings(deadline=None, database=None, derandomize=True, max_examples=100)
+
+
+@pytest.mark.parametrize("name", rules.names())
+def test_phi_0_is_the_identity_of_every_rule(name: str) -> None:
+    found = rules.get(name)(0)
+    assert (found.depth, found.width, found.resolution) == (1, 1, 1)
+
+
+@quick
+@given(alpha=ratios, beta=ratios, gamma=ratios, phi=phis)
+def test_compound_raises_its_constants_to_the_power_of_phi(alpha: float, beta: float, gamma: float, phi: float) -> None:
+    # By logarithms: not the way the code takes.
+    found = Compound(alpha, beta, gamma)(phi)
+    for value, constant in ((found.depth, alpha), (found.width, beta), (found.resolution, gamma)):
+        assert value == pytest.approx(math.exp(phi * math.log(constant)), rel=1e-9)
+    assert found.dropout is None
+
+
+@quick
+@given(one=phis, other=phis)
+def test_compound_scaling_twice_is_scaling_by_the_sum(one: float, other: float) -> None:
+    rule = Compound()
+    assert rule(one).depth * rule(other).depth == pytest.approx(rule(one + other).depth, rel=1e-9)
+    assert rule(one).macs * rule(other).macs == pytest.approx(rule(one + other).macs, rel=1e-9)
+
+
+def test_the_papers_constants_nearly_double_the_cost_with_each_step() -> None:
+    assert Compound() == Compound(1.2, 1.1, 1.15)
+    assert Compound()(1).macs == pytest.approx(1.9203, abs=1e-4)
+
+
+# google/automl, efficientnetv2/effnetv2_configs.py: efficientnetv1_params (width, depth, resolution, dropout).
+RELEASED = {
+    "b0": (1.0, 1.0, 224, 0.2),
+    "b1": (1.0, 1.1, 240, 0.2),
+    "b2": (1.1, 1.2, 260, 0.3),
+    "b3": (1.2, 1.4, 300, 0.3),
+    "b4": (1.4, 1.8, 380, 0.4),
+    "b5": (1.6, 2.2, 456, 0.4),
+    "b6": (1.8, 2.6, 528, 0.5),
+    "b7": (2.0, 3.1, 600, 0.5),
+    "b8": (2.2, 3.6, 672, 0.5),
+    "l2": (4.3, 5.3, 800, 0.5),
+}
+
+
+def test_the_table_has_the_released_rows_and_no_other() -> None:
+    assert list(EFFICIENTNET_TABLE) == list(RELEASED)
+
+
+@pytest.mark.parametrize("row", RELEASED)
+def test_every_row_is_the_released_one(row: str) -> None:
+    width, depth, resolution, dropout = RELEASED[row]
+    found = Tabulated()(row)
+    assert (found.width, found.depth, found.dropout) == (width, depth, dropout)
+    assert found.resolution * 224 == pytest.approx(resolution)
+    assert Tabulated()(row.upper()) == found
+    if row != "l2":
+        assert Tabulated()(int(row[1:])) == Tabulated()(float(row[1:])) == found
+
+
+@pytest.mark.parametrize("phi", [0.5, 9, -1, "b9", "", "B"])
+def test_nothing_is_made_up_between_rows(phi: float | str) -> None:
+    with pytest.raises(ScalingError, match="no such row.*b0, b1.*Received"):
+        Tabulated()(phi)
+
+
+def test_a_table_of_ones_own() -> None:
+    table = {"small": Coefficients(0.5, 0.5, 0.5), "b1": Coefficients(2)}
+    assert Tabulated(table)("small") == Coefficients(0.5, 0.5, 0.5)
+    assert Tabulated(table)(1) == Coefficients(2)

@@ -1,0 +1,201 @@
+"""Helpers of several test files. Imports Keras only inside the functions that need it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from keras_effnet.blocks import (
+    Bottleneck,
+    ConvBlock,
+    ConvClassifier,
+    DepthwiseSeparable,
+    InvertedResidual,
+    MBConv,
+    ResNetStem,
+)
+from keras_effnet.blocks.base import Block
+from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
+
+if TYPE_CHECKING:
+    import keras
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# One block of every kind that can stand in a stage, with options away from their defaults.
+STAGE_BLOCKS: tuple[Block, ...] = (
+    MBConv(kernel=5, expand=3.5, se_ratio=0.3),
+    MBConv(expand=1, se_ratio=0),
+    InvertedResidual(kernel=5, expand=2),
+    InvertedResidual(expand=1),
+    DepthwiseSeparable(multiplier=2),
+    Bottleneck(expand=2.5, bias=False),
+    Bottleneck(kernel=1, expand=0.5),
+)
+
+
+def tiny_spec(*blocks: Block, resolution: int = 32, depth: int = 2, **changes: Any) -> BackboneSpec:
+    """A network that builds in a tenth of a second: a stage of 8 channels or so for each block."""
+    options: dict[str, Any] = {
+        "stem": StageSpec(ConvBlock(padding="correct", activation="swish"), width=8, stride=2),
+        "head": StageSpec(ConvBlock(kernel=1, names=("top_conv", "top_bn", "top_activation")), width=16),
+        "drop_path": 0.2,
+        "preprocessing": Preprocessing(scale=1 / 255, standardize=True),
+        **changes,
+    }
+    stages = tuple(
+        StageSpec(block, width=8 + 4 * number, depth=depth, stride=1 + number % 2) for number, block in enumerate(blocks)
+    )
+    return BackboneSpec(name="tiny", stages=stages, resolution=resolution, **options)
+
+
+def every_block_spec(resolution: int = 48) -> BackboneSpec:
+    """All blocks of this package in one network."""
+    return tiny_spec(
+        *STAGE_BLOCKS,
+        resolution=resolution,
+        stem=StageSpec(ResNetStem(kernel=5), width=8, stride=4),
+        classifier=ConvClassifier(dropout=0.1),
+        preprocessing=Preprocessing(mode="tf"),
+    )
+
+
+class GraphCounts(NamedTuple):
+    """What `graph_counts` found."""
+
+    macs: int
+    activations: int
+    params: int
+
+
+def graph_counts(layers: list[Any]) -> GraphCounts:
+    """Counts a built graph layer by layer, from the kernels and output shapes that Keras reports.
+
+    Shares nothing with `keras_effnet.cost`: a kernel is used once for each cell of the output.
+    """
+    macs = activations = params = 0
+    for layer in layers:
+        params += sum(int(np.prod(weight.shape)) for weight in layer.weights)
+        kind = layer.__class__.__name__
+        if kind not in ("Conv2D", "DepthwiseConv2D", "Dense"):
+            continue
+        shape = layer.output.shape[1:]
+        cells = shape[:-1]
+        macs += int(np.prod(layer.kernel.shape)) * int(np.prod(cells, dtype=int))
+        activations += int(np.prod(shape))
+    return GraphCounts(macs, activations, params)
+
+
+def stage_of(name: str, spec: BackboneSpec) -> int:
+    """The stage (0: stem, then stages, head, top) that a layer belongs to, told by its name alone."""
+    ends = list(accumulate(stage.depth for stage in spec.stages))
+    head = len(spec.stages) + 1
+
+    def holder(index: int) -> int:
+        return 1 + next(number for number, end in enumerate(ends) if index < end)
+
+    if found := re.match(r"block(\d+)[a-z]+_", name):
+        return int(found[1])
+    if found := re.match(r"conv(\d+)_block\d+_", name):
+        return int(found[1]) - 1
+    if found := re.match(r"conv_[dp]w_(\d+)(_|$)", name):
+        return holder(int(found[1]) - 1)
+    if found := re.match(r"block_(\d+)_", name):
+        return holder(int(found[1]))
+    if name.startswith("expanded_conv_"):
+        return 1
+    if spec.head is not None and isinstance(spec.head.block, ConvBlock) and name in spec.head.block.names:
+        return head
+    if name in ("predictions", "conv_preds"):
+        return head + (spec.head is not None)
+    return 0
+
+
+def pictures(*shape: int, seed: int = 0) -> np.ndarray:
+    """Random pixels, 0 to 255."""
+    return np.random.default_rng(seed).uniform(0, 255, shape).astype("float32")
+
+
+def outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
+    """What `model.predict` returns, without the seconds that it takes to compile a graph."""
+    import keras
+
+    return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
+
+
+def randomize(model: keras.Model, seed: int) -> None:
+    """Random statistics on top of the random kernels: with fresh ones a misplaced normalisation goes unseen."""
+    import keras
+
+    generator = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            channels = layer.moving_mean.shape
+            layer.moving_mean.assign(generator.normal(0, 0.1, channels))
+            layer.moving_variance.assign(generator.uniform(0.5, 1.5, channels))
+            layer.gamma.assign(generator.uniform(0.5, 1.5, channels))
+            layer.beta.assign(generator.normal(0, 0.1, channels))
+        elif isinstance(layer, keras.layers.Normalization):
+            mean, variance, count = layer.weights
+            mean.assign(generator.uniform(0.3, 0.6, mean.shape))
+            variance.assign(generator.uniform(0.04, 0.09, variance.shape))
+            count.assign(7)
+            layer.finalize_state()
+        elif getattr(layer, "bias", None) is not None:
+            layer.bias.assign(generator.normal(0, 0.1, layer.bias.shape))
+
+
+def assert_same_outputs(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-5) -> None:
+    """Equal up to the rounding of float32, relative to the largest output."""
+    assert found.shape == expected.shape
+    assert np.isfinite(expected).all()
+    assert expected.std() > 1e-3 * np.abs(expected).max(), "constant outputs prove nothing"
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * float(np.abs(expected).max()))
+
+
+def write_legacy_h5(model: keras.Model, path: Path, chunk: int | None = None) -> None:
+    """Writes the layout of Keras before version 3, which the published ImageNet weights have.
+
+    Args:
+        model: what to write.
+        path: of the `.h5` file.
+        chunk: cuts the list of layers into attributes of so many names, as Keras does with lists above 64 KB.
+    """
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.4.0"
+        names = [layer.name.encode() for layer in model.layers]
+        if chunk is None:
+            file.attrs["layer_names"] = names
+        else:
+            for number, first in enumerate(range(0, len(names), chunk)):
+                file.attrs[f"layer_names{number}"] = names[first : first + chunk]
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            weights = layer.get_weights()
+            group.attrs["weight_names"] = [f"{layer.name}/weight{number}:0".encode() for number in range(len(weights))]
+            for number, array in enumerate(weights):
+                group.create_dataset(f"{layer.name}/weight{number}:0", data=array)
+
+
+def run_python(code: str, *arguments: str, cwd: Path | None = None, **environment: str) -> str:
+    """Runs `code` in a fresh interpreter and returns what it printed; fails with what it said where it failed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", **environment},
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.strip()

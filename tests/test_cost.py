@@ -1,0 +1,229 @@
+"""The count from a spec against the graph that is built from it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import keras
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import STAGE_BLOCKS, every_block_spec, graph_counts, stage_of, tiny_spec
+
+from keras_effnet import BackboneSpec, Coefficients, Preprocessing, Rounding, StageSpec, build_model, scale_spec
+from keras_effnet.blocks import (
+    Block,
+    Bottleneck,
+    ConvBlock,
+    ConvClassifier,
+    DenseClassifier,
+    DepthwiseSeparable,
+    InvertedResidual,
+    MBConv,
+    ResNetStem,
+)
+from keras_effnet.cost import estimate_cost
+from keras_effnet.errors import KerasEffnetError, SpecError
+from keras_effnet.ops import PADDINGS
+from keras_effnet.registry import backbones, blocks
+
+slow = pytest.mark.slow
+
+FAMILIES = ("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2")
+EXACT = Rounding(divisor=1, depth="round", resolution_multiple=1)
+NARROW = Coefficients(depth=0.3, width=0.2, resolution=0.37)
+
+# Each of these changes what is counted: with and without top, poolings, channels, classes, odd and oblong pictures.
+ARGUMENTS: tuple[dict[str, Any], ...] = (
+    {},
+    {"channels": 1, "classes": 7},
+    {"include_top": False, "resolution": (97, 64)},
+    {"include_top": False, "pooling": "avg", "channels": 4, "resolution": 65},
+    {"include_top": False, "pooling": "max", "resolution": (33, 71)},
+    {"resolution": (64, 111), "classes": 1},
+)
+
+
+def assert_count_is_build(spec: BackboneSpec, **arguments: Any) -> None:
+    cost = estimate_cost(spec, **arguments)
+    options = dict(arguments)
+    size = options.pop("resolution", spec.resolution)
+    sides = size if isinstance(size, tuple) else (size, size)
+    model = build_model(spec, input_shape=(*sides, options.pop("channels", 3)), **options)
+    found = graph_counts(model.layers)
+    assert cost.params == found.params == model.count_params()
+    assert cost.trainable_params == sum(weight.shape.num_elements() for weight in model.trainable_weights)
+    assert cost.macs == found.macs
+    assert cost.activations == found.activations
+    assert_stages(cost, spec, model)
+
+
+def assert_stages(cost: Any, spec: BackboneSpec, model: keras.Model) -> None:
+    """Each stage holds what the layers named after it hold, and the stages are the whole."""
+    layers: dict[int, list[Any]] = {}
+    for layer in model.layers:
+        layers.setdefault(stage_of(layer.name, spec), []).append(layer)
+    for number, stage in enumerate(cost.stages):
+        found = graph_counts(layers.get(number, []))
+        assert (stage.macs, stage.activations, stage.params) == found, f"stage {number}"
+    for quantity in ("params", "trainable_params", "macs", "activations"):
+        assert sum(getattr(stage, quantity) for stage in cost.stages) == getattr(cost, quantity)
+    for before, after in zip(cost.stages, cost.stages[1:], strict=False):
+        assert after.input == before.output
+    assert model.output_shape[-1] == cost.stages[-1].output.channels
+
+
+def assert_scaled_count_is_build(name: str, phi: float, rounding: Rounding | None) -> None:
+    case = FAMILIES.index(name) + int(2 * phi) + 3 * (rounding is None)
+    assert_count_is_build(scale_spec(name, phi, rounding=rounding), **ARGUMENTS[case % len(ARGUMENTS)])
+
+
+@pytest.mark.parametrize(("phi", "rounding"), [(-1.5, None), (0.5, EXACT), (2, None)])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_count_equals_build_for_every_family(name: str, phi: float, rounding: Rounding | None) -> None:
+    assert_scaled_count_is_build(name, phi, rounding)
+
+
+@slow
+@pytest.mark.parametrize("rounding", [None, EXACT], ids=["paper", "exact"])
+@pytest.mark.parametrize("phi", [-3, -2, -1, -0.3, 0, 0.01, 1, 1.7, 3])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_count_equals_build_for_every_family_phi_and_rounding(name: str, phi: float, rounding: Rounding | None) -> None:
+    assert_scaled_count_is_build(name, phi, rounding)
+
+
+@pytest.mark.parametrize("name", [name for name in backbones.names() if name not in FAMILIES])
+def test_count_equals_build_for_every_narrow_backbone(name: str) -> None:
+    case = backbones.names().index(name)
+    assert_count_is_build(scale_spec(name, coefficients=NARROW), **ARGUMENTS[case % len(ARGUMENTS)])
+
+
+@slow
+@pytest.mark.parametrize("name", [name for name in backbones.names() if name not in ("efficientnet_l2",)])
+def test_count_equals_build_for_every_backbone_as_it_is(name: str) -> None:
+    assert_count_is_build(scale_spec(name, 0))
+
+
+@slow
+@pytest.mark.parametrize("arguments", ARGUMENTS, ids=str)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_count_equals_build_for_all_arguments(name: str, arguments: dict) -> None:
+    for rounding in (None, EXACT):
+        assert_count_is_build(scale_spec(name, coefficients=NARROW, rounding=rounding), **arguments)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_repeated_blocks_are_counted_as_often_as_they_are_built(name: str) -> None:
+    # The counter's shortcut: stages of 1, 2, 3 and more blocks take different ways through it.
+    for depth in (0.1, 0.7):
+        assert_count_is_build(scale_spec(name, coefficients=Coefficients(depth=depth, width=0.25, resolution=0.3)))
+
+
+def test_count_equals_build_with_all_blocks_in_one_network() -> None:
+    assert_count_is_build(every_block_spec())
+    assert_count_is_build(every_block_spec(), resolution=(49, 64), channels=2, classes=3)
+
+
+def test_blocks_of_the_tests_include_every_registered_block() -> None:
+    tested = {type(block) for block in STAGE_BLOCKS} | {ConvBlock, ResNetStem}
+    assert tested == {blocks.get(name) for name in blocks.names()}
+
+
+def stage_blocks() -> st.SearchStrategy[Block]:
+    kernel = st.sampled_from([1, 2, 3, 4, 5, 7])
+    expand = st.sampled_from([0.5, 1, 1.5, 2, 6])
+    return st.one_of(
+        st.builds(MBConv, kernel=kernel, expand=expand, se_ratio=st.sampled_from([0, 0.1, 0.25, 1])),
+        st.builds(InvertedResidual, kernel=kernel, expand=expand),
+        st.builds(DepthwiseSeparable, kernel=kernel, multiplier=st.integers(1, 3)),
+        st.builds(Bottleneck, kernel=kernel, expand=expand, bias=st.booleans()),
+    )
+
+
+def stems() -> st.SearchStrategy[StageSpec]:
+    width, kernel = st.integers(1, 12), st.integers(1, 7)
+    conv = st.builds(ConvBlock, kernel=kernel, padding=st.sampled_from(PADDINGS))
+    return st.one_of(
+        st.builds(StageSpec, conv, width, stride=st.integers(1, 3)),
+        st.builds(StageSpec, st.builds(ResNetStem, kernel=kernel), width, stride=st.sampled_from([1, 2, 4])),
+    )
+
+
+HEAD = ConvBlock(kernel=1, names=("top_conv", "top_bn", "top_activation"))
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> BackboneSpec:
+    """Any valid network of small stages; the blocks of a network are mixed as users may mix them."""
+    stage = st.builds(
+        StageSpec, stage_blocks(), width=st.integers(2, 20), depth=st.integers(1, 4), stride=st.sampled_from([1, 2, 3])
+    )
+    parts: dict[str, Any] = {
+        "stem": draw(stems()),
+        "stages": tuple(draw(st.lists(stage, min_size=1, max_size=4))),
+        "head": draw(st.none() | st.builds(StageSpec, st.just(HEAD), width=st.integers(1, 32))),
+        "classifier": draw(st.sampled_from([DenseClassifier(), DenseClassifier(0.5), ConvClassifier(0.1)])),
+        "preprocessing": draw(
+            st.sampled_from([Preprocessing(), Preprocessing(scale=2, offset=-1), Preprocessing(standardize=True)])
+        ),
+        "drop_path": draw(st.sampled_from([0.0, 0.5])),
+    }
+    least = BackboneSpec(name="random", resolution=1 << 20, **parts).total_stride
+    return BackboneSpec(name="random", resolution=least + draw(st.integers(0, 40)), **parts)
+
+
+def check_any_spec(spec: BackboneSpec, case: int) -> None:
+    arguments = {key: value for key, value in ARGUMENTS[case].items() if key != "resolution"}
+    try:
+        estimate_cost(spec, **arguments)
+    except SpecError:
+        # What cannot be counted cannot be built either, and says so in our words.
+        with pytest.raises(KerasEffnetError, match="Received"):
+            build_model(spec, **{key: value for key, value in arguments.items() if key != "channels"})
+        return
+    assert_count_is_build(spec, **arguments)
+
+
+RANDOM: dict[str, Any] = {
+    "deadline": None,
+    "database": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+}
+
+
+@settings(max_examples=25, **RANDOM)
+@given(spec=specs(), case=st.integers(0, len(ARGUMENTS) - 1))
+def test_count_equals_build_for_any_user_spec(spec: BackboneSpec, case: int) -> None:
+    check_any_spec(spec, case)
+
+
+@slow
+@settings(max_examples=150, **{**RANDOM, "derandomize": False})
+@given(spec=specs(), case=st.integers(0, len(ARGUMENTS) - 1))
+def test_count_equals_build_for_many_user_specs(spec: BackboneSpec, case: int) -> None:
+    check_any_spec(spec, case)
+
+
+def test_flops_are_two_operations_for_each_multiply_add() -> None:
+    cost = estimate_cost("mobilenet_v2")
+    assert cost.flops == 2 * cost.macs
+    assert cost.weight_bytes == 4 * cost.params
+
+
+def test_a_count_takes_no_longer_for_a_deep_network() -> None:
+    # A million blocks; counting each would take minutes.
+    spec = tiny_spec(MBConv(), depth=1_000_000)
+    started = time.perf_counter()
+    deep = estimate_cost(spec)
+    assert time.perf_counter() - started < 1
+    shallow = [estimate_cost(replace(spec, stages=(replace(spec.stages[0], depth=depth),))) for depth in (10, 11)]
+    assert deep.params - shallow[0].params == (1_000_000 - 10) * (shallow[1].params - shallow[0].params)
+
+
+def test_layer_names_of_any_mixture_of_blocks_are_unique() -> None:
+    names = Counter(layer.name for layer in build_model(every_block_spec()).layers)
+    assert max(names.values()) == 1

@@ -1,0 +1,63 @@
+"""The examples in docstrings are true."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+
+import pytest
+
+from keras_effnet import applications
+
+KERAS_FREE = (
+    "keras_effnet.blocks.base",
+    "keras_effnet.blocks.bottleneck",
+    "keras_effnet.blocks.ends",
+    "keras_effnet.blocks.mbconv",
+    "keras_effnet.blocks.mobile",
+    "keras_effnet.checks",
+    "keras_effnet.cost",
+    "keras_effnet.errors",
+    "keras_effnet.explanation",
+    "keras_effnet.network",
+    "keras_effnet.ops",
+    "keras_effnet.registry",
+    "keras_effnet.scaling.coefficients",
+    "keras_effnet.scaling.rounding",
+    "keras_effnet.scaling.rules",
+    "keras_effnet.scaling.scale",
+    "keras_effnet.spec",
+)
+BUILDING = ("keras_effnet.builder.model", "keras_effnet.applications.mobilenet", "keras_effnet.applications.mobilenet_v2")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+
+
+def run(module: str) -> int:
+    """Runs the examples of a module; returns how many there were."""
+    found = doctest.testmod(import_module(module), optionflags=FLAGS)
+    assert found.failed == 0
+    return found.attempted
+
+
+@pytest.mark.parametrize("module", KERAS_FREE)
+def test_examples_of_modules_without_keras(module: str) -> None:
+    run(module)
+
+
+def test_there_are_examples() -> None:
+    assert sum(map(run, KERAS_FREE)) >= 15
+
+
+@pytest.mark.parametrize("module", BUILDING)
+def test_examples_that_build(module: str) -> None:
+    assert run(module) >= 1
+
+
+@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB3", "ResNet50"])
+def test_examples_of_builders_made_by_a_function(name: str) -> None:
+    # doctest does not find these by itself: their code lies in another module than their name.
+    [example] = doctest.DocTestFinder().find(getattr(applications, name), name, globs={})
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    runner.run(example)
+    assert runner.failures == 0
+    assert runner.tries == 2

@@ -1,0 +1,84 @@
+"""What counts and explains must not wait for Keras: imports are watched in fresh interpreters."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import run_python
+
+import keras_effnet
+from keras_effnet.errors import KerasEffnetError
+
+HEAVY = ("keras", "tensorflow", "jax", "torch", "numpy", "h5py", "matplotlib", "sklearn", "PIL", "psutil")
+
+REPORT = f"""
+import sys
+print(" ".join(sorted(set(sys.modules) & set({HEAVY!r}))))
+"""
+
+USE = """
+import keras_effnet
+from keras_effnet import applications, estimate_cost, explain, registry, scale_spec
+for name in registry.backbones.names():
+    scaled = scale_spec(name, 1.5)
+    estimate_cost(scaled)
+    str(explain(name, 2))
+for rule in registry.rules.names():
+    scale_spec("efficientnet_b0", 1, rule=rule)
+for block in registry.blocks.names():
+    registry.blocks.get(block)
+dir(keras_effnet)
+"""
+
+
+def test_scaling_counting_and_explaining_import_nothing_heavy() -> None:
+    assert run_python(USE + REPORT) == ""
+
+
+@pytest.mark.parametrize("module", HEAVY)
+def test_the_test_above_would_see_an_import(module: str, tmp_path: Path) -> None:
+    # A stand-in package of the same name, so that this takes no seconds.
+    (tmp_path / f"{module}.py").touch()
+    assert run_python(f"import {module}" + USE + REPORT, PYTHONPATH=str(tmp_path)) == module
+
+
+def test_what_builds_imports_keras_only_when_it_is_asked_for(tmp_path: Path) -> None:
+    # With a Keras that cannot be imported, the names that need it fail and the others do not.
+    (tmp_path / "keras.py").write_text("raise ImportError('no Keras here')")
+    done = subprocess.run(
+        [sys.executable, "-c", USE + "keras_effnet.build_model"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path)},
+        check=False,
+    )
+    assert "no Keras here" in done.stderr
+    assert done.returncode == 1
+
+
+def test_every_public_name_resolves_and_is_listed() -> None:
+    assert sorted(keras_effnet.__all__) == list(keras_effnet.__all__)
+    for name in keras_effnet.__all__:
+        found = getattr(keras_effnet, name)
+        assert found.__name__ == name
+        assert found.__doc__
+        assert name in dir(keras_effnet)
+    assert "__version__" in dir(keras_effnet)
+
+
+def test_an_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        keras_effnet.no_such_name  # noqa: B018 - the access is the test
+
+
+def test_every_error_can_be_caught_as_one() -> None:
+    from keras_effnet import errors
+
+    found = [value for value in vars(errors).values() if isinstance(value, type)]
+    assert len(found) > 5
+    assert all(issubclass(error, KerasEffnetError) for error in found)
+    # Each is also the built-in error that a caller would expect.
+    assert all(len(error.__mro__) > 4 for error in found if error is not KerasEffnetError)
