@@ -139,11 +139,13 @@ def estimate_cost(
     """
     spec = resolve_backbone(spec)
     size = spec.resolution if resolution is None else resolution
-    height, width = size if isinstance(size, tuple) else (size, size)
-    for side in (height, width):
+    sides = size if isinstance(size, tuple) else (size, size)
+    if len(sides) != 2:
+        raise BuildError(f"`resolution` must be one side or (height, width). Received: {resolution=}")
+    for side in sides:
         check_int(BuildError, "resolution", side, spec.total_stride)
     check_int(BuildError, "channels", channels, 1)
-    counter, picture = CostCounter(), Picture(height, width, channels)
+    counter, picture = CostCounter(), Picture(*sides, channels)
     output = read_network(spec, counter, picture, include_top=include_top, pooling=pooling, classes=classes)
     if include_top or pooling:
         counter.close_stage("Pooling & FC" if include_top else "Pooling", counter.stages[-1].output, output, depth=1)

@@ -2,7 +2,7 @@
 
 | file | holds | counted from |
 |---|---|---|
-| `tests/golden/backbones.json` | each registered backbone | the graph of its namesake in keras.applications; else its spec |
+| `tests/golden/backbones.json` | each registered backbone | its namesake's graph in keras.applications, or its spec |
 | `tests/golden/scaled.json` | some backbones at some phi | the spec |
 """
 

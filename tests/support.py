@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from keras_effnet.blocks import (
     ResNetStem,
 )
 from keras_effnet.blocks.base import Block
+from keras_effnet.scaling import Coefficients, scale_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def tiny_spec(*blocks: Block, resolution: int = 32, depth: int = 2, **changes: A
         **changes,
     }
     stages = tuple(
-        StageSpec(block, width=8 + 4 * number, depth=depth, stride=1 + number % 2) for number, block in enumerate(blocks)
+        StageSpec(block, width=8 + 4 * number, depth=depth, stride=1 + number % 2)
+        for number, block in enumerate(blocks)
     )
     return BackboneSpec(name="tiny", stages=stages, resolution=resolution, **options)
 
@@ -123,26 +125,28 @@ def pictures(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).uniform(0, 255, shape).astype("float32")
 
 
-def outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
+def outputs(model: keras.Model, x: np.ndarray | list[np.ndarray]) -> np.ndarray:
     """What `model.predict` returns, without the seconds that it takes to compile a graph."""
     import keras
 
+    if keras.backend.backend() == "jax":
+        # Layer by layer, JAX would compile a program for each.
+        return np.asarray(model.predict(x, verbose="0"))
     return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
 
 
 def randomize(model: keras.Model, seed: int) -> None:
     """Random statistics on top of the random kernels: with fresh ones a misplaced normalisation goes unseen."""
-    import keras
-
     generator = np.random.default_rng(seed)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
+    for layer in cast(list[Any], model.layers):
+        kind = layer.__class__.__name__
+        if kind == "BatchNormalization":
             channels = layer.moving_mean.shape
             layer.moving_mean.assign(generator.normal(0, 0.1, channels))
             layer.moving_variance.assign(generator.uniform(0.5, 1.5, channels))
             layer.gamma.assign(generator.uniform(0.5, 1.5, channels))
             layer.beta.assign(generator.normal(0, 0.1, channels))
-        elif isinstance(layer, keras.layers.Normalization):
+        elif kind == "Normalization":
             mean, variance, count = layer.weights
             mean.assign(generator.uniform(0.3, 0.6, mean.shape))
             variance.assign(generator.uniform(0.04, 0.09, variance.shape))
@@ -199,3 +203,11 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None, **environmen
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.strip()
+
+
+def _thin(name: str) -> BackboneSpec:
+    return scale_spec(name, coefficients=Coefficients(depth=0.1, width=0.2, resolution=0.2))
+
+
+# A thin network of each family, for the tests that run under every backend.
+BACKEND_SPECS = {name: _thin(name) for name in ("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2")}

@@ -28,7 +28,11 @@ KERAS_FREE = (
     "keras_effnet.scaling.scale",
     "keras_effnet.spec",
 )
-BUILDING = ("keras_effnet.builder.model", "keras_effnet.applications.mobilenet", "keras_effnet.applications.mobilenet_v2")
+BUILDING = (
+    "keras_effnet.builder.model",
+    "keras_effnet.applications.mobilenet",
+    "keras_effnet.applications.mobilenet_v2",
+)
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

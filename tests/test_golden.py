@@ -53,9 +53,7 @@ def test_the_worked_example() -> None:
     # alpha^7 = 3.58, beta^7 = gamma^7 = 1.95: stage 4, 56x56 with 40 channels in 2 layers, is multiplied by these.
     base = explain("efficientnet_b0").rows[3]
     assert (base.stage, base.resolution, base.channels, base.layers) == (4, (56, 56), 40, 2)
-    made = explain(
-        "efficientnet_b0", phi=7, rule=Compound(1.2, 1.1, 1.1), rounding=Rounding(divisor=1, depth="round")
-    )
+    made = explain("efficientnet_b0", phi=7, rule=Compound(1.2, 1.1, 1.1), rounding=Rounding(divisor=1, depth="round"))
     row = made.rows[3]
     assert (row.stage, row.resolution, row.channels, row.layers) == (4, (109, 109), 78, 7)
     [line] = [line for line in str(made).splitlines() if line.split()[:1] == ["4"]]

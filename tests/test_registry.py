@@ -51,7 +51,7 @@ def test_a_new_name_is_found_and_a_taken_one_refused() -> None:
     registry.register("place", "keras_effnet.applications:resnet50_spec")
     assert registry.get("place") is backbones.get("resnet50")
     for name in ("far", "wrong"):
-        with pytest.raises(RegistryError, match="cannot be imported.*Received"):
+        with pytest.raises(RegistryError, match=r"cannot be imported.*Received"):
             registry.get(name)
 
 

@@ -104,7 +104,9 @@ def test_a_broken_rule_is_seen(source: str) -> None:
     assert violations(source)
 
 
-@pytest.mark.parametrize("source", ["raise SpecError(f'wrong: {x}')", "raise error('wrong')", "return WeightsError(text)"])
+@pytest.mark.parametrize(
+    "source", ["raise SpecError(f'wrong: {x}')", "raise error('wrong')", "return WeightsError(text)"]
+)
 def test_an_error_that_says_nothing_of_its_cause_is_seen(source: str) -> None:
     assert errors_without_received(f"def f(error, text):\n    {source}")
 

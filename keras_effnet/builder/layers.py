@@ -9,6 +9,7 @@ import keras
 from keras import layers
 
 from keras_effnet.builder.values import FirstValues
+from keras_effnet.errors import BuildError
 from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
 from keras_effnet.spec import Initializer
 
@@ -97,6 +98,7 @@ class KerasLayers(Ops[Any]):
         return self.values.build(layer, x)
 
     def dense(self, x: Any, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Any:
+        check_activation(activation)
         layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)
         return self.values.build(layer, x)
 
@@ -107,6 +109,7 @@ class KerasLayers(Ops[Any]):
         return self.values.build(layer, x)
 
     def act(self, x: Any, activation: str | Callable[..., Any] | None, *, name: str) -> Any:
+        check_activation(activation)
         return layers.Activation(activation, name=name)(x)
 
     def pool(
@@ -152,3 +155,14 @@ class KerasLayers(Ops[Any]):
         name: str,
     ) -> Any:
         return make(name)(x)
+
+
+def check_activation(activation: str | Callable[..., Any] | None) -> None:
+    """Raises BuildError unless Keras knows `activation`."""
+    try:
+        keras.activations.get(activation)
+    except ValueError as error:
+        raise BuildError(
+            "an activation must be a name that keras.activations knows, a callable or None. "
+            f"Received: activation={activation!r}"
+        ) from error

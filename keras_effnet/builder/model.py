@@ -9,7 +9,8 @@ import keras
 
 from keras_effnet.builder.arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, picture_shape
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.builder.values import paused_garbage_collection
+from keras_effnet.builder.values import deep_recursion, paused_garbage_collection
+from keras_effnet.errors import BuildError
 from keras_effnet.network import read_network
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
@@ -68,7 +69,7 @@ def build_model(
     check_memory(spec, shape, include_top, classes, memory_limit)
     # Found before the model is built: a missing file costs no time.
     source = None if weights is None else locate_weights(spec, weights, include_top)
-    with paused_garbage_collection():
+    with paused_garbage_collection(), deep_recursion():
         pixels = keras.Input(shape) if input_tensor is None else input_tensor
         output = read_network(
             spec,
@@ -80,10 +81,21 @@ def build_model(
             classifier_activation=classifier_activation,
         )
         inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-        model = keras.Model(inputs, output, name=spec.name if name is None else name)
+        model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:
         load_weights(model, source.path, source.variance_factors)
     return model
+
+
+def _graph(inputs: Any, output: Any, name: str) -> keras.Model:
+    try:
+        return keras.Model(inputs, output, name=name)
+    except ValueError as error:
+        raise BuildError(
+            f"the layers cannot be joined to a model: {error} Blocks build their layer names from their placement, "
+            "each ConvBlock has `names` of its own, and the graph of `input_tensor` must share none of them. "
+            f"Received: name={name!r}"
+        ) from error
 
 
 def scale_model(

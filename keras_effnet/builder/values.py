@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import math
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,9 @@ from keras import initializers
 _CUT = 2.0
 _STD_AFTER_CUT = 0.87962566103423978
 _QUANTILES = 1 << 16
+
+# More layers in a row than fit in memory.
+_DEEPEST_GRAPH = 100_000
 
 # The attributes under which Keras' layers keep initialisers.
 _ATTRIBUTES = (
@@ -129,3 +133,14 @@ def paused_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Lets Keras sort deep graphs: it calls itself once for each layer, and Python stops at 1,000 (EfficientNet-L2)."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_GRAPH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from keras_effnet.checks import check_number, check_rate
 from keras_effnet.errors import ScalingError
 
+# Far beyond any network, and far enough below the largest float that no count of one overflows.
+LARGEST = 1e30
+
 
 @dataclass(frozen=True)
 class Coefficients:
     """What each dimension of a network is multiplied by, before rounding (arXiv:1905.11946, equation 2).
 
     Args:
-        depth: multiplies the number of blocks of each stage; above 0.
-        width: multiplies channels; above 0.
-        resolution: multiplies the side of the picture; above 0.
+        depth: multiplies the number of blocks of each stage; above 0, at most 1e30.
+        width: multiplies channels; above 0, at most 1e30.
+        resolution: multiplies the side of the picture; above 0, at most 1e30.
         dropout: replaces the classifier's dropout rate, in [0, 1); None keeps it.
 
     Raises:
@@ -33,7 +36,7 @@ class Coefficients:
 
     def __post_init__(self) -> None:
         for name in ("depth", "width", "resolution"):
-            check_number(ScalingError, name, getattr(self, name), 0, open_low=True)
+            check_number(ScalingError, name, getattr(self, name), 0, LARGEST, open_low=True)
         if self.dropout is not None:
             check_rate(ScalingError, "dropout", self.dropout)
 

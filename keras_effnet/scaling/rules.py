@@ -53,14 +53,14 @@ class Compound:
         """The coefficients at `phi`, any finite number: below 0 shrinks, fractions are fine.
 
         Raises:
-            ScalingError: phi is not a finite number, or so large that a power overflows.
+            ScalingError: phi is not a finite number, or so far from 0 that a coefficient leaves 0 to 1e30.
         """
         check_number(ScalingError, "phi", phi, float("-inf"))
         try:
             return Coefficients(float(self.alpha) ** phi, float(self.beta) ** phi, float(self.gamma) ** phi)
         except (OverflowError, ScalingError) as error:
             raise ScalingError(
-                "`phi` is so far from 0 that a coefficient is no longer a positive number; B7 is near phi = 7. "
+                "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7. "
                 f"Received: phi={phi!r}"
             ) from error
 
@@ -112,6 +112,8 @@ class Tabulated:
         Raises:
             ScalingError: there is none.
         """
+        if not isinstance(phi, str):
+            check_number(ScalingError, "phi", phi, float("-inf"))
         name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
         if name not in self.table:
             raise ScalingError(

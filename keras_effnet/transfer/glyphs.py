@@ -33,7 +33,7 @@ BODY = 44  # of which the letter fills at most this much, so that a warp finds b
 FONT_SIZE = 72  # drawn larger than BODY and reduced, which smooths the edges
 PEN_BLUR = 2.5  # radius in pixels; a blurred edge, cut at a level drawn at random, gives pens of any width
 BOX = 4  # side in pixels of the squares which are averaged to one coarse pixel, as for scikit-learn's digits
-COARSE_SIDES = (8, 8, 8, 7, 9, 10, 12)  # sides of the coarse pictures; most like the digits', some finer
+COARSE_SIDES = (8, 8, 8, 8, 7, 9, 10)  # sides of the coarse pictures; most like the digits', some finer
 CHUNK = 1024  # pictures warped at once: their coordinates stay within some 50 MB
 ELASTIC_KNOTS = 4  # knots per side of the smooth random displacement that makes a line wobble
 
@@ -127,14 +127,14 @@ def _warp(count: int, fine: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine * 2 - 1)[None]
     u, v = np.tile(axis, fine), np.repeat(axis, fine, axis=1)
     angle, slant = draw(-0.25, 0.25), draw(-0.35, 0.35)
-    wide, high = draw(0.85, 1.4), draw(0.95, 1.2)  # > 1: the paper is larger, hence the letter smaller
+    wide, high = draw(1.0, 1.7), draw(0.92, 1.12)  # > 1: the paper is larger, hence the letter smaller
     depth = 1 + draw(-0.15, 0.15) * u + draw(-0.15, 0.15) * v
     u, v = u / depth, v / depth
     x = wide * (np.cos(angle) * u - np.sin(angle) * v) + slant * v + draw(-0.1, 0.1)
     y = high * (np.sin(angle) * u + np.cos(angle) * v) + draw(-0.06, 0.06)
     spread = _interpolation(fine, ELASTIC_KNOTS)
     knots = rng.normal(0, 1, (2, count, ELASTIC_KNOTS, ELASTIC_KNOTS)).astype(np.float32)
-    knots *= rng.uniform(0.02, 0.14, (1, count, 1, 1)).astype(np.float32)
+    knots *= rng.uniform(0.03, 0.18, (1, count, 1, 1)).astype(np.float32)
     wobble = (spread @ knots @ spread.T).reshape(2, count, fine * fine)
     centre, half = (CELL - 1) / 2, BODY / 2
     return centre + half * (x + wobble[0]), centre + half * (y + wobble[1])
@@ -163,6 +163,6 @@ def _sample(atlas: np.ndarray, drawings: np.ndarray, x: np.ndarray, y: np.ndarra
 def _scan(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Ink shares `(n, side, side)` as a scanner reports them: uint8, of varying contrast, with noise."""
     shape = (len(ink), 1, 1)
-    contrast = rng.uniform(0.75, 1.0, shape)
-    noise = rng.normal(0, 1, ink.shape) * rng.uniform(0, 0.04, shape)
+    contrast = rng.uniform(0.85, 1.1, shape)
+    noise = rng.normal(0, 1, ink.shape) * rng.uniform(0, 0.02, shape)
     return np.rint(255 * np.clip(ink * contrast + noise, 0, 1)).astype(np.uint8)

@@ -92,14 +92,14 @@ def train(
 ) -> dict[str, float]:
     """Trains a compiled model over the steps [first, last) of a recipe.
 
-    Every step draws its pictures from the seed and its own number alone, so that a run that was cut goes on as if
-    nothing had happened.
+    Every step draws its pictures, their jitter and its dropout from the seed and its own number alone, so that a run
+    that was cut goes on as if nothing had happened.
 
     Args:
         model: as `compile_for` leaves it.
         pictures: to train on.
         recipe: the steps.
-        seed: of the order of pictures and of their jitter.
+        seed: of the order of pictures, of their jitter and of dropout.
         progress: a bar that counts steps.
         first: step to start with.
         last: step to stop before; all steps by default.
@@ -113,9 +113,13 @@ def train(
     model.reset_metrics()
     labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
     logs: dict[str, Any] = {}
+    dropouts = [layer.seed_generator for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     for step in range(first, recipe.steps if last is None else last):
         members = _members(len(pictures), recipe.batch_size, step, seed)
         images = jitter(pictures.images[members], recipe.jitter, np.random.default_rng((seed, step)))
+        for number, generator in enumerate(dropouts):
+            # A saved model does not keep these.
+            generator.state.assign(np.array([seed * len(dropouts) + number, step], "uint32"))
         model.optimizer.learning_rate = recipe.rate_at(step)
         logs = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
         if not math.isfinite(logs["loss"]):

@@ -66,7 +66,7 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
 
 def _read(file: Any) -> list[SavedLayer]:
     root = file.get("model_weights", file)
-    if "layer_names" in root.attrs:
+    if "layer_names" in root.attrs or "layer_names0" in root.attrs:
         return _read_legacy(root)
     if "layers" in root:
         return _read_keras3(root["layers"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,24 @@ from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.registry import backbones
 
 NARROW = Coefficients(depth=0.5, width=0.25, resolution=0.3)
-SPECS = {"every block": every_block_spec(), "efficientnet": tiny_spec(MBConv(), MBConv(expand=2), initializer="fan_out")}
+SPECS = {
+    "every block": every_block_spec(),
+    "efficientnet": tiny_spec(MBConv(), MBConv(expand=2), initializer="fan_out"),
+}
 
 
 @pytest.fixture(params=SPECS)
 def spec(request: pytest.FixtureRequest) -> BackboneSpec:
     return SPECS[request.param]
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """From layer to layer of the same name; Normalization computes from constants that `set_weights` leaves alone."""
+    for layer in source.layers[1:]:
+        twin = target.get_layer(layer.name)
+        twin.set_weights(layer.get_weights())
+        if isinstance(twin, keras.layers.Normalization):
+            twin.finalize_state()
 
 
 def configs_in(value: Any) -> list[dict[str, Any]]:
@@ -106,8 +119,9 @@ def test_copies_by_json_config_and_clone_compute_the_same(spec: BackboneSpec) ->
         keras.models.clone_model(model),
     )
     for copy in copies:
-        copy.set_weights(model.get_weights())
-        assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+        copy_weights(model, copy)
+        # clone_model gives the input a name of its own.
+        assert [layer.name for layer in copy.layers[1:]] == [layer.name for layer in model.layers[1:]]
         assert_same_outputs(outputs(copy, x), outputs(model, x), tolerance=1e-6)
 
 
@@ -123,15 +137,15 @@ def test_the_27th_block_of_a_stage_is_called_aa() -> None:
     # keras.applications calls it "{".
     names = [layer.name for layer in build_model(tiny_spec(MBConv(), depth=28)).layers]
     adds = [name for name in names if name.endswith("_add")]
-    assert adds[24:] == ["block1z_add", "block1aa_add", "block1ab_add"]
+    assert adds[-3:] == ["block1z_add", "block1aa_add", "block1ab_add"]
 
 
-def test_a_deep_stage_built_by_letters_alone_matches_keras_up_to_z() -> None:
-    # L2 is the only released network with more than 26 blocks in a stage; its first 26 keep Keras' names.
-    spec = scale_spec("efficientnet_l2", coefficients=Coefficients(width=0.02, depth=1, resolution=0.1))
-    deepest = max(stage.depth for stage in spec.stages)
-    names = [layer.name for layer in build_model(spec).layers]
-    assert sum(name.startswith("block6") and name.endswith("_dwconv") for name in names) == deepest
+def test_a_graph_may_be_deeper_than_pythons_recursion_limit() -> None:
+    # Keras sorts layers by recursion; EfficientNet-L2 needs about the 1,000 calls that Python allows.
+    limit = sys.getrecursionlimit()
+    model = build_model(tiny_spec(MBConv(expand=1, se_ratio=0), depth=limit // 5, head=None))
+    assert len(model.layers) > limit
+    assert sys.getrecursionlimit() == limit
 
 
 @pytest.mark.parametrize("spec_name", SPECS)
@@ -160,13 +174,9 @@ def test_a_model_can_stand_on_another_layers_output(spec: BackboneSpec) -> None:
     assert [tensor.name for tensor in model.inputs] == ["grey"]
     alone = build_model(spec, classes=5)
     randomize(alone, seed=3)
-    own = [layer for layer in model.layers if layer.name not in ("grey", "to_color")]
-    for layer, twin in zip(own, alone.layers[1:], strict=True):
-        layer.set_weights(twin.get_weights())
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
+    copy_weights(alone, model)
     x = pictures(2, spec.resolution, spec.resolution, 1)
-    assert_same_outputs(outputs(model, x), outputs(alone, np.asarray(color(x))))
+    assert_same_outputs(outputs(model, [x]), outputs(alone, np.asarray(color(x))))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
@@ -312,5 +322,5 @@ def test_two_convblocks_of_one_name_are_refused_in_our_words() -> None:
     spec = tiny_spec(MBConv(), stem=tiny_spec(MBConv()).stem, head=None)
     twice = BackboneSpec(name="twice", stem=spec.stem, stages=(*spec.stages, spec.stem), resolution=64)
     assert isinstance(twice.stem.block, ConvBlock)
-    with pytest.raises(KerasEffnetError, match="stem_conv.*Received"):
+    with pytest.raises(KerasEffnetError, match=r"stem_conv.*Received"):
         build_model(twice)

@@ -14,7 +14,9 @@ from keras_effnet import build_model
 from keras_effnet.blocks import Bottleneck, MBConv
 from keras_effnet.builder.values import draw_variance_scaling
 
-KINDS = list(product((2.0, 1 / 3), ("fan_in", "fan_out", "fan_avg"), ("truncated_normal", "untruncated_normal", "uniform")))
+KINDS = list(
+    product((2.0, 1 / 3), ("fan_in", "fan_out", "fan_avg"), ("truncated_normal", "untruncated_normal", "uniform"))
+)
 # Convolution, depthwise (whose last axis is the multiplier), dense.
 SHAPES = [(3, 3, 32, 64), (5, 5, 600, 1), (1, 1, 40, 500), (300, 70)]
 
@@ -22,7 +24,9 @@ SHAPES = [(3, 3, 32, 64), (5, 5, 600, 1), (1, 1, 40, 500), (300, 70)]
 def largest_gap(one: np.ndarray, other: np.ndarray) -> float:
     """Kolmogorov's and Smirnov's distance: the largest gap between two empirical distribution functions."""
     everything = np.sort(np.concatenate([one.ravel(), other.ravel()]))
-    below = [np.searchsorted(np.sort(values.ravel()), everything, side="right") / values.size for values in (one, other)]
+    below = [
+        np.searchsorted(np.sort(values.ravel()), everything, side="right") / values.size for values in (one, other)
+    ]
     return float(np.abs(below[0] - below[1]).max())
 
 

@@ -28,7 +28,7 @@ def round_filters(filters: int, multiplier: float, divisor: int, min_depth: int 
 
 def round_repeats(repeats: int, multiplier: float) -> int:
     """The same file, `round_repeats`."""
-    return int(math.ceil(multiplier * repeats))
+    return math.ceil(multiplier * repeats)
 
 
 @quick

@@ -79,7 +79,7 @@ def test_every_row_is_the_released_one(row: str) -> None:
 
 @pytest.mark.parametrize("phi", [0.5, 9, -1, "b9", "", "B"])
 def test_nothing_is_made_up_between_rows(phi: float | str) -> None:
-    with pytest.raises(ScalingError, match="no such row.*b0, b1.*Received"):
+    with pytest.raises(ScalingError, match=r"no such row.*b0, b1.*Received"):
         Tabulated()(phi)
 
 

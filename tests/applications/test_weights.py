@@ -1,0 +1,227 @@
+"""`weights="imagenet"`: the files that Keras downloads, and the outputs that Keras gets from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
+
+from keras_effnet import applications, build_model
+from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet.errors import WeightsError
+
+slow = pytest.mark.slow
+
+
+class Asked(Exception):  # noqa: N818 - a signal, not an error
+    """Raised in place of a download, with what was asked for."""
+
+
+def intercept(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+    """Puts `answer` in place of downloads, both in Keras' own modules and in its public interface."""
+
+    def get_file(
+        fname: str, origin: str, cache_subdir: str = "datasets", file_hash: str | None = None, **_: Any
+    ) -> str:
+        return answer(fname, origin, cache_subdir, file_hash)
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
+    monkeypatch.setattr("keras.utils.get_file", get_file)
+
+
+def asked_for(builder: Any, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -> tuple:
+    calls = []
+
+    def answer(*call: Any) -> str:
+        calls.append(call)
+        raise Asked
+
+    intercept(monkeypatch, answer)
+    with pytest.raises((Asked, WeightsError)):
+        builder(weights="imagenet", **arguments)
+    assert len(calls) == 1
+    return calls[0]
+
+
+LARGE = [*(f"EfficientNetB{number}" for number in range(2, 8)), "ResNet101", "ResNet152"]
+DOWNLOADS = [
+    *((name, {}) for name in ("EfficientNetB0", "EfficientNetB1", "ResNet50", "MobileNet", "MobileNetV2")),
+    ("MobileNet", {"alpha": 0.75, "input_shape": (160, 160, 3)}),
+    ("MobileNetV2", {"alpha": 1.4, "input_shape": (224, 224, 3)}),
+    ("MobileNetV2", {"alpha": 0.35, "input_shape": (96, 96, 3)}),
+    *(pytest.param(name, {}, marks=slow) for name in LARGE),
+    *(
+        pytest.param("MobileNet", {"alpha": alpha, "input_shape": (side, side, 3)}, marks=slow)
+        for alpha, side in ((0.25, 128), (0.5, 160), (0.75, 192), (1.0, 224), (1.0, 128))
+    ),
+    *(
+        pytest.param("MobileNetV2", {"alpha": alpha, "input_shape": (side, side, 3)}, marks=slow)
+        for alpha, side in ((0.5, 128), (0.75, 160), (1.0, 192), (1.3, 224), (1.0, 96))
+    ),
+]
+
+
+@pytest.mark.parametrize("include_top", [True, False], ids=["top", "no top"])
+@pytest.mark.parametrize(("name", "arguments"), DOWNLOADS)
+def test_the_file_asked_for_is_the_one_that_keras_asks_for(
+    name: str, arguments: dict[str, Any], include_top: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {**arguments, "include_top": include_top}
+    theirs = asked_for(getattr(keras.applications, name), monkeypatch, **arguments)
+    ours = asked_for(getattr(applications, name), monkeypatch, **arguments)
+    assert ours == theirs
+    assert ours[2] == "models"
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 3), (150, 170, 3), (None, None, 3)])
+@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "EfficientNetB0"])
+def test_without_top_other_sizes_take_the_same_file_as_in_keras(
+    name: str, shape: tuple[int | None, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"include_top": False, "input_shape": shape}
+    theirs = asked_for(getattr(keras.applications, name), monkeypatch, **arguments)
+    assert asked_for(getattr(applications, name), monkeypatch, **arguments) == theirs
+
+
+def published_models() -> list[Any]:
+    families = (efficientnet, resnet, mobilenet, mobilenet_v2)
+    return [entry for family in families for entry in family.published()]
+
+
+def test_checksums_are_those_of_keras() -> None:
+    from keras.src.applications import efficientnet as theirs
+    from keras.src.applications import resnet as theirs_too
+
+    found = {entry.spec.name: (entry.top.md5, entry.notop.md5) for entry in published_models()}
+    for size, hashes in theirs.WEIGHTS_HASHES.items():
+        assert found[f"efficientnet_{size[-2:]}"] == hashes
+    for name in ("resnet50", "resnet101", "resnet152"):
+        assert found[name] == theirs_too.WEIGHTS_HASHES[name]
+    assert len({(entry.top.name, entry.notop.name) for entry in published_models()}) == 8 + 3 + 16 + 30
+
+
+def graph(model: keras.Model) -> list[tuple[str, dict[str, Any]]]:
+    """Layers and their settings without names."""
+    found = json.loads(model.to_json())["config"]["layers"]
+    return [(layer["class_name"], {**layer["config"], "name": None}) for layer in found]
+
+
+def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    intercept(monkeypatch, lambda *_: str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "include_top"),
+    [
+        ("EfficientNetB0", True),
+        ("EfficientNetB0", False),
+        ("MobileNetV2", False),
+        pytest.param("MobileNetV2", True, marks=slow),
+        *(pytest.param(name, top, marks=slow) for name in ("MobileNet", "ResNet50") for top in (True, False)),
+    ],
+)
+def test_the_same_file_gives_the_outputs_and_no_other_graph(
+    name: str, include_top: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Keras gives EfficientNet one more Rescaling layer where weights="imagenet", so that its graph depends on weights.
+    path = tmp_path / "imagenet.h5"
+    keras.utils.set_random_seed(1)
+    theirs = getattr(keras.applications, name)
+    source = theirs(weights=None, include_top=include_top)
+    randomize(source, seed=4)
+    write_legacy_h5(source, path)
+    serve(path, monkeypatch)
+    shape = {} if include_top else {"input_shape": (75, 65, 3), "pooling": "avg"}
+    activation = {"classifier_activation": None} if include_top else {}
+    expected = theirs(weights="imagenet", include_top=include_top, **shape, **activation)
+    builder = getattr(applications, name)
+    found = builder(weights="imagenet", include_top=include_top, **shape, **activation)
+    x = pictures(1, *(224, 224, 3) if include_top else (75, 65, 3))
+    assert_same_outputs(outputs(found, x), outputs(expected, x))
+    assert graph(found) == graph(builder(weights=None, include_top=include_top, **shape, **activation))
+    if name == "EfficientNetB0":
+        assert len(found.layers) < len(expected.layers)
+
+
+def test_only_published_architectures_have_imagenet_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras_effnet import Coefficients, scale_spec
+
+    serve(Path("never asked for"), monkeypatch)
+    for spec in (
+        scale_spec("efficientnet_b0", 3),
+        scale_spec("resnet50", coefficients=Coefficients(depth=2)),
+        "efficientnet_b8",
+        "efficientnet_l2",
+    ):
+        with pytest.raises(WeightsError, match=r"no ImageNet weights are published.*Received"):
+            build_model(spec, weights="imagenet", include_top=False)
+    for arguments in ({"alpha": 1.2}, {"alpha": 0.35}, {"depth_multiplier": 2}):
+        with pytest.raises(WeightsError, match=r"no ImageNet weights are published.*Received"):
+            applications.MobileNet(**arguments)
+
+
+def test_dropout_and_drop_path_do_not_change_which_file_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    spec = replace(applications.efficientnet_b1_spec, drop_path=0.5, name="mine")
+    assert asked_for(lambda **options: build_model(spec, **options), monkeypatch)[0] == "efficientnetb1.h5"
+    # B0 scaled by the table is B1. At phi = 1, with alpha 1.2 and beta 1.1, it has the blocks of B2 at 256 px.
+    for arguments, file in (({"rule": "tabulated"}, "b1"), ({"rule": "compound"}, "b2")):
+        call = asked_for(lambda arguments=arguments, **more: scale_b0(**arguments, **more), monkeypatch)
+        assert call[0] == f"efficientnet{file}.h5"
+
+
+def scale_b0(**arguments: Any) -> keras.Model:
+    from keras_effnet import scale_model
+
+    return scale_model("efficientnet_b0", 1, **arguments)
+
+
+def test_a_failed_download_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> str:
+        raise Exception("URL fetch failure")  # what Keras raises
+
+    intercept(monkeypatch, fail)
+    with pytest.raises(WeightsError, match=r"could not be fetched: URL fetch failure.*Received: https://.*\.h5"):
+        applications.ResNet50()
+
+
+@pytest.mark.parametrize("mode", ["channels_last", "channels_first", None])
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (efficientnet, keras.applications.efficientnet),
+        (resnet, keras.applications.resnet),
+        (mobilenet, keras.applications.mobilenet),
+        (mobilenet_v2, keras.applications.mobilenet_v2),
+    ],
+    ids=["efficientnet", "resnet", "mobilenet", "mobilenet_v2"],
+)
+def test_preprocess_input_is_keras_own(ours: Any, theirs: Any, dtype: str, mode: str | None) -> None:
+    shape = (2, 3, 5, 7) if mode == "channels_first" else (2, 5, 7, 3)
+    x = pictures(*shape).astype(dtype)
+    expected = theirs.preprocess_input(x.copy(), data_format=mode)
+    found = ours.preprocess_input(x.copy(), data_format=mode)
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
+@pytest.mark.parametrize("ours", [efficientnet, resnet, mobilenet, mobilenet_v2], ids=lambda module: module.__name__)
+def test_decode_predictions_is_keras_own(ours: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = {str(number): [f"n{number:08}", f"class {number}"] for number in range(1000)}
+    path = tmp_path / "imagenet_class_index.json"
+    path.write_text(json.dumps(index))
+    serve(path, monkeypatch)
+    monkeypatch.setattr("keras.src.applications.imagenet_utils.CLASS_INDEX", None)
+    scores = np.random.default_rng(1).random((2, 1000))
+    found = ours.decode_predictions(scores, top=3)
+    best = np.argsort(-scores[1])[:3]
+    assert [(row[0], row[1]) for row in found[1]] == [(f"n{number:08}", f"class {number}") for number in best]
+    assert found == keras.applications.imagenet_utils.decode_predictions(scores, top=3)
+    with pytest.raises(ValueError, match="1000"):
+        ours.decode_predictions(scores[:, :10])

@@ -1,0 +1,85 @@
+"""The program as a user starts it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.cli.main import make_parser
+from keras_effnet.registry import backbones
+
+
+def keras_effnet(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "keras_effnet", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_explain_prints_stages_coefficients_and_costs() -> None:
+    done = keras_effnet("explain", "resnet50", "--phi", "-1.5")
+    cost = estimate_cost(scale_spec("resnet50", phi=-1.5))
+    assert done.returncode == 0
+    assert done.stderr == ""
+    for words in ("180x180", "nominal", "realised", f"{cost.params:,}", f"{cost.macs:,}", f"{cost.flops:,}"):
+        assert words in done.stdout
+
+
+def test_explain_takes_a_row_of_a_table() -> None:
+    assert "300x300" in keras_effnet("explain", "efficientnet_b0", "--rule", "tabulated", "--phi", "b3").stdout
+
+
+def test_explain_json_is_json() -> None:
+    made = json.loads(keras_effnet("explain", "mobilenet_v2", "--phi", "1", "--classes", "10", "--json").stdout)
+    assert made["cost"]["params"] == estimate_cost(scale_spec("mobilenet_v2", phi=1), classes=10).params
+    assert sum(row["params"] for row in made["rows"]) == made["cost"]["params"]
+
+
+def test_explain_and_help_load_no_framework() -> None:
+    code = (
+        "import sys; from keras_effnet.cli.main import make_parser, main;"
+        "main(make_parser().parse_args(['explain', 'resnet50', '--phi', '2']));"
+        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'matplotlib', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("explain", "resnt50"), "'resnet50'"),
+        (("explain", "resnet50", "--phi", "nan"), "finite"),
+        (("explain", "resnet50", "--phi", "1", "--rule", "compond"), "'compound'"),
+        (("explain", "resnet50", "--phi", "-40"), "total stride"),
+        (("transfer", "--backbone", "mobilnet"), "mobilenet"),
+        (("transfer", "--epochs", "0"), "epochs"),
+        (("transfer", "--data", "/nowhere/at/all"), "folder"),
+    ],
+)
+def test_errors_are_one_line_and_status_1(arguments: tuple[str, ...], words: str, tmp_path) -> None:
+    output = ("--output", str(tmp_path / "new")) if arguments[0] == "transfer" else ()
+    done = keras_effnet(*arguments, *output)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"keras-effnet {arguments[0]}: ")
+    assert words in last
+    assert "Received: " in last
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists(), "nothing is written before the work is known to be possible"
+
+
+def test_a_wrong_command_line_is_status_2() -> None:
+    done = keras_effnet("explian")
+    assert done.returncode == 2
+    assert "explain" in done.stderr
+
+
+def test_the_help_names_every_command_and_backbone() -> None:
+    text = make_parser().format_help()
+    assert all(command in text for command in ("transfer", "explain"))
+    listed = keras_effnet("explain", "--help").stdout
+    assert all(name in listed for name in backbones.names())

@@ -1,0 +1,205 @@
+"""Weight files: three layouts that load, and every other file that must leave the model as it was."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from support import assert_same_outputs, every_block_spec, outputs, pictures, randomize, tiny_spec, write_legacy_h5
+
+from keras_effnet import BackboneSpec, Coefficients, build_model, scale_spec
+from keras_effnet.blocks import InvertedResidual, MBConv
+from keras_effnet.errors import WeightsError
+from keras_effnet.registry import backbones
+from keras_effnet.weights.load import load_weights
+
+SPEC = tiny_spec(MBConv(), MBConv(expand=2), depth=1)
+
+
+@cache
+def trained(spec: BackboneSpec = SPEC, classes: int = 5) -> keras.Model:
+    """A model whose weights all differ from fresh ones."""
+    keras.utils.set_random_seed(7)
+    model = build_model(spec, classes=classes)
+    randomize(model, seed=7)
+    return model
+
+
+def in_two_lists(model: keras.Model, path: Path) -> None:
+    write_legacy_h5(model, path, chunk=10)
+
+
+def below_model_weights(model: keras.Model, path: Path) -> None:
+    # A whole model saved by older Keras keeps its weights in a group of this name.
+    write_legacy_h5(model, path)
+    with h5py.File(path, "r+") as file:
+        group = file.create_group("model_weights")
+        for name in [name for name in file if name != "model_weights"]:
+            file.move(name, f"model_weights/{name}")
+        group.attrs["layer_names"] = file.attrs["layer_names"]
+        del file.attrs["layer_names"]
+
+
+WRITERS: dict[str, tuple[str, Callable[[keras.Model, Path], None]]] = {
+    "weights.h5": ("file.weights.h5", lambda model, path: model.save_weights(path)),
+    "keras": ("file.keras", lambda model, path: model.save(path)),
+    "legacy": ("file.h5", write_legacy_h5),
+    "legacy, long list": ("file.h5", in_two_lists),
+    "legacy, whole model": ("file.h5", below_model_weights),
+}
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+def test_every_layout_loads_every_value(layout: str, tmp_path: Path) -> None:
+    name, write = WRITERS[layout]
+    model = trained()
+    write(model, tmp_path / name)
+    loaded = build_model(SPEC, classes=5, weights=str(tmp_path / name))
+    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
+    x = pictures(2, 32, 32, 3)
+    assert_same_outputs(outputs(loaded, x), outputs(model, x), tolerance=1e-6)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v1", "mobilenet_v2", "every block"])
+def test_files_of_every_family_load(name: str, tmp_path: Path) -> None:
+    narrow = Coefficients(depth=0.5, width=0.25, resolution=0.3)
+    spec = every_block_spec() if name == "every block" else scale_spec(backbones.get(name), coefficients=narrow)
+    model = trained(spec)
+    path = tmp_path / "file.weights.h5"
+    model.save_weights(path)
+    loaded = build_model(spec, classes=5, weights=str(path))
+    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
+
+
+def test_what_this_package_loads_keras_loads_too_and_the_other_way_round(tmp_path: Path) -> None:
+    model, path = trained(), tmp_path / "file.weights.h5"
+    model.save_weights(path)
+    by_keras = build_model(SPEC, classes=5)
+    by_keras.load_weights(path)
+    by_us = build_model(SPEC, classes=5)
+    load_weights(by_us, path)
+    assert all(np.array_equal(*pair) for pair in zip(by_us.get_weights(), by_keras.get_weights(), strict=True))
+
+
+def test_paths_are_expanded_and_may_be_path_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    model = trained()
+    model.save_weights(tmp_path / "file.weights.h5")
+    for weights in ("~/file.weights.h5", tmp_path / "file.weights.h5"):
+        loaded = build_model(SPEC, classes=5, weights=weights)  # pyright: ignore[reportArgumentType]
+        assert np.array_equal(loaded.get_weights()[-1], model.get_weights()[-1])
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def text(path: Path) -> None:
+    path.write_text("no weights here\n" * 100)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def foreign_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "nothing")
+
+
+def foreign_h5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["numbers"] = np.arange(5)
+
+
+def zip_of_text(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", "nothing")
+
+
+def missing_array(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        group = file["layers/conv2d/vars"]
+        assert isinstance(group, h5py.Group)
+        del group["0"]
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])
+@pytest.mark.parametrize("damage", [cut, text, empty, foreign_zip, foreign_h5, zip_of_text])
+def test_a_broken_file_is_named_and_changes_nothing(
+    damage: Callable[[Path], None], suffix: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"file{suffix}"
+    write = {".weights.h5": "weights.h5", ".keras": "keras", ".h5": "legacy"}[suffix]
+    WRITERS[write][1](trained(), path)
+    damage(path)
+    assert_refused(path, "cannot be read")
+
+
+def test_a_file_that_lacks_one_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "file.weights.h5"
+    trained().save_weights(path)
+    missing_array(path)
+    assert_refused(path, "stem_conv")
+
+
+def assert_refused(path: Path, words: str, spec: BackboneSpec = SPEC, classes: int = 5) -> None:
+    """Loading raises our error with the path and `words`, and no weight moves."""
+    model = build_model(spec, classes=classes)
+    before = [weight.copy() for weight in model.get_weights()]
+    with pytest.raises(WeightsError) as caught:
+        load_weights(model, path)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(f"Received: {str(path)!r}")
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+
+
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
+@pytest.mark.parametrize(
+    ("spec", "classes", "first"),
+    [
+        (SPEC, 4, "predictions"),
+        (tiny_spec(MBConv(kernel=5), MBConv(expand=2), depth=1), 5, "block1a_dwconv"),
+        (tiny_spec(MBConv(), MBConv(expand=2), depth=1, head=None), 5, "predictions"),
+        (tiny_spec(MBConv(), depth=1), 5, "layer '"),
+        (tiny_spec(MBConv(), MBConv(expand=2), MBConv(), depth=1), 5, "block3a"),
+    ],
+    ids=["classes", "kernel", "no head", "fewer stages", "more stages"],
+)
+def test_another_architecture_is_told_by_the_first_layer_that_differs(
+    layout: str, spec: BackboneSpec, classes: int, first: str, tmp_path: Path
+) -> None:
+    name, write = WRITERS[layout]
+    write(trained(), tmp_path / name)
+    if layout != "legacy" and first in ("block3a", "predictions"):
+        first = "layer '"  # paired by class and count: the first that differs may be a normalisation further on
+    assert_refused(tmp_path / name, first, spec, classes)
+
+
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
+def test_a_file_with_more_layers_than_the_model_is_refused(layout: str, tmp_path: Path) -> None:
+    # The layers of the model all fit; only the file's last ones are left over.
+    bigger, smaller = tiny_spec(InvertedResidual(), depth=3, head=None), tiny_spec(InvertedResidual(), head=None)
+    name, write = WRITERS[layout]
+    keras.utils.set_random_seed(1)
+    write(build_model(bigger, include_top=False, pooling="avg"), tmp_path / name)
+    model = build_model(smaller, include_top=False, pooling="avg")
+    before = [weight.copy() for weight in model.get_weights()]
+    with pytest.raises(WeightsError, match=r"is not in the model.*Received"):
+        load_weights(model, tmp_path / name)
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+
+
+def test_a_missing_file_is_found_out_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    def built(*_: object, **__: object) -> None:
+        raise AssertionError("built although the file is missing")
+
+    monkeypatch.setattr("keras_effnet.builder.model.read_network", built)
+    with pytest.raises(WeightsError, match=r"existing weight file.*Received: weights='no/such\.h5'"):
+        build_model(SPEC, weights="no/such.h5")
