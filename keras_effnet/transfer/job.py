@@ -33,7 +33,7 @@ TRANSFERRED, SCRATCH = "transferred", "from scratch"
 # The values below were found by trial on the embedded data, for two cores and a few minutes: docs/transfer.md.
 HELD_OUT_LETTERS = 1_000
 PRETRAIN_BATCH, PRETRAIN_RATE = 128, 4e-3
-FEW_BATCH, FEW_JITTER = 50, 0.25
+FEW_BATCH, FEW_JITTER = 50, 0.15
 RATES = {TRANSFERRED: 4e-3, SCRATCH: 1e-2}
 STEPS = {TRANSFERRED: 1, SCRATCH: 2}  # times `epochs`
 CHECKS = 4  # looks at the held-out pictures during each run

@@ -38,7 +38,7 @@ class TransferOptions:
     resolution: int = 32
     letters: int = 20_000
     pretrain_epochs: int = 4
-    epochs: int = 80
+    epochs: int = 100
     labels_per_class: int = 5
     repeats: int = 3
     seed: int = 0
