@@ -15,13 +15,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
-from keras_effnet.blocks.base import Placement
 from keras_effnet.checks import check_int
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling, read_network
 from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
 from keras_effnet.registry import resolve_backbone
-from keras_effnet.spec import BackboneSpec, StageSpec
+from keras_effnet.spec import BackboneSpec
 
 FLOAT32_BYTES = 4
 
@@ -166,18 +165,20 @@ class CostCounter(Ops[Picture]):
         self.stages.append(StageCost(operator, input, output, depth, *counts))
         self._counted = self.totals
 
-    def stage(self, stage: StageSpec, x: Picture, places: Iterable[Placement]) -> Picture:
-        places, y = iter(places), x
-        for at in islice(places, 2):
+    def stage(
+        self, x: Picture, blocks: Iterable[Callable[[Picture], Picture]], *, depth: int, operator: str
+    ) -> Picture:
+        blocks, y = iter(blocks), x
+        for block in islice(blocks, 2):
             before, previous = self.totals, y
-            y = stage.block.apply(self, y, at)
-        if stage.depth > 2 and y == previous:
+            y = block(y)
+        if depth > 2 and y == previous:
             # The second block kept the shape, so that all later ones are equal to it.
-            self.totals = before.plus(self.totals.minus(before), times=stage.depth - 1)
+            self.totals = before.plus(self.totals.minus(before), times=depth - 1)
         else:
-            for at in places:
-                y = stage.block.apply(self, y, at)
-        self.close_stage(stage.block.describe(), x, y, stage.depth)
+            for block in blocks:
+                y = block(y)
+        self.close_stage(operator, x, y, depth)
         return y
 
     def channels(self, x: Picture) -> int:

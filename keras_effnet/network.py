@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, get_args
 
 from keras_effnet.checks import check_choice, check_int
@@ -47,7 +48,8 @@ def read_network(
     if spec.preprocessing.standardize:
         x = ops.standardize(x, name="normalization")
     for stage, places in spec.placements():
-        x = ops.stage(stage, x, places)
+        blocks = (partial(stage.block.apply, ops, at=at) for at in places)
+        x = ops.stage(x, blocks, depth=stage.depth, operator=stage.block.describe())
     if include_top:
         return spec.classifier.apply(ops, x, classes, classifier_activation)
     return ops.global_pool(x, kind=pooling, name=f"{pooling}_pool") if pooling else x

@@ -27,14 +27,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from keras_effnet.checks import check_number, check_rate
 from keras_effnet.errors import SpecError
-
-if TYPE_CHECKING:
-    from keras_effnet.blocks.base import Placement
-    from keras_effnet.spec import StageSpec
 
 Padding = Literal["same", "correct", "even", "symmetric", "valid"]
 """How zeros are put around a picture before a window of `kernel` slides over it with a stride.
@@ -115,10 +111,17 @@ class Ops(ABC, Generic[T]):
     Every verb takes the name its layer has in the Keras model. Readers that do not name anything ignore it.
     """
 
-    def stage(self, stage: StageSpec, x: T, places: Iterable[Placement]) -> T:
-        """Puts the blocks of a stage one after the other. A reader that knows a shorter way overrides this."""
-        for at in places:
-            x = stage.block.apply(self, x, at)
+    def stage(self, x: T, blocks: Iterable[Callable[[T], T]], *, depth: int, operator: str) -> T:
+        """Puts the blocks of a stage one after the other. A reader that knows a shorter way overrides this.
+
+        Args:
+            x: what the stage reads.
+            blocks: each takes what the one before it gave; all but the first are equal, except in their names.
+            depth: how many they are.
+            operator: the block as the paper's Table 1 writes it.
+        """
+        for block in blocks:
+            x = block(x)
         return x
 
     @abstractmethod

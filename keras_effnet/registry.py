@@ -72,18 +72,18 @@ class Registry(Generic[T]):
         return place
 
 
-_APPLICATIONS = "keras_effnet.applications"
+_BACKBONES = "keras_effnet.backbones"
 
 backbones: Registry[BackboneSpec] = Registry(
     "backbone",
     {
         **{
-            f"efficientnet_{size}": f"{_APPLICATIONS}.efficientnet:efficientnet_{size}_spec"
+            f"efficientnet_{size}": f"{_BACKBONES}.efficientnet:efficientnet_{size}_spec"
             for size in ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7", "b8", "l2")
         },
-        **{f"resnet{depth}": f"{_APPLICATIONS}.resnet:resnet{depth}_spec" for depth in (50, 101, 152)},
-        "mobilenet_v1": f"{_APPLICATIONS}.mobilenet:mobilenet_v1_spec",
-        "mobilenet_v2": f"{_APPLICATIONS}.mobilenet_v2:mobilenet_v2_spec",
+        **{f"resnet{depth}": f"{_BACKBONES}.resnet:resnet{depth}_spec" for depth in (50, 101, 152)},
+        "mobilenet_v1": f"{_BACKBONES}.mobilenet:mobilenet_v1_spec",
+        "mobilenet_v2": f"{_BACKBONES}.mobilenet_v2:mobilenet_v2_spec",
     },
 )
 

@@ -1,57 +1,16 @@
-"""MobileNet (Howard et al. 2017, arXiv:1704.04861, Table 1), and a builder like Keras'."""
+"""MobileNet as `keras.applications.mobilenet` has it, and the spec behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.applications.builders import decode_predictions, mobile_resolution, tf_pixels
-from keras_effnet.applications.published import KERAS_STORAGE, Published, WeightFile
-from keras_effnet.blocks import ConvBlock, ConvClassifier, DepthwiseSeparable
-from keras_effnet.checks import check_number
-from keras_effnet.errors import SpecError
-from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
+from keras_effnet.backbones.mobilenet import RESOLUTIONS, mobilenet_v1_spec, mobilenet_v1_with
 
 if TYPE_CHECKING:
     import keras
-
-# (width, depth, stride) of the stages between two strides: arXiv:1704.04861, Table 1.
-_STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-# Alphas and resolutions with published weights, and how the files spell the alphas: applications/mobilenet.py of Keras.
-_ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
-_RESOLUTIONS = (128, 160, 192, 224)
-
-
-def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: float = 1e-3) -> BackboneSpec:
-    """MobileNet with the paper's width multiplier: widths are `int(alpha * width)`, as in Keras, not rounded to 8.
-
-    Args:
-        alpha: width multiplier, above 0.
-        depth_multiplier: depthwise filters for each channel, at least 1.
-        dropout: of the classifier, in [0, 1).
-
-    Returns:
-        The spec, at 224 px.
-
-    Raises:
-        SpecError: a value outside its range, or an alpha that leaves a layer without channels.
-    """
-    check_number(SpecError, "alpha", alpha, 0, open_low=True)
-    block = DepthwiseSeparable(multiplier=depth_multiplier)
-    return BackboneSpec(
-        name="mobilenet_v1",
-        stem=StageSpec(
-            ConvBlock(activation="relu6", names=("conv1", "conv1_bn", "conv1_relu")), width=int(32 * alpha), stride=2
-        ),
-        stages=tuple(StageSpec(block, int(width * alpha), depth, stride) for width, depth, stride in _STAGES),
-        classifier=ConvClassifier(dropout=dropout),
-        resolution=224,
-        preprocessing=Preprocessing(mode="tf"),
-    )
-
-
-mobilenet_v1_spec = mobilenet_v1_with()
 
 
 def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
@@ -97,7 +56,7 @@ def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
     """
     from keras_effnet.builder.model import build_model
 
-    resolution = mobile_resolution(input_shape, input_tensor, _RESOLUTIONS, default=224)
+    resolution = mobile_resolution(input_shape, input_tensor, RESOLUTIONS, default=224)
     return build_model(
         replace(mobilenet_v1_with(alpha, depth_multiplier, dropout), resolution=resolution),
         include_top=include_top,
@@ -109,19 +68,6 @@ def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
         classifier_activation=classifier_activation,
         name=f"mobilenet_{alpha:0.2f}_{resolution}" if name is None else name,
     )
-
-
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
-    for alpha, spelled in _ALPHAS.items():
-        for resolution in _RESOLUTIONS:
-            spec = replace(mobilenet_v1_with(alpha), resolution=resolution)
-            stem = f"mobilenet_{spelled}_{resolution}_tf"
-            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
-
-
-def _file(name: str) -> WeightFile:
-    return WeightFile(name, f"{KERAS_STORAGE}/mobilenet/{name}")
 
 
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:

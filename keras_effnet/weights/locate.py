@@ -8,9 +8,9 @@ from pathlib import Path
 
 import keras
 
-from keras_effnet.applications.published import published_weights
 from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.weights.imagenet import published_weights
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class WeightSource:
 
     Args:
         path: of the file.
-        variance_factors: see `keras_effnet.applications.published.WeightFile`.
+        variance_factors: see `keras_effnet.backbones.published.WeightFile`.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""ImageNet weights: which architecture has a published file, and where it lies.
+"""Published ImageNet weights: what is known of a file, and of the architecture that it belongs to.
 
 The files are those that keras.applications downloads: same addresses, same names, same checksums. They belong to
 architectures, not to calls, so that a spec finds its file whoever built it.
@@ -6,10 +6,8 @@ architectures, not to calls, so that a spec finds its file whoever built it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
 
 KERAS_STORAGE = "https://storage.googleapis.com/tensorflow/keras-applications"
@@ -24,7 +22,7 @@ class WeightFile:
         url: address of the file.
         md5: its checksum; None where Keras publishes none.
         variance_factors: what to multiply the Normalization layer's variances by after loading, one for each channel:
-            EfficientNet's weights expect pixels that are divided once more (see `applications.efficientnet`).
+            EfficientNet's weights expect pixels that are divided once more (see `backbones.efficientnet`).
     """
 
     name: str
@@ -54,28 +52,3 @@ class Published:
         same = replace(spec, name=self.spec.name, resolution=resolution, drop_path=self.spec.drop_path)
         dropout = self.spec.classifier.dropout
         return replace(same, classifier=replace(spec.classifier, dropout=dropout)) == self.spec
-
-
-def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
-    """The file of ImageNet weights for this architecture.
-
-    Raises:
-        WeightsError: nobody has published weights for it.
-    """
-    for entry in _all_published():
-        if entry.matches(spec):
-            return entry.top if include_top else entry.notop
-    raise WeightsError(
-        "no ImageNet weights are published for this architecture: there are some for EfficientNet-B0 to B7, "
-        "ResNet-50/101/152, MobileNet (alpha 0.25 to 1) and MobileNetV2 (alpha 0.35 to 1.4) as they are, not for "
-        "scaled ones. Build with weights=None or with a file of your own. "
-        f"Received: {spec.name!r} at {spec.resolution} px, "
-        f"{spec.depth} blocks, stem width {spec.stem.width}"
-    )
-
-
-def _all_published() -> Iterator[Published]:
-    from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
-
-    for family in (efficientnet, resnet, mobilenet, mobilenet_v2):
-        yield from family.published()
