@@ -26,6 +26,7 @@ KERAS_FREE = (
     "keras_effnet.scaling.rounding",
     "keras_effnet.scaling.rules",
     "keras_effnet.scaling.scale",
+    "keras_effnet.scaling.stride",
     "keras_effnet.spec",
 )
 BUILDING = (

@@ -96,7 +96,9 @@ def application(spec: BackboneSpec, name: str) -> Application:
     return build
 
 
-def mobile_resolution(input_shape: Any, input_tensor: Any, published: Collection[int], default: int) -> int:
+def mobile_resolution(
+    input_shape: Any, input_tensor: Any, weights: Any, published: Collection[int], default: int = 224
+) -> int:
     """The resolution whose ImageNet weights suit the input: its own where there are any, else the default.
 
     Keras' rule for MobileNet and MobileNetV2, which have a weight file for each of several resolutions.
@@ -104,6 +106,7 @@ def mobile_resolution(input_shape: Any, input_tensor: Any, published: Collection
     Args:
         input_shape: of one picture, or None.
         input_tensor: a Keras tensor, or None; counts where there is no shape.
+        weights: as the builder was given them: with "imagenet" an input that no weights were made for is logged.
         published: resolutions with weights, in pixels.
         default: the resolution otherwise.
     """
@@ -115,7 +118,13 @@ def mobile_resolution(input_shape: Any, input_tensor: Any, published: Collection
         return default
     first = keras.config.image_data_format() == "channels_first"
     height, width = input_shape[1:] if first else input_shape[:2]
-    return height if height == width and height in published else default
+    if height == width and height in published:
+        return height
+    if weights == "imagenet":
+        logger.warning(
+            "no ImageNet weights were made for pictures of %s x %s: those for %d are used", height, width, default
+        )
+    return default
 
 
 def tf_pixels(x: Any, data_format: str | None = None) -> Any:

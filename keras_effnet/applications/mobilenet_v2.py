@@ -52,7 +52,7 @@ def MobileNetV2(  # noqa: N802 - named after its namesake in keras.applications
     """
     from keras_effnet.builder.model import build_model
 
-    resolution = mobile_resolution(input_shape, input_tensor, RESOLUTIONS, default=224)
+    resolution = mobile_resolution(input_shape, input_tensor, weights, RESOLUTIONS)
     return build_model(
         replace(mobilenet_v2_with(alpha), resolution=resolution),
         include_top=include_top,

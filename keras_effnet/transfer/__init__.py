@@ -1,0 +1,1 @@
+"""Transfer learning from drawn letters to pictures with few labels."""

@@ -39,7 +39,7 @@ class TransferOptions:
     letters: int = 20_000
     pretrain_epochs: int = 4
     epochs: int = 100
-    labels_per_class: int = 5
+    labels_per_class: int = 3
     repeats: int = 3
     seed: int = 0
 

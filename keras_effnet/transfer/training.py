@@ -110,9 +110,8 @@ def train(
     Raises:
         DataError: the loss is no longer a number.
     """
-    model.reset_metrics()
     labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
-    logs: dict[str, Any] = {}
+    history: list[dict[str, float]] = []
     dropouts = [layer.seed_generator for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     for step in range(first, recipe.steps if last is None else last):
         members = _members(len(pictures), recipe.batch_size, step, seed)
@@ -121,12 +120,13 @@ def train(
             # A saved model does not keep these.
             generator.state.assign(np.array([seed * len(dropouts) + number, step], "uint32"))
         model.optimizer.learning_rate = recipe.rate_at(step)
-        logs = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
+        logs: Any = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
         if not math.isfinite(logs["loss"]):
             raise DataError(f"the loss is no longer a number; lower the learning rate. Received: loss={logs['loss']}")
+        history.append({name: float(value) for name, value in logs.items()})
         progress.set_postfix(loss=f"{logs['loss']:.3f}", accuracy=f"{logs['accuracy']:.3f}", refresh=False)
         progress.update()
-    return {name: float(value) for name, value in logs.items()}
+    return {name: float(np.mean([logs[name] for logs in history])) for name in history[0]}
 
 
 def evaluate(model: keras.Model, pictures: Pictures) -> dict[str, float]:

@@ -12,7 +12,7 @@ import pytest
 from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
 
 from keras_effnet import applications, build_model
-from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet.backbones import efficientnet, mobilenet, mobilenet_v2, resnet
 from keras_effnet.errors import WeightsError
 
 slow = pytest.mark.slow

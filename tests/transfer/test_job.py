@@ -41,7 +41,7 @@ def test_a_job_leaves_a_model_a_history_metrics_and_curves(tmp_path: Path) -> No
     # The saved model is the first draw's transferred network, and scores what the history says.
     from keras_effnet.transfer.pictures import load_digits, split_few
 
-    _, held_out = split_few(load_digits(16), 5, seed=0)
+    _, held_out = split_few(load_digits(16), metrics["options"]["labels_per_class"], seed=0)
     found = np.mean(model.predict(held_out.images, verbose=0).argmax(1) == held_out.labels)
     assert found == pytest.approx(metrics["summary"]["runs"][0]["transferred"], abs=1e-3)
 
@@ -50,6 +50,26 @@ def test_a_job_leaves_a_model_a_history_metrics_and_curves(tmp_path: Path) -> No
     assert max(int(row["step"]) for row in rows if row["network"] == "from scratch") == 4
     with Image.open(tmp_path / "curves.png") as picture:
         assert min(picture.size) > 300
+
+
+@pytest.mark.slow
+def test_a_folder_of_pictures_takes_the_place_of_the_digits(tmp_path: Path) -> None:
+    """Two kinds of noise in pictures of any size and mode, and a file that is none."""
+    generator = np.random.default_rng(0)
+    for name, mean in (("dark", 60), ("light", 190)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(6):
+            pixels = np.clip(generator.normal(mean, 20, (20 + number, 30)), 0, 255).astype(np.uint8)
+            picture = Image.fromarray(pixels).convert("L" if number % 2 else "RGBA")
+            picture.save(tmp_path / "data" / name / f"{number}.png")
+    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"not a picture")
+    command = (*COMMAND, "--data", str(tmp_path / "data"), "--labels-per-class", "2", "--repeats", "1")
+    done = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, check=True)
+    assert "4 labelled pictures of 2 classes, accuracy on the 8 others" in done.stdout
+    assert "1 unreadable files skipped" in done.stdout
+    assert "broken.png" in done.stdout
+    model: Any = keras.models.load_model(tmp_path / "out" / "model.keras")
+    assert model.output_shape == (None, 2)
 
 
 @pytest.mark.slow

@@ -81,6 +81,15 @@ def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: 
     assert int(model.optimizer.iterations.numpy()) == 0
 
 
+def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Pictures) -> None:
+    start = snapshot(model)
+    parts = [train(model, stripes, RECIPE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
+    restore(start)
+    whole = train(model, stripes, RECIPE, seed=1, progress=quiet(), last=4)
+    for name in ("loss", "accuracy"):
+        assert whole[name] == pytest.approx(np.mean([part[name] for part in parts]), abs=1e-4)
+
+
 def test_every_picture_comes_once_before_any_comes_twice() -> None:
     stream = np.concatenate([_members(10, 4, step, seed=3) for step in range(25)])
     for start in range(0, 100, 10):
