@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
 
-from keras_effnet import applications, build_model
-from keras_effnet.backbones import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet import applications, backbones, build_model
+from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet.backbones.published import Published
 from keras_effnet.errors import WeightsError
 
 slow = pytest.mark.slow
@@ -88,8 +89,8 @@ def test_without_top_other_sizes_take_the_same_file_as_in_keras(
     assert asked_for(getattr(applications, name), monkeypatch, **arguments) == theirs
 
 
-def published_models() -> list[Any]:
-    families = (efficientnet, resnet, mobilenet, mobilenet_v2)
+def published_models() -> list[Published]:
+    families = (backbones.efficientnet, backbones.resnet, backbones.mobilenet, backbones.mobilenet_v2)
     return [entry for family in families for entry in family.published()]
 
 
