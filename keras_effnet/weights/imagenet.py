@@ -16,7 +16,7 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
     Raises:
         WeightsError: nobody has published weights for it.
     """
-    for entry in _all_published():
+    for entry in all_published():
         if entry.matches(spec):
             return entry.top if include_top else entry.notop
     raise WeightsError(
@@ -28,6 +28,7 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
     )
 
 
-def _all_published() -> Iterator[Published]:
+def all_published() -> Iterator[Published]:
+    """Every architecture that has ImageNet weights."""
     for family in (efficientnet, resnet, mobilenet, mobilenet_v2):
         yield from family.published()

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
 
-from keras_effnet import applications, backbones, build_model
+from keras_effnet import applications, build_model
 from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
-from keras_effnet.backbones.published import Published
 from keras_effnet.errors import WeightsError
+from keras_effnet.weights.imagenet import all_published
 
 slow = pytest.mark.slow
 
@@ -89,21 +89,16 @@ def test_without_top_other_sizes_take_the_same_file_as_in_keras(
     assert asked_for(getattr(applications, name), monkeypatch, **arguments) == theirs
 
 
-def published_models() -> list[Published]:
-    families = (backbones.efficientnet, backbones.resnet, backbones.mobilenet, backbones.mobilenet_v2)
-    return [entry for family in families for entry in family.published()]
-
-
 def test_checksums_are_those_of_keras() -> None:
     from keras.src.applications import efficientnet as theirs
     from keras.src.applications import resnet as theirs_too
 
-    found = {entry.spec.name: (entry.top.md5, entry.notop.md5) for entry in published_models()}
+    found = {entry.spec.name: (entry.top.md5, entry.notop.md5) for entry in all_published()}
     for size, hashes in theirs.WEIGHTS_HASHES.items():
         assert found[f"efficientnet_{size[-2:]}"] == hashes
     for name in ("resnet50", "resnet101", "resnet152"):
         assert found[name] == theirs_too.WEIGHTS_HASHES[name]
-    assert len({(entry.top.name, entry.notop.name) for entry in published_models()}) == 8 + 3 + 16 + 30
+    assert len({(entry.top.name, entry.notop.name) for entry in all_published()}) == 8 + 3 + 16 + 30
 
 
 def graph(model: keras.Model) -> list[tuple[str, dict[str, Any]]]:
