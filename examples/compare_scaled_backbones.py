@@ -54,7 +54,9 @@ def trained_row(backbone: str, phi: float, epochs: int = 25) -> dict[str, Any]:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # its statistics must settle within a few hundred steps
     rate = keras.optimizers.schedules.CosineDecay(3e-3, epochs * len(train) // 32)
-    model.compile(keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
+    model.compile(
+        keras.optimizers.AdamW(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
     model.fit(train.images, train.labels, batch_size=32, epochs=epochs, verbose=0)
     accuracy = model.evaluate(held_out.images, held_out.labels, batch_size=256, verbose=0)[1]
     cost = estimate_cost(spec, classes=10)

@@ -30,7 +30,7 @@ spec = replace(
 
 letters = render_letters(8_000, RESOLUTION)
 model = build_model(spec, classes=len(letters.class_names), name="letters")
-model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
+model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
 model.fit(letters.images, letters.labels, batch_size=64, epochs=4)
 
 # The same features under a new classifier. What is before the last layer has the same names and shapes.
@@ -42,7 +42,9 @@ digits = keras.Model(model.input, scores, name="digits_model")
 
 def fit_and_score(what: str, rate: float, epochs: int) -> None:
     """Trains on the few labels and prints the accuracy on all the others."""
-    digits.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", ["accuracy"], jit_compile=False)
+    digits.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
+    )
     digits.fit(few.images, few.labels, batch_size=10, epochs=epochs, verbose=0)
     accuracy = digits.evaluate(held_out.images, held_out.labels, batch_size=256, verbose=0)[1]
     print(f"{what}: {accuracy:.3f} of {len(held_out):,} digits, learned from {len(few)}")
@@ -52,9 +54,9 @@ def fit_and_score(what: str, rate: float, epochs: int) -> None:
 features.trainable = False
 fit_and_score("features frozen", rate=1e-2, epochs=30)
 
-# Then everything, slowly. The statistics stay frozen: 10 pictures are too few to measure them.
+# Then everything, at a tenth of that rate. The statistics stay frozen: 10 pictures are too few to measure them.
 features.trainable = True
 for layer in digits.layers:
     if isinstance(layer, keras.layers.BatchNormalization):
         layer.trainable = False
-fit_and_score("all trained", rate=3e-4, epochs=30)
+fit_and_score("all trained", rate=1e-3, epochs=30)

@@ -50,7 +50,7 @@ class FirstValues:
     def build(self, layer: keras.layers.Layer, x: Any) -> Any:
         """Calls `layer` on `x` for the first time, with NumPy standing in for the initialisers it names."""
         # Past Keras' own __setattr__, which looks for weights to track, and takes longer than drawing them.
-        attributes = vars(layer)
+        attributes = layer.__dict__
         stock = {name: attributes[name] for name in _ATTRIBUTES if attributes.get(name) is not None}
         attributes.update({name: _StandIn(value, self.generator) for name, value in stock.items()})
         y = layer(x)
