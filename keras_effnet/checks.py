@@ -15,6 +15,12 @@ def check_int(error: type[KerasEffnetError], name: str, value: object, low: int,
         raise error(f"`{name}` must be an integer {rule}. Received: {name}={value!r}")
 
 
+def check_bool(error: type[KerasEffnetError], name: str, value: object) -> None:
+    """Raises `error` unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise error(f"`{name}` must be True or False. Received: {name}={value!r}")
+
+
 def check_number(
     error: type[KerasEffnetError],
     name: str,

@@ -10,19 +10,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling, read_network
-from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind, padding_zeros
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
 FLOAT32_BYTES = 4
+# Ten times the layers of the deepest published network, ResNet-1202 (arXiv:1512.03385, section 4.2).
+MAX_UNEQUAL_BLOCKS = 10_000
 
 
 class Picture(NamedTuple):
@@ -166,18 +167,24 @@ class CostCounter(Ops[Picture]):
         self._counted = self.totals
 
     def stage(
-        self, x: Picture, blocks: Iterable[Callable[[Picture], Picture]], *, depth: int, operator: str
+        self, x: Picture, block: Callable[[int, Picture], Picture], *, depth: int, repeated: range, operator: str
     ) -> Picture:
-        blocks, y = iter(blocks), x
-        for block in islice(blocks, 2):
+        index, y = 0, x
+        while index < depth:
             before, previous = self.totals, y
-            y = block(y)
-        if depth > 2 and y == previous:
-            # The second block kept the shape, so that all later ones are equal to it.
-            self.totals = before.plus(self.totals.minus(before), times=depth - 1)
-        else:
-            for block in blocks:
-                y = block(y)
+            y = block(index, y)
+            times = 1
+            if index in repeated:
+                if y == previous:
+                    # It kept the shape, so that all the others of its kind are equal to it.
+                    times = repeated.stop - index
+                    self.totals = before.plus(self.totals.minus(before), times)
+                elif depth > MAX_UNEQUAL_BLOCKS:
+                    raise SpecError(
+                        f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
+                        f"each is counted by itself. Lower its depth or phi. Received: depth={depth:,}"
+                    )
+            index += times
         self.close_stage(operator, x, y, depth)
         return y
 
@@ -216,18 +223,31 @@ class CostCounter(Ops[Picture]):
         activation: str | None = None,
         name: str,
     ) -> Picture:
+        if x.channels % groups or width % groups:
+            raise SpecError(
+                f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`. "
+                f"Received: {x.channels} channels read, {width} emitted, {groups=}"
+            )
         y = self._window(x, width, kernel, stride, padding, name)
         weights = kernel * kernel * (x.channels // groups) * width
         self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
         return y
 
     def depthwise(
-        self, x: Picture, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
+        self,
+        x: Picture,
+        kernel: int,
+        stride: int = 1,
+        *,
+        padding: Padding = "same",
+        multiplier: int = 1,
+        bias: bool = False,
+        name: str,
     ) -> Picture:
         width = x.channels * multiplier
         y = self._window(x, width, kernel, stride, padding, name)
         weights = kernel * kernel * width
-        self._count(weights, y.height * y.width * weights, y.height * y.width * width)
+        self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
         return y
 
     def dense(
@@ -237,8 +257,12 @@ class CostCounter(Ops[Picture]):
         self._count(weights + width, x.height * x.width * weights, x.height * x.width * width)
         return Picture(x.height, x.width, width)
 
-    def norm(self, x: Picture, norm: BatchNorm, *, name: str) -> Picture:
-        self._count(2 * x.channels, 0, 0, untrained=2 * x.channels)
+    def norm(self, x: Picture, norm: Norm, *, name: str) -> Picture:
+        self._count(2 * x.channels, 0, 0, untrained=2 * x.channels if isinstance(norm, BatchNorm) else 0)
+        return x
+
+    def scale(self, x: Picture, initial: float, *, name: str) -> Picture:
+        self._count(x.channels, 0, 0)
         return x
 
     def act(self, x: Picture, activation: str | Callable[..., Any] | None, *, name: str) -> Picture:
@@ -260,6 +284,11 @@ class CostCounter(Ops[Picture]):
     def mul(self, x: Picture, y: Picture, *, name: str) -> Picture:
         return x
 
+    def concat(self, x: Picture, y: Picture, *, name: str) -> Picture:
+        if x[:2] != y[:2]:
+            raise SpecError(f"layer {name!r} joins pictures of different sizes. Received: {x} and {y}")
+        return x._replace(channels=x.channels + y.channels)
+
     def dropout(self, x: Picture, rate: float, *, per_sample: bool = False, name: str) -> Picture:
         return x
 
@@ -269,9 +298,17 @@ class CostCounter(Ops[Picture]):
     def rescale(self, x: Picture, scale: float, offset: float, *, name: str) -> Picture:
         return x
 
-    def standardize(self, x: Picture, *, name: str) -> Picture:
-        # A mean and a variance for each channel, and Keras' count of the pictures they were taken from.
-        self._count(0, 0, 0, untrained=2 * x.channels + 1)
+    def standardize(
+        self,
+        x: Picture,
+        *,
+        mean: Sequence[float] | None = None,
+        variance: Sequence[float] | None = None,
+        name: str,
+    ) -> Picture:
+        if mean is None:
+            # A mean and a variance for each channel, and Keras' count of the pictures they were taken from.
+            self._count(0, 0, 0, untrained=2 * x.channels + 1)
         return x
 
     def layer(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from statistics import fmean
 from typing import Any, Literal, get_args
 
+from keras_effnet.blocks.base import Placement
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BuildError
 from keras_effnet.ops import Ops, T
-from keras_effnet.spec import BackboneSpec
+from keras_effnet.spec import BackboneSpec, StageSpec
 
 Pooling = Literal["avg", "max"]
 
@@ -43,13 +44,36 @@ def read_network(
     """
     check_choice(BuildError, "pooling", pooling, (None, *get_args(Pooling)))
     check_int(BuildError, "classes", classes, 1)
-    if spec.preprocessing.rescales:
-        x = ops.rescale(x, spec.preprocessing.scale, spec.preprocessing.offset, name="rescaling")
-    if spec.preprocessing.standardize:
-        x = ops.standardize(x, name="normalization")
-    for stage, places in spec.placements():
-        blocks = (partial(stage.block.apply, ops, at=at) for at in places)
-        x = ops.stage(x, blocks, depth=stage.depth, operator=stage.block.describe())
+    x = _preprocess(spec, ops, x)
+    for stage, place in spec.placements():
+        x = _read_stage(stage, place, ops, x)
     if include_top:
         return spec.classifier.apply(ops, x, classes, classifier_activation)
-    return ops.global_pool(x, kind=pooling, name=f"{pooling}_pool") if pooling else x
+    if pooling:
+        x = ops.global_pool(x, kind=pooling, name=f"{pooling}_pool")
+    return spec.classifier.finish(ops, x)
+
+
+def _read_stage(stage: StageSpec, place: Callable[[int], Placement], ops: Ops[T], x: T) -> T:
+    def block(index: int, y: T) -> T:
+        return stage.block.apply(ops, y, place(index))
+
+    # The first block changes the width; it strides too, or in networks that stride late, the last one does.
+    repeated = range(1, stage.depth - stage.block.strides_last)
+    return ops.stage(x, block, depth=stage.depth, repeated=repeated, operator=stage.block.describe())
+
+
+def _preprocess(spec: BackboneSpec, ops: Ops[T], x: T) -> T:
+    pixels = spec.preprocessing
+    if pixels.rescales:
+        x = ops.rescale(x, pixels.scale, pixels.offset, name="rescaling")
+    if pixels.standardize:
+        x = ops.standardize(x, name="normalization")
+    if pixels.mean is not None and pixels.variance is not None:
+        channels = ops.channels(x)
+        fits = channels == len(pixels.mean)
+        # Pictures of other channels than the statistics: each gets their mean.
+        mean = pixels.mean if fits else (fmean(pixels.mean),) * channels
+        variance = pixels.variance if fits else (fmean(pixels.variance),) * channels
+        x = ops.standardize(x, mean=mean, variance=variance, name="normalization")
+    return x

@@ -9,14 +9,16 @@ of your own (a latency model, a drawing) subclasses `Ops` and sees every block t
 | `conv` | convolution, plain or grouped, with an optional bias and activation | yes |
 | `depthwise` | one filter (or `multiplier` filters) for each channel | yes |
 | `dense` | fully connected | yes |
-| `norm` | normalisation | yes |
+| `norm` | normalisation: `BatchNorm` or `LayerNorm` | yes |
+| `scale` | one trained factor for each channel (ConvNeXt's layer scale) | yes |
 | `act` | activation | no |
 | `pool` | max or average pooling over a window | no |
 | `global_pool` | max or average over the whole picture | no |
 | `add`, `mul` | elementwise, `mul` broadcasting over the picture | no |
+| `concat` | channels of one picture after those of another | no |
 | `dropout` | of single values, or of whole samples (drop-path) | no |
 | `flatten` | (1, 1, channels) to (channels,) | no |
-| `rescale`, `standardize` | preprocessing inside the model | only `standardize` |
+| `rescale`, `standardize` | preprocessing inside the model | `standardize` without statistics |
 | `layer` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
 
 Two questions complete it: `channels(x)` and `size(x)`.
@@ -25,7 +27,7 @@ Two questions complete it: `channels(x)` and `size(x)`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar, get_args
 
@@ -69,7 +71,31 @@ class BatchNorm:
         check_rate(SpecError, "momentum", self.momentum)
 
 
+@dataclass(frozen=True)
+class LayerNorm:
+    """Layer normalisation over the channels of each cell (Ba et al. 2016, arXiv:1607.06450): 2 parameters a channel.
+
+    Args:
+        epsilon: added to the variance; at least 0. ConvNeXt's (arXiv:2201.03545, its released code).
+
+    Raises:
+        SpecError: a value outside its range.
+    """
+
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        check_number(SpecError, "epsilon", self.epsilon, 0)
+
+
+Norm = BatchNorm | LayerNorm
 KERAS_NORM = BatchNorm()
+
+
+def check_norm(norm: object) -> None:
+    """Raises SpecError unless `norm` is a BatchNorm or a LayerNorm."""
+    if not isinstance(norm, BatchNorm | LayerNorm):
+        raise SpecError(f"`norm` must be a BatchNorm or a LayerNorm. Received: norm={norm!r}")
 
 
 def padding_zeros(padding: Padding, kernel: int, stride: int, size: int | None) -> tuple[int, int]:
@@ -111,17 +137,18 @@ class Ops(ABC, Generic[T]):
     Every verb takes the name its layer has in the Keras model. Readers that do not name anything ignore it.
     """
 
-    def stage(self, x: T, blocks: Iterable[Callable[[T], T]], *, depth: int, operator: str) -> T:
+    def stage(self, x: T, block: Callable[[int, T], T], *, depth: int, repeated: range, operator: str) -> T:
         """Puts the blocks of a stage one after the other. A reader that knows a shorter way overrides this.
 
         Args:
             x: what the stage reads.
-            blocks: each takes what the one before it gave; all but the first are equal, except in their names.
+            block: takes the number of a block and what the block before it gave, and gives what this one makes of it.
             depth: how many they are.
+            repeated: the numbers of those that are equal, except in their names.
             operator: the block as the paper's Table 1 writes it.
         """
-        for block in blocks:
-            x = block(x)
+        for index in range(depth):
+            x = block(index, x)
         return x
 
     @abstractmethod
@@ -148,14 +175,26 @@ class Ops(ABC, Generic[T]):
 
     @abstractmethod
     def depthwise(
-        self, x: T, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
+        self,
+        x: T,
+        kernel: int,
+        stride: int = 1,
+        *,
+        padding: Padding = "same",
+        multiplier: int = 1,
+        bias: bool = False,
+        name: str,
     ) -> T: ...
 
     @abstractmethod
     def dense(self, x: T, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> T: ...
 
     @abstractmethod
-    def norm(self, x: T, norm: BatchNorm, *, name: str) -> T: ...
+    def norm(self, x: T, norm: Norm, *, name: str) -> T: ...
+
+    @abstractmethod
+    def scale(self, x: T, initial: float, *, name: str) -> T:
+        """Multiplies each channel by a trained factor that starts at `initial`."""
 
     @abstractmethod
     def act(self, x: T, activation: str | Callable[..., Any] | None, *, name: str) -> T: ...
@@ -175,6 +214,9 @@ class Ops(ABC, Generic[T]):
     def mul(self, x: T, y: T, *, name: str) -> T: ...
 
     @abstractmethod
+    def concat(self, x: T, y: T, *, name: str) -> T: ...
+
+    @abstractmethod
     def dropout(self, x: T, rate: float, *, per_sample: bool = False, name: str) -> T:
         """Nothing at all where `rate` is 0."""
 
@@ -185,8 +227,13 @@ class Ops(ABC, Generic[T]):
     def rescale(self, x: T, scale: float, offset: float, *, name: str) -> T: ...
 
     @abstractmethod
-    def standardize(self, x: T, *, name: str) -> T:
-        """(x - mean) / sqrt(variance) with statistics kept in the model: 2 numbers a channel and a count."""
+    def standardize(
+        self, x: T, *, mean: Sequence[float] | None = None, variance: Sequence[float] | None = None, name: str
+    ) -> T:
+        """(x - mean) / sqrt(variance), one of each for each channel.
+
+        Without `mean` and `variance` the statistics are weights: 2 numbers a channel and a count.
+        """
 
     @abstractmethod
     def layer(

@@ -98,6 +98,7 @@ blocks: Registry[type[Block]] = Registry(
         "bottleneck": "keras_effnet.blocks:Bottleneck",
         "conv": "keras_effnet.blocks:ConvBlock",
         "depthwise_separable": "keras_effnet.blocks:DepthwiseSeparable",
+        "fused_mbconv": "keras_effnet.blocks:FusedMBConv",
         "inverted_residual": "keras_effnet.blocks:InvertedResidual",
         "mbconv": "keras_effnet.blocks:MBConv",
         "resnet_stem": "keras_effnet.blocks:ResNetStem",

@@ -6,20 +6,24 @@ gives a model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from functools import partial
 from math import prod
 from typing import Literal, get_args
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.ends import Classifier, DenseClassifier
-from keras_effnet.checks import check_choice, check_int, check_number, check_rate
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_rate
 from keras_effnet.errors import SpecError
 
 # A stage that strides further sees a 224 px picture as fewer than 7 x 7 cells all by itself.
 MAX_STRIDE = 32
 
+# Far beyond any network, and so small that no count of one overflows a float.
+MAX_SIZE = 10**40
+
+Fixed = Literal["nothing", "width", "depth", "both"]
 PixelMode = Literal["none", "tf", "caffe", "torch"]
 Initializer = Literal["glorot_uniform", "fan_out"]
 
@@ -28,18 +32,21 @@ Initializer = Literal["glorot_uniform", "fan_out"]
 class Preprocessing:
     """What happens to pixels (0 to 255) before the stem, and who does it.
 
-    Exactly one of two parties acts. The *model*, in this order: `x * scale + offset`, then, with `standardize`, a
-    Normalization layer that keeps a mean and a variance for each channel. Or the *caller*, with the `preprocess_input`
-    of the given mode, where `mode` is not "none".
+    Exactly one of two parties acts. The *model*, in this order: `x * scale + offset`, then `(x - mean) /
+    sqrt(variance)` for each channel, with statistics that are weights (`standardize`) or given here (`mean` and
+    `variance`). Or the *caller*, with the `preprocess_input` of the given mode, where `mode` is not "none".
 
     Args:
         mode: for the caller: "none", or a mode of `keras.applications.imagenet_utils.preprocess_input`.
         scale: for the model; 1 adds no layer unless `offset` does.
         offset: for the model.
-        standardize: for the model.
+        standardize: for the model: a Normalization layer that keeps a mean and a variance for each channel.
+        mean: for the model: one number a channel. Pictures of other channels get the mean of them for each channel.
+        variance: for the model: as many numbers above 0.
 
     Raises:
-        SpecError: an unknown mode, a number that is not finite, or both parties at once.
+        SpecError: an unknown mode, a number outside its range, statistics given twice or by half, or both parties at
+            once.
 
     Example:
         >>> Preprocessing(scale=1 / 255, standardize=True).in_model
@@ -50,15 +57,35 @@ class Preprocessing:
     scale: float = 1.0
     offset: float = 0.0
     standardize: bool = False
+    mean: tuple[float, ...] | None = None
+    variance: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         check_choice(SpecError, "mode", self.mode, get_args(PixelMode))
         check_number(SpecError, "scale", self.scale, float("-inf"))
         check_number(SpecError, "offset", self.offset, float("-inf"))
+        check_bool(SpecError, "standardize", self.standardize)
+        self._check_statistics()
         if self.in_model and self.mode != "none":
             raise SpecError(
                 "pixels would be preprocessed twice: give `mode` for the caller, or `scale`, `offset` and "
                 f"`standardize` for the model, not both. Received: {self!r}"
+            )
+
+    def _check_statistics(self) -> None:
+        for name, low in (("mean", float("-inf")), ("variance", 0)):
+            numbers = getattr(self, name)
+            if numbers is None:
+                continue
+            if not isinstance(numbers, tuple) or not numbers:
+                raise SpecError(f"`{name}` must be a tuple of numbers, one a channel. Received: {name}={numbers!r}")
+            for number in numbers:
+                check_number(SpecError, name, number, low, open_low=True)
+        counts = [None if numbers is None else len(numbers) for numbers in (self.mean, self.variance)]
+        if counts[0] != counts[1] or (self.standardize and self.mean is not None):
+            raise SpecError(
+                "give `mean` and `variance` with as many numbers each, or `standardize` to keep them as weights, or "
+                f"neither. Received: {self!r}"
             )
 
     @property
@@ -68,19 +95,21 @@ class Preprocessing:
     @property
     def in_model(self) -> bool:
         """Whether the model itself takes raw pixels."""
-        return self.rescales or self.standardize
+        return self.rescales or self.standardize or self.mean is not None
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """Equal blocks in a row; only the first one strides.
+    """Equal blocks in a row; only the first one strides (or the last, where the block says so).
 
     Args:
         block: the block.
         width: channels that scaling multiplies, at least 1: what the block emits, unless the block says otherwise
             (`Bottleneck` emits `expand` times as many).
         depth: number of blocks, at least 1.
-        stride: step of the first block over the picture, 1 to 32.
+        stride: step of that block over the picture, 1 to 32.
+        fixed: what scaling leaves as it is: "nothing", "width", "depth" or "both" (EfficientNet-Lite keeps its stem,
+            its head and the depths of its first and last stage).
 
     Raises:
         SpecError: a value outside its range, or `block` is not a Block.
@@ -95,6 +124,7 @@ class StageSpec:
     width: int
     depth: int = 1
     stride: int = 1
+    fixed: Fixed = "nothing"
 
     def __post_init__(self) -> None:
         if not isinstance(self.block, Block):
@@ -102,8 +132,9 @@ class StageSpec:
                 "`block` must be a Block, such as MBConv(kernel=3); a class is not one yet: call it. "
                 f"Received: block={self.block!r}"
             )
-        check_int(SpecError, "width", self.width, 1)
-        check_int(SpecError, "depth", self.depth, 1)
+        check_int(SpecError, "width", self.width, 1, MAX_SIZE)
+        check_int(SpecError, "depth", self.depth, 1, MAX_SIZE)
+        check_choice(SpecError, "fixed", self.fixed, get_args(Fixed))
         check_int(SpecError, "stride", self.stride, 1, MAX_STRIDE)
 
 
@@ -111,7 +142,8 @@ class StageSpec:
 class BackboneSpec:
     """A whole network: stem, stages, head, classifier, and the resolution that it is meant for.
 
-    Scaling multiplies every width (the stem's and the head's too), the depth of `stages` and `resolution`.
+    Scaling multiplies every width (the stem's and the head's too), the depth of `stages` and `resolution`, except what
+    a stage declares `fixed`.
 
     Args:
         name: becomes the Keras model's.
@@ -164,7 +196,7 @@ class BackboneSpec:
             raise SpecError(f"`classifier` must be a Classifier object. Received: classifier={self.classifier!r}")
         if not isinstance(self.preprocessing, Preprocessing):
             raise SpecError(f"`preprocessing` must be a Preprocessing. Received: preprocessing={self.preprocessing!r}")
-        check_int(SpecError, "resolution", self.resolution, 1)
+        check_int(SpecError, "resolution", self.resolution, 1, MAX_SIZE)
         check_rate(SpecError, "drop_path", self.drop_path)
         check_choice(SpecError, "initializer", self.initializer, get_args(Initializer))
         if self.resolution < self.total_stride:
@@ -185,30 +217,27 @@ class BackboneSpec:
         """Blocks in all stages; stem and head do not count."""
         return sum(stage.depth for stage in self.stages)
 
-    def placements(self) -> Iterator[tuple[StageSpec, Iterator[Placement]]]:
-        """Every stage from stem to head with the places of its blocks.
+    def placements(self) -> Iterator[tuple[StageSpec, Callable[[int], Placement]]]:
+        """Every stage from stem to head with the place of each of its blocks, by the block's number in the stage.
 
         The only place where blocks are numbered, so that the drop-path ramp runs over the blocks that there are.
         """
-        yield self.stem, iter([Placement(self.stem.width, self.stem.stride)])
+        yield self.stem, lambda _: Placement(self.stem.width, self.stem.stride)
         first = 0
         for number, stage in enumerate(self.stages, start=1):
-            yield stage, self._stage_placements(stage, number, first)
+            yield stage, partial(self._place, stage, number, first, self.depth)
             first += stage.depth
         if self.head is not None:
             at = Placement(self.head.width, self.head.stride, stage=len(self.stages) + 1, index=first)
-            yield self.head, iter([at])
+            yield self.head, lambda _: at
 
-    def _stage_placements(self, stage: StageSpec, number: int, first: int) -> Iterator[Placement]:
-        total = self.depth
-        for block in count():
-            if block == stage.depth:
-                return
-            yield Placement(
-                width=stage.width,
-                stride=stage.stride if block == 0 else 1,
-                stage=number,
-                block=block,
-                index=first + block,
-                drop_path=self.drop_path * (first + block) / total,
-            )
+    def _place(self, stage: StageSpec, number: int, first: int, total: int, block: int) -> Placement:
+        strides = block == (stage.depth - 1 if stage.block.strides_last else 0)
+        return Placement(
+            width=stage.width,
+            stride=stage.stride if strides else 1,
+            stage=number,
+            block=block,
+            index=first + block,
+            drop_path=self.drop_path * (first + block) / total,
+        )

@@ -16,7 +16,7 @@ from keras_effnet.registry import backbones
 
 
 def places(spec: BackboneSpec) -> list[list[Placement]]:
-    return [list(row) for _, row in spec.placements()]
+    return [[place(block) for block in range(stage.depth)] for stage, place in spec.placements()]
 
 
 def block_places(spec: BackboneSpec) -> list[Placement]:

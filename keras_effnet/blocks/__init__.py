@@ -3,7 +3,7 @@
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.bottleneck import Bottleneck, ResNetStem
 from keras_effnet.blocks.ends import Classifier, ConvBlock, ConvClassifier, DenseClassifier
-from keras_effnet.blocks.mbconv import MBConv
+from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
 from keras_effnet.blocks.mobile import DepthwiseSeparable, InvertedResidual
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ConvClassifier",
     "DenseClassifier",
     "DepthwiseSeparable",
+    "FusedMBConv",
     "InvertedResidual",
     "MBConv",
     "Placement",

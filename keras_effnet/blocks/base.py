@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SpecError
@@ -51,6 +52,9 @@ class Block(ABC):
     equal blocks in a row are counted once.
     """
 
+    # Which block of a stage has the stage's stride: the first, or (ResNetV2 in Keras) the last.
+    strides_last: ClassVar[bool] = False
+
     @abstractmethod
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         """The block in the verbs of `ops`; layer names must be unique in a network: build them from `at`."""
@@ -59,10 +63,27 @@ class Block(ABC):
     def describe(self) -> str:
         """The operator as the paper's Table 1 writes it: `MBConv6, k3x3`."""
 
+    def widened(self, width: int, coefficient: float) -> tuple[Block, int]:
+        """What becomes of this block, and of a stage's width, where scaling widens the stage.
+
+        A block whose channels stand in groups overrides this, to widen the groups and to keep them whole.
+
+        Args:
+            width: the stage's scaled and rounded width.
+            coefficient: what the width was multiplied by before it was rounded.
+        """
+        return self, width
+
 
 def check_kernel(kernel: object) -> None:
     """Raises SpecError unless `kernel` is an integer from 1 to 31."""
     check_int(SpecError, "kernel", kernel, 1, MAX_KERNEL)
+
+
+def check_name(name: str, value: object) -> None:
+    """Raises SpecError unless `value` is a word that can stand in a layer's name."""
+    if not isinstance(value, str) or not value or "/" in value:
+        raise SpecError(f"`{name}` must be a word without '/'. Received: {name}={value!r}")
 
 
 def hidden_width(channels: int, expand: float) -> int:

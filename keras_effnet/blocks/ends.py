@@ -13,7 +13,7 @@ from typing import Any
 from keras_effnet.blocks.base import Block, Placement, check_kernel
 from keras_effnet.checks import check_choice, check_rate
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, PADDINGS, BatchNorm, Ops, Padding, T
+from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ConvBlock(Block):
         padding: one of `keras_effnet.ops.PADDINGS`.
         activation: a name that `keras.activations` knows.
         norm: of the convolution.
+        bias: whether the convolution has a bias.
         names: of the three layers. A network may hold only one ConvBlock of each name.
 
     Raises:
@@ -34,18 +35,24 @@ class ConvBlock(Block):
     kernel: int = 3
     padding: Padding = "same"
     activation: str = "relu"
-    norm: BatchNorm = KERAS_NORM
+    norm: Norm = KERAS_NORM
+    bias: bool = False
     names: tuple[str, str, str] = ("stem_conv", "stem_bn", "stem_activation")
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_choice(SpecError, "padding", self.padding, PADDINGS)
-        if len(self.names) != 3 or not all(isinstance(name, str) and name for name in self.names):
+        check_norm(self.norm)
+        if (
+            not isinstance(self.names, tuple)
+            or len(self.names) != 3
+            or not all(isinstance(name, str) and name for name in self.names)
+        ):
             raise SpecError(f"`names` must be three layer names. Received: names={self.names!r}")
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         conv, norm, act = self.names
-        x = ops.conv(x, at.width, self.kernel, at.stride, padding=self.padding, name=conv)
+        x = ops.conv(x, at.width, self.kernel, at.stride, padding=self.padding, bias=self.bias, name=conv)
         x = ops.norm(x, self.norm, name=norm)
         return ops.act(x, self.activation, name=act)
 
@@ -72,6 +79,18 @@ class Classifier(ABC):
     @abstractmethod
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         """The classifier in the verbs of `ops`; gives (batch, classes)."""
+
+    def finish(self, ops: Ops[T], x: T) -> T:
+        """What follows the last (pooled) features in a network without its classifier: nothing, most often."""
+        return x
+
+    def widened(self, round_width: Callable[[int], int]) -> Classifier:
+        """The classifier of a widened network: itself, unless it has a hidden layer.
+
+        Args:
+            round_width: from a width to the scaled and rounded one.
+        """
+        return self
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""MBConv: the inverted residual with squeeze-and-excitation, EfficientNet's block.
+"""MBConv, the inverted residual with squeeze-and-excitation of EfficientNet, and its fused form.
 
 | part | source |
 |---|---|
 | expand, depthwise, project, skip | MobileNetV2, Sandler et al. 2018, arXiv:1801.04381, Table 1 |
 | squeeze-and-excitation | Hu et al. 2018, arXiv:1709.01507; reduced from the block's *input* width as in MnasNet |
-| order and names of the layers | Tan and Le 2019, arXiv:1905.11946; keras.applications.efficientnet |
+| order and names of the layers | Tan and Le 2019, arXiv:1905.11946; keras.applications' efficientnet and _v2 |
+| one convolution in place of expansion and depthwise | EfficientNetV2, Tan and Le 2021, arXiv:2104.00298, Figure 2 |
 | drop-path | Huang et al. 2016, arXiv:1603.09382 |
 """
 
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
-from keras_effnet.checks import check_number
+from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
+from keras_effnet.checks import check_bool, check_choice, check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, BatchNorm, Ops, T
+from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm
 
 
 @dataclass(frozen=True)
 class MBConv(Block):
     """Expand (1x1), filter each channel (depthwise), squeeze and excite, project (1x1), add the input.
 
-    The input is added where stride is 1 and the width does not change.
+    The input is added where `skip` is true, stride is 1 and the width does not change.
 
     Args:
         kernel: of the depthwise convolution, 1 to 31.
@@ -30,6 +31,9 @@ class MBConv(Block):
         se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
         activation: a name that `keras.activations` knows.
         norm: of all three convolutions.
+        padding: of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
+        skip: whether the input is ever added.
+        depthwise_name: of its layer, after the block's: Keras' EfficientNetV2 says "dwconv2".
 
     Raises:
         SpecError: a value outside its range.
@@ -44,12 +48,19 @@ class MBConv(Block):
     expand: float = 6
     se_ratio: float = 0.25
     activation: str = "swish"
-    norm: BatchNorm = KERAS_NORM
+    norm: Norm = KERAS_NORM
+    padding: Padding = "correct"
+    skip: bool = True
+    depthwise_name: str = "dwconv"
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_expand(self.expand)
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
+        check_norm(self.norm)
+        check_choice(SpecError, "padding", self.padding, PADDINGS)
+        check_bool(SpecError, "skip", self.skip)
+        check_name("depthwise_name", self.depthwise_name)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"
@@ -59,20 +70,85 @@ class MBConv(Block):
             y = ops.conv(y, hidden, name=f"{prefix}_expand_conv")
             y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
             y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
-        y = ops.depthwise(y, self.kernel, at.stride, padding="correct", name=f"{prefix}_dwconv")
+        y = ops.depthwise(y, self.kernel, at.stride, padding=self.padding, name=f"{prefix}_{self.depthwise_name}")
         y = ops.norm(y, self.norm, name=f"{prefix}_bn")
         y = ops.act(y, self.activation, name=f"{prefix}_activation")
         if self.se_ratio > 0:
             y = squeeze_excite(ops, y, max(1, int(channels * self.se_ratio)), self.activation, f"{prefix}_se")
         y = ops.conv(y, at.width, name=f"{prefix}_project_conv")
         y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
-        if at.stride == 1 and channels == at.width:
-            y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
-            y = ops.add(y, x, name=f"{prefix}_add")
-        return y
+        return _skip(ops, x, y, at, prefix) if self.skip else y
 
     def describe(self) -> str:
         return f"MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
+
+
+@dataclass(frozen=True)
+class FusedMBConv(Block):
+    """Filter and expand in one convolution, squeeze and excite, project (1x1), add the input.
+
+    With `expand` 1 one convolution does it all. The input is added as in `MBConv`.
+
+    Args:
+        kernel: of the first convolution, 1 to 31.
+        expand: hidden channels for each input channel, above 0.
+        se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
+        activation: a name that `keras.activations` knows.
+        norm: of all convolutions.
+        padding: of the first convolution, one of `keras_effnet.ops.PADDINGS`.
+        skip: whether the input is ever added.
+
+    Raises:
+        SpecError: a value outside its range.
+
+    Example:
+        >>> FusedMBConv().describe()
+        'Fused-MBConv4, k3x3'
+    """
+
+    kernel: int = 3
+    expand: float = 4
+    se_ratio: float = 0.0
+    activation: str = "swish"
+    norm: Norm = KERAS_NORM
+    padding: Padding = "same"
+    skip: bool = True
+
+    def __post_init__(self) -> None:
+        check_kernel(self.kernel)
+        check_expand(self.expand)
+        check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
+        check_norm(self.norm)
+        check_choice(SpecError, "padding", self.padding, PADDINGS)
+        check_bool(SpecError, "skip", self.skip)
+
+    def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+        channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"
+        y, kernel, stride = x, self.kernel, at.stride
+        if self.expand != 1:
+            hidden = hidden_width(channels, self.expand)
+            y = ops.conv(y, hidden, kernel, stride, padding=self.padding, name=f"{prefix}_expand_conv")
+            y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
+            y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
+            kernel = stride = 1
+        if self.se_ratio > 0:
+            y = squeeze_excite(ops, y, max(1, int(channels * self.se_ratio)), self.activation, f"{prefix}_se")
+        y = ops.conv(y, at.width, kernel, stride, padding=self.padding, name=f"{prefix}_project_conv")
+        y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
+        if self.expand == 1:
+            y = ops.act(y, self.activation, name=f"{prefix}_project_activation")
+        return _skip(ops, x, y, at, prefix) if self.skip else y
+
+    def describe(self) -> str:
+        return f"Fused-MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
+
+
+def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
+    """Adds what the block read, where it fits."""
+    if at.stride > 1 or ops.channels(x) != at.width:
+        return y
+    y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
+    return ops.add(y, x, name=f"{prefix}_add")
 
 
 def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str) -> T:

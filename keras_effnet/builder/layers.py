@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_effnet.builder.values import FirstValues
 from keras_effnet.errors import BuildError
-from keras_effnet.ops import BatchNorm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind, padding_zeros
 from keras_effnet.spec import Initializer
 
 
@@ -83,7 +83,15 @@ class KerasLayers(Ops[Any]):
         return self.values.build(layer, x)
 
     def depthwise(
-        self, x: Any, kernel: int, stride: int = 1, *, padding: Padding = "same", multiplier: int = 1, name: str
+        self,
+        x: Any,
+        kernel: int,
+        stride: int = 1,
+        *,
+        padding: Padding = "same",
+        multiplier: int = 1,
+        bias: bool = False,
+        name: str,
     ) -> Any:
         x, padding_name = self._padded(x, kernel, stride, padding, name)
         layer = layers.DepthwiseConv2D(
@@ -91,7 +99,7 @@ class KerasLayers(Ops[Any]):
             strides=stride,
             padding=padding_name,
             depth_multiplier=multiplier,
-            use_bias=False,
+            use_bias=bias,
             depthwise_initializer=self.conv_initializer,
             name=name,
         )
@@ -102,10 +110,22 @@ class KerasLayers(Ops[Any]):
         layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)
         return self.values.build(layer, x)
 
-    def norm(self, x: Any, norm: BatchNorm, *, name: str) -> Any:
-        layer = layers.BatchNormalization(
-            axis=self.channel_axis, epsilon=norm.epsilon, momentum=norm.momentum, name=name
-        )
+    def norm(self, x: Any, norm: Norm, *, name: str) -> Any:
+        if isinstance(norm, BatchNorm):
+            layer = layers.BatchNormalization(
+                axis=self.channel_axis, epsilon=norm.epsilon, momentum=norm.momentum, name=name
+            )
+        else:
+            # Pooled features are vectors: their only axis holds the channels.
+            axis = self.channel_axis if len(x.shape) == 4 else -1
+            layer = layers.LayerNormalization(axis=axis, epsilon=norm.epsilon, name=name)
+        return self.values.build(layer, x)
+
+    def scale(self, x: Any, initial: float, *, name: str) -> Any:
+        # The stock layer that multiplies each channel by a weight of its own.
+        equation = "abcd,b->abcd" if self.channels_first else "abcd,d->abcd"
+        start: Any = keras.initializers.Constant(initial)
+        layer = layers.EinsumDense(equation, x.shape[1:], kernel_initializer=start, name=name)
         return self.values.build(layer, x)
 
     def act(self, x: Any, activation: str | Callable[..., Any] | None, *, name: str) -> Any:
@@ -129,6 +149,9 @@ class KerasLayers(Ops[Any]):
     def mul(self, x: Any, y: Any, *, name: str) -> Any:
         return layers.Multiply(name=name)([x, y])
 
+    def concat(self, x: Any, y: Any, *, name: str) -> Any:
+        return layers.Concatenate(axis=self.channel_axis, name=name)([x, y])
+
     def dropout(self, x: Any, rate: float, *, per_sample: bool = False, name: str) -> Any:
         if rate == 0:
             return x
@@ -140,8 +163,13 @@ class KerasLayers(Ops[Any]):
     def rescale(self, x: Any, scale: float, offset: float, *, name: str) -> Any:
         return layers.Rescaling(scale, offset, name=name)(x)
 
-    def standardize(self, x: Any, *, name: str) -> Any:
-        return layers.Normalization(axis=self.channel_axis, name=name)(x)
+    def standardize(
+        self, x: Any, *, mean: Sequence[float] | None = None, variance: Sequence[float] | None = None, name: str
+    ) -> Any:
+        statistics: dict[str, Any] = {}
+        if mean is not None and variance is not None:
+            statistics = {"mean": list(mean), "variance": list(variance)}
+        return layers.Normalization(axis=self.channel_axis, **statistics, name=name)(x)
 
     def layer(
         self,

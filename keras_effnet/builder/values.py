@@ -76,6 +76,8 @@ class _StandIn(initializers.Initializer):
             values = np.zeros(shape, np.float32)
         elif isinstance(self.stock, initializers.Ones):
             values = np.ones(shape, np.float32)
+        elif isinstance(self.stock, initializers.Constant):
+            values = np.full(shape, self.stock.value, np.float32)
         elif isinstance(self.stock, initializers.VarianceScaling) and len(shape) > 1:
             values = draw_variance_scaling(self.stock, shape, self.generator)
         else:

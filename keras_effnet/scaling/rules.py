@@ -37,8 +37,8 @@ class Compound:
         ScalingError: a constant outside its range.
 
     Example:
-        >>> Compound()(0)
-        Coefficients(depth=1.0, width=1.0, resolution=1.0, dropout=None)
+        >>> Compound()(0) == Coefficients(depth=1, width=1, resolution=1)
+        True
     """
 
     alpha: float = 1.2

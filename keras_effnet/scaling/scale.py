@@ -23,7 +23,8 @@ def scale_spec(
     """Scales a backbone by `phi`, or by coefficients given outright.
 
     Stem, stages and head are widened; stages are deepened; the resolution follows. What a coefficient of 1 does not
-    scale is not rounded either, so that phi = 0 returns the spec that went in.
+    scale is not rounded either, so that phi = 0 returns the spec that went in. What a stage declares `fixed` stays.
+    Groups of channels (ResNeXt, RegNet) widen with their stage and stay whole.
 
     Args:
         spec: a backbone or the name of a registered one.
@@ -49,12 +50,10 @@ def scale_spec(
     spec = resolve_backbone(spec)
     coefficients = resolve_coefficients(phi, rule, coefficients)
     rounding = Rounding() if rounding is None else rounding
-
-    def widened(stage: StageSpec) -> StageSpec:
-        return replace(stage, width=rounding.round_width(stage.width, coefficients.width))
-
+    factors = _stage_factors(spec, coefficients)
     stages = tuple(
-        replace(widened(stage), depth=rounding.round_depth(stage.depth, coefficients.depth)) for stage in spec.stages
+        _deepened(_widened(stage, width, rounding), depth, rounding)
+        for stage, (depth, width) in zip(spec.stages, factors, strict=True)
     )
     resolution = rounding.round_resolution(spec.resolution, coefficients.resolution)
     if resolution < spec.total_stride:
@@ -63,17 +62,41 @@ def scale_spec(
             f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1). "
             f"Received: phi={phi!r}, {coefficients}"
         )
-    classifier = spec.classifier
+    classifier = spec.classifier.widened(lambda width: rounding.round_width(width, coefficients.width))
     if coefficients.dropout is not None:
         classifier = replace(classifier, dropout=coefficients.dropout)
     return replace(
         spec,
-        stem=widened(spec.stem),
+        stem=_widened(spec.stem, coefficients.width, rounding),
         stages=stages,
-        head=None if spec.head is None else widened(spec.head),
+        head=None if spec.head is None else _widened(spec.head, coefficients.width, rounding),
         classifier=classifier,
         resolution=resolution,
     )
+
+
+def _stage_factors(spec: BackboneSpec, coefficients: Coefficients) -> list[tuple[float, float]]:
+    """(depth, width) of each stage."""
+    own = coefficients.stages or ((1.0, 1.0),) * len(spec.stages)
+    if len(own) != len(spec.stages):
+        raise ScalingError(
+            f"`stages` of the coefficients must have one pair for each of the {len(spec.stages)} stages of "
+            f"{spec.name!r}. Received: {len(own)} pairs, {own}"
+        )
+    return [(coefficients.depth * depth, coefficients.width * width) for depth, width in own]
+
+
+def _widened(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+    if coefficient == 1 or stage.fixed in ("width", "both"):
+        return stage
+    block, width = stage.block.widened(rounding.round_width(stage.width, coefficient), coefficient)
+    return replace(stage, block=block, width=width)
+
+
+def _deepened(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+    if stage.fixed in ("depth", "both"):
+        return stage
+    return replace(stage, depth=rounding.round_depth(stage.depth, coefficient))
 
 
 def resolve_coefficients(
