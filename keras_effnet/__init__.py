@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_effnet.budget import fit_to_budget
     from keras_effnet.builder.model import build_model, scale_model
     from keras_effnet.cost import Cost, estimate_cost
     from keras_effnet.errors import KerasEffnetError
@@ -31,6 +32,7 @@ _HOMES = {
     "build_model": "builder.model",
     "estimate_cost": "cost",
     "explain": "explanation",
+    "fit_to_budget": "budget",
     "scale_model": "builder.model",
     "scale_spec": "scaling",
 }
@@ -47,6 +49,7 @@ __all__ = [
     "build_model",
     "estimate_cost",
     "explain",
+    "fit_to_budget",
     "scale_model",
     "scale_spec",
 ]

@@ -12,7 +12,7 @@ def check_int(error: type[KerasEffnetError], name: str, value: object, low: int,
     """Raises `error` unless `value` is an integer (not a bool) with `low <= value <= high`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
         rule = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise error(f"`{name}` must be an integer {rule}. Received: {name}={value!r}")
+        raise error(f"`{name}` must be an integer {rule}. Received: {name}={_shown(value)}")
 
 
 def check_bool(error: type[KerasEffnetError], name: str, value: object) -> None:
@@ -31,12 +31,26 @@ def check_number(
     open_low: bool = False,
 ) -> None:
     """Raises `error` unless `value` is a finite real number in [low, high], or in (low, high] with `open_low`."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise error(f"`{name}` must be a finite number. Received: {name}={value!r}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not _is_finite(value):
+        raise error(f"`{name}` must be a finite number. Received: {name}={_shown(value)}")
     if value < low or value > high or (open_low and value == low):
         bound = f"greater than {low:g}" if open_low else f"at least {low:g}"
         limit = "" if high == math.inf else f" and at most {high:g}"
         raise error(f"`{name}` must be {bound}{limit}. Received: {name}={value!r}")
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return f"a {type(value).__name__} too long to print"
 
 
 def check_rate(error: type[KerasEffnetError], name: str, value: object) -> None:

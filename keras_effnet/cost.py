@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import BuildError, SpecError
@@ -42,11 +42,13 @@ class Counts(NamedTuple):
     macs: int = 0
     activations: int = 0
 
-    def plus(self, other: Counts, times: int = 1) -> Counts:
-        return Counts(*(a + times * b for a, b in zip(self, other, strict=True)))
 
-    def minus(self, other: Counts) -> Counts:
-        return self.plus(other, times=-1)
+Sums = TypeVar("Sums", bound=tuple)
+
+
+def plus(sums: Sums, more: Sums, times: int = 1) -> Sums:
+    """`sums` and `times` times `more`, field by field; both are named tuples of one kind."""
+    return type(sums)(*(a + times * b for a, b in zip(sums, more, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -147,24 +149,29 @@ def estimate_cost(
     check_int(BuildError, "channels", channels, 1)
     counter, picture = CostCounter(), Picture(*sides, channels)
     output = read_network(spec, counter, picture, include_top=include_top, pooling=pooling, classes=classes)
-    if include_top or pooling:
-        counter.close_stage("Pooling & FC" if include_top else "Pooling", counter.stages[-1].output, output, depth=1)
+    if include_top or pooling or counter.totals != counter.closed:
+        # Some networks normalise the features that they give in place of a classifier.
+        operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalisation"
+        counter.close_stage(operator, counter.stages[-1].output, output, depth=1)
     return Cost(*counter.totals, tuple(counter.stages))
 
 
 class CostCounter(Ops[Picture]):
-    """The reader that adds up: `totals` over everything read so far, `stages` over each stage that is finished."""
+    """The reader that adds up.
+
+    `totals` are over everything read so far, `closed` over the stages that are finished, `stages` over each of them.
+    """
 
     def __init__(self) -> None:
         self.totals = Counts()
         self.stages: list[StageCost] = []
-        self._counted = Counts()
+        self.closed = Counts()
 
     def close_stage(self, operator: str, input: Picture, output: Picture, depth: int) -> None:
         """Books all that was counted since the last stage was closed."""
-        counts = self.totals.minus(self._counted)
+        counts = plus(self.totals, self.closed, times=-1)
         self.stages.append(StageCost(operator, input, output, depth, *counts))
-        self._counted = self.totals
+        self.closed = self.totals
 
     def stage(
         self, x: Picture, block: Callable[[int, Picture], Picture], *, depth: int, repeated: range, operator: str
@@ -178,7 +185,7 @@ class CostCounter(Ops[Picture]):
                 if y == previous:
                     # It kept the shape, so that all the others of its kind are equal to it.
                     times = repeated.stop - index
-                    self.totals = before.plus(self.totals.minus(before), times)
+                    self.totals = plus(before, plus(self.totals, before, times=-1), times)
                 elif depth > MAX_UNEQUAL_BLOCKS:
                     raise SpecError(
                         f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
@@ -195,7 +202,7 @@ class CostCounter(Ops[Picture]):
         return x.height, x.width
 
     def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
-        self.totals = self.totals.plus(Counts(weights + untrained, weights, macs, activations))
+        self.totals = plus(self.totals, Counts(weights + untrained, weights, macs, activations))
 
     def _window(self, x: Picture, channels: int, kernel: int, stride: int, padding: Padding, name: str) -> Picture:
         """The picture that a window leaves when it slides over `x`."""

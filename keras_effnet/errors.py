@@ -17,6 +17,10 @@ class ScalingError(KerasEffnetError, ValueError):
     """A phi, a coefficient or a rounding outside its range."""
 
 
+class BudgetError(ScalingError):
+    """A budget that no network of the family fits, or none at all."""
+
+
 class RegistryError(KerasEffnetError, LookupError):
     """A name that nothing is registered under, or that is taken."""
 
@@ -31,6 +35,10 @@ class ModelTooLargeError(BuildError, MemoryError):
 
 class WeightsError(KerasEffnetError, ValueError):
     """A weight file that is missing, broken or of another architecture; the model is unchanged."""
+
+
+class ConformanceError(KerasEffnetError, AssertionError):
+    """A block, rule or backbone that breaks a law which all of them keep; raised by `keras_effnet.testing`."""
 
 
 class DataError(KerasEffnetError, ValueError):

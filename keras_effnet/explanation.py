@@ -10,6 +10,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.variants import VariantRow, realised_coefficients, variant_rows
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class Explanation:
         resolution: of the picture, in pixels.
         rows: the stages.
         cost: of the whole.
+        family: name of the base of the published family that the backbone belongs to; None where it belongs to none.
+        variants: the published sizes of the family, each with the phi of its base that comes nearest.
     """
 
     name: str
@@ -62,6 +65,8 @@ class Explanation:
     resolution: int
     rows: tuple[StageRow, ...]
     cost: Cost
+    family: str | None
+    variants: tuple[VariantRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
@@ -71,6 +76,8 @@ class Explanation:
         scale = "" if self.phi is None else f", phi = {self.phi}"
         lines = [f"{self.name}{scale}, {self.resolution} px", "", *_stage_table(self.rows), ""]
         lines += _coefficient_table(self)
+        if self.variants:
+            lines += ["", *_variant_table(self)]
         cost = self.cost
         return "\n".join(
             [
@@ -131,26 +138,20 @@ def explain(
         scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
     cost = estimate_cost(scaled, channels=channels, classes=classes)
     base_macs = estimate_cost(base, channels=channels, classes=classes).macs
+    family, variants = variant_rows(base, rule, rounding)
     return Explanation(
         name=base.name,
         phi=phi,
         nominal=nominal,
-        realised=Coefficients(
-            depth=scaled.depth / base.depth,
-            width=_total_width(scaled) / _total_width(base),
-            resolution=scaled.resolution / base.resolution,
-        ),
+        realised=realised_coefficients(base, scaled),
         nominal_macs=nominal.macs,
         realised_macs=cost.macs / base_macs,
         resolution=scaled.resolution,
         rows=_rows(cost, has_head=scaled.head is not None),
         cost=cost,
+        family=family,
+        variants=variants,
     )
-
-
-def _total_width(spec: BackboneSpec) -> int:
-    ends = (spec.stem, spec.head) if spec.head is not None else (spec.stem,)
-    return sum(stage.width for stage in (*ends, *spec.stages))
 
 
 def _rows(cost: Cost, has_head: bool) -> tuple[StageRow, ...]:
@@ -177,16 +178,33 @@ def _rows(cost: Cost, has_head: bool) -> tuple[StageRow, ...]:
 
 
 def _stage_table(rows: tuple[StageRow, ...]) -> list[str]:
-    cells = [("stage", "operator", "resolution", "channels", "layers", "params", "MACs")]
+    cells: list[tuple[str, ...]] = [("stage", "operator", "resolution", "channels", "layers", "params", "MACs")]
     for row in rows:
         size = f"{row.resolution[0]}x{row.resolution[1]}"
         numbers = (f"{row.channels}", f"{row.layers}", f"{row.params:,}", f"{row.macs:,}")
         cells.append((f"{row.stage}", row.operator, size, *numbers))
+    return _aligned(cells, text_column=1)
+
+
+def _variant_table(made: Explanation) -> list[str]:
+    nearest = f"phi of {made.family}"
+    cells: list[tuple[str, ...]] = [
+        ("published", "depth", "width", "resolution", "MACs", nearest, "its MACs", "shape differs by")
+    ]
+    for row in made.variants:
+        ratios = (row.realised.depth, row.realised.width, row.realised.resolution)
+        numbers = (*(f"{ratio:.2f}" for ratio in ratios), f"{row.macs:,}", f"{row.phi:.2f}", f"{row.phi_macs:,}")
+        cells.append((row.name, *numbers, f"{row.difference - 1:.0%}"))
+    return _aligned(cells, text_column=0)
+
+
+def _aligned(cells: list[tuple[str, ...]], text_column: int) -> list[str]:
+    """A table's lines: numbers to the right, the column of texts to the left."""
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 
     def line(texts: tuple[str, ...]) -> str:
         aligned = [text.rjust(width) for text, width in zip(texts, widths, strict=True)]
-        aligned[1] = texts[1].ljust(widths[1])  # the operator is a text, all else are numbers
+        aligned[text_column] = texts[text_column].ljust(widths[text_column])
         return "  ".join(aligned)
 
     return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]

@@ -23,6 +23,9 @@ MAX_STRIDE = 32
 # Far beyond any network, and so small that no count of one overflows a float.
 MAX_SIZE = 10**40
 
+# A hundred times what published networks have. Each stage is counted and drawn by itself; equal blocks in one are not.
+MAX_STAGES = 1_000
+
 Fixed = Literal["nothing", "width", "depth", "both"]
 PixelMode = Literal["none", "tf", "caffe", "torch"]
 Initializer = Literal["glorot_uniform", "fan_out"]
@@ -186,6 +189,8 @@ class BackboneSpec:
             raise SpecError(f"`name` must be a word. Received: name={self.name!r}")
         if not isinstance(self.stages, tuple) or not self.stages:
             raise SpecError(f"`stages` must be a tuple of at least one StageSpec. Received: stages={self.stages!r}")
+        if len(self.stages) > MAX_STAGES:
+            raise SpecError(f"`stages` must be at most {MAX_STAGES:,}. Received: {len(self.stages):,} stages")
         for stage in (self.stem, *self.stages, *([self.head] if self.head is not None else [])):
             if not isinstance(stage, StageSpec):
                 raise SpecError(f"stem, stages and head must be StageSpec objects. Received: {stage!r}")
@@ -216,6 +221,32 @@ class BackboneSpec:
     def depth(self) -> int:
         """Blocks in all stages; stem and head do not count."""
         return sum(stage.depth for stage in self.stages)
+
+    def to_json(self) -> str:
+        """This spec as JSON; what stands at its default is left out.
+
+        Raises:
+            SpecError: a block, norm or classifier whose class is not registered, or a value that no file can hold.
+
+        Example:
+            >>> from keras_effnet.applications import resnet50_spec
+            >>> BackboneSpec.from_json(resnet50_spec.to_json()) == resnet50_spec
+            True
+        """
+        from keras_effnet.serialization import write_json
+
+        return write_json(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> BackboneSpec:
+        """The spec that a JSON text describes. Nothing in the text is executed, whoever wrote it.
+
+        Raises:
+            SpecError: the text is no JSON, too long or of another schema, or describes no spec; names the place in it.
+        """
+        from keras_effnet.serialization import read_json
+
+        return read_json(text)
 
     def placements(self) -> Iterator[tuple[StageSpec, Callable[[int], Placement]]]:
         """Every stage from stem to head with the place of each of its blocks, by the block's number in the stage.

@@ -21,13 +21,19 @@ from keras_effnet.registry import backbones
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from support import GOLDEN, graph_counts  # noqa: E402 - the path comes first
+from support import GOLDEN, flat_layers, graph_counts  # noqa: E402 - the path comes first
 
 NAMESAKES = {
     **{f"efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},
+    **{f"efficientnet_v2_{size.lower()}": f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", "S", "M", "L")},
     **{f"resnet{depth}": f"ResNet{depth}" for depth in (50, 101, 152)},
+    **{f"resnet{depth}_v2": f"ResNet{depth}V2" for depth in (50, 101, 152)},
+    **{f"densenet{depth}": f"DenseNet{depth}" for depth in (121, 169, 201)},
     "mobilenet_v1": "MobileNet",
     "mobilenet_v2": "MobileNetV2",
+    **{f"mobilenet_v3_{size.lower()}": f"MobileNetV3{size}" for size in ("Small", "Large")},
+    **{f"mobilenet_v3_{size.lower()}_minimalistic": f"MobileNetV3{size}" for size in ("Small", "Large")},
+    **{f"convnext_{size.lower()}": f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")},
 }
 SCALED = (("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2"), (-3, -1, 0.5, 1, 2, 7))
 
@@ -36,8 +42,12 @@ def backbone(name: str) -> dict[str, Any]:
     if name not in NAMESAKES:
         cost = estimate_cost(name)
         return {"params": cost.params, "macs": cost.macs, "activations": cost.activations, "source": "spec"}
-    model = getattr(keras.applications, NAMESAKES[name])(weights=None)
-    found = graph_counts(model.layers)
+    # MobileNetV3 alone has no size of its own.
+    form: dict[str, Any] = {"input_shape": (224, 224, 3)} if name.startswith("mobilenet_v3") else {}
+    if name.endswith("_minimalistic"):
+        form["minimalistic"] = True
+    model = getattr(keras.applications, NAMESAKES[name])(weights=None, **form)
+    found = graph_counts(flat_layers(model))
     source = f"keras.applications.{NAMESAKES[name]}"
     return {"params": model.count_params(), "macs": found.macs, "activations": found.activations, "source": source}
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,15 @@ from keras_effnet.blocks import (
     Bottleneck,
     ConvBlock,
     ConvClassifier,
+    ConvNeXtBlock,
+    DenselyConnected,
     DepthwiseSeparable,
+    FusedMBConv,
     InvertedResidual,
+    InvertedResidualV3,
     MBConv,
+    NormActivation,
+    PreactBottleneck,
     ResNetStem,
 )
 from keras_effnet.blocks.base import Block
@@ -39,6 +45,17 @@ STAGE_BLOCKS: tuple[Block, ...] = (
     DepthwiseSeparable(multiplier=2),
     Bottleneck(expand=2.5, bias=False),
     Bottleneck(kernel=1, expand=0.5),
+    InvertedResidualV3(kernel=5, expand=2.5, se_ratio=0.3),
+    InvertedResidualV3(expand=1, activation="relu"),
+    ConvNeXtBlock(kernel=5, expand=2.5),
+    ConvNeXtBlock(layer_scale=None),
+    Bottleneck(expand=1, group_width=4, se_ratio=0.25, stride_at="kernel", padding="symmetric"),
+    Bottleneck(expand=2, groups=4, se_ratio=0.5, se_at="end", stride_at="kernel", shortcut="pool", bias=False),
+    PreactBottleneck(expand=2),
+    DenselyConnected(expand=2),
+    MBConv(kernel=7, padding="symmetric", skip=False, depthwise_name="dwconv2"),
+    FusedMBConv(kernel=5, expand=2.5, se_ratio=0.3, padding="symmetric", expands="output"),
+    FusedMBConv(expand=1),
 )
 
 
@@ -52,7 +69,8 @@ def tiny_spec(*blocks: Block, resolution: int = 32, depth: int = 2, **changes: A
         **changes,
     }
     stages = tuple(
-        StageSpec(block, width=8 + 4 * number, depth=depth, stride=1 + number % 2)
+        # Three strides in all, whatever the number of blocks, so that a small picture is enough.
+        StageSpec(block, width=8 + 4 * number, depth=depth, stride=2 if number in (1, 3, 5) else 1)
         for number, block in enumerate(blocks)
     )
     return BackboneSpec(name="tiny", stages=stages, resolution=resolution, **options)
@@ -107,15 +125,26 @@ def stage_of(name: str, spec: BackboneSpec) -> int:
         return int(found[1])
     if found := re.match(r"conv(\d+)_block\d+_", name):
         return int(found[1]) - 1
+    if found := re.match(r"pool(\d+)_(bn|relu|conv|pool)$", name):
+        # A dense stage's transition: pool1 is the stem's pooling, pool0 the transition of the first stage.
+        return {0: 1, 1: 0}.get(int(found[1]), int(found[1]))
     if found := re.match(r"conv_[dp]w_(\d+)(_|$)", name):
         return holder(int(found[1]) - 1)
-    if found := re.match(r"block_(\d+)_", name):
+    if found := re.match(r"(?:block|expanded_conv)_(\d+)_", name):
         return holder(int(found[1]))
     if name.startswith("expanded_conv_"):
         return 1
-    if spec.head is not None and isinstance(spec.head.block, ConvBlock) and name in spec.head.block.names:
+    if (
+        spec.head is not None
+        and isinstance(spec.head.block, ConvBlock | NormActivation)
+        and name in spec.head.block.names
+    ):
         return head
-    if name in ("predictions", "conv_preds"):
+    if found := re.match(r"convnext\w*_stage_(\d+)_block_\d+_", name):
+        return int(found[1]) + 1
+    if found := re.match(r"convnext\w*_downsampling_[a-z]+(?:_(\d+))?$", name):
+        return 1 if found[1] is None else int(found[1]) + 2
+    if name in ("predictions", "conv_preds", "conv_2", "logits", "layer_normalization") or "_head_" in name:
         return head + (spec.head is not None)
     return 0
 
@@ -135,10 +164,16 @@ def outputs(model: keras.Model, x: np.ndarray | list[np.ndarray]) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
 
 
+def flat_layers(model: keras.Model) -> list[Any]:
+    """The layers of a model, with those of a model in it in its place: Keras' ConvNeXt holds its stem in one."""
+    parts: list[list[Any]] = [flat_layers(layer) if hasattr(layer, "layers") else [layer] for layer in model.layers]
+    return [layer for part in parts for layer in part]
+
+
 def randomize(model: keras.Model, seed: int) -> None:
     """Random statistics on top of the random kernels: with fresh ones a misplaced normalisation goes unseen."""
     generator = np.random.default_rng(seed)
-    for layer in cast(list[Any], model.layers):
+    for layer in flat_layers(model):
         kind = layer.__class__.__name__
         if kind == "BatchNormalization":
             channels = layer.moving_mean.shape
@@ -146,12 +181,19 @@ def randomize(model: keras.Model, seed: int) -> None:
             layer.moving_variance.assign(generator.uniform(0.5, 1.5, channels))
             layer.gamma.assign(generator.uniform(0.5, 1.5, channels))
             layer.beta.assign(generator.normal(0, 0.1, channels))
-        elif kind == "Normalization":
+        elif kind == "Normalization" and layer.weights:
             mean, variance, count = layer.weights
             mean.assign(generator.uniform(0.3, 0.6, mean.shape))
             variance.assign(generator.uniform(0.04, 0.09, variance.shape))
             count.assign(7)
             layer.finalize_state()
+        elif kind == "LayerNormalization":
+            layer.gamma.assign(generator.uniform(0.5, 1.5, layer.gamma.shape))
+            layer.beta.assign(generator.normal(0, 0.1, layer.beta.shape))
+        elif kind in ("LayerScale", "EinsumDense"):
+            # Fresh ones leave next to nothing of a whole block.
+            [factors] = layer.weights
+            factors.assign(generator.uniform(0.3, 0.7, factors.shape))
         elif getattr(layer, "bias", None) is not None:
             layer.bias.assign(generator.normal(0, 0.1, layer.bias.shape))
 
@@ -184,10 +226,14 @@ def write_legacy_h5(model: keras.Model, path: Path, chunk: int | None = None) ->
                 file.attrs[f"layer_names{number}"] = names[first : first + chunk]
         for layer in model.layers:
             group = file.create_group(layer.name)
-            weights = layer.get_weights()
-            group.attrs["weight_names"] = [f"{layer.name}/weight{number}:0".encode() for number in range(len(weights))]
-            for number, array in enumerate(weights):
-                group.create_dataset(f"{layer.name}/weight{number}:0", data=array)
+            weights = {
+                f"{part.name}/weight{number}:0": array
+                for part in (flat_layers(layer) if hasattr(layer, "layers") else [layer])
+                for number, array in enumerate(part.get_weights())
+            }
+            group.attrs["weight_names"] = [name.encode() for name in weights]
+            for name, array in weights.items():
+                group.create_dataset(name, data=array)
 
 
 def run_python(code: str, *arguments: str, cwd: Path | None = None, **environment: str) -> str:

@@ -9,25 +9,22 @@ from typing import Any
 
 import keras
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import FIXED, FRESH, specs
 from support import STAGE_BLOCKS, every_block_spec, graph_counts, stage_of, tiny_spec
 
-from keras_effnet import BackboneSpec, Coefficients, Preprocessing, Rounding, StageSpec, build_model, scale_spec
+from keras_effnet import BackboneSpec, Coefficients, Rounding, build_model, scale_spec
 from keras_effnet.blocks import (
-    Block,
-    Bottleneck,
     ConvBlock,
-    ConvClassifier,
-    DenseClassifier,
-    DepthwiseSeparable,
-    InvertedResidual,
+    DeepStem,
     MBConv,
+    NormActivation,
+    PatchStem,
     ResNetStem,
 )
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import KerasEffnetError, SpecError
-from keras_effnet.ops import PADDINGS
 from keras_effnet.registry import backbones, blocks
 
 slow = pytest.mark.slow
@@ -128,51 +125,8 @@ def test_count_equals_build_with_all_blocks_in_one_network() -> None:
 
 
 def test_blocks_of_the_tests_include_every_registered_block() -> None:
-    tested = {type(block) for block in STAGE_BLOCKS} | {ConvBlock, ResNetStem}
+    tested = {type(block) for block in STAGE_BLOCKS} | {ConvBlock, DeepStem, NormActivation, ResNetStem, PatchStem}
     assert tested == {blocks.get(name) for name in blocks.names()}
-
-
-def stage_blocks() -> st.SearchStrategy[Block]:
-    kernel = st.sampled_from([1, 2, 3, 4, 5, 7])
-    expand = st.sampled_from([0.5, 1, 1.5, 2, 6])
-    return st.one_of(
-        st.builds(MBConv, kernel=kernel, expand=expand, se_ratio=st.sampled_from([0, 0.1, 0.25, 1])),
-        st.builds(InvertedResidual, kernel=kernel, expand=expand),
-        st.builds(DepthwiseSeparable, kernel=kernel, multiplier=st.integers(1, 3)),
-        st.builds(Bottleneck, kernel=kernel, expand=expand, bias=st.booleans()),
-    )
-
-
-def stems() -> st.SearchStrategy[StageSpec]:
-    width, kernel = st.integers(1, 12), st.integers(1, 7)
-    conv = st.builds(ConvBlock, kernel=kernel, padding=st.sampled_from(PADDINGS))
-    return st.one_of(
-        st.builds(StageSpec, conv, width, stride=st.integers(1, 3)),
-        st.builds(StageSpec, st.builds(ResNetStem, kernel=kernel), width, stride=st.sampled_from([1, 2, 4])),
-    )
-
-
-HEAD = ConvBlock(kernel=1, names=("top_conv", "top_bn", "top_activation"))
-
-
-@st.composite
-def specs(draw: st.DrawFn) -> BackboneSpec:
-    """Any valid network of small stages; the blocks of a network are mixed as users may mix them."""
-    stage = st.builds(
-        StageSpec, stage_blocks(), width=st.integers(2, 20), depth=st.integers(1, 4), stride=st.sampled_from([1, 2, 3])
-    )
-    parts: dict[str, Any] = {
-        "stem": draw(stems()),
-        "stages": tuple(draw(st.lists(stage, min_size=1, max_size=4))),
-        "head": draw(st.none() | st.builds(StageSpec, st.just(HEAD), width=st.integers(1, 32))),
-        "classifier": draw(st.sampled_from([DenseClassifier(), DenseClassifier(0.5), ConvClassifier(0.1)])),
-        "preprocessing": draw(
-            st.sampled_from([Preprocessing(), Preprocessing(scale=2, offset=-1), Preprocessing(standardize=True)])
-        ),
-        "drop_path": draw(st.sampled_from([0.0, 0.5])),
-    }
-    least = BackboneSpec(name="random", resolution=1 << 20, **parts).total_stride
-    return BackboneSpec(name="random", resolution=least + draw(st.integers(0, 40)), **parts)
 
 
 def check_any_spec(spec: BackboneSpec, case: int) -> None:
@@ -187,22 +141,14 @@ def check_any_spec(spec: BackboneSpec, case: int) -> None:
     assert_count_is_build(spec, **arguments)
 
 
-RANDOM: dict[str, Any] = {
-    "deadline": None,
-    "database": None,
-    "derandomize": True,
-    "suppress_health_check": list(HealthCheck),
-}
-
-
-@settings(max_examples=25, **RANDOM)
+@settings(max_examples=25, **FIXED)
 @given(spec=specs(), case=st.integers(0, len(ARGUMENTS) - 1))
 def test_count_equals_build_for_any_user_spec(spec: BackboneSpec, case: int) -> None:
     check_any_spec(spec, case)
 
 
 @slow
-@settings(max_examples=150, **{**RANDOM, "derandomize": False})
+@settings(max_examples=150, **FRESH)
 @given(spec=specs(), case=st.integers(0, len(ARGUMENTS) - 1))
 def test_count_equals_build_for_many_user_specs(spec: BackboneSpec, case: int) -> None:
     check_any_spec(spec, case)

@@ -12,9 +12,13 @@ from keras_effnet import applications
 KERAS_FREE = (
     "keras_effnet.blocks.base",
     "keras_effnet.blocks.bottleneck",
+    "keras_effnet.blocks.convnext",
     "keras_effnet.blocks.ends",
+    "keras_effnet.blocks.groups",
     "keras_effnet.blocks.mbconv",
     "keras_effnet.blocks.mobile",
+    "keras_effnet.blocks.mobile_v3",
+    "keras_effnet.blocks.preact",
     "keras_effnet.checks",
     "keras_effnet.cost",
     "keras_effnet.errors",
@@ -58,7 +62,7 @@ def test_examples_that_build(module: str) -> None:
     assert run(module) >= 1
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB3", "ResNet50"])
+@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB3", "ResNet50", "MobileNetV3Small"])
 def test_examples_of_builders_made_by_a_function(name: str) -> None:
     # doctest does not find these by itself: their code lies in another module than their name.
     [example] = doctest.DocTestFinder().find(getattr(applications, name), name, globs={})

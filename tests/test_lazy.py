@@ -27,7 +27,7 @@ for name in registry.backbones.names():
     estimate_cost(scaled)
     str(explain(name, 2))
 for rule in registry.rules.names():
-    scale_spec("efficientnet_b0", 1, rule=rule)
+    scale_spec("efficientnet_b0", 0, rule=rule)
 for block in registry.blocks.names():
     registry.blocks.get(block)
 dir(keras_effnet)

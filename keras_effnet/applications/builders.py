@@ -137,6 +137,11 @@ def caffe_pixels(x: Any, data_format: str | None = None) -> Any:
     return preprocess_pixels(x, "caffe", data_format)
 
 
+def torch_pixels(x: Any, data_format: str | None = None) -> Any:
+    """Keras' "torch" mode: pixels 0 to 255 to 0 to 1, without ImageNet's channel means, in its standard deviations."""
+    return preprocess_pixels(x, "torch", data_format)
+
+
 def preprocess_pixels(x: Any, mode: str, data_format: str | None = None) -> Any:
     """Keras' preprocessing of pixels 0 to 255 in one of its modes; "none" returns them as they are."""
     if mode == "none":

@@ -1,10 +1,21 @@
 """Blocks, each written once in the vocabulary of `keras_effnet.ops`."""
 
 from keras_effnet.blocks.base import Block, Placement
-from keras_effnet.blocks.bottleneck import Bottleneck, ResNetStem
-from keras_effnet.blocks.ends import Classifier, ConvBlock, ConvClassifier, DenseClassifier
+from keras_effnet.blocks.bottleneck import Bottleneck
+from keras_effnet.blocks.convnext import ConvNeXtBlock, PatchStem
+from keras_effnet.blocks.ends import (
+    Classifier,
+    ConvBlock,
+    ConvClassifier,
+    DenseClassifier,
+    HiddenConvClassifier,
+    NormClassifier,
+)
 from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
 from keras_effnet.blocks.mobile import DepthwiseSeparable, InvertedResidual
+from keras_effnet.blocks.mobile_v3 import InvertedResidualV3
+from keras_effnet.blocks.preact import DenselyConnected, NormActivation, PreactBottleneck
+from keras_effnet.blocks.stem import DeepStem, ResNetStem
 
 __all__ = [
     "Block",
@@ -12,11 +23,20 @@ __all__ = [
     "Classifier",
     "ConvBlock",
     "ConvClassifier",
+    "ConvNeXtBlock",
+    "DeepStem",
     "DenseClassifier",
+    "DenselyConnected",
     "DepthwiseSeparable",
     "FusedMBConv",
+    "HiddenConvClassifier",
     "InvertedResidual",
+    "InvertedResidualV3",
     "MBConv",
+    "NormActivation",
+    "NormClassifier",
+    "PatchStem",
     "Placement",
+    "PreactBottleneck",
     "ResNetStem",
 ]

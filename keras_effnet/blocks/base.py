@@ -101,6 +101,23 @@ def hidden_width(channels: int, expand: float) -> int:
     return hidden
 
 
+def whole_width(exact: float, divisor: int = 8, least: int = 8, limit: float = 0.9) -> int:
+    """The multiple of `divisor` nearest to `exact`: MobileNet's `_make_divisible`, EfficientNet's `round_filters`.
+
+    Args:
+        exact: a multiplied width.
+        divisor: at least 1.
+        least: no width is smaller.
+        limit: a width that would be left below this share of `exact` goes up instead.
+
+    Example:
+        >>> whole_width(18.4), whole_width(11)
+        (24, 16)
+    """
+    rounded = max(least, int(exact + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < limit * exact else rounded
+
+
 def check_expand(expand: object) -> None:
     """Raises SpecError unless `expand` is a finite number above 0."""
     check_number(SpecError, "expand", expand, 0, open_low=True)

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_effnet.blocks.base import Block, Placement, check_kernel
-from keras_effnet.checks import check_choice, check_rate
+from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
+from keras_effnet.checks import check_choice, check_int, check_rate
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm
+from keras_effnet.ops import KERAS_NORM, PADDINGS, LayerNorm, Norm, Ops, Padding, T, check_norm
+
+CONVNEXT_NORM = LayerNorm(epsilon=1e-6)
 
 
 @dataclass(frozen=True)
@@ -113,3 +115,71 @@ class ConvClassifier(Classifier):
         x = ops.conv(x, classes, bias=True, name="conv_preds")
         x = ops.flatten(x, name="reshape_2")
         return ops.act(x, activation, name="predictions")
+
+
+@dataclass(frozen=True)
+class HiddenConvClassifier(Classifier):
+    """Pooling, a hidden 1x1 convolution on what is left, dropout, another 1x1 convolution: MobileNetV3.
+
+    The hidden layer stands behind the pooling, where it costs next to nothing (arXiv:1905.02244, section 5.1), and
+    widens with the network.
+
+    Args:
+        width: channels of the hidden convolution, at least 1.
+        activation: of it; a name that `keras.activations` knows.
+
+    Raises:
+        SpecError: a value outside its range.
+    """
+
+    width: int = 1280
+    activation: str = "hard_swish"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_int(SpecError, "width", self.width, 1)
+
+    def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
+        x = ops.global_pool(x, keepdims=True, name="avg_pool")
+        x = ops.conv(x, self.width, bias=True, name="conv_2")
+        x = ops.act(x, self.activation, name="conv_2_activation")
+        x = ops.dropout(x, self.dropout, name="dropout")
+        x = ops.conv(x, classes, bias=True, name="logits")
+        x = ops.flatten(x, name="flatten")
+        return ops.act(x, activation, name="predictions")
+
+    def widened(self, round_width: Callable[[int], int]) -> Classifier:
+        return replace(self, width=round_width(self.width))
+
+
+@dataclass(frozen=True)
+class NormClassifier(Classifier):
+    """Global average pooling, normalisation, dropout, a dense layer: ConvNeXt.
+
+    Features without the classifier are normalised too, after pooling where there is any.
+
+    Args:
+        norm: of the features.
+        prefix: what layer names start with. It names, and is no part of what a classifier is.
+
+    Raises:
+        SpecError: a value outside its range.
+    """
+
+    norm: Norm = CONVNEXT_NORM
+    prefix: str = field(default="convnext", compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_norm(self.norm)
+        check_name("prefix", self.prefix)
+
+    def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
+        x = ops.global_pool(x, name=f"{self.prefix}_head_gap")
+        x = ops.norm(x, self.norm, name=f"{self.prefix}_head_layernorm")
+        x = ops.dropout(x, self.dropout, name=f"{self.prefix}_head_dropout")
+        return ops.dense(x, classes, activation=activation, name=f"{self.prefix}_head_dense")
+
+    def finish(self, ops: Ops[T], x: T) -> T:
+        # The name that Keras gives to a layer without one.
+        return ops.norm(x, self.norm, name="layer_normalization")

@@ -12,11 +12,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
 from keras_effnet.checks import check_bool, check_choice, check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm
+from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm, padding_zeros
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class MBConv(Block):
         depthwise_name: of its layer, after the block's: Keras' EfficientNetV2 says "dwconv2".
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
 
     Example:
         >>> from keras_effnet import StageSpec
@@ -58,8 +59,8 @@ class MBConv(Block):
         check_expand(self.expand)
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
-        check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_bool(SpecError, "skip", self.skip)
+        _check_padding(self)
         check_name("depthwise_name", self.depthwise_name)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
@@ -91,15 +92,16 @@ class FusedMBConv(Block):
 
     Args:
         kernel: of the first convolution, 1 to 31.
-        expand: hidden channels for each input channel, above 0.
+        expand: hidden channels for each channel that goes in (or comes out: `expands`), above 0.
         se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
         activation: a name that `keras.activations` knows.
         norm: of all convolutions.
         padding: of the first convolution, one of `keras_effnet.ops.PADDINGS`.
         skip: whether the input is ever added.
+        expands: which width `expand` multiplies: "input", or "output" (EfficientNet-EdgeTPU's first block).
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
 
     Example:
         >>> FusedMBConv().describe()
@@ -113,20 +115,22 @@ class FusedMBConv(Block):
     norm: Norm = KERAS_NORM
     padding: Padding = "same"
     skip: bool = True
+    expands: Literal["input", "output"] = "input"
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_expand(self.expand)
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
-        check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_bool(SpecError, "skip", self.skip)
+        _check_padding(self)
+        check_choice(SpecError, "expands", self.expands, ("input", "output"))
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"
         y, kernel, stride = x, self.kernel, at.stride
         if self.expand != 1:
-            hidden = hidden_width(channels, self.expand)
+            hidden = hidden_width(channels if self.expands == "input" else at.width, self.expand)
             y = ops.conv(y, hidden, kernel, stride, padding=self.padding, name=f"{prefix}_expand_conv")
             y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
             y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
@@ -141,6 +145,16 @@ class FusedMBConv(Block):
 
     def describe(self) -> str:
         return f"Fused-MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
+
+
+def _check_padding(block: MBConv | FusedMBConv) -> None:
+    """Raises SpecError unless what the block makes has the size of what it reads, where it adds the two."""
+    check_choice(SpecError, "padding", block.padding, PADDINGS)
+    if block.skip and sum(padding_zeros(block.padding, block.kernel, stride=1, size=1)) != block.kernel - 1:
+        raise SpecError(
+            "`padding` must keep the size of the picture where the input is added: give 'same', or an odd kernel with "
+            f"'symmetric', or skip=False. Received: padding={block.padding!r}, kernel={block.kernel}, skip=True"
+        )
 
 
 def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:

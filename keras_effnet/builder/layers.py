@@ -107,6 +107,12 @@ class KerasLayers(Ops[Any]):
 
     def dense(self, x: Any, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Any:
         check_activation(activation)
+        if self.channels_first and len(x.shape) == 4:
+            # Keras' Dense joins what stands on the last axis.
+            raise BuildError(
+                f"layer {name!r} is fully connected over the channels of a picture, which Keras can only do where they "
+                "stand last: use keras.config.set_image_data_format('channels_last'). Received: 'channels_first'"
+            )
         layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)
         return self.values.build(layer, x)
 

@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.explanation import explain
 from keras_effnet.registry import backbones, rules
 
@@ -19,7 +20,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         description="Prints the stages of a backbone at any phi in the layout of the EfficientNet paper's Table 1, "
         "its nominal and realised coefficients, and what it costs.",
     )
-    parser.add_argument("backbone", metavar="NAME", help=f"one of {', '.join(backbones.names())}")
+    parser.add_argument(
+        "backbone", metavar="NAME", help=f"a spec file (.json), or one of {', '.join(backbones.names())}"
+    )
     parser.add_argument("--phi", type=phi_value, help="any number; 0 is the backbone as it is (default: no scaling)")
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
     parser.add_argument("--classes", type=int, default=1000, help="of the classifier (default: 1000)")
@@ -31,7 +34,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the explanation to standard output."""
     made = explain(
-        arguments.backbone,
+        backbone_argument(arguments.backbone),
         arguments.phi,
         rule=arguments.rule,
         classes=arguments.classes,

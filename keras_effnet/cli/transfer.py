@@ -9,12 +9,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.cli.arguments import backbone_argument
+
 DESCRIPTION = """Pre-trains a scaled-down backbone on pictures of letters that it draws itself, moves it to other
 pictures with few labels a class (by default scikit-learn's handwritten digits), and trains the same network from
 scratch on the same labels. Downloads nothing. Interrupted, the same command goes on where it stopped."""
 
 HELP = {
-    "backbone": "name of a registered backbone",
+    "backbone": "name of a registered backbone, or a spec file (.json)",
     "phi": "how it is scaled: below 0 is smaller",
     "data": "folder with a sub-folder of pictures for each class, instead of the digits",
     "resolution": "of all pictures, in pixels",
@@ -49,7 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
     from keras_effnet.transfer.options import TransferOptions
 
-    options = TransferOptions(**{field.name: getattr(arguments, field.name) for field in fields(TransferOptions)})
+    values = {field.name: getattr(arguments, field.name) for field in fields(TransferOptions)}
+    options = TransferOptions(**{**values, "backbone": backbone_argument(arguments.backbone)})
     from keras_effnet.transfer.job import TransferJob
     from keras_effnet.transfer.report import format_table, write_results
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from keras_effnet.blocks.base import whole_width
 from keras_effnet.checks import check_choice, check_int, check_number
 from keras_effnet.errors import ScalingError
 
@@ -60,8 +61,7 @@ class Rounding:
     def nearest_width(self, exact: float) -> int:
         """The nearest multiple of `divisor`, with `min_width` and `limit` respected."""
         least = self.divisor if self.min_width is None else self.min_width
-        rounded = max(least, int(exact + self.divisor / 2) // self.divisor * self.divisor)
-        return rounded + self.divisor if rounded < self.limit * exact else rounded
+        return whole_width(exact, self.divisor, least, self.limit)
 
     def round_depth(self, depth: int, coefficient: float) -> int:
         """The number of blocks, at least 1."""

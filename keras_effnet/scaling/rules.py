@@ -1,24 +1,35 @@
 """Scaling rules: pure functions from phi to coefficients.
 
-| rule | phi is | law |
-|---|---|---|
-| `Compound` | any real number | alpha^phi, beta^phi, gamma^phi; phi = 0 is the identity |
-| `Tabulated` | a row: its number or its name | the row |
+Every rule here aims at `step` to the power of phi times the multiply-adds of the base, by depth * width^2 *
+resolution^2, so that rules compare at equal phi; only the paper's own constants make 1.92 of it instead of 2.
 
-A rule of your own is any callable that takes phi and returns `Coefficients`.
+| rule | grows | law | source |
+|---|---|---|---|
+| `Compound` | all three | alpha^phi, beta^phi, gamma^phi | arXiv:1905.11946, equation 3 |
+| `WidthOnly`, `DepthOnly`, `ResolutionOnly` | one | 2^phi in multiply-adds | arXiv:1905.11946, Figure 3 |
+| `Fast` | mostly width | 2^phi; activations as the root of it | arXiv:2103.06877, section 4 |
+| `ResNetRS` | mostly depth, or width | 2^phi; resolution slowly | arXiv:2103.07579, section 6 |
+| `TinyNet` | shrinks B0 | through the published TinyNets | arXiv:2010.14819 (`tinynet.py`) |
+| `Tabulated` | a row | the row | (`tables.py`) |
+
+A rule of your own is any callable that takes phi and returns `Coefficients`. phi = 0 should be the identity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
 
-from keras_effnet.checks import check_number
+from keras_effnet.checks import check_choice, check_number
 from keras_effnet.errors import ScalingError
 from keras_effnet.scaling.coefficients import Coefficients
 
 ScalingRule = Callable[[float], Coefficients]
+
+# "The total FLOPS will approximately increase by 2^phi": arXiv:1905.11946, section 3.3.
+STEP = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,73 +66,176 @@ class Compound:
         Raises:
             ScalingError: phi is not a finite number, or so far from 0 that a coefficient leaves 0 to 1e30.
         """
-        check_number(ScalingError, "phi", phi, float("-inf"))
-        try:
-            return Coefficients(float(self.alpha) ** phi, float(self.beta) ** phi, float(self.gamma) ** phi)
-        except (OverflowError, ScalingError) as error:
-            raise ScalingError(
-                "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7. "
-                f"Received: phi={phi!r}"
-            ) from error
-
-
-# (depth, width, resolution, dropout): google/automl, efficientdet/backbone/efficientnet_builder.py
-_RELEASED = {
-    "b0": (1.0, 1.0, 224, 0.2),
-    "b1": (1.1, 1.0, 240, 0.2),
-    "b2": (1.2, 1.1, 260, 0.3),
-    "b3": (1.4, 1.2, 300, 0.3),
-    "b4": (1.8, 1.4, 380, 0.4),
-    "b5": (2.2, 1.6, 456, 0.4),
-    "b6": (2.6, 1.8, 528, 0.5),
-    "b7": (3.1, 2.0, 600, 0.5),
-    "b8": (3.6, 2.2, 672, 0.5),
-    "l2": (5.3, 4.3, 800, 0.5),
-}
-_BASE_RESOLUTION = 224
-
-EFFICIENTNET_TABLE: Mapping[str, Coefficients] = MappingProxyType(
-    {
-        name: Coefficients(depth, width, resolution / _BASE_RESOLUTION, dropout)
-        for name, (depth, width, resolution, dropout) in _RELEASED.items()
-    }
-)
-"""The released coefficients of EfficientNet-B0 to B8 and L2, relative to B0 at 224 px."""
+        return _powers(phi, self.alpha, self.beta, self.gamma)
 
 
 @dataclass(frozen=True)
-class Tabulated:
-    """Coefficients from a table: what was released, where a formula only comes close.
-
-    The number of a released EfficientNet is not its phi: the best fits are about 0.5 for B1, 1 for B2, 2 for B3. There
-    is nothing between two rows, and nothing is made up there.
+class WidthOnly:
+    """Width alone: sqrt(step)^phi, so that multiply-adds grow by `step` (arXiv:1905.11946, Figure 3, left).
 
     Args:
-        table: coefficients by name. A name that ends in a number is also found by that number: "b4" by 4.
+        step: factor on multiply-adds for one step of phi; above 0.
+
+    Raises:
+        ScalingError: `step` outside its range.
 
     Example:
-        >>> Tabulated()(4) == Tabulated()("b4") == Coefficients(1.8, 1.4, 380 / 224, 0.4)
-        True
+        >>> WidthOnly()(2).width
+        2.0000000000000004
     """
 
-    table: Mapping[str, Coefficients] = field(default_factory=lambda: EFFICIENTNET_TABLE)
+    step: float = STEP
 
-    def __call__(self, phi: float | str) -> Coefficients:
-        """The row of that name or number.
+    def __post_init__(self) -> None:
+        _check_step(self.step)
 
-        Raises:
-            ScalingError: there is none.
-        """
-        if not isinstance(phi, str):
-            check_number(ScalingError, "phi", phi, float("-inf"))
-        name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
-        if name not in self.table:
-            raise ScalingError(
-                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound. "
-                f"Received: phi={phi!r}"
-            )
-        return self.table[name]
+    def __call__(self, phi: float) -> Coefficients:
+        """The coefficients at `phi`; errors as in `Compound`."""
+        return _powers(phi, 1, math.sqrt(self.step), 1)
+
+
+@dataclass(frozen=True)
+class DepthOnly:
+    """Depth alone: step^phi (arXiv:1905.11946, Figure 3, middle).
+
+    Args:
+        step: factor on multiply-adds for one step of phi; above 0.
+
+    Raises:
+        ScalingError: `step` outside its range.
+
+    Example:
+        >>> DepthOnly()(2).depth
+        4.0
+    """
+
+    step: float = STEP
+
+    def __post_init__(self) -> None:
+        _check_step(self.step)
+
+    def __call__(self, phi: float) -> Coefficients:
+        """The coefficients at `phi`; errors as in `Compound`."""
+        return _powers(phi, self.step, 1, 1)
+
+
+@dataclass(frozen=True)
+class ResolutionOnly:
+    """Resolution alone: sqrt(step)^phi (arXiv:1905.11946, Figure 3, right).
+
+    Args:
+        step: factor on multiply-adds for one step of phi; above 0.
+
+    Raises:
+        ScalingError: `step` outside its range.
+
+    Example:
+        >>> ResolutionOnly(step=4)(1).resolution
+        2.0
+    """
+
+    step: float = STEP
+
+    def __post_init__(self) -> None:
+        _check_step(self.step)
+
+    def __call__(self, phi: float) -> Coefficients:
+        """The coefficients at `phi`; errors as in `Compound`."""
+        return _powers(phi, 1, 1, math.sqrt(self.step))
+
+
+@dataclass(frozen=True)
+class Fast:
+    """Fast compound scaling, dWr (Dollar, Singh and Girshick 2021, arXiv:2103.06877, section 4).
+
+    Of a factor s on multiply-adds width takes s^(alpha/2), depth s^((1-alpha)/2), resolution s^((1-alpha)/4).
+    Activations, and with them the time on a device, grow about as sqrt(s) where alpha is near 1, instead of as s.
+
+    Args:
+        alpha: width's share, in [0, 1]; 1 is `WidthOnly`. 0.8 in the paper.
+        step: factor on multiply-adds for one step of phi; above 0.
+
+    Raises:
+        ScalingError: a value outside its range.
+
+    Example:
+        >>> made = Fast()(1)
+        >>> round(made.depth, 3), round(made.width, 3), round(made.resolution, 3)
+        (1.072, 1.32, 1.035)
+    """
+
+    alpha: float = 0.8
+    step: float = STEP
+
+    def __post_init__(self) -> None:
+        check_number(ScalingError, "alpha", self.alpha, 0, 1)
+        _check_step(self.step)
+
+    def __call__(self, phi: float) -> Coefficients:
+        """The coefficients at `phi`; errors as in `Compound`."""
+        rest = 1 - self.alpha
+        return _powers(phi, self.step ** (rest / 2), self.step ** (self.alpha / 2), self.step ** (rest / 4))
+
+
+Regime = Literal["depth", "width"]
+
+
+@dataclass(frozen=True)
+class ResNetRS:
+    """ResNet-RS's advice (Bello et al. 2021, arXiv:2103.07579, section 6), as a power law.
+
+    "Scale depth in regimes where overfitting can occur (scaling width is preferable otherwise); increase image
+    resolution more slowly." The default resolution exponent is a least-squares fit, in logarithms, through the
+    published family (ResNet-RS-50 at 160 px to 420 at 320 px): resolution = s^0.187, depth what is left, s^0.626.
+
+    Args:
+        regime: "depth" for long training (hundreds of epochs), "width" for short.
+        exponent: of the resolution, in [0, 0.5]; EfficientNet's is 0.214.
+        step: factor on multiply-adds for one step of phi; above 0.
+
+    Raises:
+        ScalingError: a value outside its range.
+
+    Example:
+        >>> made = ResNetRS()(2)
+        >>> round(made.depth, 2), made.width, round(made.resolution, 2)
+        (2.38, 1.0, 1.3)
+    """
+
+    regime: Regime = "depth"
+    exponent: float = 0.187
+    step: float = STEP
+
+    def __post_init__(self) -> None:
+        check_choice(ScalingError, "regime", self.regime, get_args(Regime))
+        check_number(ScalingError, "exponent", self.exponent, 0, 0.5)
+        _check_step(self.step)
+
+    def __call__(self, phi: float) -> Coefficients:
+        """The coefficients at `phi`; errors as in `Compound`."""
+        rest = self.step ** (1 - 2 * self.exponent)
+        depth, width = (rest, 1) if self.regime == "depth" else (1, math.sqrt(rest))
+        return _powers(phi, depth, width, self.step**self.exponent)
+
+
+def _check_step(step: object) -> None:
+    check_number(ScalingError, "step", step, 0, open_low=True)
+
+
+def _powers(phi: float, depth: float, width: float, resolution: float) -> Coefficients:
+    check_number(ScalingError, "phi", phi, float("-inf"))
+    try:
+        return Coefficients(float(depth) ** phi, float(width) ** phi, float(resolution) ** phi)
+    except (OverflowError, ScalingError) as error:
+        raise ScalingError(
+            "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7. "
+            f"Received: phi={phi!r}"
+        ) from error
 
 
 COMPOUND = Compound()
-TABULATED = Tabulated()
+WIDTH_ONLY = WidthOnly()
+DEPTH_ONLY = DepthOnly()
+RESOLUTION_ONLY = ResolutionOnly()
+FAST = Fast()
+RESNET_RS = ResNetRS()

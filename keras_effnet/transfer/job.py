@@ -11,7 +11,6 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
@@ -86,7 +85,7 @@ class TransferJob:
 
     def _load_state(self) -> dict[str, Any]:
         """What a job with these options has done in this folder; nothing yet, if it is new."""
-        fresh = {"options": asdict(self.options), "pretraining": [], "runs": []}
+        fresh = {"options": self.options.to_dict(), "pretraining": [], "runs": []}
         if not self._state_path.exists():
             try:
                 self._state_path.parent.mkdir(parents=True, exist_ok=True)
@@ -201,7 +200,7 @@ class TransferJob:
         classes = len(pictures.class_names)
         cost = estimate_cost(self.spec, classes=classes)
         return {
-            "options": asdict(options),
+            "options": options.to_dict(),
             "versions": {"keras": keras.version(), "backend": keras.backend.backend()},
             "network": {"params": cost.params, "macs": cost.macs, "flops": cost.flops},
             "pictures": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import DataError
@@ -17,7 +19,7 @@ class TransferOptions:
     """What `keras-effnet transfer` is asked to do.
 
     Args:
-        backbone: name of a registered one.
+        backbone: a spec, or the name of a registered one.
         phi: how it is scaled; depth and width follow it, the resolution is `resolution`.
         data: folder of class sub-folders of pictures; None: scikit-learn's digits.
         resolution: of all pictures, in pixels, at least 8.
@@ -32,7 +34,7 @@ class TransferOptions:
         DataError: a value outside its range.
     """
 
-    backbone: str = "efficientnet_b0"
+    backbone: BackboneSpec | str = "efficientnet_b0"
     phi: float = -10.0
     data: str | None = None
     resolution: int = 32
@@ -48,6 +50,17 @@ class TransferOptions:
         check_int(DataError, "seed", self.seed, 0)
         for name in ("letters", "pretrain_epochs", "epochs", "labels_per_class", "repeats"):
             check_int(DataError, name, getattr(self, name), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON holds them. A spec stands there whole: its file may change before the job goes on.
+
+        Raises:
+            SpecError: a spec that cannot be written.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if isinstance(self.backbone, BackboneSpec):
+            values["backbone"] = json.loads(self.backbone.to_json())["backbone"]
+        return values
 
 
 def transfer_spec(options: TransferOptions) -> BackboneSpec:

@@ -39,7 +39,8 @@ def summarize(metrics: dict[str, Any]) -> dict[str, Any]:
 def format_table(metrics: dict[str, Any]) -> str:
     """The scores as text, for people."""
     options, pictures, summary = metrics["options"], metrics["pictures"], summarize(metrics)
-    name = f"{options['backbone']}, phi = {options['phi']:g}, {options['resolution']} px"
+    backbone = options["backbone"] if isinstance(options["backbone"], str) else options["backbone"]["name"]
+    name = f"{backbone}, phi = {options['phi']:g}, {options['resolution']} px"
     lines = [
         f"{name}: {metrics['network']['params']:,} parameters, {metrics['network']['macs']:,} MACs",
         f"{pictures['labelled']} labelled pictures of {len(pictures['classes'])} classes, accuracy on the "

@@ -5,12 +5,18 @@
 | `.weights.h5` | `model.save_weights`, Keras 3 | class and count: `conv2d_3` |
 | `.keras` | `model.save`, Keras 3: a zip with a `.weights.h5` in it | the same |
 | `.h5` | older Keras: the published ImageNet weights | their order |
+
+A model in a model (Keras' ConvNeXt holds its stem in one) is read as the layers in it: their keys are paths, such as
+`sequential/conv2d`.
 """
 
 from __future__ import annotations
 
 import io
+import lzma
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +26,22 @@ import numpy as np
 
 from keras_effnet.errors import WeightsError
 
+# Floats hardly compress. A file that claims to hold more than this many times its size was made to fill memory.
+MAX_EXPANSION = 100
+_INNER = "model.weights.h5"
+# All that h5py and zipfile were seen to raise on files that are broken somewhere (scripts/fuzz.py).
+_BROKEN = (
+    *(OSError, EOFError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError),
+    *(ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
+
 
 @dataclass(frozen=True)
 class SavedLayer:
     """The weights of one layer in a file.
 
     Args:
-        key: the layer's place in the file; "" where only the order counts.
+        key: the layer's place in the file, with a "/" inside another model; "" where only the order counts.
         name: the layer had when it was saved.
         arrays: in the layer's own order.
     """
@@ -51,12 +66,14 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
-                content = io.BytesIO(archive.read("model.weights.h5"))
+                if archive.getinfo(_INNER).file_size > MAX_EXPANSION * path.stat().st_size:
+                    raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
+                content = io.BytesIO(archive.read(_INNER))
             with h5py.File(content, "r") as file:
                 return _read(file)
         with h5py.File(path, "r") as file:
             return _read(file)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except _BROKEN as error:
         # What h5py raises on a truncated or foreign file depends on where it breaks.
         raise WeightsError(
             f"the weight file cannot be read: {error}. It must be a whole .weights.h5, .h5 or .keras file written by "
@@ -73,23 +90,38 @@ def _read(file: Any) -> list[SavedLayer]:
     raise ValueError("it holds no Keras layers")
 
 
-def _read_keras3(layers: Any) -> list[SavedLayer]:
+def _read_keras3(layers: Any, outer: str = "") -> list[SavedLayer]:
     found = []
     for key in layers:
         variables = layers[key].get("vars", {})
         if len(variables):
-            arrays = tuple(np.asarray(variables[str(number)]) for number in range(len(variables)))
-            found.append(SavedLayer(key, _text(variables.attrs.get("name", key)), arrays))
+            arrays = tuple(_array(variables[str(number)]) for number in range(len(variables)))
+            found.append(SavedLayer(outer + key, _text(variables.attrs.get("name", key)), arrays))
+        found += _read_keras3(layers[key].get("layers", {}), f"{outer}{key}/")
     return found
 
 
 def _read_legacy(root: Any) -> list[SavedLayer]:
     found = []
     for name in map(_text, _attribute(root, "layer_names")):
-        arrays = tuple(np.asarray(root[name][_text(weight)]) for weight in _attribute(root[name], "weight_names"))
-        if arrays:
-            found.append(SavedLayer("", name, arrays))
+        # Weights are called "layer/kernel:0": an entry with those of several layers is a model.
+        parts: dict[str, list[np.ndarray]] = {}
+        for weight in map(_text, _attribute(root[name], "weight_names")):
+            parts.setdefault(weight.rpartition("/")[0], []).append(np.asarray(root[name][weight]))
+        for part, arrays in parts.items():
+            found.append(SavedLayer("", part if len(parts) > 1 else name, tuple(arrays)))
     return found
+
+
+def _array(dataset: Any) -> np.ndarray:
+    """The numbers of a dataset that lies in the file itself and is no larger than the file can make it."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("its weights lie in other files")
+    if dataset.dtype.kind in "OSU":
+        raise ValueError("its weights are no numbers")
+    if dataset.nbytes > MAX_EXPANSION * dataset.file.id.get_filesize():
+        raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
+    return np.asarray(dataset)
 
 
 def _attribute(group: Any, name: str) -> list[Any]:

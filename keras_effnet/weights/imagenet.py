@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keras_effnet.backbones import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet.backbones import (
+    convnext,
+    densenet,
+    efficientnet,
+    efficientnet_v2,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+    resnet_v2,
+)
 from keras_effnet.backbones.published import Published, WeightFile
 from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
@@ -19,10 +29,10 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
     for entry in all_published():
         if entry.matches(spec):
             return entry.top if include_top else entry.notop
+    names = dict.fromkeys(entry.spec.name for entry in all_published())
     raise WeightsError(
-        "no ImageNet weights are published for this architecture: there are some for EfficientNet-B0 to B7, "
-        "ResNet-50/101/152, MobileNet (alpha 0.25 to 1) and MobileNetV2 (alpha 0.35 to 1.4) as they are, not for "
-        "scaled ones. Build with weights=None or with a file of your own. "
+        f"no ImageNet weights are published for this architecture: there are some for {', '.join(names)} as they are "
+        "(MobileNets also with other alphas), not for scaled ones. Build with weights=None or with a file of your own. "
         f"Received: {spec.name!r} at {spec.resolution} px, "
         f"{spec.depth} blocks, stem width {spec.stem.width}"
     )
@@ -30,5 +40,15 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
 
 def all_published() -> Iterator[Published]:
     """Every architecture that has ImageNet weights."""
-    for family in (efficientnet, resnet, mobilenet, mobilenet_v2):
+    for family in (
+        efficientnet,
+        efficientnet_v2,
+        resnet,
+        resnet_v2,
+        densenet,
+        mobilenet,
+        mobilenet_v2,
+        mobilenet_v3,
+        convnext,
+    ):
         yield from family.published()

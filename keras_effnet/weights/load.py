@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from keras_effnet.weights.files import SavedLayer, read_weight_file
 def load_weights(model: keras.Model, path: Path, variance_factors: tuple[float, ...] | None = None) -> None:
     """Loads a weight file of the same architecture into `model`.
 
-    Layers are paired as Keras pairs them: by class and count in Keras 3's files, by order in older ones. All shapes are
-    compared before the first value is assigned.
+    Layers are paired as Keras pairs them: by class and count in Keras 3's files, by order in older ones; and by name
+    where the file's model holds others, so that neither its counts nor its order are those of a flat one. All shapes
+    are compared before the first value is assigned.
 
     Args:
         model: a flat model.
@@ -41,25 +43,55 @@ def load_weights(model: keras.Model, path: Path, variance_factors: tuple[float, 
 
 def _pair(model: keras.Model, saved: list[SavedLayer], path: Path) -> list[tuple[Any, tuple[np.ndarray, ...]]]:
     """Pairs the model's layers with the file's, or says where they part."""
-    wanted = _weighted_layers(model)
-    by_key = {layer.key: layer for layer in saved if layer.key}
+    wanted, there = _labelled(_weighted_layers(model), saved)
     pairs = []
-    for number, (key, layer) in enumerate(wanted):
+    for label, layer in wanted.items():
         shapes = [tuple(variable.shape) for variable in _variables(layer)]
-        found = by_key.get(key) if by_key else (saved[number] if number < len(saved) else None)
+        found = there.get(label)
         if found is None:
             difference = f"layer {layer.name!r} {shapes} is not in the file, which has {len(saved)} layers"
             raise _mismatch(model, path, difference)
-        if [array.shape for array in found.arrays] != shapes:
-            there = [array.shape for array in found.arrays]
-            raise _mismatch(model, path, f"layer {layer.name!r} has {shapes}, the file's {found.name!r} has {there}")
-        pairs.append((layer, found.arrays))
-    if len(saved) > len(wanted):
-        keys = {key for key, _ in wanted}
-        extra = next(layer for layer in saved if layer.key not in keys) if by_key else saved[len(wanted)]
-        there = [array.shape for array in extra.arrays]
-        raise _mismatch(model, path, f"the file's layer {extra.name!r} {there} is not in the model")
+        arrays = tuple(_as_depthwise(layer, array) for array in found.arrays)
+        if [array.shape for array in arrays] != shapes:
+            shapes_there = [array.shape for array in found.arrays]
+            difference = f"layer {layer.name!r} has {shapes}, the file's {found.name!r} has {shapes_there}"
+            raise _mismatch(model, path, difference)
+        pairs.append((layer, arrays))
+    for label, extra in there.items():
+        if label not in wanted:
+            shapes_there = [array.shape for array in extra.arrays]
+            raise _mismatch(model, path, f"the file's layer {extra.name!r} {shapes_there} is not in the model")
     return pairs
+
+
+def _labelled(
+    wanted: list[tuple[str, Any]], saved: list[SavedLayer]
+) -> tuple[dict[Hashable, Any], dict[Hashable, SavedLayer]]:
+    """The layers of the model and of the file under labels; those of one label belong together."""
+    if not any(layer.key for layer in saved):
+        return {number: layer for number, (_, layer) in enumerate(wanted)}, dict(enumerate(saved))
+    if not any("/" in layer.key for layer in saved):
+        return dict(wanted), {layer.key: layer for layer in saved}
+    return _by_name(wanted), _by_name([(layer.key, layer) for layer in saved])
+
+
+def _by_name(layers: list[tuple[str, Any]]) -> dict[Hashable, Any]:
+    """Layers by name. Names that Keras made up count all layers of a session: of these, only the kind counts."""
+    found: dict[Hashable, Any] = {}
+    for key, layer in layers:
+        kind = re.sub(r"_\d+$", "", key.rpartition("/")[2])
+        label = kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else layer.name
+        # No layer may take the place of another: the second of a name pairs with none.
+        found[(key, label) if label in found else label] = layer
+    return found
+
+
+def _as_depthwise(layer: Any, array: np.ndarray) -> np.ndarray:
+    """The kernel of a convolution with a group for each channel, which Keras' ConvNeXt has, as a depthwise one."""
+    if not isinstance(layer, keras.layers.DepthwiseConv2D):
+        return array
+    *window, channels, multiplier = layer.kernel.shape
+    return array.reshape(layer.kernel.shape) if array.shape == (*window, 1, channels * multiplier) else array
 
 
 def _mismatch(model: keras.Model, path: Path, difference: str) -> WeightsError:

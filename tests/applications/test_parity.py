@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
-from support import assert_same_outputs, outputs, pictures, randomize
+from support import assert_same_outputs, flat_layers, outputs, pictures, randomize
 
 from keras_effnet import applications
 
@@ -17,7 +18,16 @@ slow = pytest.mark.slow
 NAMES = [name for name in applications.__all__ if not name.endswith("_spec")]
 # Keras pads, reshapes and pools in layers of its own naming; ours does without, or names them.
 FREE_KINDS = ("ZeroPadding2D", "Reshape", "InputLayer", "Rescaling", "Normalization")
-AUTOMATIC = ("global_average_pooling2d", "global_max_pooling2d", "activation")
+AUTOMATIC = (
+    "global_average_pooling2d",
+    "global_max_pooling2d",
+    "max_pooling2d",
+    "activation",
+    "re_lu",
+    "dropout",
+    "flatten",
+    "layer_normalization",
+)
 
 # About a third of the native size, so that the large ones take seconds; odd sizes tell paddings apart.
 SIZES = {
@@ -29,8 +39,24 @@ SIZES = {
     "EfficientNetB5": (152, 152),
     "EfficientNetB6": (176, 175),
     "EfficientNetB7": (201, 200),
+    "EfficientNetV2B1": (80, 80),
+    "EfficientNetV2B2": (87, 86),
+    "EfficientNetV2B3": (100, 101),
+    "EfficientNetV2S": (128, 127),
+    "EfficientNetV2M": (160, 161),
+    "EfficientNetV2L": (160, 160),
 }
-SMALL = ("EfficientNetB0", "ResNet50", "MobileNet", "MobileNetV2")
+SMALL = (
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "ResNet50",
+    "ResNet50V2",
+    "DenseNet121",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "MobileNetV3Large",
+)
 TOPS: tuple[dict[str, Any], ...] = (
     {"classifier_activation": None},
     {"include_top": False},
@@ -41,21 +67,36 @@ ARGUMENTS = [
     *(("MobileNet", {"alpha": alpha}) for alpha in (0.25, 0.5, 0.75, 1.3)),
     *(("MobileNetV2", {"alpha": alpha}) for alpha in (0.35, 0.5, 0.75, 1.111, 1.3, 1.4)),
     ("MobileNet", {"depth_multiplier": 2, "dropout": 0.3}),
+    ("EfficientNetV2B0", {"include_preprocessing": False}),
+    *(("MobileNetV3Small", {"alpha": alpha}) for alpha in (0.35, 0.75, 1.111)),
+    *(("MobileNetV3Large", {"alpha": alpha, "dropout_rate": 0.0}) for alpha in (0.75, 1.3)),
+    *((f"MobileNetV3{size}", {"minimalistic": True, "include_preprocessing": False}) for size in ("Small", "Large")),
+    ("ConvNeXtTiny", {"include_preprocessing": False}),
 ]
 
 
 def weighted_names(model: keras.Model) -> list[str]:
     kinds = (keras.layers.Dropout, keras.layers.Normalization)
-    return [layer.name for layer in model.layers if layer.weights and not isinstance(layer, kinds)]
+    weighted = [layer for layer in flat_layers(model) if layer.weights and not isinstance(layer, kinds)]
+    # A name that Keras made up counts the layers of the session.
+    return [re.sub(r"^(layer_normalization)_\d+$", r"\1", layer.name) for layer in weighted]
 
 
 def named_layers(model: keras.Model) -> set[str]:
     """Layers that somebody gave a name."""
     return {
         layer.name
-        for layer in model.layers
-        if layer.__class__.__name__ not in FREE_KINDS and not layer.name.startswith(AUTOMATIC)
+        for layer in flat_layers(model)
+        if layer.__class__.__name__ not in FREE_KINDS
+        and not layer.name.startswith(AUTOMATIC)
+        and not layer.name.endswith("_identity")  # what Keras' ConvNeXt has where no path is dropped
     }
+
+
+def norm_settings(model: keras.Model) -> list[tuple[float, float]]:
+    """(momentum, epsilon) of each batch normalisation; momentum only tells in training."""
+    norms = [layer for layer in flat_layers(model) if isinstance(layer, keras.layers.BatchNormalization)]
+    return [(layer.momentum, layer.epsilon) for layer in norms]
 
 
 def compare(name: str, tmp_path: Path, *sizes: tuple[int, int], **arguments: Any) -> None:
@@ -71,6 +112,7 @@ def compare(name: str, tmp_path: Path, *sizes: tuple[int, int], **arguments: Any
 
     assert weighted_names(ours) == weighted_names(theirs)
     assert named_layers(theirs) <= named_layers(ours)
+    assert norm_settings(ours) == norm_settings(theirs)
     assert ours.name.rpartition("_")[0] == theirs.name.rpartition("_")[0]
     assert ours.count_params() == theirs.count_params()
     assert ours.output_shape == theirs.output_shape
@@ -100,7 +142,7 @@ def test_large_namesakes_are_equal(name: str, top: dict[str, Any], tmp_path: Pat
 
 
 @pytest.mark.parametrize(("name", "arguments"), ARGUMENTS)
-def test_width_multipliers_are_equal(name: str, arguments: dict[str, Any], tmp_path: Path) -> None:
+def test_namesakes_with_arguments_of_their_own_are_equal(name: str, arguments: dict[str, Any], tmp_path: Path) -> None:
     compare(name, tmp_path, (64, 64), classifier_activation=None, classes=20, **arguments)
 
 
@@ -131,7 +173,10 @@ def test_a_builder_has_its_own_name_and_documentation(name: str) -> None:
     assert "Example:" in builder.__doc__
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB3"])
+@pytest.mark.parametrize(
+    "name",
+    ["EfficientNetB0", "EfficientNetB3", "EfficientNetV2B0", pytest.param("EfficientNetV2S", marks=slow)],
+)
 def test_dropout_rates_are_the_namesakes(name: str) -> None:
     def rates(module: Any) -> dict[str, float]:
         model = getattr(module, name)(weights=None)
@@ -148,3 +193,21 @@ def test_the_last_drop_path_rate_of_b7_counts_the_blocks_of_b7() -> None:
     for module in (applications, keras.applications):
         model = module.EfficientNetB7(weights=None, input_shape=(64, 64, 3))
         assert model.get_layer("block7d_drop").rate == pytest.approx(0.2 * 54 / 55)
+
+
+def test_the_drop_path_ramp_of_efficientnet_v2_counts_the_blocks_that_there_are() -> None:
+    # Keras divides by the 21 blocks of B0, also in B1 to B3.
+    name, (found, expected) = "EfficientNetV2B1", ({}, {})
+    for module, rates in ((applications, found), (keras.applications, expected)):
+        model = getattr(module, name)(weights=None, input_shape=(64, 64, 3))
+        rates |= {layer.name: layer.rate for layer in model.layers if layer.name.endswith("_drop")}
+    assert found == pytest.approx({layer: rate * 21 / 27 for layer, rate in expected.items()})
+
+
+def test_efficientnet_v2_standardises_other_channels_by_the_mean_of_the_statistics() -> None:
+    # Keras rescales these to -1 to 1 instead.
+    model = applications.EfficientNetV2B0(weights=None, include_top=False, input_shape=(64, 64, 1))
+    [layer] = [layer for layer in model.layers if isinstance(layer, keras.layers.Normalization)]
+    found = float(keras.ops.squeeze(layer(keras.ops.ones((1, 1, 1, 1)))))
+    variance = (0.229**2 + 0.224**2 + 0.225**2) / 3
+    assert found == pytest.approx((1 - (0.485 + 0.456 + 0.406) / 3) / variance**0.5, rel=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ import pytest
 from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
 
 from keras_effnet import applications, build_model
-from keras_effnet.applications import efficientnet, mobilenet, mobilenet_v2, resnet
+from keras_effnet.applications import (
+    convnext,
+    efficientnet,
+    efficientnet_v2,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet,
+)
 from keras_effnet.errors import WeightsError
 from keras_effnet.weights.imagenet import all_published
 
@@ -49,12 +58,25 @@ def asked_for(builder: Any, monkeypatch: pytest.MonkeyPatch, **arguments: Any) -
     return calls[0]
 
 
-LARGE = [*(f"EfficientNetB{number}" for number in range(2, 8)), "ResNet101", "ResNet152"]
+LARGE = [
+    *(f"ConvNeXt{size}" for size in ("Small", "Base", "Large", "XLarge")),
+    *(f"EfficientNetB{number}" for number in range(2, 8)),
+    *(f"EfficientNetV2{size}" for size in ("B1", "B2", "B3", "S", "M", "L")),
+    *("ResNet101", "ResNet152", "ResNet101V2", "ResNet152V2", "DenseNet169", "DenseNet201"),
+]
 DOWNLOADS = [
     *((name, {}) for name in ("EfficientNetB0", "EfficientNetB1", "ResNet50", "MobileNet", "MobileNetV2")),
+    *(("EfficientNetV2B0", {"include_preprocessing": included}) for included in (True, False)),
+    *((name, {}) for name in ("ResNet50V2", "DenseNet121")),
     ("MobileNet", {"alpha": 0.75, "input_shape": (160, 160, 3)}),
     ("MobileNetV2", {"alpha": 1.4, "input_shape": (224, 224, 3)}),
     ("MobileNetV2", {"alpha": 0.35, "input_shape": (96, 96, 3)}),
+    *(
+        (f"MobileNetV3{size}", arguments)
+        for size in ("Small", "Large")
+        for arguments in ({}, {"alpha": 0.75}, {"minimalistic": True}, {"include_preprocessing": False})
+    ),
+    *(("ConvNeXtTiny", {"include_preprocessing": included}) for included in (True, False)),
     *(pytest.param(name, {}, marks=slow) for name in LARGE),
     *(
         pytest.param("MobileNet", {"alpha": alpha, "input_shape": (side, side, 3)}, marks=slow)
@@ -80,7 +102,7 @@ def test_the_file_asked_for_is_the_one_that_keras_asks_for(
 
 
 @pytest.mark.parametrize("shape", [(64, 64, 3), (150, 170, 3), (None, None, 3)])
-@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "EfficientNetB0"])
+@pytest.mark.parametrize("name", ["MobileNet", "MobileNetV2", "EfficientNetB0", "EfficientNetV2B0"])
 def test_without_top_other_sizes_take_the_same_file_as_in_keras(
     name: str, shape: tuple[int | None, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,15 +112,31 @@ def test_without_top_other_sizes_take_the_same_file_as_in_keras(
 
 
 def test_checksums_are_those_of_keras() -> None:
+    from keras.src.applications import convnext as convnext_theirs
     from keras.src.applications import efficientnet as theirs
+    from keras.src.applications import efficientnet_v2 as theirs_again
+    from keras.src.applications import mobilenet_v3 as mobilenet_v3_theirs
     from keras.src.applications import resnet as theirs_too
 
     found = {entry.spec.name: (entry.top.md5, entry.notop.md5) for entry in all_published()}
+    for size, hashes in convnext_theirs.WEIGHTS_HASHES.items():
+        assert found[size] == hashes
+    v3 = {(entry.top.md5, entry.notop.md5) for entry in all_published() if entry.spec.name.startswith("mobilenet_v3")}
+    assert v3 == set(mobilenet_v3_theirs.WEIGHTS_HASHES.values())
     for size, hashes in theirs.WEIGHTS_HASHES.items():
         assert found[f"efficientnet_{size[-2:]}"] == hashes
-    for name in ("resnet50", "resnet101", "resnet152"):
-        assert found[name] == theirs_too.WEIGHTS_HASHES[name]
-    assert len({(entry.top.name, entry.notop.name) for entry in all_published()}) == 8 + 3 + 16 + 30
+    for size, hashes in theirs_again.WEIGHTS_HASHES.items():
+        assert found[f"efficientnet_v2_{size.strip('-')}"] == hashes
+    for name in ("resnet50", "resnet101", "resnet152", "resnet50_v2", "resnet101_v2", "resnet152_v2"):
+        assert found[name] == theirs_too.WEIGHTS_HASHES[name.replace("_", "")]
+    counts = Counter(entry.spec.name for entry in all_published())
+    assert (counts["mobilenet_v1"], counts["mobilenet_v2"]) == (4 * 4, 6 * 5), "alphas times resolutions"
+
+
+def test_the_downloads_of_every_builder_are_tested() -> None:
+    # What `pytest.param` makes has the arguments in `values`.
+    tested = {getattr(case, "values", case)[0] for case in DOWNLOADS}
+    assert tested == {name for name in applications.__all__ if not name.endswith("_spec")}
 
 
 def graph(model: keras.Model) -> list[tuple[str, dict[str, Any]]]:
@@ -116,7 +154,12 @@ def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("EfficientNetB0", True),
         ("EfficientNetB0", False),
+        ("EfficientNetV2B0", True),
         ("MobileNetV2", False),
+        ("MobileNetV3Small", True),
+        pytest.param("MobileNetV3Small", False, marks=slow),
+        *(pytest.param("ConvNeXtTiny", top, marks=slow) for top in (True, False)),
+        pytest.param("EfficientNetV2B0", False, marks=slow),
         pytest.param("MobileNetV2", True, marks=slow),
         *(pytest.param(name, top, marks=slow) for name in ("MobileNet", "ResNet50") for top in (True, False)),
     ],
@@ -153,6 +196,8 @@ def test_only_published_architectures_have_imagenet_weights(monkeypatch: pytest.
         scale_spec("resnet50", coefficients=Coefficients(depth=2)),
         "efficientnet_b8",
         "efficientnet_l2",
+        "efficientnet_lite0",
+        "efficientnet_v2_xl",
     ):
         with pytest.raises(WeightsError, match=r"no ImageNet weights are published.*Received"):
             build_model(spec, weights="imagenet", include_top=False)
@@ -193,11 +238,14 @@ def test_a_failed_download_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None
     ("ours", "theirs"),
     [
         (efficientnet, keras.applications.efficientnet),
+        (efficientnet_v2, keras.applications.efficientnet_v2),
         (resnet, keras.applications.resnet),
         (mobilenet, keras.applications.mobilenet),
         (mobilenet_v2, keras.applications.mobilenet_v2),
+        (mobilenet_v3, keras.applications.mobilenet_v3),
+        (convnext, keras.applications.convnext),
     ],
-    ids=["efficientnet", "resnet", "mobilenet", "mobilenet_v2"],
+    ids=["efficientnet", "efficientnet_v2", "resnet", "mobilenet", "mobilenet_v2", "mobilenet_v3", "convnext"],
 )
 def test_preprocess_input_is_keras_own(ours: Any, theirs: Any, dtype: str, mode: str | None) -> None:
     shape = (2, 3, 5, 7) if mode == "channels_first" else (2, 5, 7, 3)
@@ -207,7 +255,11 @@ def test_preprocess_input_is_keras_own(ours: Any, theirs: Any, dtype: str, mode:
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
 
 
-@pytest.mark.parametrize("ours", [efficientnet, resnet, mobilenet, mobilenet_v2], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "ours",
+    [efficientnet, efficientnet_v2, resnet, mobilenet, mobilenet_v2, mobilenet_v3, convnext],
+    ids=lambda module: module.__name__,
+)
 def test_decode_predictions_is_keras_own(ours: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     index = {str(number): [f"n{number:08}", f"class {number}"] for number in range(1000)}
     path = tmp_path / "imagenet_class_index.json"

@@ -6,7 +6,7 @@ import gc
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from support import (
 )
 
 from keras_effnet import BackboneSpec, Coefficients, build_model, estimate_cost, scale_model, scale_spec
-from keras_effnet.blocks import Block, ConvBlock, InvertedResidual, MBConv
+from keras_effnet.blocks import Block, ConvBlock, ConvNeXtBlock, InvertedResidual, MBConv
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.registry import backbones
@@ -59,7 +59,18 @@ def configs_in(value: Any) -> list[dict[str, Any]]:
     return [config for part in value for config in configs_in(part)] if isinstance(value, list) else []
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2", "every block"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "efficientnet_b0",
+        "resnet50",
+        "mobilenet_v1",
+        "mobilenet_v2",
+        "mobilenet_v3_small",
+        "convnext_tiny",
+        "every block",
+    ],
+)
 def test_the_graph_is_flat_and_of_stock_parts_only(name: str) -> None:
     found = SPECS[name] if name in SPECS else scale_spec(name, coefficients=NARROW)
     model = build_model(found, include_top=True)
@@ -187,7 +198,9 @@ def test_pictures_of_any_size_and_number_of_channels(spec: BackboneSpec, channel
         assert outputs(model, pictures(1, height, width, channels)).shape == (1, model.output_shape[-1])
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2", "mobilenet_v3_small", "convnext_tiny"]
+)
 def test_a_size_known_beforehand_and_an_unknown_one_give_the_same_shapes(name: str) -> None:
     spec = scale_spec(name, coefficients=NARROW)
     free = build_model(spec, include_top=False)
@@ -304,6 +317,9 @@ def test_garbage_collection_is_as_before_also_after_an_error(enabled: bool) -> N
 @pytest.mark.parametrize("spec_name", SPECS)
 def test_channels_first_models_have_the_same_layers_and_weights(spec_name: str) -> None:
     spec = SPECS[spec_name]
+    # Keras' Dense layers want channels last.
+    stages = tuple(stage for stage in spec.stages if not isinstance(stage.block, ConvNeXtBlock))
+    spec = replace(spec, stages=stages)
     last = build_model(spec, classes=3)
     keras.config.set_image_data_format("channels_first")
     first = build_model(spec, classes=3)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from keras_effnet import estimate_cost, scale_spec
+from keras_effnet import estimate_cost, explain, scale_spec
 from keras_effnet.cli.main import make_parser
 from keras_effnet.registry import backbones
+from keras_effnet.serialization import write_spec
 
 
-def keras_effnet(*arguments: str) -> subprocess.CompletedProcess[str]:
+def keras_effnet(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "keras_effnet", *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "keras_effnet", *arguments], capture_output=True, text=True, check=False, cwd=cwd
     )
 
 
@@ -36,6 +39,30 @@ def test_explain_json_is_json() -> None:
     made = json.loads(keras_effnet("explain", "mobilenet_v2", "--phi", "1", "--classes", "10", "--json").stdout)
     assert made["cost"]["params"] == estimate_cost(scale_spec("mobilenet_v2", phi=1), classes=10).params
     assert sum(row["params"] for row in made["rows"]) == made["cost"]["params"]
+
+
+def test_explain_takes_a_spec_file(tmp_path: Path) -> None:
+    spec = replace(backbones.get("resnet50"), name="mine")
+    write_spec(spec, tmp_path / "mine.json")
+    (tmp_path / "plain").write_text(spec.to_json())
+    (tmp_path / "mobilenet_v2").write_text("a file that is called like a backbone")
+    expected = json.dumps(explain(spec, 1.0).to_dict(), indent=2) + "\n"
+    for name in ("mine.json", "plain", str(tmp_path / "mine.json")):
+        done = keras_effnet("explain", name, "--phi", "1", "--json", cwd=tmp_path)
+        assert (done.stdout, done.stderr) == (expected, "")
+    assert keras_effnet("explain", "mobilenet_v2", cwd=tmp_path).returncode == 0
+
+
+def test_a_broken_spec_file_is_one_line_and_status_1(tmp_path: Path) -> None:
+    (tmp_path / "broken.json").write_text(backbones.get("resnet50").to_json().replace('"width": 64', '"width": "64"'))
+    for command in (("explain", "broken.json"), ("transfer", "--backbone", "broken.json")):
+        done = keras_effnet(*command, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        words = f"keras-effnet {command[0]}: broken.json: backbone.stem.width must be an integer. Received: '64'\n"
+        assert done.stderr == words
+    done = keras_effnet("explain", "missing.json", cwd=tmp_path)
+    assert done.stderr == "keras-effnet explain: there is no such spec file. Received: 'missing.json'\n"
+    assert not (tmp_path / "results").exists()
 
 
 def test_explain_and_help_load_no_framework() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,18 @@ from hypothesis import strategies as st
 from keras_effnet import Coefficients
 from keras_effnet.errors import ScalingError
 from keras_effnet.registry import rules
-from keras_effnet.scaling import EFFICIENTNET_TABLE, Compound, Tabulated
+from keras_effnet.scaling import (
+    EFFICIENTNET_TABLE,
+    Compound,
+    DepthOnly,
+    Fast,
+    ResNetRS,
+    ResolutionOnly,
+    ScalingRule,
+    Tabulated,
+    TinyNet,
+    WidthOnly,
+)
 
 ratios = st.floats(0.5, 2)
 phis = st.floats(-20, 20)
@@ -45,6 +57,73 @@ def test_compound_scaling_twice_is_scaling_by_the_sum(one: float, other: float) 
 def test_the_papers_constants_nearly_double_the_cost_with_each_step() -> None:
     assert Compound() == Compound(1.2, 1.1, 1.15)
     assert Compound()(1).macs == pytest.approx(1.9203, abs=1e-4)
+
+
+# What depth, width and resolution make of a factor s on multiply-adds: their exponents, from the papers named in the
+# rules' own docstrings.
+EXPONENTS: list[tuple[Callable[[float], ScalingRule], tuple[float, float, float]]] = [
+    (lambda step: WidthOnly(step), (0, 1 / 2, 0)),
+    (lambda step: DepthOnly(step), (1, 0, 0)),
+    (lambda step: ResolutionOnly(step), (0, 0, 1 / 2)),
+    (lambda step: Fast(step=step), (0.1, 0.4, 0.05)),  # arXiv:2103.06877, section 4.2: dWr with alpha = 0.8
+    (lambda step: Fast(alpha=1 / 3, step=step), (1 / 3, 1 / 6, 1 / 6)),  # its uniform dwr
+    (lambda step: ResNetRS(step=step), (0.626, 0, 0.187)),
+    (lambda step: ResNetRS("width", step=step), (0, 0.313, 0.187)),
+]
+
+
+@quick
+@given(case=st.sampled_from(EXPONENTS), step=st.floats(1.1, 4), phi=st.floats(-10, 10))
+def test_rules_share_a_factor_on_cost_as_their_papers_do(
+    case: tuple[Callable[[float], ScalingRule], tuple[float, float, float]], step: float, phi: float
+) -> None:
+    make, exponents = case
+    found = make(step)(phi)
+    factor = phi * math.log(step)
+    for value, exponent in zip((found.depth, found.width, found.resolution), exponents, strict=True):
+        assert math.log(value) == pytest.approx(exponent * factor, abs=1e-9)
+    assert math.log(found.macs) == pytest.approx(factor, abs=1e-9)
+
+
+# (layers, pixels): arXiv:2103.07579, Table 2 and tensorflow/tpu, models/official/resnet/resnet_rs/README.md.
+RESNET_RS_FAMILY = [
+    *((50, 160), (101, 160), (101, 192), (152, 192), (152, 224), (152, 256), (200, 256), (270, 256), (350, 256)),
+    *((350, 320), (420, 320)),
+]
+
+
+def test_the_resolution_exponent_of_resnet_rs_is_fitted_to_its_family() -> None:
+    blocks = [(layers - 2) / 3 for layers, _ in RESNET_RS_FAMILY]
+    sides = [math.log(side / 160) for _, side in RESNET_RS_FAMILY]
+    costs = [math.log(block / blocks[0]) + 2 * side for block, side in zip(blocks, sides, strict=True)]
+    slope = sum(x * y for x, y in zip(costs, sides, strict=True)) / sum(x * x for x in costs)
+    assert ResNetRS().exponent == pytest.approx(slope, abs=5e-4)
+    efficientnet = Compound()(1)
+    assert ResNetRS().exponent < math.log(efficientnet.resolution) / math.log(efficientnet.macs), "it grows slower"
+
+
+# huggingface/pytorch-image-models, timm/models/efficientnet.py: (width, depth, resolution); arXiv:2010.14819, Table 4.
+TINYNETS = [
+    (1.0, 1.2, 192, 339),
+    (0.75, 1.1, 188, 202),
+    (0.54, 0.85, 184, 100),
+    (0.54, 0.695, 152, 52),
+    (0.51, 0.6, 106, 24),
+]
+
+
+@pytest.mark.parametrize("row", TINYNETS, ids=str)
+def test_tinynets_rule_goes_through_the_published_networks(row: tuple[float, float, int, int]) -> None:
+    width, depth, resolution, macs = row
+    found = TinyNet()(math.log2(macs / 386))
+    assert (found.width, found.depth, found.resolution * 224) == pytest.approx((width, depth, resolution))
+
+
+def test_tinynets_cost_falls_with_phi_and_only_shrinks() -> None:
+    promised = [TinyNet()(-step / 10).macs for step in range(81)]
+    assert promised == sorted(promised, reverse=True)
+    with pytest.raises(ScalingError, match=r"at most 0.*Received"):
+        TinyNet()(0.1)
 
 
 # google/automl, efficientnetv2/effnetv2_configs.py: efficientnetv1_params (width, depth, resolution, dropout).

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_effnet import BackboneSpec
 from keras_effnet.errors import DataError
 from keras_effnet.registry import backbones
+from keras_effnet.serialization import write_spec
 from keras_effnet.transfer.job import TransferJob
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.report import format_table, summarize
@@ -113,6 +116,36 @@ def test_a_folder_of_another_job_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"another seed.*Received: "):
         TransferJob(OPTIONS, tmp_path).run()
     assert state.read_text() == text
+
+
+def test_a_job_of_a_spec_file_goes_on_with_the_same_spec_only(tmp_path: Path) -> None:
+    base = backbones.get("efficientnet_b0")
+    options = replace(OPTIONS, backbone=replace(base, name="mine"))
+    state = tmp_path / "checkpoint" / "state.json"
+    state.parent.mkdir()
+    state.write_text(json.dumps({"options": options.to_dict(), "pretraining": [], "runs": []}))
+    assert options.to_dict()["backbone"]["name"] == "mine"
+    # Read again, as the program does: the same spec, the same job.
+    again = replace(options, backbone=BackboneSpec.from_json(replace(base, name="mine").to_json()))
+    assert TransferJob(again, tmp_path)._load_state()["options"] == options.to_dict()
+    # The file was changed in between; or the name that the spec was made from is given.
+    for other in (replace(base, name="mine", drop_path=0.1), "efficientnet_b0"):
+        with pytest.raises(DataError, match=r"another backbone;.*Received: "):
+            TransferJob(replace(options, backbone=other), tmp_path)._load_state()
+
+
+@pytest.mark.slow
+def test_a_job_takes_a_spec_file_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    write_spec(replace(backbones.get("efficientnet_b0"), name="mine"), path)
+    command = (*COMMAND[:-2], "--repeats", "1", "--backbone", "mine.json", "--output", "out")
+    done = [subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path) for _ in range(2)]
+    assert "mine, phi = -14" in done[0].stdout
+    assert done[0].stdout == done[1].stdout
+    path.write_text(path.read_text().replace('"drop_path": 0.2', '"drop_path": 0.1'))
+    other = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert other.returncode == 1
+    assert "another backbone" in other.stderr
 
 
 def test_a_broken_state_is_an_error(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from keras_effnet import BackboneSpec, Coefficients, build_model, scale_spec
 from keras_effnet.blocks import InvertedResidual, MBConv
 from keras_effnet.errors import WeightsError
 from keras_effnet.registry import backbones
+from keras_effnet.weights.files import read_weight_file
 from keras_effnet.weights.load import load_weights
 
 SPEC = tiny_spec(MBConv(), MBConv(expand=2), depth=1)
@@ -128,6 +129,56 @@ def missing_array(path: Path) -> None:
         group = file["layers/conv2d/vars"]
         assert isinstance(group, h5py.Group)
         del group["0"]
+
+
+def damaged_deflate(path: Path) -> None:
+    # Found by scripts/fuzz.py: zlib has an error of its own.
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", b"weights" * 1000)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"model.weights.h5") + len("model.weights.h5")
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+
+
+def zip_bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(10_000_000))
+
+
+def huge_array(path: Path) -> None:
+    # Found by scripts/fuzz.py: a file of a few kilobytes that says it holds terabytes.
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", shape=(1 << 40,), dtype="float32", chunks=(1024,))
+
+
+def array_elsewhere(path: Path) -> None:
+    # The numbers would come from any file that the user may read.
+    other = path.with_name("secret")
+    other.write_bytes(bytes(4000))
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", (1000,), "float32", external=[(str(other), 0, 4000)])
+
+
+def array_of_text(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("layers/conv2d/vars/0", data=[b"a", b"b"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (damaged_deflate, "decompressing"),
+        (zip_bomb, "100 times its size"),
+        (huge_array, "100 times its size"),
+        (array_elsewhere, "in other files"),
+        (array_of_text, "no numbers"),
+    ],
+)
+def test_a_hostile_file_is_refused(damage: Callable[[Path], None], words: str, tmp_path: Path) -> None:
+    damage(tmp_path / "file")
+    with pytest.raises(WeightsError, match=f"cannot be read: .*{words}.*Received: "):
+        read_weight_file(tmp_path / "file")
 
 
 @pytest.mark.parametrize("suffix", [".weights.h5", ".h5", ".keras"])

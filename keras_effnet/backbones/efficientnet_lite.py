@@ -1,0 +1,67 @@
+"""EfficientNet-Lite0 to Lite4: EfficientNet for phones, whose numbers survive eight bits.
+
+Source: tensorflow/tpu, models/official/efficientnet/lite (README.md, efficientnet_lite_builder.py). Against
+EfficientNet (arXiv:1905.11946): no squeeze-and-excitation, ReLU6 in place of swish, and scaling leaves the widths of
+stem and head and the depths of the first and the last stage as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
+from keras_effnet.backbones.pixels import EDGE_PIXELS
+from keras_effnet.blocks import ConvBlock, MBConv
+from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
+from keras_effnet.spec import BackboneSpec, Fixed, StageSpec
+
+
+def _lite(stage: StageSpec, fixed: Fixed) -> StageSpec:
+    block = stage.block
+    if isinstance(block, MBConv):
+        block = replace(block, se_ratio=0, activation="relu6", padding="same")
+    elif isinstance(block, ConvBlock):
+        block = replace(block, activation="relu6", padding="same")
+    return replace(stage, block=block, fixed=fixed)
+
+
+def _lite0() -> BackboneSpec:
+    b0 = efficientnet_b0_spec
+    first, *middle, last = b0.stages
+    return replace(
+        b0,
+        name="efficientnet_lite0",
+        stem=_lite(b0.stem, "both"),
+        stages=(_lite(first, "depth"), *(_lite(stage, "nothing") for stage in middle), _lite(last, "depth")),
+        head=None if b0.head is None else _lite(b0.head, "both"),
+        preprocessing=EDGE_PIXELS,
+    )
+
+
+efficientnet_lite0_spec = _lite0()
+
+LITE_TABLE: Mapping[str, Coefficients] = MappingProxyType(
+    {
+        "lite0": Coefficients(dropout=0.2),
+        "lite1": Coefficients(depth=1.1, resolution=240 / 224, dropout=0.2),
+        "lite2": Coefficients(depth=1.2, width=1.1, resolution=260 / 224, dropout=0.3),
+        "lite3": Coefficients(depth=1.4, width=1.2, resolution=280 / 224, dropout=0.3),
+        "lite4": Coefficients(depth=1.8, width=1.4, resolution=300 / 224, dropout=0.3),
+    }
+)
+"""The released coefficients of EfficientNet-Lite0 to Lite4, relative to Lite0."""
+
+
+def _released(row: str) -> BackboneSpec:
+    scaled = scale_spec(
+        efficientnet_lite0_spec, row, rule=Tabulated(LITE_TABLE), rounding=Rounding(resolution_multiple=1)
+    )
+    return replace(scaled, name=f"efficientnet_{row}")
+
+
+efficientnet_lite1_spec = _released("lite1")
+efficientnet_lite2_spec = _released("lite2")
+efficientnet_lite3_spec = _released("lite3")
+efficientnet_lite4_spec = _released("lite4")

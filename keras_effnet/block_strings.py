@@ -1,0 +1,220 @@
+"""The block strings of the released EfficientNets: `r2_k5_s22_e6_i24_o40_se0.25`, both ways.
+
+| token | means | source |
+|---|---|---|
+| `r2` | blocks | tensorflow/tpu, models/official/efficientnet/efficientnet_builder.py, BlockDecoder |
+| `k5` | kernel | |
+| `s22`, `s2` | stride, for each side or (version 2) once | google/automl, efficientnetv2/effnetv2_configs.py |
+| `e6` | expand | |
+| `i24`, `o40` | width of what is read and of what is emitted | |
+| `se0.25` | se_ratio; 0 where it is missing | |
+| `c1` | fused; `c0`: not, as where it is missing | efficientnet_edgetpu_builder.py, automl |
+| `noskip` | skip=False | |
+
+A string says nothing of activations, norms, paddings and names: these come from the blocks given beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
+from keras_effnet.checks import check_bool, check_int
+from keras_effnet.errors import SpecError
+from keras_effnet.forms import located, shown
+from keras_effnet.spec import MAX_SIZE, MAX_STAGES, StageSpec
+
+_TOKEN = re.compile(r"(se|[rksieoc])([0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})|(noskip)")
+_FRACTIONS = ("e", "se")
+_REQUIRED = ("r", "k", "s", "e", "i", "o")
+# The released ones have at most 40 characters; each number here may have 80.
+_MAX_CHARACTERS = 1_000
+
+_MBCONV, _FUSED = MBConv(), FusedMBConv()
+
+
+def read_block_strings(
+    strings: Sequence[str],
+    *,
+    stem_width: int | None = None,
+    mbconv: MBConv = _MBCONV,
+    fused: FusedMBConv = _FUSED,
+) -> tuple[StageSpec, ...]:
+    """The stages that block strings describe, one each.
+
+    Args:
+        strings: one for each stage; `i` of each must be `o` of the one before.
+        stem_width: what the first stage really reads, where that is not its `i` (EfficientNet-EdgeTPU: 32, not 24).
+            TensorFlow's code expands and squeezes from `i`; `expand` and `se_ratio` here give the same widths.
+        mbconv: what strings do not say of an MBConv: activation, norm, padding, name.
+        fused: the same of a FusedMBConv.
+
+    Returns:
+        The stages.
+
+    Raises:
+        SpecError: a string that is none, widths that do not agree, or a value outside its range; names the string.
+
+    Example:
+        >>> stages = read_block_strings(["r1_k3_s11_e1_i32_o16_se0.25", "r2_k3_s22_e6_i16_o24_se0.25"])
+        >>> stages[1]
+        StageSpec(block=MBConv(kernel=3, expand=6, ...), width=24, depth=2, stride=2, fixed='nothing')
+    """
+    if isinstance(strings, str) or not isinstance(strings, Sequence) or not 0 < len(strings) <= MAX_STAGES:
+        raise SpecError(f"`strings` must be a list of 1 to {MAX_STAGES:,} block strings. Received: {shown(strings)}")
+    if stem_width is not None:
+        check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
+    stages: list[StageSpec] = []
+    for number, text in enumerate(strings):
+        values = _read_tokens(text)
+        before = stages[-1].width if stages else stem_width
+        if stages and values["i"] != before:
+            raise SpecError(f"`i` must be the width of the stage before, {before}. Received: string {number}, {text!r}")
+        stages.append(_make_stage(values, fused if values.get("c") else mbconv, before, text))
+    return tuple(stages)
+
+
+def _read_tokens(text: object) -> dict[str, float]:
+    if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
+        raise SpecError(f"a block string is a text like 'r1_k3_s11_e1_i32_o16_se0.25'. Received: {shown(text)}")
+    values: dict[str, float] = {}
+    for token in text.split("_"):
+        found = _TOKEN.fullmatch(token)
+        key, digits = (found[1] or found[3], found[2] or "1") if found else (None, "")
+        if key is None or (key not in _FRACTIONS and "." in digits):
+            raise SpecError(
+                f"no block string has this token; there are r, k, s, e, i, o, se and c with a number, and noskip. "
+                f"Received: {token!r} in {shown(text)}"
+            )
+        if key in values:
+            raise SpecError(f"a token stands twice. Received: {token!r} in {shown(text)}")
+        if key == "s" and len(digits) == 2 and digits[0] == digits[1]:
+            digits = digits[0]
+        values[key] = float(digits) if "." in digits else int(digits)
+    missing = [key for key in _REQUIRED if key not in values]
+    if missing:
+        raise SpecError(f"the block string lacks {', '.join(missing)}. Received: {text!r}")
+    if values["i"] < 1 or values["s"] > 9 or values.get("c", 0) > 1:
+        raise SpecError(
+            "`i` must be at least 1, `s` one digit or the same digit twice, and `c` 0 (MBConv) or 1 (fused). "
+            f"Received: {text!r}"
+        )
+    return values
+
+
+def _make_stage(values: dict[str, float], like: MBConv | FusedMBConv, before: float | None, text: str) -> StageSpec:
+    said = values["i"]
+    read = said if before is None else before
+    try:
+        block = replace(
+            like,
+            kernel=values["k"],
+            expand=_factor(values["e"], said, read),
+            se_ratio=_factor(values.get("se", 0), said, read),
+            skip="noskip" not in values,
+        )
+        return StageSpec(block, width=int(values["o"]), depth=int(values["r"]), stride=int(values["s"]))
+    except SpecError as error:
+        raise located(error, shown(text)) from error
+
+
+def _factor(value: float, said: float, read: float) -> float:
+    """What gives of `read` channels as many as `value` gives of `said` ones."""
+    if said == read:
+        return value
+    factor = value * said / read
+    if int(read * factor) < int(said * value):
+        factor = math.nextafter(factor, math.inf)  # the quotient was rounded down, past a whole number of channels
+    return int(factor) if factor == int(factor) else factor
+
+
+def _unfactor(factor: float, said: float, read: float) -> float:
+    """The value that `_factor` made `factor` of."""
+    if said == read:
+        return factor
+    exact = factor * read / said
+    for value in (round(exact), round(exact, 6), exact):
+        if _factor(value, said, read) == factor:
+            return value
+    raise SpecError(
+        f"no number says this for {said} instead of {read} channels; leave `first_width` out. Received: {factor}"
+    )
+
+
+def write_block_strings(
+    stages: Iterable[StageSpec],
+    *,
+    stem_width: int,
+    first_width: int | None = None,
+    twice: bool = True,
+    mbconv: MBConv = _MBCONV,
+    fused: FusedMBConv = _FUSED,
+) -> list[str]:
+    """The block strings of stages of MBConv and FusedMBConv; `read_block_strings` gives the stages back.
+
+    Args:
+        stages: of one network, in order.
+        stem_width: what the first of them reads.
+        first_width: `i` of the first string, where it is not the stem's width (EfficientNet-EdgeTPU: 24, not 32).
+        twice: strides as version 1 writes them, `s22`; else as version 2, `s2`.
+        mbconv: what the reader is given for MBConv.
+        fused: what the reader is given for FusedMBConv.
+
+    Returns:
+        One string for each stage.
+
+    Raises:
+        SpecError: a stage that says something that no string can: another block, another activation, norm, padding or
+            name than `mbconv` and `fused` have, `fixed`, or a stride of 10 or more.
+
+    Example:
+        >>> write_block_strings([StageSpec(MBConv(kernel=5), width=24, depth=2, stride=2)], stem_width=16)
+        ['r2_k5_s22_e6_i16_o24_se0.25']
+    """
+    check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
+    check_bool(SpecError, "twice", twice)
+    width = stem_width if first_width is None else first_width
+    check_int(SpecError, "first_width", width, 1, MAX_SIZE)
+    read, strings = stem_width, []
+    for stage in stages:
+        block = _plain_block(stage, mbconv, fused)
+        tokens = [
+            f"r{stage.depth}",
+            f"k{block.kernel}",
+            "s" + str(stage.stride) * (2 if twice else 1),
+            f"e{_digits(_unfactor(block.expand, width, read))}",
+            f"i{width}",
+            f"o{stage.width}",
+            *([f"se{_digits(_unfactor(block.se_ratio, width, read))}"] if block.se_ratio else []),
+            *(["c1"] if isinstance(block, FusedMBConv) else []),
+            *([] if block.skip else ["noskip"]),
+        ]
+        strings.append("_".join(tokens))
+        width = read = stage.width
+    return strings
+
+
+def _plain_block(stage: StageSpec, mbconv: MBConv, fused: FusedMBConv) -> MBConv | FusedMBConv:
+    """The block of a stage that a string can say all of."""
+    block = stage.block if isinstance(stage, StageSpec) else None
+    if not isinstance(block, MBConv | FusedMBConv):
+        raise SpecError(f"only stages of MBConv and FusedMBConv have block strings. Received: {shown(stage)}")
+    like = mbconv if isinstance(block, MBConv) else fused
+    plain = replace(like, kernel=block.kernel, expand=block.expand, se_ratio=block.se_ratio, skip=block.skip)
+    if plain != block:
+        raise SpecError(
+            f"a block string cannot say what sets this block apart from {like}; give such a block as `mbconv` or "
+            f"`fused`. Received: {block}"
+        )
+    if stage.fixed != "nothing" or stage.stride > 9:
+        raise SpecError(f"a block string cannot say `fixed`, nor a stride of 10 or more. Received: {stage}")
+    return block
+
+
+def _digits(value: float) -> str:
+    """Every digit that tells the number from its neighbours, without an exponent."""
+    return format(Decimal(repr(value)), "f")

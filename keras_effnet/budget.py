@@ -1,0 +1,350 @@
+"""From a budget to a network: the largest one of a family at or under every limit.
+
+The rule gives the way, the count decides. First phi is bisected, measuring the *rounded* network. Rounding moves in
+steps that may cost a third of the network at once (one more block in each stage), so that the largest phi under the
+limit may leave much of it unused; what is left is filled in steps of one part: a stage's width or depth, stem, head,
+resolution, in the order in which the rule itself would come to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.cost import Cost, estimate_cost
+from keras_effnet.errors import BudgetError, ScalingError, SpecError
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling.coefficients import Coefficients
+from keras_effnet.scaling.rounding import Rounding
+from keras_effnet.scaling.rules import ScalingRule
+from keras_effnet.scaling.scale import resolve_coefficients, scale_spec
+from keras_effnet.spec import BackboneSpec, StageSpec
+
+# What counts as used up, so that the search ends.
+FULL = 0.995
+# What a neighbourhood search must reach before it is content; the promise of `fit_to_budget`.
+CLOSE = 0.98
+# |phi| at which the smallest networks of all rules have long been reached; the largest budget in use is far below.
+FURTHEST_PHI = 64.0
+# Bisection ends where no coefficient moves by more than a thousandth.
+PHI_STEP = 1e-3
+
+# Some phi at which every rule that shrinks networks has moved whatever it moves.
+ANY_PHI = -0.5
+
+Measure = Callable[[BackboneSpec], Mapping[str, float]]
+
+
+def fit_to_budget(
+    spec: BackboneSpec | str,
+    *,
+    macs: float | None = None,
+    params: float | None = None,
+    activations: float | None = None,
+    model_bytes: float | None = None,
+    latency_ms: float | None = None,
+    rule: ScalingRule | str | None = None,
+    rounding: Rounding | None = None,
+    resolution: int | None = None,
+    channels: int = 3,
+    classes: int = 1000,
+) -> BackboneSpec:
+    """Finds the largest network of a family at or under every limit given.
+
+    Limits that are counted take well under a second. A limit in milliseconds measures this machine: the first call
+    calibrates (a minute, cached on disk), each call then builds and times a few candidates.
+
+    Args:
+        spec: the base, a backbone or the name of a registered one.
+        macs: multiply-adds a picture, above 0.
+        params: all weights, as `model.count_params()` counts them, above 0.
+        activations: outputs of convolutions and dense layers, numbers a picture, above 0.
+        model_bytes: of the weights as float32 (4 a parameter), above 0. A saved file adds its graph, some 0.1 to 1 MB.
+        latency_ms: milliseconds for one picture through the compiled model on this machine, above 0; see
+            `keras_effnet.latency`.
+        rule: the way to go, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone (width
+            and resolution in `DepthOnly`) stays as in the base.
+        rounding: of sizes; by default the paper's, but with depths rounded to the nearest.
+        resolution: keeps this side of the picture, in pixels, at least the total stride; None: it scales too.
+        channels: of the picture.
+        classes: of the classifier.
+
+    Returns:
+        A spec of the base's name. Every limit holds; the one that binds is used to within 3 % where the steps of the
+        family are fine enough (docs/budget.md has the distribution).
+
+    Raises:
+        BudgetError: no limit, or one that no network of the family meets: names it, and the smallest value that can be
+            reached.
+        RegistryError, ScalingError, SpecError, BuildError: as `scale_spec` and `estimate_cost`.
+
+    Example:
+        >>> spec = fit_to_budget("mobilenet_v2", macs=100e6)
+        >>> 0.97e8 < estimate_cost(spec).macs <= 1e8
+        True
+    """
+    base = resolve_backbone(spec)
+    if resolution is not None:
+        check_int(ScalingError, "resolution", resolution, base.total_stride)
+        base = replace(base, resolution=resolution)
+    limits = {
+        name: limit
+        for name, limit in (
+            ("macs", macs),
+            ("params", params),
+            ("activations", activations),
+            ("model_bytes", model_bytes),
+            ("latency_ms", latency_ms),
+        )
+        if limit is not None
+    }
+    if not limits:
+        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6. Received: no limit")
+    for name, limit in limits.items():
+        check_number(BudgetError, name, limit, 0, open_low=True)
+
+    def count(candidate: BackboneSpec) -> Mapping[str, float]:
+        return counted(estimate_cost(candidate, channels=channels, classes=classes))
+
+    way = _Way(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
+    if latency_ms is None:
+        return _fit(way, limits, count)
+    from keras_effnet.latency.fit import fit_latency
+
+    return fit_latency(lambda measure: _fit(way, limits, measure), count, latency_ms, channels, classes)
+
+
+def counted(cost: Cost) -> Mapping[str, float]:
+    """What limits can be put on, of a cost."""
+    return {
+        "macs": cost.macs,
+        "params": cost.params,
+        "activations": cost.activations,
+        "model_bytes": cost.weight_bytes,
+    }
+
+
+def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSpec:
+    def usage(candidate: BackboneSpec) -> float:
+        found = measure(candidate)
+        return max(found[name] / limit for name, limit in limits.items())
+
+    way.check_rule()
+    phi, start = _largest_phi(way, usage)
+    if usage(start) > 1:
+        found = measure(start)
+        name = max(limits, key=lambda name: found[name] / limits[name])
+        raise BudgetError(
+            f"no network of {way.base.name!r} meets `{name}`: the smallest that this rule and rounding reach has "
+            f"{found[name]:,.4g}. Raise the limit, or lower the rounding's `divisor`, the number of classes or a "
+            f"fixed resolution. Received: {name}={limits[name]:,.4g}"
+        )
+    nominal = way.coefficients(phi)
+    best = _filled(way, start, nominal, usage)
+    if usage(best) < CLOSE:
+        # One part a step back may make room for steps that fit better.
+        for lower in way.steps(best, nominal, -1):
+            candidate = _filled(way, lower.spec, nominal, usage)
+            if usage(best) < usage(candidate) <= 1:
+                best = candidate
+            if usage(best) >= CLOSE:
+                break
+    return best
+
+
+def _largest_phi(way: _Way, usage: Callable[[BackboneSpec], float]) -> tuple[float, BackboneSpec]:
+    """The largest phi under the limits, by bisection, and its network; the smallest network there is where none is."""
+
+    def fits(phi: float) -> bool:
+        try:
+            return usage(way.at(phi)) <= 1
+        except ScalingError:
+            return False  # past where the rule goes
+
+    low, high = (0.0, 1.0) if fits(0) else (-1.0, 0.0)
+    while fits(high):
+        if high >= FURTHEST_PHI:
+            raise BudgetError(
+                "the limits are met even by networks that no machine can hold; give smaller ones. "
+                f"Received: limits that phi={high:g} meets"
+            )
+        low, high = high, high * 2
+    while not fits(low):
+        if low <= -FURTHEST_PHI:
+            return low, way.smallest()
+        low, high = max(low * 2, -FURTHEST_PHI), low
+    while high - low > PHI_STEP:
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    if low > 0 and usage(way.at(low)) == usage(way.base):
+        low = 0.0  # nothing that costs has moved yet
+    return low, way.at(low)
+
+
+def _filled(
+    way: _Way, spec: BackboneSpec, nominal: Coefficients, usage: Callable[[BackboneSpec], float]
+) -> BackboneSpec:
+    """Takes the first step that still fits, until none does."""
+    used = usage(spec)
+    while used < FULL:
+        for step in way.steps(spec, nominal, 1):
+            after = usage(step.spec)
+            if used < after <= 1:
+                spec, used = step.spec, after
+                break
+        else:
+            return spec
+    return spec
+
+
+class Step(NamedTuple):
+    """A network one step of one part away.
+
+    Args:
+        strain: how far the changed part is from what the rule asks for, as a factor; steps are taken by it.
+        spec: the network.
+    """
+
+    strain: float
+    spec: BackboneSpec
+
+
+@dataclass(frozen=True)
+class _Way:
+    """The networks that a rule and a rounding lead to from a base, and the steps between them."""
+
+    base: BackboneSpec
+    rule: ScalingRule | str | None
+    rounding: Rounding
+    keep_resolution: bool
+
+    def check_rule(self) -> None:
+        """Raises BudgetError where the rule has values at some phi only: no way leads between two rows of a table."""
+        try:
+            self.coefficients(ANY_PHI)
+        except ScalingError as error:
+            raise BudgetError(
+                "a budget needs a rule that takes any phi, at least below 0: Compound, Fast, WidthOnly ... "
+                f"Received: rule={self.rule!r}, which says: {error}"
+            ) from error
+
+    def coefficients(self, phi: float) -> Coefficients:
+        return resolve_coefficients(phi, self.rule, None)
+
+    def at(self, phi: float) -> BackboneSpec:
+        """The network at `phi`, its resolution never below what its strides need."""
+        nominal = self.coefficients(phi)
+        scaled = scale_spec(self.base, coefficients=replace(nominal, resolution=1.0), rounding=self.rounding)
+        if self.keep_resolution:
+            return scaled
+        side = self.rounding.round_resolution(self.base.resolution, nominal.resolution)
+        return replace(scaled, resolution=max(side, self.least_resolution))
+
+    @property
+    def least_resolution(self) -> int:
+        multiple = self.rounding.resolution_multiple
+        return min(self.base.resolution, -(-self.base.total_stride // multiple) * multiple)
+
+    def smallest(self) -> BackboneSpec:
+        """The end of the way: every part that the rule shrinks at its least."""
+        spec, tiny = self.at(-FURTHEST_PHI), self.coefficients(-FURTHEST_PHI)
+        return spec if self.keep_resolution or tiny.resolution == 1 else replace(spec, resolution=self.least_resolution)
+
+    def steps(self, spec: BackboneSpec, nominal: Coefficients, sign: int) -> Iterator[Step]:
+        """Every network one step larger (or smaller: `sign` -1) in one part, the least strained first."""
+        found = []
+        for part, factor in self._parts(nominal):
+            changed = self._stepped(spec, part, sign)
+            if changed is not None:
+                size = _size(changed, part) / (_size(self.base, part) * factor)
+                found.append(Step(size**sign, changed))
+        return iter(sorted(found, key=lambda step: step.strain))
+
+    def _parts(self, nominal: Coefficients) -> Iterator[tuple[Part, float]]:
+        """What the rule changes at all, and by how much at this phi."""
+        moves = self.coefficients(ANY_PHI)
+        for number in range(len(self.base.stages)):
+            depth, width = nominal.stages[number] if nominal.stages else (1.0, 1.0)
+            if moves.depth != 1 or moves.stages:
+                yield Part("depth", number), nominal.depth * depth
+            if moves.width != 1 or moves.stages:
+                yield Part("width", number), nominal.width * width
+        if moves.width != 1:
+            yield Part("width", STEM), nominal.width
+            if self.base.head is not None:
+                yield Part("width", HEAD), nominal.width
+        if moves.resolution != 1 and not self.keep_resolution:
+            yield Part("resolution"), nominal.resolution
+
+    def _stepped(self, spec: BackboneSpec, part: Part, sign: int) -> BackboneSpec | None:
+        """`spec` with one part a step larger or smaller; None where it cannot be."""
+        if part.dimension == "resolution":
+            side = spec.resolution + sign * self.rounding.resolution_multiple
+            return replace(spec, resolution=side) if side >= self.least_resolution else None
+        stage, base = _stage(spec, part.stage), _stage(self.base, part.stage)
+        if base.fixed in (part.dimension, "both"):
+            return None
+        if part.dimension == "depth":
+            depth = stage.depth + sign
+            return _with_stage(spec, part.stage, replace(stage, depth=depth)) if depth >= 1 else None
+        return self._rewidened(spec, part.stage, stage, base, sign)
+
+    def _rewidened(
+        self, spec: BackboneSpec, number: int, stage: StageSpec, base: StageSpec, sign: int
+    ) -> BackboneSpec | None:
+        divisor = self.rounding.divisor
+        least = divisor if self.rounding.min_width is None else self.rounding.min_width
+        width = stage.width
+        # Whole groups of channels can swallow a step: go on until the width moves.
+        while (
+            width := (width // divisor + sign) * divisor if sign > 0 else -(-width // divisor + 1) * divisor
+        ) >= least:
+            block, found = base.block.widened(width, width / base.width)
+            if (found - stage.width) * sign > 0:
+                try:
+                    return _with_stage(spec, number, replace(stage, block=block, width=found))
+                except SpecError:
+                    return None
+            if abs(width - stage.width) > 4 * stage.width:
+                return None
+        return None
+
+
+class Part(NamedTuple):
+    """One number of a network that scaling changes.
+
+    Args:
+        dimension: "depth", "width" or "resolution".
+        stage: number of the stage, from 0; `STEM` or `HEAD`.
+    """
+
+    dimension: str
+    stage: int = 0
+
+
+STEM, HEAD = -1, -2
+
+
+def _stage(spec: BackboneSpec, number: int) -> StageSpec:
+    if number == STEM:
+        return spec.stem
+    if number == HEAD and spec.head is not None:
+        return spec.head
+    return spec.stages[number]
+
+
+def _with_stage(spec: BackboneSpec, number: int, stage: StageSpec) -> BackboneSpec:
+    if number == STEM:
+        return replace(spec, stem=stage)
+    if number == HEAD:
+        return replace(spec, head=stage)
+    return replace(spec, stages=(*spec.stages[:number], stage, *spec.stages[number + 1 :]))
+
+
+def _size(spec: BackboneSpec, part: Part) -> int:
+    if part.dimension == "resolution":
+        return spec.resolution
+    stage = _stage(spec, part.stage)
+    return stage.depth if part.dimension == "depth" else stage.width

@@ -1,0 +1,110 @@
+"""How long each kind of work takes on this machine: measured once, kept on disk."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from keras_effnet.latency.reader import Work, read_work
+from keras_effnet.latency.timing import describe_machine, measure_latency
+from keras_effnet.scaling.scale import scale_spec
+
+logger = logging.getLogger(__name__)
+
+# Networks of other families and sizes, each some 4 s to build and time on 2 cores.
+CALIBRATION = (
+    ("mobilenet_v1", -6.0),
+    ("mobilenet_v1", -1.0),
+    ("mobilenet_v2", -3.0),
+    ("mobilenet_v2", 0.5),
+    ("resnet50", -4.0),
+    ("resnet50", -1.0),
+    ("efficientnet_b0", -4.0),
+    ("efficientnet_b0", 0.0),
+)
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """How long each kind of work takes on a machine.
+
+    Args:
+        milliseconds: for one unit of each field of `Work`.
+        machine: see `describe_machine`.
+        error: median relative error on the networks it was calibrated with.
+    """
+
+    milliseconds: Work
+    machine: Mapping[str, str]
+    error: float
+
+    def estimate(self, work: Work) -> float:
+        """Milliseconds for `work`."""
+        return sum(unit * amount for unit, amount in zip(self.milliseconds, work, strict=True))
+
+
+def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> LatencyTable:
+    """The table of this machine: from disk where it was made before, else measured, in about a minute.
+
+    Args:
+        again: measures even where there is a table.
+        cache: the file; by default `keras_effnet/latency.json` in the user's cache folder (`XDG_CACHE_HOME`). It holds
+            a table for each machine, backend, version and number of threads.
+
+    Returns:
+        The table.
+    """
+    path = _default_cache() if cache is None else cache
+    machine = describe_machine()
+    tables = _read_tables(path)
+    key = " / ".join(machine.values())
+    if key in tables and not again:
+        return tables[key]
+    table = _measured_table(machine)
+    tables[key] = table
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps({name: asdict(each) for name, each in tables.items()}, indent=1), encoding="utf-8")
+    partial.replace(path)
+    return table
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keras_effnet" / "latency.json"
+
+
+def _read_tables(path: Path) -> dict[str, LatencyTable]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            key: LatencyTable(Work(*map(float, table["milliseconds"])), dict(table["machine"]), float(table["error"]))
+            for key, table in found.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        logger.warning("%s cannot be read (%s): calibrating again", path, error)
+        return {}
+
+
+def _measured_table(machine: Mapping[str, str]) -> LatencyTable:
+    import numpy as np
+    from scipy.optimize import nnls
+    from tqdm.auto import tqdm
+
+    works, times = [], []
+    for name, phi in tqdm(CALIBRATION, desc="calibrating latency", unit="network"):
+        spec = scale_spec(name, phi)
+        works.append(read_work(spec))
+        times.append(measure_latency(spec).median_ms)
+    matrix, target = np.asarray(works, float), np.asarray(times)
+    # Relative errors count, so each row is divided by its time; columns are scaled so that none drowns.
+    rows = matrix / target[:, None]
+    sizes = np.maximum(rows.max(axis=0), 1e-30)
+    units = nnls(rows / sizes, np.ones(len(target)))[0] / sizes
+    error = float(np.median(np.abs(matrix @ units / target - 1)))
+    return LatencyTable(Work(*map(float, units)), machine, error)

@@ -1,0 +1,71 @@
+"""Coefficients from tables: sizes that were released, where a formula only comes close."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from keras_effnet.checks import check_number
+from keras_effnet.errors import ScalingError
+from keras_effnet.scaling.coefficients import Coefficients
+
+# (depth, width, resolution, dropout): google/automl, efficientdet/backbone/efficientnet_builder.py
+_RELEASED = {
+    "b0": (1.0, 1.0, 224, 0.2),
+    "b1": (1.1, 1.0, 240, 0.2),
+    "b2": (1.2, 1.1, 260, 0.3),
+    "b3": (1.4, 1.2, 300, 0.3),
+    "b4": (1.8, 1.4, 380, 0.4),
+    "b5": (2.2, 1.6, 456, 0.4),
+    "b6": (2.6, 1.8, 528, 0.5),
+    "b7": (3.1, 2.0, 600, 0.5),
+    "b8": (3.6, 2.2, 672, 0.5),
+    "l2": (5.3, 4.3, 800, 0.5),
+}
+_BASE_RESOLUTION = 224
+
+EFFICIENTNET_TABLE: Mapping[str, Coefficients] = MappingProxyType(
+    {
+        name: Coefficients(depth, width, resolution / _BASE_RESOLUTION, dropout)
+        for name, (depth, width, resolution, dropout) in _RELEASED.items()
+    }
+)
+"""The released coefficients of EfficientNet-B0 to B8 and L2, relative to B0 at 224 px."""
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """Coefficients from a table: what was released, where a formula only comes close.
+
+    The number of a released EfficientNet is not its phi: the best fits are about 0.5 for B1, 1 for B2, 2 for B3. There
+    is nothing between two rows, and nothing is made up there.
+
+    Args:
+        table: coefficients by name. A name that ends in a number is also found by that number: "b4" by 4.
+
+    Example:
+        >>> Tabulated()(4) == Tabulated()("b4") == Coefficients(1.8, 1.4, 380 / 224, 0.4)
+        True
+    """
+
+    table: Mapping[str, Coefficients] = field(default_factory=lambda: EFFICIENTNET_TABLE)
+
+    def __call__(self, phi: float | str) -> Coefficients:
+        """The row of that name or number.
+
+        Raises:
+            ScalingError: there is none.
+        """
+        if not isinstance(phi, str):
+            check_number(ScalingError, "phi", phi, float("-inf"))
+        name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
+        if name not in self.table:
+            raise ScalingError(
+                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound. "
+                f"Received: phi={phi!r}"
+            )
+        return self.table[name]
+
+
+TABULATED = Tabulated()

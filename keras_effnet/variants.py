@@ -1,0 +1,126 @@
+"""Which phi is B3? The published sizes of a network beside the phi of its base that comes nearest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from keras_effnet.backbones.families import FAMILIES, family_of
+from keras_effnet.cost import estimate_cost
+from keras_effnet.errors import ScalingError
+from keras_effnet.registry import backbones
+from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
+from keras_effnet.spec import BackboneSpec
+
+# The largest published network, EfficientNet-L2, costs 1,230 times B0: near phi = 11.
+_FURTHEST_PHI = 16.0
+# Halvings of 32 phi: to a thousandth.
+_HALVINGS = 15
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A published network, and its base scaled to nearly the same cost.
+
+    Args:
+        name: of the published network.
+        realised: its blocks, widths and resolution as ratios to the base's.
+        macs: its multiply-adds.
+        phi: of the base, where the scaled base's multiply-adds come nearest to `macs`.
+        phi_macs: those of the scaled base.
+        difference: the largest factor by which its depth, width or resolution and those of the scaled base differ; 1
+            where the published network lies on the rule's line.
+    """
+
+    name: str
+    realised: Coefficients
+    macs: int
+    phi: float
+    phi_macs: int
+    difference: float
+
+
+def variant_rows(
+    spec: BackboneSpec, rule: ScalingRule | str | None = None, rounding: Rounding | None = None
+) -> tuple[str | None, tuple[VariantRow, ...]]:
+    """The published sizes of the family that a backbone belongs to by its name.
+
+    No phi *is* B3: released sizes are tables. The nearest phi here is that of equal counted multiply-adds,
+    which is the one number that everybody can check.
+
+    Args:
+        spec: the base of a family, or a member of one.
+        rule: as in `scale_spec`.
+        rounding: as in `scale_spec`.
+
+    Returns:
+        The name of the base, and a row for each published size that is registered; (None, ()) where it belongs
+        to no family or the rule does not take any phi.
+    """
+    base_name = family_of(spec.name)
+    if base_name is None:
+        return None, ()
+    base = spec if spec.name == base_name else backbones.get(base_name)
+    registered = set(backbones.names())
+    try:
+        rows = tuple(
+            _row(base, backbones.get(name), rule, rounding) for name in FAMILIES[base_name] if name in registered
+        )
+    except ScalingError:
+        # Tables and rules for one direction: they have no phi for every size.
+        return None, ()
+    return base_name, rows
+
+
+def _row(
+    base: BackboneSpec, variant: BackboneSpec, rule: ScalingRule | str | None, rounding: Rounding | None
+) -> VariantRow:
+    macs = estimate_cost(variant).macs
+
+    def difference(phi: float) -> float:
+        return math.log(estimate_cost(scale_spec(base, phi, rule=rule, rounding=rounding)).macs / macs)
+
+    low, high = _lowest_phi(base, rule, rounding), _FURTHEST_PHI
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if difference(middle) <= 0 else (low, middle)
+    # Rounding moves the cost in steps: the nearest may lie on either side of one.
+    phi = round(min((low, high), key=lambda phi: abs(difference(phi))), 2)
+    scaled = scale_spec(base, phi, rule=rule, rounding=rounding)
+    ours, theirs = realised_coefficients(base, scaled), realised_coefficients(base, variant)
+    factors = [getattr(ours, name) / getattr(theirs, name) for name in ("depth", "width", "resolution")]
+    return VariantRow(
+        name=variant.name,
+        realised=theirs,
+        macs=macs,
+        phi=phi,
+        phi_macs=estimate_cost(scaled).macs,
+        difference=max(max(factor, 1 / factor) for factor in factors),
+    )
+
+
+def _lowest_phi(base: BackboneSpec, rule: ScalingRule | str | None, rounding: Rounding | None) -> float:
+    """The lowest phi, in whole numbers, at which the resolution still holds all strides."""
+    phi = 0.0
+    while phi > -_FURTHEST_PHI:
+        try:
+            scale_spec(base, phi - 1, rule=rule, rounding=rounding)
+        except ValueError:
+            return phi
+        phi -= 1
+    return phi
+
+
+def realised_coefficients(base: BackboneSpec, scaled: BackboneSpec) -> Coefficients:
+    """Blocks, widths and resolution of a network as ratios to those of its base."""
+    return Coefficients(
+        depth=scaled.depth / base.depth,
+        width=_mean_width(scaled) / _mean_width(base),
+        resolution=scaled.resolution / base.resolution,
+    )
+
+
+def _mean_width(spec: BackboneSpec) -> float:
+    ends = (spec.stem, spec.head) if spec.head is not None else (spec.stem,)
+    stages = (*ends, *spec.stages)
+    return sum(stage.width for stage in stages) / len(stages)

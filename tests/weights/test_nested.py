@@ -1,0 +1,167 @@
+"""Files of models that hold other models, as Keras' ConvNeXt does, and of our flat ConvNeXt and MobileNetV3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from support import assert_same_outputs, outputs, pictures, randomize, run_python, write_legacy_h5
+
+from keras_effnet import BackboneSpec, Coefficients, StageSpec, build_model, scale_spec
+from keras_effnet.applications import convnext_tiny_spec
+from keras_effnet.applications.convnext import convnext_with
+from keras_effnet.blocks import ConvNeXtBlock, DepthwiseSeparable
+from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.weights.load import load_weights
+
+DEPTHS, WIDTHS = (1, 2, 2, 1), (8, 12, 16, 24)
+
+WRITERS: dict[str, tuple[str, Callable[[keras.Model, Path], None]]] = {
+    "weights.h5": ("file.weights.h5", lambda model, path: model.save_weights(path)),
+    "keras": ("file.keras", lambda model, path: model.save(path)),
+    "legacy": ("file.h5", write_legacy_h5),
+    "legacy, by Keras 3": ("file.h5", lambda model, path: model.save(path)),
+}
+
+
+def keras_convnext(depths: tuple[int, ...] = DEPTHS, name: str = "convnext_x", **arguments: Any) -> keras.Model:
+    """Keras' own ConvNeXt, small, with weights that all differ from fresh ones."""
+    from keras.src.applications.convnext import ConvNeXt
+
+    keras.utils.set_random_seed(3)
+    options: dict[str, Any] = {"input_shape": (75, 66, 3), "classes": 5, **arguments}
+    model = ConvNeXt(list(depths), list(WIDTHS), name=name, **options)
+    randomize(model, seed=3)
+    return model
+
+
+def our_convnext(depths: tuple[int, ...] = DEPTHS, prefix: str = "convnext_x") -> BackboneSpec:
+    spec = convnext_with("tiny", prefix=prefix)
+    sizes = zip(spec.stages, WIDTHS, depths, strict=True)
+    stages = tuple(replace(stage, width=width, depth=depth) for stage, width, depth in sizes)
+    return replace(spec, name="mine", stem=replace(spec.stem, width=WIDTHS[0]), stages=stages)
+
+
+@pytest.mark.parametrize(
+    "top",
+    [{"classifier_activation": None}, {"include_top": False}, {"include_top": False, "pooling": "max"}],
+    ids=["top", "features", "pooled"],
+)
+@pytest.mark.parametrize("layout", WRITERS)
+def test_files_of_keras_own_convnext_load_into_a_flat_graph(layout: str, top: dict[str, Any], tmp_path: Path) -> None:
+    name, write = WRITERS[layout]
+    theirs = keras_convnext(**top)
+    write(theirs, tmp_path / name)
+    ours = build_model(our_convnext(), input_shape=(75, 66, 3), classes=5, weights=str(tmp_path / name), **top)
+    assert not any(isinstance(layer, keras.Model) for layer in ours.layers)
+    x = pictures(2, 75, 66, 3)
+    assert_same_outputs(outputs(ours, x), outputs(theirs, x))
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize(
+    ("spec", "classes", "first"),
+    [
+        (our_convnext(), 4, "head_dense"),
+        (our_convnext((1, 2, 3, 1)), 5, "layer '"),
+        (our_convnext((1, 2, 1, 1)), 5, "layer '"),
+        (our_convnext((1, 3, 2, 1)), 5, "layer '"),
+    ],
+    ids=["classes", "a block more", "a block less", "a block more before"],
+)
+def test_another_architecture_loads_nothing(
+    layout: str, spec: BackboneSpec, classes: int, first: str, tmp_path: Path
+) -> None:
+    name, write = WRITERS[layout]
+    write(keras_convnext(), tmp_path / name)
+    assert_refused(build_model(spec, classes=classes), tmp_path / name, first)
+
+
+def assert_refused(model: keras.Model, path: Path, words: str) -> None:
+    before = [weight.copy() for weight in model.get_weights()]
+    with pytest.raises(WeightsError, match="nothing was loaded") as caught:
+        load_weights(model, path)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(f"Received: {str(path)!r}")
+    assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+
+
+def test_layers_of_other_names_are_never_paired_by_chance(tmp_path: Path) -> None:
+    # Between models in models only names tell which layer is which.
+    path = tmp_path / "file.weights.h5"
+    keras_convnext(name="theirs").save_weights(path)
+    assert_refused(build_model(our_convnext(prefix="ours"), classes=5), path, "'ours_stem_conv'")
+    build_model(our_convnext(prefix="theirs"), classes=5, weights=str(path))
+
+
+def test_two_layers_of_one_name_do_not_take_each_others_place(tmp_path: Path) -> None:
+    x = keras.Input((8, 8, 3))
+    inner = [keras.Sequential([keras.layers.Conv2D(3, 1, name="same")]) for _ in range(2)]
+    keras.Model(x, inner[1](inner[0](x))).save_weights(tmp_path / "file.weights.h5")
+    flat = keras.Model(x, keras.layers.Conv2D(3, 1, name="same")(x))
+    assert_refused(flat, tmp_path / "file.weights.h5", "is not in the model")
+
+
+def test_a_grouped_convolution_is_a_depthwise_one_also_with_several_filters_a_channel(tmp_path: Path) -> None:
+    x = keras.Input((9, 9, 4))
+    grouped = keras.Sequential([keras.layers.Conv2D(12, 3, groups=4, name="filters")])
+    theirs = keras.Model(x, grouped(x))
+    theirs.save_weights(tmp_path / "file.weights.h5")
+    ours = keras.Model(x, keras.layers.DepthwiseConv2D(3, depth_multiplier=3, name="filters")(x))
+    load_weights(ours, tmp_path / "file.weights.h5")
+    picture = pictures(1, 9, 9, 4)
+    assert_same_outputs(outputs(ours, picture), outputs(theirs, picture))
+
+
+@pytest.mark.parametrize("layout", WRITERS)
+@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small"])
+def test_our_own_files_load_every_value(name: str, layout: str, tmp_path: Path) -> None:
+    file, write = WRITERS[layout]
+    spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
+    model = build_model(spec, classes=5)
+    randomize(model, seed=7)
+    write(model, tmp_path / file)
+    loaded = build_model(spec, classes=5, weights=str(tmp_path / file))
+    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_large"])
+def test_saved_models_load_without_this_package_in_safe_mode(name: str, tmp_path: Path) -> None:
+    spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
+    model = build_model(spec, classes=5)
+    randomize(model, seed=1)
+    x = pictures(2, spec.resolution, spec.resolution, 3)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "x.npy", x)
+    run_python(
+        """
+import sys
+sys.modules["keras_effnet"] = None  # importing it now fails
+import keras, numpy as np
+model = keras.saving.load_model("model.keras", safe_mode=True)
+np.save("y.npy", keras.ops.convert_to_numpy(model(np.load("x.npy"), training=False)))
+""",
+        cwd=tmp_path,
+    )
+    assert_same_outputs(np.load(tmp_path / "y.npy"), outputs(model, x), tolerance=1e-6)
+
+
+def test_convnext_with_channels_first_is_refused_as_in_keras() -> None:
+    keras.config.set_image_data_format("channels_first")
+    for build in (lambda: build_model(convnext_tiny_spec), lambda: keras.applications.ConvNeXtTiny(weights=None)):
+        with pytest.raises(ValueError, match=r"channels_last"):
+            build()
+    with pytest.raises(BuildError, match="Received: 'channels_first'"):
+        build_model(convnext_tiny_spec)
+
+
+def test_a_stage_that_changes_the_width_downsamples_whatever_its_stride() -> None:
+    stages = (StageSpec(ConvNeXtBlock(), 12), StageSpec(ConvNeXtBlock(), 16), StageSpec(DepthwiseSeparable(), 8))
+    spec = replace(our_convnext(), stages=stages, resolution=32)
+    sizes = [build_model(spec).get_layer(f"convnext_downsampling_conv{number}").kernel.shape for number in ("", "_0")]
+    assert sizes == [(1, 1, 8, 12), (1, 1, 12, 16)]
