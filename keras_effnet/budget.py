@@ -22,6 +22,8 @@ from keras_effnet.scaling.rules import ScalingRule
 from keras_effnet.scaling.scale import resolve_coefficients, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec
 
+# What a budget may limit: the arguments of `fit_to_budget`.
+LIMITS = ("macs", "params", "activations", "model_bytes", "latency_ms")
 # What counts as used up, so that the search ends.
 FULL = 0.995
 # What a neighbourhood search must reach before it is content; the promise of `fit_to_budget`.
@@ -89,17 +91,8 @@ def fit_to_budget(
     if resolution is not None:
         check_int(ScalingError, "resolution", resolution, base.total_stride)
         base = replace(base, resolution=resolution)
-    limits = {
-        name: limit
-        for name, limit in (
-            ("macs", macs),
-            ("params", params),
-            ("activations", activations),
-            ("model_bytes", model_bytes),
-            ("latency_ms", latency_ms),
-        )
-        if limit is not None
-    }
+    given = zip(LIMITS, (macs, params, activations, model_bytes, latency_ms), strict=True)
+    limits = {name: limit for name, limit in given if limit is not None}
     if not limits:
         raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6. Received: no limit")
     for name, limit in limits.items():

@@ -10,7 +10,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.variants import VariantRow, realised_coefficients, variant_rows
+from keras_effnet.variants import DIGITS, VariantRow, realised_coefficients, variant_rows
 
 
 @dataclass(frozen=True)
@@ -189,11 +189,11 @@ def _stage_table(rows: tuple[StageRow, ...]) -> list[str]:
 def _variant_table(made: Explanation) -> list[str]:
     nearest = f"phi of {made.family}"
     cells: list[tuple[str, ...]] = [
-        ("published", "depth", "width", "resolution", "MACs", nearest, "its MACs", "shape differs by")
+        ("network", "depth", "width", "resolution", "MACs", nearest, "its MACs", "shape differs by")
     ]
     for row in made.variants:
         ratios = (row.realised.depth, row.realised.width, row.realised.resolution)
-        numbers = (*(f"{ratio:.2f}" for ratio in ratios), f"{row.macs:,}", f"{row.phi:.2f}", f"{row.phi_macs:,}")
+        numbers = (*(f"{ratio:.2f}" for ratio in ratios), f"{row.macs:,}", f"{row.phi:.{DIGITS}f}", f"{row.phi_macs:,}")
         cells.append((row.name, *numbers, f"{row.difference - 1:.0%}"))
     return _aligned(cells, text_column=0)
 

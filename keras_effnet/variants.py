@@ -14,8 +14,9 @@ from keras_effnet.spec import BackboneSpec
 
 # The largest published network, EfficientNet-L2, costs 1,230 times B0: near phi = 11.
 _FURTHEST_PHI = 16.0
-# Halvings of 32 phi: to a thousandth.
-_HALVINGS = 15
+# Digits of phi that a table shows, and halvings of 32 phi that find them.
+DIGITS = 3
+_HALVINGS = 16
 
 
 @dataclass(frozen=True)
@@ -45,31 +46,29 @@ def variant_rows(
 ) -> tuple[str | None, tuple[VariantRow, ...]]:
     """The published sizes of the family that a backbone belongs to by its name.
 
-    No phi *is* B3: released sizes are tables. The nearest phi here is that of equal counted multiply-adds,
-    which is the one number that everybody can check.
+    No phi *is* B3: released sizes are tables. The nearest phi here is that of equal counted multiply-adds, which is the
+    one number that everybody can check.
 
     Args:
-        spec: the base of a family, or a member of one.
+        spec: a registered backbone, or one that was made from it and has its name.
         rule: as in `scale_spec`.
         rounding: as in `scale_spec`.
 
     Returns:
-        The name of the base, and a row for each published size that is registered; (None, ()) where it belongs
-        to no family or the rule does not take any phi.
+        The name of the family's base, and a row for each published size; for a backbone that was changed, one row, its
+        own. (None, ()) where it belongs to no family, or the rule does not take every phi.
     """
     base_name = family_of(spec.name)
     if base_name is None:
         return None, ()
-    base = spec if spec.name == base_name else backbones.get(base_name)
-    registered = set(backbones.names())
+    base = backbones.get(base_name)
+    is_published = backbones.get(spec.name) == spec
+    members = [backbones.get(name) for name in FAMILIES[base_name]] if is_published else [spec]
     try:
-        rows = tuple(
-            _row(base, backbones.get(name), rule, rounding) for name in FAMILIES[base_name] if name in registered
-        )
+        return base_name, tuple(_row(base, member, rule, rounding) for member in members)
     except ScalingError:
         # Tables and rules for one direction: they have no phi for every size.
         return None, ()
-    return base_name, rows
 
 
 def _row(
@@ -85,7 +84,9 @@ def _row(
         middle = (low + high) / 2
         low, high = (middle, high) if difference(middle) <= 0 else (low, middle)
     # Rounding moves the cost in steps: the nearest may lie on either side of one.
-    phi = round(min((low, high), key=lambda phi: abs(difference(phi))), 2)
+    unit = 10**DIGITS
+    below, above = math.floor(low * unit) / unit, math.ceil(high * unit) / unit
+    phi = min((below, above), key=lambda phi: abs(difference(phi)))
     scaled = scale_spec(base, phi, rule=rule, rounding=rounding)
     ours, theirs = realised_coefficients(base, scaled), realised_coefficients(base, variant)
     factors = [getattr(ours, name) / getattr(theirs, name) for name in ("depth", "width", "resolution")]

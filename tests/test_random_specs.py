@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FIXED, FRESH, HEADS, STEMS, any_block, growing_rules, roundings, specs
 
-from keras_effnet import BackboneSpec, Preprocessing, Rounding, estimate_cost, scale_spec
-from keras_effnet.blocks import Block
+from keras_effnet import BackboneSpec, Preprocessing, Rounding, StageSpec, estimate_cost, scale_spec
+from keras_effnet.blocks import Block, MBConv
 from keras_effnet.errors import KerasEffnetError, SpecError
 from keras_effnet.registry import blocks, classifiers
 from keras_effnet.scaling import Compound
@@ -154,6 +154,19 @@ def check_changed(data: st.DataObject, spec: BackboneSpec) -> None:
         assert_ours(error)
         return
     check_use(other)
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**5000), 10**5000], ids=["no float", "no text, below 0", "no text"])
+def test_an_integer_that_nothing_holds_is_our_error(number: int) -> None:
+    # math.isfinite raises OverflowError on the first, repr ValueError on the others.
+    for make in (
+        lambda: StageSpec(MBConv(), number),
+        lambda: MBConv(expand=number),
+        lambda: Preprocessing(scale=number),
+        lambda: Rounding(limit=number),
+    ):
+        with pytest.raises(KerasEffnetError, match="Received: "):
+            make()
 
 
 @settings(max_examples=300, **FIXED)
