@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,13 +64,21 @@ def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> Late
     key = " / ".join(machine.values())
     if key in tables and not again:
         return tables[key]
-    table = _measured_table(machine)
-    tables[key] = table
-    path.parent.mkdir(parents=True, exist_ok=True)
+    tables[key] = _measured_table(machine)
+    _write_tables(path, tables)
+    return tables[key]
+
+
+def _write_tables(path: Path, tables: Mapping[str, LatencyTable]) -> None:
+    text = json.dumps({name: asdict(table) for name, table in tables.items()}, indent=1)
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps({name: asdict(each) for name, each in tables.items()}, indent=1), encoding="utf-8")
-    partial.replace(path)
-    return table
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        # What was measured is not lost for this call.
+        logger.warning("%s cannot be written (%s): the next call calibrates again", path, error)
 
 
 def _default_cache() -> Path:
@@ -80,15 +88,18 @@ def _default_cache() -> Path:
 def _read_tables(path: Path) -> dict[str, LatencyTable]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return {
-            key: LatencyTable(Work(*map(float, table["milliseconds"])), dict(table["machine"]), float(table["error"]))
-            for key, table in found.items()
-        }
+        return {key: _read_table(**table) for key, table in found.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         logger.warning("%s cannot be read (%s): calibrating again", path, error)
         return {}
+
+
+def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error: float) -> LatencyTable:
+    # One number for each kind of work: zip raises where they are others.
+    units = [float(unit) for unit, _ in zip(milliseconds, Work._fields, strict=True)]
+    return LatencyTable(Work(*units), dict(machine), float(error))
 
 
 def _measured_table(machine: Mapping[str, str]) -> LatencyTable:
