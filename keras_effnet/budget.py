@@ -134,6 +134,8 @@ def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSp
             f"{found[name]:,.4g}. Raise the limit, or lower the rounding's `divisor`, the number of classes or a "
             f"fixed resolution. Received: {name}={limits[name]:,.4g}"
         )
+    if not way.goes_to(phi + 2 * PHI_STEP):
+        return start  # the rule ends here, though the limits do not
     nominal = way.coefficients(phi)
     best = _filled(way, start, nominal, usage)
     if usage(best) < CLOSE:
@@ -151,10 +153,7 @@ def _largest_phi(way: _Way, usage: Callable[[BackboneSpec], float]) -> tuple[flo
     """The largest phi under the limits, by bisection, and its network; the smallest network there is where none is."""
 
     def fits(phi: float) -> bool:
-        try:
-            return usage(way.at(phi)) <= 1
-        except ScalingError:
-            return False  # past where the rule goes
+        return way.goes_to(phi) and usage(way.at(phi)) <= 1
 
     low, high = (0.0, 1.0) if fits(0) else (-1.0, 0.0)
     while fits(high):
@@ -215,13 +214,19 @@ class _Way:
 
     def check_rule(self) -> None:
         """Raises BudgetError where the rule has values at some phi only: no way leads between two rows of a table."""
-        try:
-            self.coefficients(ANY_PHI)
-        except ScalingError as error:
+        if not self.goes_to(ANY_PHI):
             raise BudgetError(
                 "a budget needs a rule that takes any phi, at least below 0: Compound, Fast, WidthOnly ... "
-                f"Received: rule={self.rule!r}, which says: {error}"
-            ) from error
+                f"Received: rule={self.rule!r}"
+            )
+
+    def goes_to(self, phi: float) -> bool:
+        """Whether the rule takes `phi`."""
+        try:
+            self.coefficients(phi)
+        except ScalingError:
+            return False
+        return True
 
     def coefficients(self, phi: float) -> Coefficients:
         return resolve_coefficients(phi, self.rule, None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from keras_effnet.backbones.families import FAMILIES
 from keras_effnet.blocks import (
     Bottleneck,
     ConvBlock,
@@ -28,11 +29,16 @@ from keras_effnet.blocks import (
     ResNetStem,
 )
 from keras_effnet.blocks.base import Block
+from keras_effnet.registry import backbones
 from keras_effnet.scaling import Coefficients, scale_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 if TYPE_CHECKING:
     import keras
+
+_SIZES = {size for sizes in FAMILIES.values() for size in sizes}
+# One backbone of each family: the base, or the only one.
+BASES = [name for name in backbones.names() if name not in _SIZES]
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -256,4 +262,10 @@ def _thin(name: str) -> BackboneSpec:
 
 
 # A thin network of each family, for the tests that run under every backend.
-BACKEND_SPECS = {name: _thin(name) for name in ("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2")}
+BACKEND_SPECS = {
+    name: _thin(name)
+    for name in (
+        *("efficientnet_b0", "efficientnet_v2_b0", "resnet50", "resnet50_v2", "mobilenet_v1", "mobilenet_v2"),
+        *("mobilenet_v3_small", "convnext_tiny", "densenet121", "regnet_y_400mf"),
+    )
+}

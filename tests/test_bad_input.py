@@ -117,6 +117,20 @@ COEFFICIENTS: list[Row] = [
         for name in ("divisor", "min_width", "resolution_multiple")
         for value in (0, -8, 1.5, "8", True)
     ),
+    *(
+        (lambda value=value: Coefficients(stages=value), ScalingError, ValueError, "`stages` must be a tuple of")
+        for value in ([(1, 1)], (1, 2), ((1, 1, 1),), "ab", 5)
+    ),
+    *(
+        (lambda value=value: Coefficients(stages=(value,)), ScalingError, ValueError, "of a stage")
+        for value in ((0, 1), (1, -1), (NAN, 1), (1, "2"))
+    ),
+    (
+        lambda: scale_spec("resnet50", coefficients=Coefficients(stages=((1, 1),))),
+        ScalingError,
+        ValueError,
+        "one pair for each of the 4 stages",
+    ),
     (lambda: Rounding(limit=1.1), ScalingError, ValueError, "`limit`"),
     (lambda: Rounding(depth="floor"), ScalingError, ValueError, "`depth` must be one of 'ceil', 'round'"),  # type: ignore
 ]
@@ -180,6 +194,22 @@ SPECS: list[Row] = [
     (lambda: Preprocessing(mode="pytorch"), SpecError, ValueError, "`mode` must be one of"),  # type: ignore
     (lambda: Preprocessing(scale=INF), SpecError, ValueError, "`scale`"),
     (lambda: Preprocessing(mode="tf", scale=2), SpecError, ValueError, "preprocessed twice"),
+    (lambda: Preprocessing(mode="tf", mean=(1.0,), variance=(1.0,)), SpecError, ValueError, "preprocessed twice"),
+    (lambda: Preprocessing(mean=(1.0,)), SpecError, ValueError, "as many numbers each"),
+    (lambda: Preprocessing(mean=(1.0,), variance=(1.0, 2.0)), SpecError, ValueError, "as many numbers each"),
+    (lambda: Preprocessing(mean=(), variance=()), SpecError, ValueError, "`mean` must be a tuple of numbers"),
+    (lambda: Preprocessing(mean=[1], variance=[1]), SpecError, ValueError, "`mean` must be a tuple"),  # type: ignore
+    (lambda: Preprocessing(mean=(NAN,), variance=(1,)), SpecError, ValueError, "`mean` must be a finite number"),
+    (lambda: Preprocessing(mean=(0,), variance=(0,)), SpecError, ValueError, "`variance` must be greater than 0"),
+    (
+        lambda: Preprocessing(standardize=True, mean=(1.0,), variance=(1.0,)),
+        SpecError,
+        ValueError,
+        "`standardize` to keep them as weights",
+    ),
+    (lambda: StageSpec(MBConv(), 8, fixed="all"), SpecError, ValueError, "`fixed` must be one of"),  # type: ignore
+    (lambda: StageSpec(MBConv(), 10**41), SpecError, ValueError, "`width` must be an integer from 1 to"),
+    (lambda: ConvBlock(norm="batch"), SpecError, ValueError, "must be a BatchNorm or a LayerNorm"),  # type: ignore
 ]
 
 COSTS: list[Row] = [

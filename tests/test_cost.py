@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FIXED, FRESH, specs
-from support import STAGE_BLOCKS, every_block_spec, graph_counts, stage_of, tiny_spec
+from support import BASES, STAGE_BLOCKS, every_block_spec, graph_counts, stage_of, tiny_spec
 
 from keras_effnet import BackboneSpec, Coefficients, Rounding, build_model, scale_spec
 from keras_effnet.blocks import (
@@ -96,6 +96,13 @@ def test_count_equals_build_for_every_family_phi_and_rounding(name: str, phi: fl
 def test_count_equals_build_for_every_narrow_backbone(name: str) -> None:
     case = backbones.names().index(name)
     assert_count_is_build(scale_spec(name, coefficients=NARROW), **ARGUMENTS[case % len(ARGUMENTS)])
+
+
+@slow
+@pytest.mark.parametrize("phi", [-2, 1.3])
+@pytest.mark.parametrize("name", [name for name in BASES if name not in FAMILIES])
+def test_count_equals_build_for_every_other_family_scaled(name: str, phi: float) -> None:
+    assert_count_is_build(scale_spec(name, phi))
 
 
 @slow

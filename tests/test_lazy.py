@@ -25,7 +25,7 @@ from keras_effnet import applications, estimate_cost, explain, registry, scale_s
 for name in registry.backbones.names():
     scaled = scale_spec(name, 1.5)
     estimate_cost(scaled)
-    str(explain(name, 2))
+str(explain("efficientnet_b0", 2))
 for rule in registry.rules.names():
     scale_spec("efficientnet_b0", 0, rule=rule)
 for block in registry.blocks.names():

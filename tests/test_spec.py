@@ -88,7 +88,7 @@ def test_a_spec_can_be_copied_by_its_own_repr(name: str) -> None:
     import keras_effnet
     from keras_effnet import blocks, ops
 
-    names = {**vars(blocks), "BatchNorm": ops.BatchNorm}
+    names = {**vars(blocks), "BatchNorm": ops.BatchNorm, "LayerNorm": ops.LayerNorm}
     names |= {key: getattr(keras_effnet, key) for key in ("BackboneSpec", "StageSpec", "Preprocessing")}
     spec = backbones.get(name)
     assert eval(repr(spec), names) == spec  # noqa: S307 - our own text

@@ -152,7 +152,14 @@ def test_namesakes_are_equal_at_their_own_size(name: str, tmp_path: Path) -> Non
     compare(name, tmp_path, (224, 224), classifier_activation=None, input_shape=None)
 
 
-@pytest.mark.parametrize("name", SMALL)
+# The paddings differ from family to family, not from size to size; the slower families run with the slow tests.
+UNKNOWN_SIZES = [
+    *("EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small"),
+    *(pytest.param(name, marks=slow) for name in ("EfficientNetV2B0", "ResNet50", "ResNet50V2", "DenseNet121")),
+]
+
+
+@pytest.mark.parametrize("name", UNKNOWN_SIZES)
 def test_pictures_whose_size_is_unknown_when_building_are_padded_as_in_keras(name: str, tmp_path: Path) -> None:
     sizes = ((75, 75), (64, 64), (33, 90))
     compare(name, tmp_path, *sizes, include_top=False, pooling="avg", input_shape=(None, None, 3))

@@ -154,7 +154,7 @@ def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("EfficientNetB0", True),
         ("EfficientNetB0", False),
-        ("EfficientNetV2B0", True),
+        pytest.param("EfficientNetV2B0", True, marks=slow),
         ("MobileNetV2", False),
         ("MobileNetV3Small", True),
         pytest.param("MobileNetV3Small", False, marks=slow),

@@ -87,6 +87,49 @@ def test_dropout_comes_with_the_coefficients_or_stays() -> None:
     assert scale_spec("efficientnet_b0", coefficients=Coefficients(dropout=0.45)).classifier.dropout == 0.45
 
 
+def test_each_stage_can_have_coefficients_of_its_own() -> None:
+    # EfficientNetV2's way: more in the later stages.
+    own = ((1.0, 1.0), (1.0, 1.5), (2.0, 1.0), (3.0, 2.0))
+    found = scale_spec("resnet50", coefficients=Coefficients(depth=2, width=0.5, stages=own), rounding=EXACT)
+    assert [stage.depth for stage in found.stages] == [6, 8, 24, 18]
+    assert [stage.width for stage in found.stages] == [32, 96, 128, 512]
+    assert found.stem.width == 32
+    alone = scale_spec("resnet50", coefficients=Coefficients(stages=own), rounding=EXACT)
+    assert [stage.depth for stage in alone.stages] == [3, 4, 12, 9]
+    assert scale_spec("resnet50", coefficients=Coefficients(stages=((1.0, 1.0),) * 4)) == backbones.get("resnet50")
+
+
+@pytest.mark.parametrize("phi", [-2, -0.5, 0.5, 3])
+@pytest.mark.parametrize("number", [0, 3, 6])
+def test_what_a_stage_declares_fixed_is_left_alone(number: int, phi: float) -> None:
+    base = backbones.get("efficientnet_b0")
+    free = scale_spec(base, phi)
+    for fixed in ("width", "depth", "both"):
+        stages = list(base.stages)
+        stages[number] = replace(stages[number], fixed=fixed)
+        found = scale_spec(replace(base, stages=tuple(stages)), phi)
+        width = base.stages[number].width if fixed in ("width", "both") else free.stages[number].width
+        depth = base.stages[number].depth if fixed in ("depth", "both") else free.stages[number].depth
+        assert (found.stages[number].width, found.stages[number].depth) == (width, depth)
+        others = [stage for place, stage in enumerate(found.stages) if place != number]
+        assert others == [stage for place, stage in enumerate(free.stages) if place != number]
+
+
+def test_a_stem_and_a_head_can_be_fixed() -> None:
+    base = backbones.get("efficientnet_b0")
+    assert base.head is not None
+    kept = replace(base, stem=replace(base.stem, fixed="both"), head=replace(base.head, fixed="width"))
+    found = scale_spec(kept, 4)
+    assert (found.stem, found.head) == (kept.stem, kept.head)
+    assert found.stages == scale_spec(base, 4).stages
+
+
+def test_a_hidden_layer_of_the_classifier_widens_with_the_network() -> None:
+    found = scale_spec("mobilenet_v3_small", coefficients=Coefficients(width=1.5))
+    assert found.classifier.width == 1536  # type: ignore[attr-defined]
+    assert scale_spec("mobilenet_v3_small", coefficients=Coefficients(depth=2)).classifier.width == 1024  # type: ignore
+
+
 def test_a_rule_is_any_callable() -> None:
     scaled = scale_spec("resnet50", 3, rule=lambda phi: Coefficients(depth=phi), rounding=EXACT)
     assert [stage.depth for stage in scaled.stages] == [9, 12, 18, 9]
