@@ -1,7 +1,7 @@
 """How much of a budget `fit_to_budget` uses, over 50 budgets from 0.1 to 20 times each family's base.
 
 Command: python benchmarks/budget.py
-Time: about 3 minutes on 2 cores.
+Time: about 1 minute on 2 cores.
 Result: results/budget.json, docs/budget.md and docs/images/budget.png: no budget exceeded, none used by less than 97 %.
 """
 
