@@ -107,7 +107,7 @@ def _read_legacy(root: Any) -> list[SavedLayer]:
         # Weights are called "layer/kernel:0": an entry with those of several layers is a model.
         parts: dict[str, list[np.ndarray]] = {}
         for weight in map(_text, _attribute(root[name], "weight_names")):
-            parts.setdefault(weight.rpartition("/")[0], []).append(np.asarray(root[name][weight]))
+            parts.setdefault(weight.rpartition("/")[0], []).append(_array(root[name][weight]))
         for part, arrays in parts.items():
             found.append(SavedLayer("", part if len(parts) > 1 else name, tuple(arrays)))
     return found
@@ -125,7 +125,11 @@ def _array(dataset: Any) -> np.ndarray:
 
 
 def _attribute(group: Any, name: str) -> list[Any]:
-    """A list attribute; HDF5 limits the size of one, so that Keras cuts long lists into `name0`, `name1`, ..."""
+    """A list attribute; HDF5 limits the size of one, so that Keras cuts long lists into `name0`, `name1`, ...
+
+    The texts lie in a heap of the file. In one that is broken on purpose the HDF5 library can search for ever, which
+    no program can see from outside: weight files of strangers belong into a process that may be killed.
+    """
     if name in group.attrs:
         return list(group.attrs[name])
     values, number = [], 0
