@@ -112,6 +112,28 @@ def page(content: dict[str, Any]) -> str:
     return INTRODUCTION.format(budgets=len(FACTORS)) + "\n".join([*lines, "", foot, ""])
 
 
+def latency_table(content: dict[str, Any]) -> str:
+    """What benchmarks/latency.py measured, as a section of the page."""
+    lines = [
+        "## How much of a limit in milliseconds is used",
+        "",
+        "Each network found was built and timed once more, after the search: the median, and the 10 % and 90 % quantiles",
+        "of its calls. Two timings of one network differ by a few per cent, and by more while the machine does other",
+        "things, so that this second median can lie above the limit that the search kept to.",
+        "",
+        "| base | limit | timed again | share | networks built | time of the search |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        timed = f"{row['median_ms']:.1f} ms ({row['low_ms']:.1f} to {row['high_ms']:.1f})"
+        search = f"{row['builds']} | {row['seconds']:.0f} s"
+        lines.append(f"| {row['base']} | {row['limit_ms']:g} ms | {timed} | {row['share']:.0%} | {search} |")
+    machine, versions = content["machine"], content["versions"]
+    where = f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, keras {versions['keras']}"
+    foot = f"`{content['command']}`, {content['date']}. {where}, tensorflow {versions['tensorflow']}."
+    return "\n".join([*lines, "", foot, ""])
+
+
 def draw(rows: list[dict[str, Any]]) -> None:
     """The shares of each family, one row of dots for each quantity."""
     families = list(dict.fromkeys(row["family"] for row in rows))
@@ -134,9 +156,16 @@ def main() -> None:
     cases = [(name, quantity) for name in backbones.names() if name not in members for quantity in QUANTITIES]
     rows = [sweep(name, quantity) for name, quantity in tqdm(cases, unit="sweep")]
     save("budget", COMMAND, rows)
-    content = json.loads((RESULTS / "budget.json").read_text())
-    (DOCS / "budget.md").write_text(page(content))
     draw(rows)
+    write_page()
+
+
+def write_page() -> None:
+    """docs/budget.md from both result files."""
+    parts = [page(json.loads((RESULTS / "budget.json").read_text()))]
+    if (RESULTS / "latency.json").is_file():
+        parts.append(latency_table(json.loads((RESULTS / "latency.json").read_text())))
+    (DOCS / "budget.md").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def _seconds(value: float) -> str:
 if __name__ == "__main__":
     parts = [INTRODUCTION]
     for path in sorted(RESULTS.glob("*.json")):
-        if path.stem == "budget":
+        if path.stem in ("budget", "latency"):
             continue  # shares of limits, not times against a peer: benchmarks/budget.py writes docs/budget.md
         script = Path(__file__).parent / f"{path.stem}.py"
         title = (ast.get_docstring(ast.parse(script.read_text())) or path.stem).splitlines()[0].rstrip(".")

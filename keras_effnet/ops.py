@@ -43,7 +43,7 @@ Padding = Literal["same", "correct", "even", "symmetric", "valid"]
 * `symmetric`: kernel // 2 on every side (PyTorch; Keras' ResNet stem).
 * `valid`: none.
 
-They differ only where stride > 1 (and for `valid`).
+They differ only where stride > 1 (and for `valid`, and for `symmetric` with an even kernel).
 """
 PADDINGS = get_args(Padding)
 
@@ -146,6 +146,9 @@ class Ops(ABC, Generic[T]):
             depth: how many they are.
             repeated: the numbers of those that are equal, except in their names.
             operator: the block as the paper's Table 1 writes it.
+
+        Returns:
+            What the last block made.
         """
         for index in range(depth):
             x = block(index, x)

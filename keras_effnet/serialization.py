@@ -31,8 +31,19 @@ T = TypeVar("T")
 def write_json(spec: BackboneSpec) -> str:
     """The spec as JSON; `read_json` gives an equal one back.
 
+    Args:
+        spec: the spec.
+
+    Returns:
+        The text of a spec file.
+
     Raises:
         SpecError: a block, norm or classifier whose class is not registered, or a value that no file can hold.
+
+    Example:
+        >>> from keras_effnet.applications import efficientnet_b0_spec
+        >>> read_json(write_json(efficientnet_b0_spec)) == efficientnet_b0_spec
+        True
     """
 
     def text() -> str:
@@ -44,8 +55,21 @@ def write_json(spec: BackboneSpec) -> str:
 def read_json(text: str) -> BackboneSpec:
     """The spec that `text` describes.
 
+    Args:
+        text: of a spec file, at most a million characters.
+
+    Returns:
+        The spec.
+
     Raises:
         SpecError: the text is no JSON, too long or of another schema, or describes no spec; names the place in it.
+
+    Example:
+        >>> stem = '{"block": {"block": "conv"}, "width": 16, "stride": 2}'
+        >>> stage = '{"block": {"block": "mbconv", "kernel": 5}, "width": 24, "depth": 2}'
+        >>> backbone = f'{{"name": "mine", "stem": {stem}, "stages": [{stage}], "resolution": 64}}'
+        >>> read_json(f'{{"schema": 1, "backbone": {backbone}}}').stages[0].depth
+        2
     """
     if not isinstance(text, str):
         raise SpecError(f"a spec is read from text. Received: {shown(text)}")
@@ -72,8 +96,19 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     Args:
         path: of a JSON file of at most a megabyte, in UTF-8.
 
+    Returns:
+        The spec.
+
     Raises:
         SpecError: there is no such file, or it holds no spec; names the file.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> with TemporaryDirectory() as folder:
+        ...     write_spec(resnet50_spec, f"{folder}/mine.json")
+        ...     read_spec(f"{folder}/mine.json") == resnet50_spec
+        True
     """
     place = Path(path)
     try:
@@ -100,7 +135,11 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
 
 
 def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
-    """Writes a spec to a file, in UTF-8.
+    """Writes a spec to a file, in UTF-8; `read_spec` has an example.
+
+    Args:
+        spec: the spec.
+        path: of the file; one that is there is overwritten.
 
     Raises:
         SpecError: the spec cannot be written as JSON, or the file cannot be written.
@@ -117,6 +156,13 @@ def spec_schema() -> dict[str, Any]:
 
     It knows names, types and words; ranges and how fields go together, only `read_json` knows. Objects with a name that
     it does not know (a plugin's) pass.
+
+    Returns:
+        The schema (draft 2020-12) as JSON values.
+
+    Example:
+        >>> spec_schema()["required"]
+        ['schema', 'backbone']
     """
     named: dict[str, Any] = {}
     root = _ROOT.schema(named)

@@ -41,7 +41,13 @@ Place = Literal["stage", "stem", "head"]
 
 
 class GraphCounts(NamedTuple):
-    """What `graph_counts` found."""
+    """What `graph_counts` found.
+
+    Args:
+        macs: multiply-adds of convolutions and dense layers, for one picture.
+        activations: numbers that they put out.
+        params: all weights.
+    """
 
     macs: int
     activations: int
@@ -58,6 +64,11 @@ def graph_counts(layers: Sequence[Any]) -> GraphCounts:
 
     Returns:
         Multiply-adds and outputs of convolutions and dense layers, and all weights.
+
+    Example:
+        >>> from keras_effnet.applications import MobileNet
+        >>> graph_counts(MobileNet(weights=None).layers).params
+        4253864
     """
     macs = activations = params = 0
     for layer in layers:

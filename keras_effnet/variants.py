@@ -57,6 +57,14 @@ def variant_rows(
     Returns:
         The name of the family's base, and a row for each published size; for a backbone that was changed, one row, its
         own. (None, ()) where it belongs to no family, or the rule does not take every phi.
+
+    Raises:
+        RegistryError: an unknown rule.
+
+    Example:
+        >>> base, rows = variant_rows(backbones.get("resnet50"))
+        >>> base, [(row.name, round(row.phi, 1)) for row in rows]
+        ('resnet50', [('resnet101', 0.8), ('resnet152', 1.6)])
     """
     base_name = family_of(spec.name)
     if base_name is None:
@@ -113,7 +121,20 @@ def _lowest_phi(base: BackboneSpec, rule: ScalingRule | str | None, rounding: Ro
 
 
 def realised_coefficients(base: BackboneSpec, scaled: BackboneSpec) -> Coefficients:
-    """Blocks, widths and resolution of a network as ratios to those of its base."""
+    """Blocks, widths and resolution of a network as ratios to those of its base.
+
+    Args:
+        base: what was scaled.
+        scaled: what became of it.
+
+    Returns:
+        The ratios, after rounding; widths by their mean over stem, stages and head.
+
+    Example:
+        >>> base = backbones.get("resnet50")
+        >>> realised_coefficients(base, scale_spec(base, coefficients=Coefficients(depth=2)))
+        Coefficients(depth=2.0, width=1.0, resolution=1.0, dropout=None, stages=None)
+    """
     return Coefficients(
         depth=scaled.depth / base.depth,
         width=_mean_width(scaled) / _mean_width(base),

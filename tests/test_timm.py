@@ -23,7 +23,7 @@ PUBLISHED = {
     "efficientnet_v2_s": (21.5, 8_400),
     "efficientnet_v2_m": (54.1, 24_700),
     "efficientnet_v2_l": (119.5, 56_300),
-    # arXiv:2010.14819, Table 4.
+    # arXiv:2010.14819.
     "tinynet_a": (6.2, 339),
     "tinynet_b": (3.7, 202),
     "tinynet_c": (2.5, 100),

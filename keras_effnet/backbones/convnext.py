@@ -1,7 +1,7 @@
 """ConvNeXt Tiny to XLarge (Liu et al. 2022, arXiv:2201.03545, section 3).
 
-Drop-path is off, as in keras.applications; the paper trains Tiny to XLarge with 0.1 to 0.5 (its Table 5): use
-`dataclasses.replace(spec, drop_path=0.1)`.
+Drop-path is off, as in keras.applications; on ImageNet-1K the paper trains Tiny with 0.1, Small with 0.4, Base and
+Large with 0.5 (its Table 5): use `dataclasses.replace(spec, drop_path=0.1)`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,11 @@ def convnext_with(size: Size, include_preprocessing: bool = True, prefix: str | 
 
     Raises:
         SpecError: an unknown size, or a prefix that is no word.
+
+    Example:
+        >>> spec = convnext_with("tiny")
+        >>> [stage.width for stage in spec.stages], [stage.depth for stage in spec.stages]
+        ([96, 192, 384, 768], [3, 3, 9, 3])
     """
     check_choice(SpecError, "size", size, tuple(_SIZES))
     check_bool(SpecError, "include_preprocessing", include_preprocessing)

@@ -1,4 +1,4 @@
-"""MnasNet-A1, B1 and small (Tan et al. 2019, arXiv:1807.11626, Figure 7 and section 5).
+"""MnasNet-A1, B1 and small (Tan et al. 2019, arXiv:1807.11626; A1 is its Figure 7).
 
 Source of the numbers: tensorflow/tpu, models/official/mnasnet/mnasnet_models.py. A multiplier leaves the head at 1280
 channels there (mnasnet_model.py), and so does scaling here.

@@ -82,6 +82,10 @@ def mobilenet_v3_with(
 
     Raises:
         SpecError: a value outside its range.
+
+    Example:
+        >>> [stage.width for stage in mobilenet_v3_with("small", alpha=0.75).stages]
+        [16, 24, 24, 32, 32, 40, 72]
     """
     check_choice(SpecError, "size", size, tuple(_ROWS))
     check_number(SpecError, "alpha", alpha, 0, open_low=True)

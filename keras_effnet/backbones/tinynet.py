@@ -1,7 +1,7 @@
-"""TinyNet-A to E (Han et al. 2020, "Model Rubik's Cube", arXiv:2010.14819, Table 4): EfficientNet-B0 made smaller.
+"""TinyNet-A to E (Han et al. 2020, "Model Rubik's Cube", arXiv:2010.14819): EfficientNet-B0 made smaller.
 
 The widths of stem and head stay as they are, and depths are rounded to the nearest: huggingface/pytorch-image-models,
-timm/models/efficientnet.py.
+timm/models/efficientnet.py, `_gen_tinynet`.
 """
 
 from __future__ import annotations

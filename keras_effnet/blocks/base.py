@@ -10,7 +10,8 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Ops, T
 
-# RepLKNet's 31 x 31 (Ding et al. 2022, arXiv:2203.06717) is the largest kernel that anyone has shown to help.
+# RepLKNet's 31 x 31 (Ding et al. 2022, arXiv:2203.06717). Larger ones that were shown to help are sparse and are no
+# squares: SLaK (Liu et al. 2022, arXiv:2207.03620).
 MAX_KERNEL = 31
 
 
@@ -20,7 +21,8 @@ class Placement:
 
     Args:
         width: channels that the stage asks for. Most blocks emit as many; `Bottleneck` emits `expand` times as many.
-        stride: step over the picture; the stage's for its first block, 1 for the others.
+        stride: step over the picture; the stage's for its first block (or its last: `Block.strides_last`), 1 for the
+            others.
         stage: number of the stage, from 1; the stem has 0.
         block: number of the block in its stage, from 0.
         index: number of the block among all blocks of the stages, from 0.
@@ -71,6 +73,9 @@ class Block(ABC):
         Args:
             width: the stage's scaled and rounded width.
             coefficient: what the width was multiplied by before it was rounded.
+
+        Returns:
+            The block and the width of the widened stage.
         """
         return self, width
 

@@ -2,7 +2,7 @@
 
 | part | source |
 |---|---|
-| depthwise 7x7, then wide and narrow again; one normalisation, one activation | sections 2.4 to 2.6 |
+| depthwise 7x7, then wide and narrow again; one normalisation, one activation | sections 2.3 to 2.6 |
 | patches: a window as large as its step, in the stem and between stages | sections 2.2 and 2.6 |
 | layer scale, which starts at 1e-6 | Touvron et al. 2021, arXiv:2103.17239; Table 5 |
 
@@ -97,6 +97,10 @@ class PatchStem(Block):
 
     Raises:
         SpecError: a value outside its range.
+
+    Example:
+        >>> PatchStem().describe()
+        'Conv, k4x4'
     """
 
     kernel: int = 4

@@ -32,6 +32,10 @@ class ConvBlock(Block):
 
     Raises:
         SpecError: a value outside its range, or not three names.
+
+    Example:
+        >>> ConvBlock(kernel=1, names=("top_conv", "top_bn", "top_activation")).describe()
+        'Conv, k1x1'
     """
 
     kernel: int = 3
@@ -91,6 +95,9 @@ class Classifier(ABC):
 
         Args:
             round_width: from a width to the scaled and rounded one.
+
+        Returns:
+            The classifier.
         """
         return self
 
@@ -130,6 +137,10 @@ class HiddenConvClassifier(Classifier):
 
     Raises:
         SpecError: a value outside its range.
+
+    Example:
+        >>> HiddenConvClassifier(width=1024).widened(lambda width: 2 * width).width
+        2048
     """
 
     width: int = 1280
@@ -164,6 +175,10 @@ class NormClassifier(Classifier):
 
     Raises:
         SpecError: a value outside its range.
+
+    Example:
+        >>> NormClassifier(prefix="mine") == NormClassifier()
+        True
     """
 
     norm: Norm = CONVNEXT_NORM

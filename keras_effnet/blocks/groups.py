@@ -1,7 +1,7 @@
 """Whole groups of channels in a stage that is widened.
 
 The rule for group widths is that of facebookresearch/pycls: `scale_model` in pycls/models/scaler.py and
-`adjust_block_compatibility` in pycls/models/blocks.py (Dollar et al. 2021, arXiv:2103.06877, section 4), for blocks
+`adjust_block_compatibility` in pycls/models/blocks.py (Dollar et al. 2021, arXiv:2103.06877), for blocks
 whose grouped convolution is as wide as the stage. Groups that grow with the width keep their number, so that a grouped
 convolution costs width^2 more, as a plain one does.
 """

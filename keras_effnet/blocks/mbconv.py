@@ -166,7 +166,7 @@ def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
 
 
 def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str) -> T:
-    """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, Figure 2)."""
+    """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, section 3)."""
     gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
     gate = ops.conv(gate, squeezed, bias=True, activation=activation, name=f"{prefix}_reduce")
     gate = ops.conv(gate, ops.channels(x), bias=True, activation="sigmoid", name=f"{prefix}_expand")

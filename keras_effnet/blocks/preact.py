@@ -145,6 +145,10 @@ class NormActivation(Block):
 
     Raises:
         SpecError: a value outside its range, not two names, or (when applied) a stride.
+
+    Example:
+        >>> NormActivation(names=("bn", "relu")).describe()
+        'Norm & Activation'
     """
 
     activation: str = "relu"

@@ -32,6 +32,10 @@ class ResNetStem(Block):
 
     Raises:
         SpecError: a value outside its range, or (when applied) a stride other than 1, 2 or 4.
+
+    Example:
+        >>> ResNetStem().describe()
+        'Conv, k7x7 & Pooling'
     """
 
     kernel: int = 7
@@ -72,6 +76,10 @@ class DeepStem(Block):
 
     Raises:
         SpecError: a value outside its range, or (when applied) a stride other than 1, 2 or 4.
+
+    Example:
+        >>> DeepStem().describe()
+        '4 Conv, k3x3'
     """
 
     activation: str = "relu"

@@ -149,6 +149,14 @@ def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000) 
 
     Returns:
         The work, in layers, multiply-adds and numbers.
+
+    Raises:
+        BuildError, RegistryError, SpecError: as `estimate_cost`.
+
+    Example:
+        >>> work = read_work("resnet50")
+        >>> work.depthwise, work.spatial > work.pointwise
+        (0, True)
     """
     spec = resolve_backbone(spec)
     reader = LatencyReader()

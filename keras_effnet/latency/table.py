@@ -36,6 +36,11 @@ class LatencyTable:
         milliseconds: for one unit of each field of `Work`.
         machine: see `describe_machine`.
         error: median relative error on the networks it was calibrated with.
+
+    Example:
+        >>> table = LatencyTable(Work(call=2, layers=0.01), machine={}, error=0)
+        >>> table.estimate(Work(call=1, layers=100))
+        3.0
     """
 
     milliseconds: Work
@@ -43,7 +48,7 @@ class LatencyTable:
     error: float
 
     def estimate(self, work: Work) -> float:
-        """Milliseconds for `work`."""
+        """Milliseconds for `work`, as `read_work` gives it."""
         return sum(unit * amount for unit, amount in zip(self.milliseconds, work, strict=True))
 
 
@@ -56,7 +61,11 @@ def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> Late
             a table for each machine, backend, version and number of threads.
 
     Returns:
-        The table.
+        The table. A cache that cannot be read or written is logged, and never an error.
+
+    Example:
+        >>> table = calibrate_latency()  # doctest: +SKIP
+        >>> milliseconds = table.estimate(read_work("efficientnet_b0"))  # doctest: +SKIP
     """
     path = _default_cache() if cache is None else cache
     machine = describe_machine()

@@ -23,7 +23,7 @@ class Rounding:
     |---|---|---|
     | `divisor`, `min_width`, `limit` | 8, the divisor, 0.9 | EfficientNet's `round_filters` |
     | `depth` | "ceil" | EfficientNet's `round_repeats`; "round" keeps closer to the promised cost |
-    | `resolution_multiple` | 4 | divides all released resolutions: 240, 260, 300, 380, 456, 528, 600 px |
+    | `resolution_multiple` | 4 | divides all of EfficientNet's: 240, 260, 300, 380, 456, 528, 600 px |
 
     Args:
         divisor: widths are multiples of it, at least 1.

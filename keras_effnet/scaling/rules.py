@@ -7,7 +7,7 @@ resolution^2, so that rules compare at equal phi; only the paper's own constants
 |---|---|---|---|
 | `Compound` | all three | alpha^phi, beta^phi, gamma^phi | arXiv:1905.11946, equation 3 |
 | `WidthOnly`, `DepthOnly`, `ResolutionOnly` | one | 2^phi in multiply-adds | arXiv:1905.11946, Figure 3 |
-| `Fast` | mostly width | 2^phi; activations as the root of it | arXiv:2103.06877, section 4 |
+| `Fast` | mostly width | 2^phi; activations as the root of it | arXiv:2103.06877, Table 4 |
 | `ResNetRS` | mostly depth, or width | 2^phi; resolution slowly | arXiv:2103.07579, section 6 |
 | `TinyNet` | shrinks B0 | through the published TinyNets | arXiv:2010.14819 (`tinynet.py`) |
 | `Tabulated` | a row | the row | (`tables.py`) |
@@ -40,7 +40,7 @@ class Compound:
     close to 2, as the paper puts it, but not 2.
 
     Args:
-        alpha: depth for one step of phi; above 0. 1.2 in arXiv:1905.11946, section 3.3.
+        alpha: depth for one step of phi; above 0. 1.2 in arXiv:1905.11946, section 4.
         beta: width for one step of phi; above 0. 1.1 there.
         gamma: resolution for one step of phi; above 0. 1.15 there.
 
@@ -146,7 +146,7 @@ class ResolutionOnly:
 
 @dataclass(frozen=True)
 class Fast:
-    """Fast compound scaling, dWr (Dollar, Singh and Girshick 2021, arXiv:2103.06877, section 4).
+    """Fast compound scaling, dWr (Dollar, Singh and Girshick 2021, arXiv:2103.06877, Table 4).
 
     Of a factor s on multiply-adds width takes s^(alpha/2), depth s^((1-alpha)/2), resolution s^((1-alpha)/4).
     Activations, and with them the time on a device, grow about as sqrt(s) where alpha is near 1, instead of as s.
@@ -184,9 +184,10 @@ Regime = Literal["depth", "width"]
 class ResNetRS:
     """ResNet-RS's advice (Bello et al. 2021, arXiv:2103.07579, section 6), as a power law.
 
-    "Scale depth in regimes where overfitting can occur (scaling width is preferable otherwise); increase image
-    resolution more slowly." The default resolution exponent is a least-squares fit, in logarithms, through the
-    published family (ResNet-RS-50 at 160 px to 420 at 320 px): resolution = s^0.187, depth what is left, s^0.626.
+    "Scale model depth in regimes where overfitting can occur (width scaling is preferable otherwise); increase image
+    resolution more slowly than previously recommended" (abstract). The default resolution exponent is a least-squares
+    fit, in logarithms, through the published family (ResNet-RS-50 at 160 px to 420 at 320 px): resolution = s^0.187,
+    depth what is left, s^0.626.
 
     Args:
         regime: "depth" for long training (hundreds of epochs), "width" for short.

@@ -54,6 +54,12 @@ class Tabulated:
     def __call__(self, phi: float | str) -> Coefficients:
         """The row of that name or number.
 
+        Args:
+            phi: a name such as "b4", in capitals or not, or its number.
+
+        Returns:
+            The row as it was released.
+
         Raises:
             ScalingError: there is none.
         """

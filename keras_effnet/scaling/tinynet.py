@@ -11,7 +11,7 @@ from keras_effnet.errors import ScalingError
 from keras_effnet.scaling.coefficients import Coefficients
 
 # (depth, width, resolution, millions of multiply-adds) of TinyNet-A to E: huggingface/pytorch-image-models,
-# timm/models/efficientnet.py (depth, width, resolution); arXiv:2010.14819, Table 4 (multiply-adds).
+# timm/models/efficientnet.py (depth, width, resolution); arXiv:2010.14819 (multiply-adds).
 PUBLISHED = {
     "a": (1.2, 1.0, 192, 339),
     "b": (1.1, 0.75, 188, 202),

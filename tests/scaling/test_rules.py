@@ -65,7 +65,7 @@ EXPONENTS: list[tuple[Callable[[float], ScalingRule], tuple[float, float, float]
     (lambda step: WidthOnly(step), (0, 1 / 2, 0)),
     (lambda step: DepthOnly(step), (1, 0, 0)),
     (lambda step: ResolutionOnly(step), (0, 0, 1 / 2)),
-    (lambda step: Fast(step=step), (0.1, 0.4, 0.05)),  # arXiv:2103.06877, section 4.2: dWr with alpha = 0.8
+    (lambda step: Fast(step=step), (0.1, 0.4, 0.05)),  # arXiv:2103.06877, Table 4: dWr, alpha = 0.8
     (lambda step: Fast(alpha=1 / 3, step=step), (1 / 3, 1 / 6, 1 / 6)),  # its uniform dwr
     (lambda step: ResNetRS(step=step), (0.626, 0, 0.187)),
     (lambda step: ResNetRS("width", step=step), (0, 0.313, 0.187)),
@@ -85,7 +85,7 @@ def test_rules_share_a_factor_on_cost_as_their_papers_do(
     assert math.log(found.macs) == pytest.approx(factor, abs=1e-9)
 
 
-# (layers, pixels): arXiv:2103.07579, Table 2 and tensorflow/tpu, models/official/resnet/resnet_rs/README.md.
+# (layers, pixels): tensorflow/tpu, models/official/resnet/resnet_rs/README.md.
 RESNET_RS_FAMILY = [
     *((50, 160), (101, 160), (101, 192), (152, 192), (152, 224), (152, 256), (200, 256), (270, 256), (350, 256)),
     *((350, 320), (420, 320)),
@@ -102,7 +102,7 @@ def test_the_resolution_exponent_of_resnet_rs_is_fitted_to_its_family() -> None:
     assert ResNetRS().exponent < math.log(efficientnet.resolution) / math.log(efficientnet.macs), "it grows slower"
 
 
-# huggingface/pytorch-image-models, timm/models/efficientnet.py: (width, depth, resolution); arXiv:2010.14819, Table 4.
+# huggingface/pytorch-image-models, timm/models/efficientnet.py: width, depth, resolution; arXiv:2010.14819: macs.
 TINYNETS = [
     (1.0, 1.2, 192, 339),
     (0.75, 1.1, 188, 202),

@@ -17,13 +17,13 @@ from keras_effnet.ops import BatchNorm, Ops, T
 
 # The defaults of torch.nn.BatchNorm2d, with which GhostNet was released.
 NORM = BatchNorm(epsilon=1e-5, momentum=0.9)
-# The cheap operation's kernel: arXiv:1911.11907, section 4.1.1, d = 3.
+# The cheap operation's kernel: huggingface/pytorch-image-models, timm/models/ghostnet.py, GhostModule, `dw_size`.
 CHEAP_KERNEL = 3
 
 
 @dataclass(frozen=True)
 class GhostBottleneck(Block):
-    """Two Ghost modules with a depthwise convolution where it strides, and a shortcut (arXiv:1911.11907, Figure 3).
+    """Two Ghost modules with a depthwise convolution where it strides, and a shortcut (arXiv:1911.11907).
 
     Args:
         kernel: of the depthwise convolutions that stride, 1 to 31.
@@ -65,7 +65,7 @@ class GhostBottleneck(Block):
         return ops.add(y, x, name=f"{prefix}_add")
 
     def _ghost(self, ops: Ops[T], x: T, width: int, activation: str | None, prefix: str) -> T:
-        """The Ghost module (Figure 1b): half of the channels by a 1x1 convolution, their ghosts by a depthwise one."""
+        """The Ghost module: half of the channels by a 1x1 convolution, their ghosts by a depthwise one."""
         x = ops.conv(x, width // 2, name=f"{prefix}_conv")
         x = ops.norm(x, NORM, name=f"{prefix}_bn")
         x = ops.act(x, activation, name=f"{prefix}_act") if activation else x
@@ -93,7 +93,7 @@ class GhostBottleneck(Block):
         return f"Ghost{self.expand:g}, k{self.kernel}x{self.kernel}"
 
 
-# (kernel, hidden width, width, se_ratio, stride): arXiv:1911.11907, Table 1.
+# (kernel, hidden width, width, se_ratio, stride): huggingface/pytorch-image-models, timm/models/ghostnet.py.
 _ROWS = (
     (3, 16, 16, 0, 1),
     (3, 48, 24, 0, 2),
@@ -135,7 +135,7 @@ ghostnet_spec = BackboneSpec(
 
 @dataclass(frozen=True)
 class GhostWidth:
-    """GhostNet's own sizes: width alone, by 1.3 for each step of phi (the paper's 0.5x, 1.0x, 1.3x: section 4.2).
+    """GhostNet's own sizes: width alone, by 1.3 for each step of phi (timm has GhostNet 0.5x, 1.0x, 1.3x).
 
     Example:
         >>> GhostWidth()(1).width
