@@ -117,9 +117,9 @@ def latency_table(content: dict[str, Any]) -> str:
     lines = [
         "## How much of a limit in milliseconds is used",
         "",
-        "Each network found was built and timed once more, after the search: the median, and the 10 % and 90 % quantiles",
-        "of its calls. Two timings of one network differ by a few per cent, and by more while the machine does other",
-        "things, so that this second median can lie above the limit that the search kept to.",
+        "Each network found was built and timed once more, after the search: the median of its calls, and their 10 %",
+        "and 90 % quantiles. Two timings of one network differ by a few per cent, and by more while the machine does",
+        "other things, so that this second median can lie above the limit that the search kept to.",
         "",
         "| base | limit | timed again | share | networks built | time of the search |",
         "|---|---|---|---|---|---|",
