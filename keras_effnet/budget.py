@@ -55,6 +55,9 @@ def fit_to_budget(
 ) -> BackboneSpec:
     """Finds the largest network of a family at or under every limit given.
 
+    All parts grow together, as the rule has it, so that one limit is used up and the others hold; a fixed `resolution`
+    moves what is left of them.
+
     Limits that are counted take well under a second. A limit in milliseconds measures this machine: the first call
     calibrates (a minute, cached on disk), each call then builds and times a few candidates.
 

@@ -50,6 +50,7 @@ BUILDING = (
     "keras_effnet.applications.mobilenet",
     "keras_effnet.applications.mobilenet_v2",
     "keras_effnet.latency.timing",
+    "keras_effnet.testing",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
