@@ -2,7 +2,7 @@
 
 Command: python examples/fit_a_budget.py
 Time: about 10 seconds on 2 cores, most of it importing Keras; the searches take a tenth of one.
-Result: a table. All six use 5 MB, at very different resolutions: MobileNetV3-Small at 196 px, ResNet-50 at 56 px; so the
+Result: a table. All six use 5 MB, MobileNetV3-Small at 196 px, ResNet-50 at 56 px; so the
 second limit is left unused by all. Give resolution=... to choose how much of it to spend.
 """
 

@@ -73,6 +73,10 @@ class Registry(Generic[T]):
     def register(self, name: str, value: T | str) -> None:
         """Gives `value`, an object or its "module:attribute", a name.
 
+        Args:
+            name: what it is to be found by.
+            value: the object, or where it is.
+
         Raises:
             RegistryError: the name is taken.
         """
@@ -82,6 +86,12 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """The object of that name.
+
+        Args:
+            name: one of `names()`.
+
+        Returns:
+            The object, imported where it was not yet.
 
         Raises:
             RegistryError: there is none, it cannot be imported, it is something else, or two plugins declare the name.
@@ -273,8 +283,18 @@ norms: Registry[type[Norm]] = Registry(
 def resolve_backbone(spec: Any) -> BackboneSpec:
     """A spec as it is; a name as the spec registered under it.
 
+    Args:
+        spec: a spec or a name.
+
+    Returns:
+        The spec.
+
     Raises:
         RegistryError: an unknown name, or neither a spec nor a name.
+
+    Example:
+        >>> resolve_backbone("resnet50").resolution
+        224
     """
     from keras_effnet.spec import BackboneSpec
 

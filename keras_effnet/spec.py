@@ -93,6 +93,7 @@ class Preprocessing:
 
     @property
     def rescales(self) -> bool:
+        """Whether `scale` and `offset` do anything."""
         return self.scale != 1 or self.offset != 0
 
     @property

@@ -105,8 +105,12 @@ def test_count_equals_build_for_every_other_family_scaled(name: str, phi: float)
     assert_count_is_build(scale_spec(name, phi))
 
 
+# Gigabytes of weights show nothing that their smaller sisters do not.
+SMALLER = [name for name in backbones.names() if estimate_cost(name).params < 100e6]
+
+
 @slow
-@pytest.mark.parametrize("name", [name for name in backbones.names() if name not in ("efficientnet_l2",)])
+@pytest.mark.parametrize("name", SMALLER)
 def test_count_equals_build_for_every_backbone_as_it_is(name: str) -> None:
     assert_count_is_build(scale_spec(name, 0))
 

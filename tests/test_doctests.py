@@ -11,6 +11,7 @@ from keras_effnet import applications
 
 KERAS_FREE = (
     "keras_effnet.backbones.convnext",
+    "keras_effnet.backbones.efficientnet_v2",
     "keras_effnet.backbones.families",
     "keras_effnet.backbones.mobilenet_v3",
     "keras_effnet.block_strings",

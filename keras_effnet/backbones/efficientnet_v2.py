@@ -138,7 +138,18 @@ _MD5 = {
 
 
 def without_preprocessing(spec: BackboneSpec) -> BackboneSpec:
-    """The same network, for a caller who rescales pixels before it."""
+    """The same network, for a caller who rescales pixels before it.
+
+    Args:
+        spec: the network.
+
+    Returns:
+        The spec without preprocessing.
+
+    Example:
+        >>> without_preprocessing(efficientnet_v2_s_spec).preprocessing.in_model
+        False
+    """
     return replace(spec, preprocessing=Preprocessing())
 
 

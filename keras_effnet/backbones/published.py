@@ -48,6 +48,7 @@ class Published:
     any_resolution: bool = True
 
     def matches(self, spec: BackboneSpec) -> bool:
+        """Whether these weights are those of `spec`."""
         resolution = self.spec.resolution if self.any_resolution else spec.resolution
         same = replace(spec, name=self.spec.name, resolution=resolution, drop_path=self.spec.drop_path)
         dropout = self.spec.classifier.dropout

@@ -166,7 +166,18 @@ def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
 
 
 def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str) -> T:
-    """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, section 3)."""
+    """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, section 3).
+
+    Args:
+        ops: the reader.
+        x: what is weighed.
+        squeezed: channels between the two layers of the gate.
+        activation: between them; a name that `keras.activations` knows.
+        prefix: what layer names start with.
+
+    Returns:
+        `x`, weighed.
+    """
     gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
     gate = ops.conv(gate, squeezed, bias=True, activation=activation, name=f"{prefix}_reduce")
     gate = ops.conv(gate, ops.channels(x), bias=True, activation="sigmoid", name=f"{prefix}_expand")

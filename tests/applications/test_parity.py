@@ -134,11 +134,21 @@ def test_small_namesakes_are_equal_with_pooling(name: str, top: dict[str, Any], 
     compare(name, tmp_path, (64, 81), **top)
 
 
+# Gigabytes each, twice: they end as their smaller sisters do, which is compared there.
+HUGE = ("ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L")
+
+
 @slow
 @pytest.mark.parametrize("top", TOPS[:2], ids=["logits", "features"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in SMALL])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SMALL, *HUGE)])
 def test_large_namesakes_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> None:
     compare(name, tmp_path, SIZES.get(name, (75, 76)), **top)
+
+
+@slow
+@pytest.mark.parametrize("name", HUGE)
+def test_huge_namesakes_are_equal(name: str, tmp_path: Path) -> None:
+    compare(name, tmp_path, SIZES.get(name, (64, 65)), classifier_activation=None)
 
 
 @pytest.mark.parametrize(("name", "arguments"), ARGUMENTS)
