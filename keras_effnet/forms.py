@@ -240,6 +240,7 @@ class Family(NamedTuple):
     registry: Registry[Any]
 
     def name_of(self, kind: type, path: str) -> str:
+        """The name that a class is registered by; raises SpecError with `path` where it has none."""
         for name in self.registry.names():
             try:
                 if self.registry.get(name) is kind:
