@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from keras_effnet.spec import BackboneSpec
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger(__name__)
+
+Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 class Application(Protocol):
@@ -69,30 +72,52 @@ def application(spec: BackboneSpec, name: str) -> Application:
             name=name,
         )
 
-    build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"""Builds {name} as `keras.applications.{name}` does, at {spec.resolution} px by default.
+    return documented(build, name, spec.resolution)
+
+
+# What is said of an argument, wherever a builder has it.
+_ARGUMENTS = {
+    "include_top": "whether the classifier follows the features.",
+    "weights": 'None (random), "imagenet" (Keras\' own file), or the path of a weight file.',
+    "input_tensor": "a Keras tensor to build upon.",
+    "input_shape": "of one picture, such as (224, 224, 3) or (None, None, 1).",
+    "pooling": 'without top: None, "avg" or "max".',
+    "classes": "of the classifier; 1000 with ImageNet weights and top.",
+    "classifier_activation": "on the class scores; None gives logits.",
+    "name": "of the model.",
+}
+_RAISES = {
+    "BuildError": "an argument that no model can be built from.",
+    "WeightsError": "weights that are missing, broken or of another architecture.",
+}
+
+
+def documented(build: Builder, name: str, resolution: int, about: str = "", /, **texts: str) -> Builder:
+    """Gives a builder its name, and a docstring with a line for each argument and error.
 
     Args:
-        include_top: whether the classifier follows the features.
-        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
-        input_tensor: a Keras tensor to build upon.
-        input_shape: of one picture, such as (224, 224, 3) or (None, None, 1).
-        pooling: without top: None, "avg" or "max".
-        classes: of the classifier; 1000 with ImageNet weights and top.
-        classifier_activation: on the class scores; None gives logits.
-        name: of the model.
+        build: the builder; its signature tells the arguments and their order.
+        name: of its namesake in keras.applications.
+        resolution: of a picture by default, in pixels.
+        about: what else there is to say, after the first line.
+        **texts: what to say of arguments and errors that not all builders have, or that mean more here.
 
     Returns:
-        A keras.Model.
-
-    Raises:
-        BuildError: an argument that no model can be built from.
-        WeightsError: weights that are missing, broken or of another architecture.
-
-    Example:
-        >>> from keras_effnet.applications import {name}
-        >>> model = {name}(weights=None, classes=10)
+        The builder.
     """
+    arguments = signature(build).parameters
+    raises = {**_RAISES, **{key: text for key, text in texts.items() if key not in arguments}}
+    parts = [
+        f"Builds {name} as `keras.applications.{name}` does, at {resolution} px by default.",
+        *([about] if about else []),
+        "\n".join(["Args:", *(f"    {key}: {texts.get(key) or _ARGUMENTS[key]}" for key in arguments)]),
+        "Returns:\n    A keras.Model.",
+        "\n".join(["Raises:", *(f"    {error}: {raises[error]}" for error in sorted(raises))]),
+        f"Example:\n    >>> from keras_effnet.applications import {name}\n"
+        f"    >>> model = {name}(weights=None, classes=10)",
+    ]
+    build.__name__ = build.__qualname__ = name
+    build.__doc__ = "\n\n".join(parts) + "\n"
     return build
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keras_effnet.applications.builders import decode_predictions
+from keras_effnet.applications.builders import decode_predictions, documented
 from keras_effnet.backbones.convnext import (
     Size,
     convnext_base_spec,
@@ -63,36 +63,16 @@ def _builder(size: Size, builder_name: str) -> ConvNeXtBuilder:
             name=name,
         )
 
-    build.__name__ = build.__qualname__ = builder_name
-    build.__doc__ = f"""Builds {builder_name} as `keras.applications.{builder_name}` does, at 224 px by default.
-
-    The graph is flat and of stock layers, so that a saved model loads anywhere; Keras' own needs its custom layers.
-    As Keras' own it wants "channels_last".
-
-    Args:
-        include_top: whether the classifier follows the features.
-        include_preprocessing: whether the model takes pixels of 0 to 255; else those of Keras' "torch" mode.
-        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
-        input_tensor: a Keras tensor to build upon.
-        input_shape: of one picture, such as (224, 224, 3) or (None, None, 1).
-        pooling: without top: None, "avg" or "max".
-        classes: of the classifier; 1000 with ImageNet weights and top.
-        classifier_activation: on the class scores; None gives logits.
-        name: of the model; layer names start with it.
-
-    Returns:
-        A keras.Model.
-
-    Raises:
-        BuildError: an argument that no model can be built from, or Keras set to "channels_first".
-        SpecError: a name that cannot stand in a layer's name.
-        WeightsError: weights that are missing, broken or of another architecture.
-
-    Example:
-        >>> from keras_effnet.applications import {builder_name}
-        >>> model = {builder_name}(weights=None, classes=10)
-    """
-    return build
+    return documented(
+        build,
+        builder_name,
+        convnext_tiny_spec.resolution,
+        "The graph is flat and of stock layers, so that a saved model loads anywhere; Keras' own needs its custom "
+        'layers.\nAs Keras\' own it wants "channels_last".',
+        include_preprocessing='whether the model takes pixels of 0 to 255; else those of Keras\' "torch" mode.',
+        name="of the model; layer names start with it.",
+        SpecError="a name that cannot stand in a layer's name.",
+    )
 
 
 ConvNeXtTiny = _builder("tiny", "ConvNeXtTiny")

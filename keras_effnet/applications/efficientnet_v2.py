@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keras_effnet.applications.builders import decode_predictions
+from keras_effnet.applications.builders import decode_predictions, documented
 from keras_effnet.backbones.efficientnet_v2 import (
     efficientnet_v2_b0_spec,
     efficientnet_v2_b1_spec,
@@ -66,35 +66,11 @@ def _application(spec: BackboneSpec, size: str) -> _Application:
             name=name,
         )
 
-    builder = f"EfficientNetV2{size}"
-    build.__name__ = build.__qualname__ = builder
-    build.__doc__ = f"""Builds {builder} as `keras.applications.{builder}` does, at {spec.resolution} px by default.
-
-    Args:
-        include_top: whether the classifier follows the features.
-        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
-        input_tensor: a Keras tensor to build upon.
-        input_shape: of one picture, such as (224, 224, 3) or (None, None, 1).
-        pooling: without top: None, "avg" or "max".
-        classes: of the classifier; 1000 with ImageNet weights and top.
-        classifier_activation: on the class scores; None gives logits.
-        include_preprocessing: whether the model takes pixels 0 to 255 and rescales them itself. In pictures of other
-            than three channels B0 to B3 standardise each channel by the mean of ImageNet's statistics, where Keras
-            rescales to -1 to 1.
-        name: of the model.
-
-    Returns:
-        A keras.Model.
-
-    Raises:
-        BuildError: an argument that no model can be built from.
-        WeightsError: weights that are missing, broken or of another architecture.
-
-    Example:
-        >>> from keras_effnet.applications import {builder}
-        >>> model = {builder}(weights=None, classes=10)
-    """
-    return build
+    text = (
+        "whether the model takes pixels 0 to 255 and rescales them itself. In pictures of other than three channels B0 "
+        "to B3 standardise each channel by the mean of ImageNet's statistics, where Keras rescales to -1 to 1."
+    )
+    return documented(build, f"EfficientNetV2{size}", spec.resolution, include_preprocessing=text)
 
 
 EfficientNetV2B0 = _application(efficientnet_v2_b0_spec, "B0")

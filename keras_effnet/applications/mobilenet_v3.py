@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keras_effnet.applications.builders import decode_predictions
+from keras_effnet.applications.builders import decode_predictions, documented
 from keras_effnet.backbones.mobilenet_v3 import (
     Size,
     mobilenet_v3_large_minimalistic_spec,
@@ -68,36 +68,16 @@ def _builder(size: Size, builder_name: str) -> MobileNetV3Builder:
             name=name,
         )
 
-    build.__name__ = build.__qualname__ = builder_name
-    build.__doc__ = f"""Builds {builder_name} as `keras.applications.{builder_name}` does, at 224 px by default.
-
-    Args:
-        input_shape: of one picture, such as (224, 224, 3) or (None, None, 1).
-        alpha: width multiplier, above 0; 0.75 or 1 with ImageNet weights.
-        minimalistic: without squeeze-and-excitation, hard swish and 5x5 kernels; with ImageNet weights for alpha 1.
-        include_top: whether the classifier follows the features.
-        weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
-        input_tensor: a Keras tensor to build upon.
-        classes: of the classifier; 1000 with ImageNet weights and top.
-        pooling: without top: None, "avg" or "max".
-        dropout_rate: of the classifier, in [0, 1).
-        classifier_activation: on the class scores; None gives logits.
-        include_preprocessing: whether the model takes pixels of 0 to 255, not of -1 to 1.
-        name: of the model.
-
-    Returns:
-        A keras.Model.
-
-    Raises:
-        BuildError: an argument that no model can be built from.
-        SpecError: an alpha or a dropout rate outside its range.
-        WeightsError: weights that are missing, broken or of another architecture.
-
-    Example:
-        >>> from keras_effnet.applications import {builder_name}
-        >>> model = {builder_name}(weights=None, alpha=0.75, classes=10)
-    """
-    return build
+    return documented(
+        build,
+        builder_name,
+        mobilenet_v3_small_spec.resolution,
+        alpha="width multiplier, above 0; 0.75 or 1 with ImageNet weights.",
+        minimalistic="without squeeze-and-excitation, hard swish and 5x5 kernels; with ImageNet weights for alpha 1.",
+        dropout_rate="of the classifier, in [0, 1).",
+        include_preprocessing="whether the model takes pixels of 0 to 255, not of -1 to 1.",
+        SpecError="an alpha or a dropout rate outside its range.",
+    )
 
 
 MobileNetV3Small = _builder("small", "MobileNetV3Small")
