@@ -1,7 +1,7 @@
 """How close `fit_to_budget(latency_ms=...)` comes to its limit, timed again afterwards.
 
 Command: python benchmarks/latency.py
-Time: about 8 minutes on 2 cores, on a machine that does nothing else.
+Time: about 2 minutes on 2 cores, on a machine that does nothing else.
 Result: results/latency.json and its table in docs/budget.md.
 """
 

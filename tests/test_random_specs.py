@@ -71,7 +71,7 @@ def test_a_spec_comes_back_from_its_file(spec: BackboneSpec) -> None:
 
 @slow
 @settings(max_examples=2000, **FRESH)
-@given(spec=specs(max_width=10**40))
+@given(spec=specs(max_width=10**38))  # whole groups of channels may be a little wider
 def test_any_spec_comes_back_from_its_file(spec: BackboneSpec) -> None:
     check_round_trip(spec)
 
