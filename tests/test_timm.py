@@ -29,7 +29,7 @@ PUBLISHED = {
     "tinynet_c": (2.5, 100),
     "tinynet_d": (2.3, 52),
     "tinynet_e": (2.0, 24),
-    # arXiv:1807.11626, Table 1.
+    # tensorflow/tpu, models/official/mnasnet/README.md.
     "mnasnet_a1": (3.9, 312),
 }
 # The same for Lite0 to Lite4: tensorflow/tpu, models/official/efficientnet/lite/README.md. Its multiply-adds are 3 to
