@@ -209,6 +209,7 @@ SPECS: list[Row] = [
     ),
     (lambda: StageSpec(MBConv(), 8, fixed="all"), SpecError, ValueError, "`fixed` must be one of"),  # type: ignore
     (lambda: StageSpec(MBConv(), 10**41), SpecError, ValueError, "`width` must be an integer from 1 to"),
+    (lambda: ConvBlock(bias=None), SpecError, ValueError, "`bias` must be True or False"),  # type: ignore
     (lambda: ConvBlock(norm="batch"), SpecError, ValueError, "must be a BatchNorm or a LayerNorm"),  # type: ignore
 ]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
-from keras_effnet.checks import check_choice, check_int, check_rate
+from keras_effnet.checks import check_bool, check_choice, check_int, check_rate
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, PADDINGS, LayerNorm, Norm, Ops, Padding, T, check_norm
 
@@ -49,6 +49,7 @@ class ConvBlock(Block):
         check_kernel(self.kernel)
         check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_norm(self.norm)
+        check_bool(SpecError, "bias", self.bias)
         if (
             not isinstance(self.names, tuple)
             or len(self.names) != 3
