@@ -52,6 +52,7 @@ def quiet() -> tqdm:
     return tqdm(disable=True)
 
 
+@pytest.mark.slow
 def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictures) -> None:
     before = evaluate(model, stripes)["loss"]
     recipe = replace(RECIPE, steps=40)
@@ -61,6 +62,7 @@ def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictur
     assert after["loss"] < before
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
     train(model, stripes, RECIPE, seed=1, progress=quiet())
@@ -72,6 +74,7 @@ def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictu
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
     train(model, stripes, RECIPE, seed=1, progress=quiet())
@@ -81,6 +84,7 @@ def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: 
     assert int(model.optimizer.iterations.numpy()) == 0
 
 
+@pytest.mark.slow
 def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
     parts = [train(model, stripes, RECIPE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
