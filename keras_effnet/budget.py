@@ -140,14 +140,14 @@ def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSp
     if not way.goes_to(phi + 2 * PHI_STEP):
         return start  # the rule ends here, though the limits do not
     nominal = way.coefficients(phi)
-    best = _filled(way, start, nominal, usage)
-    if usage(best) < CLOSE:
+    best, used = _filled(way, start, nominal, usage)
+    if used < CLOSE:
         # One part a step back may make room for steps that fit better.
         for lower in way.steps(best, nominal, -1):
-            candidate = _filled(way, lower.spec, nominal, usage)
-            if usage(best) < usage(candidate) <= 1:
-                best = candidate
-            if usage(best) >= CLOSE:
+            candidate, share = _filled(way, lower.spec, nominal, usage)
+            if used < share <= 1:
+                best, used = candidate, share
+            if used >= CLOSE:
                 break
     return best
 
@@ -180,8 +180,8 @@ def _largest_phi(way: _Way, usage: Callable[[BackboneSpec], float]) -> tuple[flo
 
 def _filled(
     way: _Way, spec: BackboneSpec, nominal: Coefficients, usage: Callable[[BackboneSpec], float]
-) -> BackboneSpec:
-    """Takes the first step that still fits, until none does."""
+) -> tuple[BackboneSpec, float]:
+    """Takes the first step that still fits, until none does; gives the network and how much of the limits it uses."""
     used = usage(spec)
     while used < FULL:
         for step in way.steps(spec, nominal, 1):
@@ -190,8 +190,8 @@ def _filled(
                 spec, used = step.spec, after
                 break
         else:
-            return spec
-    return spec
+            break
+    return spec, used
 
 
 class Step(NamedTuple):
@@ -253,7 +253,7 @@ class _Way:
         spec, tiny = self.at(-FURTHEST_PHI), self.coefficients(-FURTHEST_PHI)
         return spec if self.keep_resolution or tiny.resolution == 1 else replace(spec, resolution=self.least_resolution)
 
-    def steps(self, spec: BackboneSpec, nominal: Coefficients, sign: int) -> Iterator[Step]:
+    def steps(self, spec: BackboneSpec, nominal: Coefficients, sign: int) -> list[Step]:
         """Every network one step larger (or smaller: `sign` -1) in one part, the least strained first."""
         found = []
         for part, factor in self._parts(nominal):
@@ -261,7 +261,7 @@ class _Way:
             if changed is not None:
                 size = _size(changed, part) / (_size(self.base, part) * factor)
                 found.append(Step(size**sign, changed))
-        return iter(sorted(found, key=lambda step: step.strain))
+        return sorted(found, key=lambda step: step.strain)
 
     def _parts(self, nominal: Coefficients) -> Iterator[tuple[Part, float]]:
         """What the rule changes at all, and by how much at this phi."""
@@ -295,13 +295,11 @@ class _Way:
     def _rewidened(
         self, spec: BackboneSpec, number: int, stage: StageSpec, base: StageSpec, sign: int
     ) -> BackboneSpec | None:
-        divisor = self.rounding.divisor
-        least = divisor if self.rounding.min_width is None else self.rounding.min_width
-        width = stage.width
+        divisor, width = self.rounding.divisor, stage.width
         # Whole groups of channels can swallow a step: go on until the width moves.
         while (
             width := (width // divisor + sign) * divisor if sign > 0 else -(-width // divisor + 1) * divisor
-        ) >= least:
+        ) >= self.rounding.least_width:
             block, found = base.block.widened(width, width / base.width)
             if (found - stage.width) * sign > 0:
                 try:

@@ -192,7 +192,7 @@ class BackboneSpec:
             raise SpecError(f"`stages` must be a tuple of at least one StageSpec. Received: stages={self.stages!r}")
         if len(self.stages) > MAX_STAGES:
             raise SpecError(f"`stages` must be at most {MAX_STAGES:,}. Received: {len(self.stages):,} stages")
-        for stage in (self.stem, *self.stages, *([self.head] if self.head is not None else [])):
+        for stage in self.parts:
             if not isinstance(stage, StageSpec):
                 raise SpecError(f"stem, stages and head must be StageSpec objects. Received: {stage!r}")
         for end in (self.stem, self.head):
@@ -211,6 +211,11 @@ class BackboneSpec:
                 "stage would see less than one cell. Raise it, or lower a stride. "
                 f"Received: resolution={self.resolution}"
             )
+
+    @property
+    def parts(self) -> tuple[StageSpec, ...]:
+        """Stem, stages and head, in the order in which a picture goes through them."""
+        return (self.stem, *self.stages, *(() if self.head is None else (self.head,)))
 
     @property
     def total_stride(self) -> int:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from keras_effnet.blocks import Block, ConvBlock, MBConv
 from keras_effnet.checks import check_choice
 from keras_effnet.cost import estimate_cost
-from keras_effnet.errors import ConformanceError, KerasEffnetError, ScalingError
+from keras_effnet.errors import ConformanceError, RegistryError, ScalingError
 from keras_effnet.registry import blocks
 from keras_effnet.scaling import Coefficients, Compound, Rounding, ScalingRule, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec
@@ -111,7 +112,7 @@ def check_block(block: Block, place: Place = "stage") -> None:
     _check_network(spec)
     for phi in _PHIS:
         _check_count(_scaled(spec, phi))
-    if type(block) in {blocks.get(name) for name in _loadable_blocks()}:
+    if type(block) in _registered_blocks():
         _check_file(spec)
 
 
@@ -179,22 +180,18 @@ def check_backbone(spec: BackboneSpec) -> None:
     resolution = max(round(spec.resolution * _SMALL.resolution), spec.total_stride)
     small = scale_spec(spec, coefficients=replace(_SMALL, resolution=1))
     _check_network(replace(small, resolution=resolution))
-    registered = {blocks.get(name) for name in _loadable_blocks()}
-    parts = (spec.stem, *spec.stages, *([] if spec.head is None else [spec.head]))
-    if all(type(stage.block) in registered for stage in parts):
+    registered = _registered_blocks()
+    if all(type(stage.block) in registered for stage in spec.parts):
         _check_file(spec)
 
 
-def _loadable_blocks() -> list[str]:
-    """Names of blocks that can be loaded: a broken plugin is not what is checked here."""
-    names = []
+def _registered_blocks() -> set[type[Block]]:
+    """Those that can be loaded: a broken plugin is not what is checked here."""
+    found = set()
     for name in blocks.names():
-        try:
-            blocks.get(name)
-        except KerasEffnetError:
-            continue
-        names.append(name)
-    return names
+        with suppress(RegistryError):
+            found.add(blocks.get(name))
+    return found
 
 
 def _is_identity(made: Coefficients) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import fmean
 
 from keras_effnet.backbones.families import FAMILIES, family_of
 from keras_effnet.cost import estimate_cost
@@ -143,6 +144,4 @@ def realised_coefficients(base: BackboneSpec, scaled: BackboneSpec) -> Coefficie
 
 
 def _mean_width(spec: BackboneSpec) -> float:
-    ends = (spec.stem, spec.head) if spec.head is not None else (spec.stem,)
-    stages = (*ends, *spec.stages)
-    return sum(stage.width for stage in stages) / len(stages)
+    return fmean(stage.width for stage in spec.parts)

@@ -17,11 +17,12 @@ import keras
 
 from keras_effnet import estimate_cost, scale_spec
 from keras_effnet.registry import backbones
+from keras_effnet.testing import graph_counts
 
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS))
 
-from support import GOLDEN, flat_layers, graph_counts  # noqa: E402 - the path comes first
+from support import GOLDEN, flat_layers  # noqa: E402 - the path comes first
 
 NAMESAKES = {
     **{f"efficientnet_b{number}": f"EfficientNetB{number}" for number in range(8)},

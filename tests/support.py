@@ -8,7 +8,7 @@ import subprocess
 import sys
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -91,32 +91,6 @@ def every_block_spec(resolution: int = 48) -> BackboneSpec:
         classifier=ConvClassifier(dropout=0.1),
         preprocessing=Preprocessing(mode="tf"),
     )
-
-
-class GraphCounts(NamedTuple):
-    """What `graph_counts` found."""
-
-    macs: int
-    activations: int
-    params: int
-
-
-def graph_counts(layers: list[Any]) -> GraphCounts:
-    """Counts a built graph layer by layer, from the kernels and output shapes that Keras reports.
-
-    Shares nothing with `keras_effnet.cost`: a kernel is used once for each cell of the output.
-    """
-    macs = activations = params = 0
-    for layer in layers:
-        params += sum(int(np.prod(weight.shape)) for weight in layer.weights)
-        kind = layer.__class__.__name__
-        if kind not in ("Conv2D", "DepthwiseConv2D", "Dense"):
-            continue
-        shape = layer.output.shape[1:]
-        cells = shape[:-1]
-        macs += int(np.prod(layer.kernel.shape)) * int(np.prod(cells, dtype=int))
-        activations += int(np.prod(shape))
-    return GraphCounts(macs, activations, params)
 
 
 def stage_of(name: str, spec: BackboneSpec) -> int:

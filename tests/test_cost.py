@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FIXED, FRESH, specs
-from support import BASES, STAGE_BLOCKS, every_block_spec, graph_counts, stage_of, tiny_spec
+from support import BASES, STAGE_BLOCKS, every_block_spec, stage_of, tiny_spec
 
 from keras_effnet import BackboneSpec, Coefficients, Rounding, build_model, scale_spec
 from keras_effnet.blocks import (
@@ -26,6 +26,7 @@ from keras_effnet.blocks import (
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import KerasEffnetError, SpecError
 from keras_effnet.registry import backbones, blocks
+from keras_effnet.testing import graph_counts
 
 slow = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import graph_counts, outputs, pictures, tiny_spec
+from support import outputs, pictures, tiny_spec
 
 from keras_effnet import build_model, estimate_cost
 from keras_effnet.blocks import Block, MBConv, Placement
@@ -17,6 +17,7 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.cost import CostCounter, Picture
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import PADDINGS, Ops, padding_zeros
+from keras_effnet.testing import graph_counts
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])

@@ -60,8 +60,12 @@ class Rounding:
 
     def nearest_width(self, exact: float) -> int:
         """The nearest multiple of `divisor`, with `min_width` and `limit` respected."""
-        least = self.divisor if self.min_width is None else self.min_width
-        return whole_width(exact, self.divisor, least, self.limit)
+        return whole_width(exact, self.divisor, self.least_width, self.limit)
+
+    @property
+    def least_width(self) -> int:
+        """No width is rounded to fewer channels."""
+        return self.divisor if self.min_width is None else self.min_width
 
     def round_depth(self, depth: int, coefficient: float) -> int:
         """The number of blocks, at least 1."""

@@ -34,7 +34,7 @@ def limit_stride(spec: BackboneSpec | str, total_stride: int) -> BackboneSpec:
     """
     spec = resolve_backbone(spec)
     check_int(ScalingError, "total_stride", total_stride, 1)
-    stages = [spec.stem, *spec.stages, *([] if spec.head is None else [spec.head])]
+    stages = list(spec.parts)
     excess = spec.total_stride
     for place in reversed(range(len(stages))):
         while excess > total_stride and stages[place].stride > 1:
