@@ -59,13 +59,14 @@ def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def save(name: str, command: str, rows: list[dict[str, Any]]) -> None:
+def save(name: str, command: str, rows: list[dict[str, Any]], **more: Any) -> None:
     """Writes `results/<name>.json` with the machine and the versions, and prints the rows.
 
     Args:
         name: of the benchmark.
         command: that measured it.
         rows: what was measured.
+        **more: what else the file holds.
     """
     RESULTS.mkdir(exist_ok=True)
     content = {
@@ -79,6 +80,7 @@ def save(name: str, command: str, rows: list[dict[str, Any]]) -> None:
         },
         "versions": {package: found for package in PACKAGES if (found := _version(package))},
         "rows": rows,
+        **more,
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     for row in rows:

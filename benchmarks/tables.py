@@ -1,8 +1,8 @@
-"""Writes docs/benchmarks.md from the measured results.
+"""Writes docs/benchmarks.md and the tables of docs/inherit.md from the measured results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
-Result: docs/benchmarks.md, one table for each file in benchmarks/results.
+Result: docs/benchmarks.md, one table for each file in benchmarks/results; in docs/inherit.md those between its marks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
+INHERIT = DOCS.with_name("inherit.md")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -27,25 +28,84 @@ def table(content: dict[str, Any]) -> str:
     """One result file as Markdown."""
     lines = ["| what | peer | ours | peer's | ratio (min to max) | rounds |", "|---|---|---|---|---|---|"]
     for row in content["rows"]:
-        times = f"{_seconds(row['ours_s'])} | {_seconds(row['peer_s'])}"
+        if "unit" in row:
+            times = f"{row['ours']:.0f} {row['unit']} | {row['peers']:.0f} {row['unit']}"
+        else:
+            times = f"{_seconds(row['ours_s'])} | {_seconds(row['peer_s'])}"
         ratio = f"**{row['ratio']:.2g}** ({row['ratio_min']:.2g} to {row['ratio_max']:.2g})"
         lines.append(f"| {row['what']} | {row['peer']} | {times} | {ratio} | {row['rounds']} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
+def inheritance(content: dict[str, Any]) -> str:
+    """What benchmarks/inherit.py measured, as Markdown."""
+    lines = [
+        "| pictures | way | equal | compute, time | inherited | from scratch | difference (std; single seeds) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        gains = [100 * (ours - peer) for ours, peer in zip(row["ours"], row["peer"], strict=True)]
+        single = ", ".join(f"{gain:+.1f}" for gain in gains)
+        gain = f"**{100 * row['gain_mean']:+.1f}** ({100 * row['gain_std']:.1f}; {single})"
+        spent = f"{row['ours_compute'] / row['peer_compute']:.2f}, {row['ours_s'] / row['peer_s']:.2f}"
+        scores = (f"{row['ours_mean']:.1%}", f"{row['peer_mean']:.1%}", gain)
+        cells = (row["task"], row["direction"], row["equal"], spent, *scores)
+        lines.append(f"| {' | '.join(cells)} |")
+    settings, networks = content["settings"], next(iter(content["seeds"].values()))[0]["networks"]
+    sizes = " and ".join(
+        f"phi = {network['phi']:g} ({network['blocks']} blocks, {network['params']:,} parameters, "
+        f"{network['macs']:,} multiply-adds)"
+        for network in networks.values()
+    )
+    seeds = len(content["rows"][0]["ours"])
+    text = (
+        f"Held-out accuracy, means over {seeds} seeds; differences in points, paired by seed. "
+        "Compute and time: of the network that inherits, in shares of the one from scratch. EfficientNet-B0 at "
+        f"{sizes}, {settings['resolution']} px. The large network from scratch takes {settings['steps']} steps of "
+        f"{settings['batch_size']} pictures."
+    )
+    return "\n".join(
+        [text, "", "![Accuracy against compute and time](images/inherit.png)", "", *lines, "", _where(content)]
+    )
+
+
+def fill(page: str, name: str, body: str) -> str:
+    """`page` with `body` between its two marks of that name."""
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, rest = page.split(begin)
+    after = rest.split(end)[1]
+    return f"{before}{begin}\n{body}\n{end}{after}"
+
+
+def _where(content: dict[str, Any]) -> str:
+    """The command, the date, the machine and the versions."""
     machine = content["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
     where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
-    return "\n".join([*lines, "", f"`{content['command']}`, {content['date']}. {where}; {versions}."])
+    return f"`{content['command']}`, {content['date']}. {where}; {versions}."
 
 
 def _seconds(value: float) -> str:
     return f"{value * 1e3:.2f} ms" if value < 1 else f"{value:.2f} s"
 
 
-if __name__ == "__main__":
-    parts = [INTRODUCTION]
+def main() -> None:
+    parts, inherit = [INTRODUCTION], INHERIT.read_text()
     for path in sorted(RESULTS.glob("*.json")):
         if path.stem in ("budget", "latency"):
             continue  # shares of limits, not times against a peer: benchmarks/budget.py writes docs/budget.md
+        content = json.loads(path.read_text())
+        if path.stem == "inherit":
+            inherit = fill(inherit, path.stem, inheritance(content))
+            continue
+        if path.stem == "grow":
+            inherit = fill(inherit, path.stem, table(content))
         script = Path(__file__).parent / f"{path.stem}.py"
         title = (ast.get_docstring(ast.parse(script.read_text())) or path.stem).splitlines()[0].rstrip(".")
-        parts.append(f"## {title}\n\n{table(json.loads(path.read_text()))}\n")
+        parts.append(f"## {title}\n\n{table(content)}\n")
     DOCS.write_text("\n".join(parts))
+    INHERIT.write_text(inherit)
+
+
+if __name__ == "__main__":
+    main()

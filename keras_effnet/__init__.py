@@ -10,13 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_effnet.backbones.timm import timm_spec
     from keras_effnet.budget import fit_to_budget
-    from keras_effnet.builder.model import build_model, scale_model
+    from keras_effnet.builder.model import build_model
     from keras_effnet.cost import Cost, estimate_cost
     from keras_effnet.errors import KerasEffnetError
     from keras_effnet.explanation import Explanation, explain
+    from keras_effnet.inheritance.grow import grow_model
+    from keras_effnet.inheritance.recalibrate import recalibrate
+    from keras_effnet.inheritance.report import InheritanceReport
+    from keras_effnet.inheritance.scale import scale_model
     from keras_effnet.scaling import Coefficients, Rounding, scale_spec
     from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
+    from keras_effnet.weights.load import load_weights
+    from keras_effnet.weights.report import LoadReport
 
 __version__ = "0.1.0"
 
@@ -25,7 +32,9 @@ _HOMES = {
     "Coefficients": "scaling",
     "Cost": "cost",
     "Explanation": "explanation",
+    "InheritanceReport": "inheritance.report",
     "KerasEffnetError": "errors",
+    "LoadReport": "weights.report",
     "Preprocessing": "spec",
     "Rounding": "scaling",
     "StageSpec": "spec",
@@ -33,8 +42,12 @@ _HOMES = {
     "estimate_cost": "cost",
     "explain": "explanation",
     "fit_to_budget": "budget",
-    "scale_model": "builder.model",
+    "grow_model": "inheritance.grow",
+    "load_weights": "weights.load",
+    "recalibrate": "inheritance.recalibrate",
+    "scale_model": "inheritance.scale",
     "scale_spec": "scaling",
+    "timm_spec": "backbones.timm",
 }
 
 __all__ = [
@@ -42,7 +55,9 @@ __all__ = [
     "Coefficients",
     "Cost",
     "Explanation",
+    "InheritanceReport",
     "KerasEffnetError",
+    "LoadReport",
     "Preprocessing",
     "Rounding",
     "StageSpec",
@@ -50,8 +65,12 @@ __all__ = [
     "estimate_cost",
     "explain",
     "fit_to_budget",
+    "grow_model",
+    "load_weights",
+    "recalibrate",
     "scale_model",
     "scale_spec",
+    "timm_spec",
 ]
 
 

@@ -43,3 +43,7 @@ class ConformanceError(KerasEffnetError, AssertionError):
 
 class DataError(KerasEffnetError, ValueError):
     """Pictures that cannot be trained on."""
+
+
+class InheritanceError(KerasEffnetError, ValueError):
+    """Weights that cannot follow a model into another spec, or not exactly where that was asked for."""

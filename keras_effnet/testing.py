@@ -38,6 +38,9 @@ _PHIS = (-2.0, -0.5, 0.5, 1.5)
 _SMALL = Coefficients(depth=0.3, width=0.25, resolution=0.25)
 
 
+# Of the largest output: float32 rounding through a small network, with room to spare.
+_EXACT = 1e-4
+
 Place = Literal["stage", "stem", "head"]
 
 
@@ -88,8 +91,9 @@ def check_block(block: Block, place: Place = "stage") -> None:
 
     It is a frozen, comparable value with a description; in a small network (of four stages of it, of one to three
     blocks each) the count equals the build, layer names are unique, blocks after the first cost the same, all of it at
-    several phi; the model is made of Keras' own layers, and gives the same outputs after it was saved and loaded. A
-    registered block also survives the way through a spec file.
+    several phi; the model is made of Keras' own layers, and gives the same outputs after it was saved and loaded; a
+    grown model computes the same, or its report says that it does not. A registered block also survives the way through
+    a spec file.
 
     Args:
         block: an object, not a class.
@@ -110,6 +114,7 @@ def check_block(block: Block, place: Place = "stage") -> None:
     check_choice(ConformanceError, "place", place, get_args(Place))
     spec = _around(block, place)
     _check_network(spec)
+    _check_growth(spec)
     for phi in _PHIS:
         _check_count(_scaled(spec, phi))
     if type(block) in _registered_blocks():
@@ -293,6 +298,31 @@ def _check_network(spec: BackboneSpec) -> None:
                 f"Received: layer {layer.name!r} of {layer.__class__}"
             )
     _check_saved(model)
+
+
+def _check_growth(spec: BackboneSpec) -> None:
+    """What the trace says of the block's channels is true: a grown network computes what its report promises."""
+    import numpy as np
+
+    from keras_effnet.inheritance.grow import grow_model
+
+    model, generator = _build(spec, classifier_activation=None), np.random.default_rng(0)
+    for variable in model.weights:
+        # With fresh statistics a misplaced channel would go unseen.
+        if variable.path.rpartition("/")[2] in ("gamma", "beta", "moving_mean", "moving_variance"):
+            variable.assign(generator.uniform(0.5, 1.5, variable.shape))
+    larger = scale_spec(spec, coefficients=Coefficients(depth=1.5, width=1.5))
+    shape = model.input_shape[1:]
+    grown, report = grow_model(model, larger, base=spec, exact=False, input_shape=shape, return_report=True)
+    pixels = generator.uniform(0, 255, (2, *shape)).astype("float32")
+    before, after = (np.asarray(each.predict_on_batch(pixels)) for each in (model, grown))
+    difference = float(np.abs(after - before).max() / np.abs(before).max())
+    if report.exact and not difference <= _EXACT:
+        raise ConformanceError(
+            "a network that grows must compute the same, or its report must say where it does not: does a channel "
+            "reach another by a way that no verb tells of? "
+            f"Received: a difference of {difference:.2g} of the largest output with {[s.block for s in spec.parts]}"
+        )
 
 
 def _check_saved(model: Any) -> None:

@@ -9,6 +9,8 @@ with `--target TARGET --file FILE`, and make it a test.
 | `spec` | `serialization.read_spec`; what it reads is counted and written again | every registered backbone |
 | `strings` | `block_strings.read_block_strings`, one string a line; what it reads is written again | B0's strings |
 | `h5`, `keras` | `weights.files.read_weight_file` | small files of each layout |
+| `safetensors` | `weights.timm.read_safetensors` | small files |
+| `checkpoint` | `weights.checkpoint.read_variables`; the file is the index, the data stay as they are | a small one |
 """
 
 from __future__ import annotations
@@ -29,10 +31,13 @@ with atheris.instrument_imports(include=["keras_effnet"]):  # pyright: ignore[re
     from keras_effnet.errors import KerasEffnetError
     from keras_effnet.registry import backbones
     from keras_effnet.serialization import MAX_BYTES, read_spec
+    from keras_effnet.weights.checkpoint import read_variables, variable_names
     from keras_effnet.weights.files import read_weight_file
+    from keras_effnet.weights.timm import read_safetensors
 
 import h5py
 import numpy as np
+from safetensors.numpy import save
 
 SECONDS_A_FILE, MEGABYTES = 5, 2048
 SCRATCH = Path(tempfile.mkdtemp(prefix="fuzz-"))
@@ -58,6 +63,28 @@ def fuzz_weights(data: bytes) -> None:
     for layer in read_weight_file(path):
         if not all(isinstance(array, np.ndarray) for array in layer.arrays):
             raise AssertionError(f"no arrays: {layer}")
+
+
+def fuzz_safetensors(data: bytes) -> None:
+    path = SCRATCH / "file"
+    path.write_bytes(data)
+    if not all(isinstance(array, np.ndarray) for array in read_safetensors(path).values()):
+        raise AssertionError("no arrays")
+
+
+def fuzz_checkpoint(data: bytes) -> None:
+    prefix = SCRATCH / "model.ckpt"
+    if not Path(f"{prefix}.data-00000-of-00001").exists():
+        write_checkpoint(prefix)
+    Path(f"{prefix}.index").write_bytes(data)
+    read_variables(prefix, sorted(variable_names(prefix)))
+
+
+def write_checkpoint(prefix: Path) -> None:
+    import tensorflow as tf
+
+    names, tensors = ["net/stem/conv2d/kernel", "step"], [tf.ones((1, 1, 3, 4)), tf.constant(3, "int64")]
+    tf.raw_ops.SaveV2(prefix=str(prefix), tensor_names=names, shape_and_slices=["", ""], tensors=tensors)
 
 
 def spec_seeds() -> Iterator[bytes]:
@@ -92,11 +119,23 @@ def keras_seeds() -> Iterator[bytes]:
         yield content.getvalue()
 
 
+def safetensors_seeds() -> Iterator[bytes]:
+    yield save({"conv.weight": np.ones((4, 3, 1, 1), "float32"), "bn.num_batches_tracked": np.array(3)})
+    yield save({"a": np.ones(3, "float16")}, metadata={"format": "pt"})
+
+
+def checkpoint_seeds() -> Iterator[bytes]:
+    write_checkpoint(SCRATCH / "seed")
+    yield (SCRATCH / "seed.index").read_bytes()
+
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]], int]] = {
     "spec": (fuzz_spec, spec_seeds, MAX_BYTES + 1),
     "strings": (fuzz_strings, string_seeds, 4096),
     "h5": (fuzz_weights, h5_seeds, 65_536),
     "keras": (fuzz_weights, keras_seeds, 65_536),
+    "safetensors": (fuzz_safetensors, safetensors_seeds, 65_536),
+    "checkpoint": (fuzz_checkpoint, checkpoint_seeds, 65_536),
 }
 
 

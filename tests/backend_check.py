@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from support import BACKEND_SPECS, assert_same_outputs, outputs, pictures
 
-from keras_effnet import build_model
+from keras_effnet import build_model, scale_model
 
 
 def main(folder: Path) -> None:
@@ -22,6 +22,10 @@ def main(folder: Path) -> None:
         model.save(folder / f"{name}.{keras.backend.backend()}.keras")
         loaded = keras.saving.load_model(folder / f"{name}.{keras.backend.backend()}.keras")
         assert_same_outputs(outputs(loaded, x), expected)
+
+        if name == "mobilenet_v2":
+            grown = scale_model(model, phi=0.5, input_shape=model.input_shape[1:])
+            assert_same_outputs(outputs(grown, x), expected)
 
         before = [weight.copy() for weight in model.get_weights()]
         # JAX would otherwise compile a program for each operation; PyTorch's compiler takes a minute.

@@ -52,7 +52,7 @@ STAGE_BLOCKS: tuple[Block, ...] = (
     Bottleneck(expand=2.5, bias=False),
     Bottleneck(kernel=1, expand=0.5),
     InvertedResidualV3(kernel=5, expand=2.5, se_ratio=0.3),
-    InvertedResidualV3(expand=1, activation="relu"),
+    InvertedResidualV3(expand=1, activation="relu", padding="symmetric"),
     ConvNeXtBlock(kernel=5, expand=2.5),
     ConvNeXtBlock(layer_scale=None),
     Bottleneck(expand=1, group_width=4, se_ratio=0.25, stride_at="kernel", padding="symmetric"),
@@ -91,6 +91,40 @@ def every_block_spec(resolution: int = 48) -> BackboneSpec:
         classifier=ConvClassifier(dropout=0.1),
         preprocessing=Preprocessing(mode="tf"),
     )
+
+
+def as_if_trained(model: Any, seed: int = 0) -> None:
+    """Weights and statistics as training leaves them: none where it started, and signals neither die nor explode."""
+    import keras
+
+    generator = np.random.default_rng(seed)
+
+    def vector(variable: Any, low: float, high: float) -> None:
+        variable.assign(generator.uniform(low, high, variable.shape))
+
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            ranges = ((0.5, 1.5), (-0.5, 0.5), (-0.5, 0.5), (0.5, 2.0))
+            for variable, (low, high) in zip(layer.weights, ranges, strict=True):
+                vector(variable, low, high)
+            layer.gamma.assign(layer.gamma * generator.choice([-1, 1], layer.gamma.shape))
+        elif isinstance(layer, keras.layers.LayerNormalization):
+            vector(layer.gamma, 0.5, 1.5)
+            vector(layer.beta, -0.5, 0.5)
+        elif isinstance(layer, keras.layers.Normalization) and layer.weights:
+            vector(layer.weights[0], 0.4, 0.5)
+            vector(layer.weights[1], 0.05, 0.1)
+            layer.finalize_state()
+        elif isinstance(layer, keras.layers.EinsumDense):
+            vector(layer.kernel, 0.1, 0.5)
+        else:
+            for variable in layer.weights:
+                if "kernel" in variable.path:
+                    window = 2 if isinstance(layer, keras.layers.DepthwiseConv2D) else -1
+                    fan_in = float(np.prod(variable.shape[:window]))
+                    variable.assign(generator.normal(0, np.sqrt(2 / fan_in), variable.shape))
+                elif "bias" in variable.path:
+                    vector(variable, -0.1, 0.1)
 
 
 def stage_of(name: str, spec: BackboneSpec) -> int:

@@ -14,6 +14,7 @@ KERAS_FREE = (
     "keras_effnet.backbones.efficientnet_v2",
     "keras_effnet.backbones.families",
     "keras_effnet.backbones.mobilenet_v3",
+    "keras_effnet.backbones.timm",
     "keras_effnet.block_strings",
     "keras_effnet.blocks.base",
     "keras_effnet.blocks.bottleneck",
@@ -52,6 +53,8 @@ BUILDING = (
     "keras_effnet.applications.mobilenet_v2",
     "keras_effnet.latency.timing",
     "keras_effnet.testing",
+    "keras_effnet.weights.load",
+    "keras_effnet.weights.timm_names",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -60,7 +60,7 @@ class MBConv(Block):
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
         check_bool(SpecError, "skip", self.skip)
-        _check_padding(self)
+        check_padding_keeps_size(self.padding, self.kernel, self.skip)
         check_name("depthwise_name", self.depthwise_name)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
@@ -123,7 +123,7 @@ class FusedMBConv(Block):
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
         check_bool(SpecError, "skip", self.skip)
-        _check_padding(self)
+        check_padding_keeps_size(self.padding, self.kernel, self.skip)
         check_choice(SpecError, "expands", self.expands, ("input", "output"))
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
@@ -147,13 +147,13 @@ class FusedMBConv(Block):
         return f"Fused-MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
 
 
-def _check_padding(block: MBConv | FusedMBConv) -> None:
-    """Raises SpecError unless what the block makes has the size of what it reads, where it adds the two."""
-    check_choice(SpecError, "padding", block.padding, PADDINGS)
-    if block.skip and sum(padding_zeros(block.padding, block.kernel, stride=1, size=1)) != block.kernel - 1:
+def check_padding_keeps_size(padding: Padding, kernel: int, skip: bool = True) -> None:
+    """Raises SpecError unless what a block makes has the size of what it reads, where it adds the two (`skip`)."""
+    check_choice(SpecError, "padding", padding, PADDINGS)
+    if skip and sum(padding_zeros(padding, kernel, stride=1, size=1)) != kernel - 1:
         raise SpecError(
             "`padding` must keep the size of the picture where the input is added: give 'same', or an odd kernel with "
-            f"'symmetric', or skip=False. Received: padding={block.padding!r}, kernel={block.kernel}, skip=True"
+            f"'symmetric', or skip=False. Received: padding={padding!r}, kernel={kernel}, skip=True"
         )
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, whole_width
+from keras_effnet.blocks.mbconv import check_padding_keeps_size
 from keras_effnet.blocks.mobile import MOBILENET_V2_NORM
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.ops import Norm, Ops, Padding, T, check_norm
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class InvertedResidualV3(Block):
             squeeze-and-excitation out.
         activation: a name that `keras.activations` knows.
         norm: of all convolutions.
+        padding: of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
 
     Example:
         >>> InvertedResidualV3(kernel=5, se_ratio=0.25).describe()
@@ -47,12 +49,14 @@ class InvertedResidualV3(Block):
     se_ratio: float = 0.0
     activation: str = "hard_swish"
     norm: Norm = MOBILENET_V2_NORM
+    padding: Padding = "correct"
 
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_expand(self.expand)
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
+        check_padding_keeps_size(self.padding, self.kernel)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"expanded_conv_{at.index}" if at.index else "expanded_conv"
@@ -61,7 +65,7 @@ class InvertedResidualV3(Block):
             y = ops.conv(y, whole_width(channels * self.expand), name=f"{prefix}_expand")
             y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
             y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
-        y = ops.depthwise(y, self.kernel, at.stride, padding="correct", name=f"{prefix}_depthwise")
+        y = ops.depthwise(y, self.kernel, at.stride, padding=self.padding, name=f"{prefix}_depthwise")
         y = ops.norm(y, self.norm, name=f"{prefix}_depthwise_bn")
         y = ops.act(y, self.activation, name=f"{prefix}_depthwise_activation")
         if self.se_ratio > 0:

@@ -9,13 +9,13 @@ import keras
 
 from keras_effnet.builder.arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, picture_shape
 from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.builder.tag import Tag, attach_tag
 from keras_effnet.builder.values import deep_recursion, paused_garbage_collection
 from keras_effnet.errors import BuildError
 from keras_effnet.network import read_network
 from keras_effnet.registry import resolve_backbone
-from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.weights.load import load_weights
+from keras_effnet.weights.load import load_source
 from keras_effnet.weights.locate import locate_weights
 
 
@@ -37,7 +37,8 @@ def build_model(
         spec: a backbone or the name of a registered one.
         include_top: whether the classifier follows the features.
         weights: None (random values, repeatable with `keras.utils.set_random_seed`), "imagenet" (Keras' own file, for
-            the architectures that have one), or the path of a weight file (`.weights.h5`, `.h5` or `.keras`).
+            the architectures that have one), or the path of a weight file: Keras', timm's (`.safetensors`) or a
+            released TensorFlow checkpoint of EfficientNet; `keras_effnet.load_weights` says more.
         input_tensor: a Keras tensor to build upon; the model then starts where that tensor's graph starts.
         input_shape: of one picture, in Keras' image data format: (height, width, channels) with any number of
             channels, None for a side that may vary. By default (resolution, resolution, 3), without top
@@ -74,7 +75,7 @@ def build_model(
         output = read_network(
             spec,
             KerasLayers(spec.initializer),
-            pixels,
+            attach_tag(pixels, Tag(spec, include_top, pooling, classes)),  # pyright: ignore[reportArgumentType]
             include_top=include_top,
             pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
             classes=classes,
@@ -83,7 +84,7 @@ def build_model(
         inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
         model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:
-        load_weights(model, source.path, source.variance_factors)
+        load_source(model, source, spec=spec)
     return model
 
 
@@ -96,39 +97,3 @@ def _graph(inputs: Any, output: Any, name: str) -> keras.Model:
             "each ConvBlock has `names` of its own, and the graph of `input_tensor` must share none of them. "
             f"Received: name={name!r}"
         ) from error
-
-
-def scale_model(
-    spec: BackboneSpec | str,
-    phi: float | str | None = None,
-    *,
-    rule: ScalingRule | str | None = None,
-    coefficients: Coefficients | None = None,
-    rounding: Rounding | None = None,
-    **build_arguments: Any,
-) -> keras.Model:
-    """Scales a backbone and builds it: `build_model(scale_spec(spec, phi, ...), ...)`.
-
-    Args:
-        spec: a backbone or the name of a registered one.
-        phi: as in `scale_spec`: any real number; 0 is the base.
-        rule: as in `scale_spec`.
-        coefficients: as in `scale_spec`.
-        rounding: as in `scale_spec`.
-        **build_arguments: as in `build_model`: `classes`, `include_top`, `weights`, `input_shape`, ...
-
-    Returns:
-        A flat keras.Model.
-
-    Raises:
-        BuildError, ModelTooLargeError, RegistryError, ScalingError, SpecError, WeightsError: as `scale_spec` and
-            `build_model`.
-
-    Example:
-        >>> from keras_effnet import scale_model
-        >>> from keras_effnet.applications import resnet50_spec
-        >>> scale_model(resnet50_spec, phi=-2, classes=10).count_params()
-        15063322
-    """
-    scaled = scale_spec(spec, phi, rule=rule, coefficients=coefficients, rounding=rounding)
-    return build_model(scaled, **build_arguments)

@@ -22,3 +22,11 @@ def backbone_argument(text: str) -> BackboneSpec | str:
     from keras_effnet.serialization import read_spec
 
     return read_spec(text)
+
+
+def phi_value(text: str) -> float | str:
+    """A number where the text is one, else the text: the name of a row for `--rule tabulated`."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

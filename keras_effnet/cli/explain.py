@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.cli.arguments import backbone_argument, phi_value
 from keras_effnet.explanation import explain
 from keras_effnet.registry import backbones, rules
 
@@ -42,11 +42,3 @@ def run(arguments: argparse.Namespace) -> None:
     )
     text = json.dumps(made.to_dict(), indent=2) if arguments.json else str(made)
     sys.stdout.write(text + "\n")
-
-
-def phi_value(text: str) -> float | str:
-    """A number where the text is one, else the text: the name of a row for `--rule tabulated`."""
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -18,10 +18,10 @@ from absl import app
 from absl.flags import argparse_flags
 
 from keras_effnet import __version__
-from keras_effnet.cli import explain, fit, transfer
+from keras_effnet.cli import explain, fit, grow, transfer
 from keras_effnet.errors import KerasEffnetError
 
-COMMANDS = (transfer, explain, fit)
+COMMANDS = (transfer, explain, fit, grow)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,127 +1,109 @@
-"""Puts a weight file into a model: every array, or none."""
+"""The one door: any weight file we can read, into a model."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Hashable
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from os import PathLike
 
 import keras
 import numpy as np
 
-from keras_effnet.errors import WeightsError
-from keras_effnet.weights.files import SavedLayer, read_weight_file
+from keras_effnet.builder.tag import read_tag
+from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.weights.assign import assign_tensors
+from keras_effnet.weights.checkpoint import checkpoint_tensors
+from keras_effnet.weights.files import read_weight_file
+from keras_effnet.weights.keras_files import keras_tensors
+from keras_effnet.weights.locate import WeightSource, find_weights
+from keras_effnet.weights.report import LoadReport
+from keras_effnet.weights.tensors import Tensor
+from keras_effnet.weights.timm import timm_tensors
 
 
-def load_weights(model: keras.Model, path: Path, variance_factors: tuple[float, ...] | None = None) -> None:
-    """Loads a weight file of the same architecture into `model`.
+def load_weights(
+    model: keras.Model, path: str | PathLike[str], *, spec: BackboneSpec | None = None, partial: bool = False
+) -> LoadReport:
+    """Loads a weight file into a model: all of it or, with `partial`, what fits.
 
-    Layers are paired as Keras pairs them: by class and count in Keras 3's files, by order in older ones; and by name
-    where the file's model holds others, so that neither its counts nor its order are those of a flat one. All shapes
-    are compared before the first value is assigned.
+    | file | layout |
+    |---|---|
+    | `.weights.h5`, `.h5`, `.keras` | Keras' |
+    | `.safetensors` | timm's; `keras_effnet.backbones.timm.timm_spec` has the specs that give timm's outputs |
+    | `model.ckpt.index` with its data; also the prefix `model.ckpt`, or the folder | the released EfficientNets' |
+
+    Every shape is compared before the first value is assigned. docs/weights.md has the details.
 
     Args:
         model: a flat model.
-        path: of a `.weights.h5`, `.h5` or `.keras` file.
-        variance_factors: what to multiply the variances of the Normalization layer by, one for each channel.
+        path: of the file.
+        spec: what the model was built from; by default what its tag says. Keras' files need none.
+        partial: whether to load the tensors that fit and to leave the others as they are. Of a Keras file, layers are
+            then paired by name.
+
+    Returns:
+        A report of every tensor; `str()` of it is a table.
 
     Raises:
-        WeightsError: the file is broken, or of another architecture: names the first layer that differs. The model is
-            unchanged.
+        WeightsError: no such file, a broken one, a pickle; or one of another architecture: names the first tensor that
+            is missing, misshapen or left over. The model is unchanged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> from keras_effnet import build_model, scale_spec
+        >>> small, large = (build_model(scale_spec("mobilenet_v2", phi=phi), classes=10) for phi in (-5, -3))
+        >>> with TemporaryDirectory() as folder:
+        ...     small.save_weights(Path(folder) / "small.weights.h5")
+        ...     report = load_weights(large, Path(folder) / "small.weights.h5", partial=True)
+        >>> report.counts["misshapen"] > 0
+        True
     """
-    pairs = _pair(model, read_weight_file(path), path)
-    if variance_factors is not None:
-        pairs = [(layer, _with_variance(layer, arrays, variance_factors)) for layer, arrays in pairs]
-    for layer, arrays in pairs:
-        for variable, array in zip(_variables(layer), arrays, strict=True):
-            variable.assign(array)
-        if isinstance(layer, keras.layers.Normalization):
-            layer.finalize_state()
+    return load_source(model, find_weights(path), spec=spec, partial=partial)
 
 
-def _pair(model: keras.Model, saved: list[SavedLayer], path: Path) -> list[tuple[Any, tuple[np.ndarray, ...]]]:
-    """Pairs the model's layers with the file's, or says where they part."""
-    wanted, there = _labelled(_weighted_layers(model), saved)
-    pairs = []
-    for label, layer in wanted.items():
-        shapes = [tuple(variable.shape) for variable in _variables(layer)]
-        found = there.get(label)
-        if found is None:
-            difference = f"layer {layer.name!r} {shapes} is not in the file, which has {len(saved)} layers"
-            raise _mismatch(model, path, difference)
-        arrays = tuple(_as_depthwise(layer, array) for array in found.arrays)
-        if [array.shape for array in arrays] != shapes:
-            shapes_there = [array.shape for array in found.arrays]
-            difference = f"layer {layer.name!r} has {shapes}, the file's {found.name!r} has {shapes_there}"
-            raise _mismatch(model, path, difference)
-        pairs.append((layer, arrays))
-    for label, extra in there.items():
-        if label not in wanted:
-            shapes_there = [array.shape for array in extra.arrays]
-            raise _mismatch(model, path, f"the file's layer {extra.name!r} {shapes_there} is not in the model")
-    return pairs
+def load_source(
+    model: keras.Model, source: WeightSource, *, spec: BackboneSpec | None = None, partial: bool = False
+) -> LoadReport:
+    """`load_weights` from a file that was found already.
+
+    Args:
+        model: a flat model.
+        source: the file.
+        spec: as in `load_weights`.
+        partial: as in `load_weights`.
+
+    Returns:
+        The report.
+
+    Raises:
+        WeightsError: as `load_weights`.
+    """
+    path = source.path
+    if source.layout == "keras":
+        tensors = keras_tensors(model, read_weight_file(path), by_name=partial)
+    else:
+        read = timm_tensors if source.layout == "timm" else checkpoint_tensors
+        tensors = read(model, _spec_of(model, path) if spec is None else spec, path)
+    if source.variance_factors is not None:
+        tensors = [_with_variance(model, tensor, source.variance_factors) for tensor in tensors]
+    return assign_tensors(model, tensors, path, source.layout, partial)
 
 
-def _labelled(
-    wanted: list[tuple[str, Any]], saved: list[SavedLayer]
-) -> tuple[dict[Hashable, Any], dict[Hashable, SavedLayer]]:
-    """The layers of the model and of the file under labels; those of one label belong together."""
-    if not any(layer.key for layer in saved):
-        return {number: layer for number, (_, layer) in enumerate(wanted)}, dict(enumerate(saved))
-    if not any("/" in layer.key for layer in saved):
-        return dict(wanted), {layer.key: layer for layer in saved}
-    return _by_name(wanted), _by_name([(layer.key, layer) for layer in saved])
+def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
+    try:
+        return read_tag(model).spec
+    except BuildError as error:
+        raise WeightsError(
+            f"to tell the tensors of this file apart the model must know its spec, and {model.name!r} does not: give "
+            f"the `spec` that it was built from. Received: {str(path)!r}"
+        ) from error
 
 
-def _by_name(layers: list[tuple[str, Any]]) -> dict[Hashable, Any]:
-    """Layers by name. Names that Keras made up count all layers of a session: of these, only the kind counts."""
-    found: dict[Hashable, Any] = {}
-    for key, layer in layers:
-        kind = re.sub(r"_\d+$", "", key.rpartition("/")[2])
-        label = kind if re.fullmatch(rf"{kind}(_\d+)?", layer.name) else layer.name
-        # No layer may take the place of another: the second of a name pairs with none.
-        found[(key, label) if label in found else label] = layer
-    return found
-
-
-def _as_depthwise(layer: Any, array: np.ndarray) -> np.ndarray:
-    """The kernel of a convolution with a group for each channel, which Keras' ConvNeXt has, as a depthwise one."""
-    if not isinstance(layer, keras.layers.DepthwiseConv2D):
-        return array
-    *window, channels, multiplier = layer.kernel.shape
-    return array.reshape(layer.kernel.shape) if array.shape == (*window, 1, channels * multiplier) else array
-
-
-def _mismatch(model: keras.Model, path: Path, difference: str) -> WeightsError:
-    return WeightsError(
-        f"the weight file is of another architecture than {model.name!r}; nothing was loaded. First difference: "
-        f"{difference}. Build the model that the file was saved from. Received: {str(path)!r}"
-    )
-
-
-def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
-    """Layers with weights, each with its key in a Keras 3 file: its class in snake case, counted from the second on."""
-    counts: Counter[str] = Counter()
-    found = []
-    for layer in model.layers:
-        words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.__class__.__name__)
-        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-        key = f"{kind}_{counts[kind]}" if counts[kind] else kind
-        counts[kind] += 1
-        if _variables(layer):
-            found.append((key, layer))
-    return found
-
-
-def _variables(layer: Any) -> list[Any]:
-    """What a file holds of a layer; not the seed of a Dropout."""
-    return [variable for variable in layer.weights if "seed_generator" not in variable.path]
-
-
-def _with_variance(layer: Any, arrays: tuple[np.ndarray, ...], factors: tuple[float, ...]) -> tuple[np.ndarray, ...]:
-    if not isinstance(layer, keras.layers.Normalization):
-        return arrays
-    mean, variance, count = arrays
-    return mean, variance * np.asarray(factors, variance.dtype), count
+def _with_variance(model: keras.Model, tensor: Tensor, factors: tuple[float, ...]) -> Tensor:
+    """The variance of the Normalization layer, which is its second weight, times one factor a channel."""
+    if tensor.layer is None or tensor.array is None or tensor.index != 1:
+        return tensor
+    if not isinstance(model.get_layer(tensor.layer), keras.layers.Normalization):
+        return tensor
+    return replace(tensor, array=tensor.array * np.asarray(factors, tensor.array.dtype))

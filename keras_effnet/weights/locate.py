@@ -1,10 +1,11 @@
-"""Where the weights that a caller asked for lie on disk."""
+"""Where the weights that a caller asked for lie on disk, and in which layout."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import keras
 
@@ -12,17 +13,25 @@ from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.imagenet import published_weights
 
+Layout = Literal["keras", "timm", "checkpoint"]
+
+# What PyTorch users call files of pickles (torch.save), and what Python itself writes.
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle")
+_INDEX = ".index"
+
 
 @dataclass(frozen=True)
 class WeightSource:
     """A weight file on disk.
 
     Args:
-        path: of the file.
+        path: of the file; of a TensorFlow checkpoint the prefix of its files.
+        layout: "keras", "timm" (a safetensors file) or "checkpoint" (TensorFlow's).
         variance_factors: see `keras_effnet.backbones.published.WeightFile`.
     """
 
     path: Path
+    layout: Layout = "keras"
     variance_factors: tuple[float, ...] | None = None
 
 
@@ -38,7 +47,7 @@ def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top
         The file.
 
     Raises:
-        WeightsError: no such file, no published weights for this architecture, or the download failed.
+        WeightsError: no such file, a pickle, no published weights for this architecture, or the download failed.
     """
     if weights == "imagenet":
         file = published_weights(spec, include_top)
@@ -49,11 +58,49 @@ def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top
                 f"the ImageNet weights could not be fetched: {error}. Put the file into Keras' cache "
                 f"(~/.keras/models), or build with weights=None. Received: {file.url}"
             ) from error
-        return WeightSource(Path(path), file.variance_factors)
+        return WeightSource(Path(path), variance_factors=file.variance_factors)
+    return find_weights(weights)
+
+
+def find_weights(weights: str | PathLike[str]) -> WeightSource:
+    """Finds a file by its path and tells its layout by its name.
+
+    Args:
+        weights: path of a file; or of a TensorFlow checkpoint: its prefix, its `.index` file or its folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        WeightsError: no such file, a folder without exactly one checkpoint, or a pickle.
+    """
     path = Path(weights).expanduser()
+    if path.is_dir():
+        return WeightSource(_checkpoint_in(path), "checkpoint")
+    if path.suffix == _INDEX and path.is_file():
+        return WeightSource(path.with_suffix(""), "checkpoint")
+    if path.with_name(path.name + _INDEX).is_file():
+        return WeightSource(path, "checkpoint")
     if not path.is_file():
         raise WeightsError(
             "`weights` must be None, 'imagenet' or the path of an existing weight file. "
             f"Received: weights={str(weights)!r}"
         )
-    return WeightSource(path)
+    if path.suffix.lower() in _PICKLES:
+        raise WeightsError(
+            "files of PyTorch's torch.save are pickles, which may run any code, and are never read. Convert the file "
+            "where you trust it: safetensors.torch.save_file(torch.load(path, weights_only=True), "
+            f"'weights.safetensors'). Received: weights={str(weights)!r}"
+        )
+    return WeightSource(path, "timm" if path.suffix.lower() == ".safetensors" else "keras")
+
+
+def _checkpoint_in(folder: Path) -> Path:
+    """The prefix of the only checkpoint in a folder."""
+    found = sorted(folder.glob(f"*{_INDEX}"))
+    if len(found) != 1:
+        raise WeightsError(
+            "`weights` must be None, 'imagenet' or the path of an existing weight file. A folder must hold one "
+            f"TensorFlow checkpoint; this one has {len(found)} (`*{_INDEX}` files). Received: weights={str(folder)!r}"
+        )
+    return found[0].with_suffix("")

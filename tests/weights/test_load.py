@@ -193,6 +193,40 @@ def test_a_broken_file_is_named_and_changes_nothing(
     assert_refused(path, "cannot be read")
 
 
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
+def test_a_file_cut_anywhere_changes_nothing(layout: str, tmp_path: Path) -> None:
+    name, write = WRITERS[layout]
+    write(trained(), tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    for share in (0.0, 0.001, 0.1, 0.9, 0.9999):
+        (tmp_path / name).write_bytes(content[: int(share * len(content))])
+        assert_refused(tmp_path / name, "")
+
+
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
+def test_flipped_bytes_load_all_or_nothing(layout: str, tmp_path: Path) -> None:
+    name, write = WRITERS[layout]
+    write(trained(), tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    generator = np.random.default_rng(0)
+    model = build_model(SPEC, classes=5)
+    before = [weight.copy() for weight in model.get_weights()]
+    # The first bytes say where all else lies.
+    for position in (*range(8), *generator.integers(8, 2000, 20), *generator.integers(0, len(content), 20)):
+        changed = bytearray(content)
+        changed[position] ^= int(generator.integers(1, 256))
+        (tmp_path / name).write_bytes(changed)
+        try:
+            load_weights(model, tmp_path / name)
+        except WeightsError:
+            assert all(np.array_equal(*pair) for pair in zip(model.get_weights(), before, strict=True))
+        else:
+            # A byte of padding, of a number or of a name: HDF5 has no checksums, and every weight is new.
+            pairs = zip(model.get_weights(), before, strict=True)
+            assert sum(np.array_equal(*pair) for pair in pairs) == 0
+            model.set_weights(before)
+
+
 def test_a_file_that_lacks_one_array_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "file.weights.h5"
     trained().save_weights(path)
@@ -218,7 +252,7 @@ def assert_refused(path: Path, words: str, spec: BackboneSpec = SPEC, classes: i
         (SPEC, 4, "predictions"),
         (tiny_spec(MBConv(kernel=5), MBConv(expand=2), depth=1), 5, "block1a_dwconv"),
         (tiny_spec(MBConv(), MBConv(expand=2), depth=1, head=None), 5, "predictions"),
-        (tiny_spec(MBConv(), depth=1), 5, "layer '"),
+        (tiny_spec(MBConv(), depth=1), 5, "tensor '"),
         (tiny_spec(MBConv(), MBConv(expand=2), MBConv(), depth=1), 5, "block3a"),
     ],
     ids=["classes", "kernel", "no head", "fewer stages", "more stages"],
@@ -229,7 +263,7 @@ def test_another_architecture_is_told_by_the_first_layer_that_differs(
     name, write = WRITERS[layout]
     write(trained(), tmp_path / name)
     if layout != "legacy" and first in ("block3a", "predictions"):
-        first = "layer '"  # paired by class and count: the first that differs may be a normalisation further on
+        first = "tensor '"  # paired by class and count: the first that differs may be a normalisation further on
     assert_refused(tmp_path / name, first, spec, classes)
 
 
@@ -254,3 +288,24 @@ def test_a_missing_file_is_found_out_before_anything_is_built(monkeypatch: pytes
     monkeypatch.setattr("keras_effnet.builder.model.read_network", built)
     with pytest.raises(WeightsError, match=r"existing weight file.*Received: weights='no/such\.h5'"):
         build_model(SPEC, weights="no/such.h5")
+
+
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
+def test_in_part_layers_of_equal_names_and_shapes_are_loaded(layout: str, tmp_path: Path) -> None:
+    # The file has a stage more in the middle, so that neither counts nor order fit.
+    larger = tiny_spec(MBConv(), MBConv(kernel=5), MBConv(expand=2), depth=1)
+    name, write = WRITERS[layout]
+    write(trained(larger), tmp_path / name)
+    model = build_model(SPEC, classes=5)
+    before = {variable.path: np.array(variable) for variable in model.weights}
+    report = load_weights(model, tmp_path / name, partial=True)
+    loaded = {row.weight: row.source for row in report.of("loaded")}
+    saved = {variable.path: np.array(variable) for variable in trained(larger).weights}
+    assert {"stem_conv/kernel", "block1a_project_conv/kernel", "top_bn/gamma"} <= set(loaded)
+    for variable in model.weights:
+        expected = saved[variable.path] if variable.path in loaded else before[variable.path]
+        assert np.array_equal(np.array(variable), expected)
+    kernel = next(row for row in report.rows if row.weight == "block2a_dwconv/kernel")
+    assert (kernel.status, kernel.shape, kernel.found) == ("misshapen", (3, 3, 16, 1), (5, 5, 48, 1))
+    assert {row.source for row in report.of("extra")} >= {"block3a_dwconv/0"}
+    assert len(loaded) + len(report.of("misshapen")) == len([row for row in report.rows if row.weight])

@@ -68,9 +68,9 @@ def test_files_of_keras_own_convnext_load_into_a_flat_graph(layout: str, top: di
     ("spec", "classes", "first"),
     [
         (our_convnext(), 4, "head_dense"),
-        (our_convnext((1, 2, 3, 1)), 5, "layer '"),
-        (our_convnext((1, 2, 1, 1)), 5, "layer '"),
-        (our_convnext((1, 3, 2, 1)), 5, "layer '"),
+        (our_convnext((1, 2, 3, 1)), 5, "tensor '"),
+        (our_convnext((1, 2, 1, 1)), 5, "tensor '"),
+        (our_convnext((1, 3, 2, 1)), 5, "tensor '"),
     ],
     ids=["classes", "a block more", "a block less", "a block more before"],
 )
@@ -95,7 +95,7 @@ def test_layers_of_other_names_are_never_paired_by_chance(tmp_path: Path) -> Non
     # Between models in models only names tell which layer is which.
     path = tmp_path / "file.weights.h5"
     keras_convnext(name="theirs").save_weights(path)
-    assert_refused(build_model(our_convnext(prefix="ours"), classes=5), path, "'ours_stem_conv'")
+    assert_refused(build_model(our_convnext(prefix="ours"), classes=5), path, "'ours_stem_conv/kernel'")
     build_model(our_convnext(prefix="theirs"), classes=5, weights=str(path))
 
 

@@ -1,0 +1,250 @@
+"""Grows, shrinks and adapts Keras models: what they have learned goes into another spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, get_args
+
+import keras
+import numpy as np
+
+from keras_effnet.builder.model import build_model
+from keras_effnet.builder.tag import Tag, read_tag
+from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.errors import InheritanceError
+from keras_effnet.inheritance.adapt import AdaptedStem, Stem
+from keras_effnet.inheritance.arrays import Shares
+from keras_effnet.inheritance.compare import stage_differences
+from keras_effnet.inheritance.maps import FRESH, Select
+from keras_effnet.inheritance.plan import InheritanceOptions, InheritancePlan
+from keras_effnet.inheritance.report import Kind, describe
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.trace import Trace, trace_network
+from keras_effnet.weights.assign import layer_weights
+
+KEEP: Any = "keep"
+"""The classifier's activation stays what it is in the old model."""
+
+
+def grow_model(
+    model: keras.Model,
+    spec: BackboneSpec | str | None = None,
+    *,
+    base: BackboneSpec | None = None,
+    exact: bool = True,
+    select: Select = "magnitude",
+    shares: Shares = "uneven",
+    noise: float = 0.0,
+    seed: int = 0,
+    stem: Stem = "sum",
+    classes: int | Sequence[int] | None = None,
+    classifier_activation: str | Callable[..., Any] | None = KEEP,
+    input_shape: tuple[int | None, ...] | None = None,
+    name: str | None = None,
+    memory_limit: float | None = None,
+    return_report: bool = False,
+) -> Any:
+    """Builds `spec` with what `model` has learned: larger, smaller, or for other pictures and classes.
+
+    Where the new network is larger it computes the same function. Wider: channels are copied, by one map for all that
+    are tied to each other, and what reads the copies shares between them (Net2Net, arXiv:1511.05641). Deeper: new
+    blocks start as the identity. Where it is smaller, channels and blocks are selected. Take BatchNorm statistics
+    anew then (`keras_effnet.inheritance.recalibrate`), and train on.
+
+    Layer normalisation (ConvNeXt) widens exactly by whole multiples only; grouped convolutions where a new group holds
+    whole old ones. `exact` decides what happens elsewhere.
+
+    Args:
+        model: built by this package, or loaded from a file of such a model. It stays as it is; of its optimizer nothing
+            is taken.
+        spec: a network of the same blocks at other widths and depths, or the name of one; None: the model's own.
+        base: the spec of `model`; needed where the model carries none.
+        exact: whether to refuse where something that grows would not compute the same. What gets smaller never does.
+        select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
+        shares: how the copies of a channel share what they give: "uneven" parts them in training; with "even" shares
+            and no noise they would stay equal for ever.
+        noise: standard deviation of noise on widened kernels, as a share of each kernel's own; then nothing is exact.
+        seed: of uneven shares and noise.
+        stem: how the stem takes pictures of other channels, where `input_shape` has others: "sum" (exact for gray
+            pictures whose channels were equal), "mean", "repeat" or "fresh".
+        classes: how many the new classifier has (a fresh one, unless they are as many as before), or which of the old
+            ones it keeps, as their numbers; None keeps all.
+        classifier_activation: on the class scores; "keep" takes the old one.
+        input_shape: of one picture. By default the new spec's resolution where the model has its own spec's, else the
+            model's own sides; with the model's channels.
+        name: of the new model; the spec's by default.
+        memory_limit: as in `build_model`.
+        return_report: whether to return the report as well.
+
+    Returns:
+        The new model, uncompiled; with `return_report` a pair of it and an `InheritanceReport`.
+
+    Raises:
+        BuildError: the model carries no spec, or an argument that no model can be built from.
+        InheritanceError: the specs have other blocks, the model is not what its spec says, or something that grows
+            would not compute the same: names the stages, and by how much they differ.
+        ModelTooLargeError: as `build_model`.
+        RegistryError: an unknown name.
+
+    Example:
+        >>> from keras_effnet import build_model, grow_model, scale_spec
+        >>> small = scale_spec("mobilenet_v2", phi=-3)
+        >>> model, report = grow_model(build_model(small, classes=3), scale_spec(small, phi=1), return_report=True)
+        >>> report.exact
+        True
+    """
+    options = InheritanceOptions(select, shares, noise, seed)
+    check_bool(InheritanceError, "exact", exact)
+    check_choice(InheritanceError, "stem", stem, get_args(Stem))
+    tag = read_tag(model) if base is None else _tag_of(model, base)
+    target = tag.spec if spec is None else resolve_backbone(spec)
+    kept = _kept_classes(tag, classes)
+    shape = _input_shape(model, tag.spec, target) if input_shape is None else input_shape
+    activation = classifier_activation
+    if activation == KEEP:
+        activation = model.layers[-1].activation if tag.include_top else None
+
+    def build(shape: tuple[int | None, ...]) -> keras.Model:
+        return build_model(
+            target,
+            tag.include_top,
+            input_shape=shape,
+            pooling=tag.pooling,
+            classes=tag.classes if kept is None else len(kept),
+            classifier_activation=activation,
+            name=name,
+            memory_limit=memory_limit,
+        )
+
+    new = build(shape)
+    plan = _plan(model, tag, new, target, options, stem, kept)
+    layers = {layer.name: layer for layer in new.layers}
+    for layer, arrays in plan.run():
+        _assign(layers[layer], arrays)
+    if exact and any(difference.grows for difference in plan.pairing.differences):
+        raise _not_exact(model, new, build, plan)
+    return (new, plan.report) if return_report else new
+
+
+def _plan(
+    model: keras.Model,
+    tag: Tag,
+    new: keras.Model,
+    target: BackboneSpec,
+    options: InheritanceOptions,
+    stem: Stem,
+    kept: np.ndarray | None,
+) -> InheritancePlan:
+    """What the new model inherits, with the old one seen as if it took the new one's pictures."""
+    channels, old_channels = _channels(new), _channels(model)
+    arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
+    theirs = trace_network(tag.spec, channels=old_channels, **arguments)
+    _check_model(model, theirs)
+    read = _reader(model)
+    new_classes = tag.classes if kept is None else len(kept)
+    ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
+    kinds: dict[str, Kind] = {}
+    border = ""
+    if channels != old_channels:
+        adapted = AdaptedStem(theirs, read, channels, stem)
+        border = "" if adapted.keeps_border else ", not exact where windows reach over the border"
+        kinds = dict.fromkeys(adapted.names, "fresh" if stem == "fresh" else "adapted")
+        theirs, read = trace_network(tag.spec, channels=channels, **arguments), read if stem == "fresh" else adapted
+    plan = InheritancePlan(theirs, ours, read, _reader(new), options, classes=kept, kinds=kinds)
+    if channels != old_channels:
+        plan.pairing.differ(
+            0, f"pictures of {channels} channels in place of {old_channels}: {stem}{border}", grows=False
+        )
+    if kept is not None:
+        plan.pairing.differ(len(target.parts), f"{len(kept)} classes in place of {tag.classes}", grows=False)
+    return plan
+
+
+def _reader(model: keras.Model) -> Callable[[str], list[np.ndarray]]:
+    layers = {layer.name: layer for layer in model.layers}
+
+    def read(name: str) -> list[np.ndarray]:
+        return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layers[name])]
+
+    return read
+
+
+def _assign(layer: Any, arrays: list[np.ndarray]) -> None:
+    for variable, array in zip(layer_weights(layer), arrays, strict=True):
+        variable.assign(array)
+    if isinstance(layer, keras.layers.Normalization):
+        # It computes with copies of its weights.
+        layer.finalize_state()
+
+
+def _channels(model: keras.Model) -> int:
+    return model.input_shape[1 if keras.config.image_data_format() == "channels_first" else -1]
+
+
+def _input_shape(model: keras.Model, base: BackboneSpec, target: BackboneSpec) -> tuple[int | None, ...]:
+    """The new spec's resolution where the model has its own spec's; else the model's own sides."""
+    shape = tuple(model.input_shape[1:])
+    whole = shape.count(base.resolution) >= 2
+    return tuple(target.resolution if whole and side == base.resolution else side for side in shape)
+
+
+def _tag_of(model: keras.Model, base: BackboneSpec) -> Tag:
+    """What a model without a tag was built from, as its layers show it."""
+    names = {layer.name for layer in model.layers}
+    top = {node.name for node in trace_network(base).sections[-1].nodes if node.has_weights}
+    pooled = len(model.output_shape) == 2
+    classes = model.output_shape[-1]
+    if top and top <= names:
+        return Tag(base, classes=classes)
+    return Tag(base, include_top=False, pooling="avg" if pooled else None)
+
+
+def _kept_classes(tag: Tag, classes: int | Sequence[int] | None) -> np.ndarray | None:
+    """The old class of each new one; None where they stay as they are."""
+    if classes is None or classes == tag.classes:
+        return None
+    if not tag.include_top:
+        raise InheritanceError(
+            f"a model without a classifier has no classes: leave `classes` out. Received: classes={classes!r}"
+        )
+    if isinstance(classes, int) or not isinstance(classes, Sequence):
+        check_int(InheritanceError, "classes", classes, 1)
+        return np.full(classes, FRESH)
+    for number in classes:
+        check_int(InheritanceError, "numbers in `classes`", number, 0, tag.classes - 1)
+    if not classes:
+        raise InheritanceError(f"`classes` must keep one class or more. Received: classes={classes!r}")
+    return np.array(classes)
+
+
+def _check_model(model: keras.Model, trace: Trace) -> None:
+    """Raises InheritanceError unless the layers of a model are those of its spec."""
+    wanted = {node.name for node in trace.nodes if node.has_weights}
+    found = {layer.name for layer in model.layers if layer_weights(layer)}
+    if wanted != found:
+        lacking, extra = sorted(wanted - found), sorted(found - wanted)
+        raise InheritanceError(
+            "a model's layers must be those of its spec. Build what you add to it on the model that is grown. "
+            f"Received: {model.name!r}, which lacks {lacking[:3]} and has {extra[:3]} besides"
+        )
+
+
+def _not_exact(
+    model: keras.Model, new: keras.Model, build: Callable[[Any], keras.Model], plan: InheritancePlan
+) -> InheritanceError:
+    """The error for a network that grows and does not compute the same."""
+    measured = ""
+    if _channels(new) == _channels(model):
+        if new.input_shape != model.input_shape:
+            values = new.get_weights()
+            new = build(model.input_shape[1:])
+            new.set_weights(values)
+        found = stage_differences(model, new, plan.pairing)
+        shares = ", ".join(f"{stage} {share:.2g}" for stage, share in found.items())
+        measured = f" Largest differences on random pictures, in shares of the largest output: {shares}."
+    reasons = "; ".join(line.strip() for line in describe([d for d in plan.pairing.differences if d.grows]))
+    return InheritanceError(
+        f"{plan.pairing.new.spec.name!r} would not compute what {model.name!r} does: {reasons}.{measured} Choose other "
+        "widths and depths, or take it as it is with exact=False and train on. Received: exact=True"
+    )

@@ -1,0 +1,249 @@
+"""How a block that is new starts as the identity, so that a deeper network computes what the shallower one did.
+
+* A block that adds what it reads starts with zeros in the last layer of its branch: a normalisation (Goyal et al. 2017,
+  arXiv:1706.02677, section 5.1), a layer scale or a kernel.
+* One that joins new channels to what it reads starts anyhow: nothing reads the new channels yet.
+* One that does neither starts with identity kernels (Chen et al. 2016, arXiv:1511.05641, section 2.3). Where its
+  activations would change what it reads:
+  * with twice the channels inside, x and -x go side by side: f(x) - f(-x) = x for ReLU, swish, GELU and hard swish;
+  * with ReLU and no channels to spare, x is moved out of ReLU's reach and back. This holds as long as no number is
+    further from the mean of its channel than 32 standard deviations, as the normalisation before the block knows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_effnet.ops import padding_zeros
+from keras_effnet.trace import Node, Section, Value
+
+# What an activation leaves as it is, as an interval: relu(relu6(x)) = relu6(x), but not the other way round.
+_KEEPS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0), "linear": (-np.inf, np.inf), None: (-np.inf, np.inf)}
+# f(0) = 0.
+_KEEPS_ZERO = (
+    "relu",
+    "relu6",
+    "linear",
+    None,
+    "swish",
+    "silu",
+    "gelu",
+    "hard_swish",
+    "hard_silu",
+    "tanh",
+    "elu",
+    "selu",
+)
+# f(x) - f(-x) = x: x * g(x) where g(x) + g(-x) = 1.
+_GATED = ("swish", "silu", "gelu", "hard_swish", "hard_silu")
+_REACH = 32.0
+
+Arrays = Mapping[str, list[np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Start:
+    """First weights that make a new block hand on what it reads.
+
+    Args:
+        arrays: by the name of the layer, in Keras' order; other layers of the block keep theirs.
+        chain: whether what it reads goes through the block's own layers, not past them.
+        exact: whether it is the identity; else as near to it as identity kernels get.
+    """
+
+    arrays: dict[str, list[np.ndarray]]
+    chain: bool = False
+    exact: bool = True
+
+
+def start_as_identity(section: Section, fresh: Arrays, reach: np.ndarray | None) -> Start | None:
+    """First weights with which a block hands on what it reads.
+
+    Args:
+        section: the block.
+        fresh: first values of its layers.
+        reach: how far below zero each channel that it reads can be, where that is known.
+
+    Returns:
+        The weights; None where the block cannot hand on all channels.
+    """
+    zeroed = _handed_on(section.output, section.input, fresh)
+    if zeroed is not None:
+        return Start(zeroed)
+    if section.input.channels != section.output.channels:
+        return None
+    try:
+        return _Chain(section, fresh).start(reach)
+    except _NoRoomError:
+        return None
+
+
+def reach_of(norm: list[np.ndarray]) -> np.ndarray:
+    """How far below zero what a batch normalisation makes is taken to be, channel by channel."""
+    gamma, beta = norm[:2]
+    return np.abs(beta) + _REACH * np.abs(gamma)
+
+
+def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]] | None:
+    """Zeros that make `value` equal to `x` (or begin with it); None if zeros cannot."""
+    if value is x:
+        return {}
+    node = value.maker
+    if node is None or value.channels < x.channels:
+        return None
+    if node.verb == "dropout" or (node.verb == "act" and _keeps(node.options["activation"], x)):
+        return _handed_on(node.inputs[0], x, fresh)
+    if node.verb == "concat":
+        return _handed_on(node.inputs[0], x, fresh)
+    if node.verb == "add":
+        for branch, other in (node.inputs, node.inputs[::-1]):
+            kept = _handed_on(branch, x, fresh)
+            zeros = _zeroed(other, x, fresh)
+            if kept is not None and zeros is not None:
+                return {**kept, **zeros}
+    return None
+
+
+def _zeroed(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]] | None:
+    """Zeros that make `value` zero; None if there are none before `x` is reached."""
+    node = value.maker
+    if value is x or node is None:
+        return None
+    if node.verb == "norm":
+        # Gamma and beta; statistics stay.
+        return {node.name: [np.zeros_like(array) if i < 2 else array for i, array in enumerate(fresh[node.name])]}
+    if node.verb in ("scale", "conv", "dense", "depthwise") and node.options.get("activation") in _KEEPS_ZERO:
+        return {node.name: [np.zeros_like(array) for array in fresh[node.name]]}
+    if node.verb in ("add", "concat"):
+        both = [_zeroed(part, x, fresh) for part in node.inputs]
+        return None if both[0] is None or both[1] is None else {**both[0], **both[1]}
+    if node.verb in ("dropout", "pool", "global_pool", "flatten", "mul") or (
+        node.verb == "act" and node.options["activation"] in _KEEPS_ZERO
+    ):
+        return _zeroed(node.inputs[0], x, fresh)
+    return None
+
+
+def _keeps(activation: object, x: Value) -> bool:
+    """Whether an activation leaves `x` as it is, because of the activation that made it."""
+    low, high = _KEEPS.get(activation, (np.inf, -np.inf)) if isinstance(activation, str | None) else (np.inf, -np.inf)
+    there = _range(x)
+    return low <= there[0] and there[1] <= high
+
+
+def _range(x: Value) -> tuple[float, float]:
+    """The interval that all numbers of `x` lie in."""
+    while x.maker is not None and x.maker.verb in ("dropout", "pool"):
+        x = x.maker.inputs[0]
+    if x.maker is None or x.maker.verb != "act":
+        return (-np.inf, np.inf)
+    return _KEEPS.get(x.maker.options["activation"], (-np.inf, np.inf))
+
+
+class _NoRoomError(Exception):
+    """The block cannot carry what it reads."""
+
+
+class _Chain:
+    """A block without a skip: layers in a row, of which the kernels shall carry x through."""
+
+    def __init__(self, section: Section, fresh: Arrays) -> None:
+        self.nodes = section.nodes
+        self.x, self.end = section.input, section.output
+        self.fresh = fresh
+        self.acts = [node.options["activation"] for node in self.nodes if node.verb == "act"]
+        self.mixers = [node for node in self.nodes if node.mixes]
+
+    def start(self, reach: np.ndarray | None) -> Start:
+        if any(node.options.get("stride", 1) != 1 for node in self.nodes):
+            raise _NoRoomError
+        straight = all(len(node.inputs) == 1 and node.verb != "global_pool" for node in self.nodes)
+        if straight and all(_keeps(activation, self.x) for activation in self.acts):
+            return self._carried()
+        # An activation behind the last kernel would cut what x has below zero.
+        if straight and self.mixers and self.nodes[-1].verb != "act":
+            rectifies = set(self.acts) <= {"relu"}
+            if self._has_room() and (rectifies or (len(self.acts) == 1 and self.acts[0] in _GATED)):
+                return self._carried(signs=2)
+            if rectifies and reach is not None and len([n for n in self.nodes if n.verb == "norm"]) > 1:
+                return self._carried(offset=reach)
+        return self._carried(exact=False)
+
+    def _has_room(self) -> bool:
+        """Whether x and -x fit side by side before the first activation."""
+        first = self.mixers[0]
+        before = self.nodes[: self.nodes.index(first)]
+        alone = all(node.verb != "act" for node in before)
+        return len(self.mixers) > 1 and alone and first.output.channels >= 2 * self.x.channels
+
+    def _carried(self, signs: int = 1, offset: np.ndarray | None = None, exact: bool = True) -> Start:
+        """Kernels with which each channel of x goes through the block; with two signs, -x beside it."""
+        path = self._path()
+        norms = [node for node in path if node.verb == "norm"]
+        made: dict[str, list[np.ndarray]] = {}
+        carried = np.arange(self.x.channels)
+        for node in path:
+            if node.verb == "norm":
+                made[node.name] = self._plain_norm(node, carried, norms, offset)
+            elif node.has_weights:
+                start = self.fresh[node.name]
+                kernel, carried = self._kernel(node, start[0], carried, signs)
+                made[node.name] = [kernel, *map(np.zeros_like, start[1:])]
+            elif node.verb not in ("act", "dropout", "mul"):
+                raise _NoRoomError
+        return Start(made, chain=True, exact=exact)
+
+    def _path(self) -> list[Node]:
+        """The layers from x to the end; of what is weighed by a gate, not the gate."""
+        path: list[Node] = []
+        value = self.end
+        while value is not self.x:
+            if value.maker is None:
+                raise _NoRoomError
+            path.insert(0, value.maker)
+            value = value.maker.inputs[0]
+        return path
+
+    def _kernel(self, node: Node, fresh: np.ndarray, carried: np.ndarray, signs: int) -> tuple[np.ndarray, np.ndarray]:
+        """A kernel that hands on the carried channels, and where they are behind it."""
+        if node.verb == "depthwise":
+            kernel, middle = fresh.copy(), _middle(node)
+            kernel[:, :, carried] = 0
+            kernel[middle, middle, carried, 0] = 1
+            return kernel, carried * node.options["multiplier"]
+        if node.verb not in ("conv", "dense") or node.options["activation"] is not None:
+            raise _NoRoomError
+        doubles, joins = (signs == 2 and node is end for end in (self.mixers[0], self.mixers[-1]))
+        read = np.tile(carried, 2) if doubles else carried
+        # x and -x become x again where they are joined.
+        made = np.arange(len(read)) % self.x.channels if joins else np.arange(len(read))
+        if made.max() >= fresh.shape[-1] or node.options.get("groups", 1) != 1:
+            raise _NoRoomError
+        sign = np.where(np.arange(len(read)) < self.x.channels, 1, -1 if doubles or joins else 1)
+        kernel = np.zeros_like(fresh)
+        tap = (_middle(node), _middle(node)) if node.verb == "conv" else ()
+        kernel[(*tap, read, made)] = sign
+        return kernel, np.unique(made)
+
+    def _plain_norm(
+        self, node: Node, carried: np.ndarray, norms: list[Node], offset: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """A normalisation that leaves the carried channels as they are, or moves them by the offset."""
+        if not node.options["batch"]:
+            raise _NoRoomError
+        gamma, beta, mean, variance = (array.copy() for array in self.fresh[node.name])
+        mean[carried], variance[carried], beta[carried] = 0, 1, 0
+        gamma[carried] = np.sqrt(1 + node.options["norm"].epsilon)
+        if offset is not None and node is norms[0]:
+            beta[carried] = offset
+        if offset is not None and node is norms[-1]:
+            mean[carried] = offset
+        return [gamma, beta, mean, variance]
+
+
+def _middle(node: Node) -> int:
+    """The tap of a kernel that falls on the cell itself."""
+    return padding_zeros(node.options["padding"], node.options["kernel"], 1, 1)[0]

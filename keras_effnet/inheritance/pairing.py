@@ -1,0 +1,217 @@
+"""Which layer of the new network inherits from which of the old one, and which axis from which."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any
+
+import numpy as np
+
+from keras_effnet.errors import InheritanceError
+from keras_effnet.inheritance.maps import FRESH, Select, block_map, channel_map
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.trace import Axis, Node, Section, Trace, Value
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Why the new network does not compute what the old one does.
+
+    Args:
+        stage: where: "stem", "stage 3", "head" or "top".
+        reason: what cannot be kept.
+        grows: whether something there was to grow; else it was made smaller, and differs on purpose.
+    """
+
+    stage: str
+    reason: str
+    grows: bool
+
+
+Read = Callable[[str], list[np.ndarray]]
+"""From the name of a layer to its weights, in Keras' order."""
+
+
+@dataclass
+class Pairing:
+    """The old network seen from the new one.
+
+    Args:
+        old: the trained network.
+        new: the one that inherits.
+        read: gives the old network's weights.
+        select: which channels and blocks a smaller network keeps.
+        classes: the old class of each new one, `FRESH` for one that is new; None: the same classes.
+
+    `nodes` names the old layer of each new layer that has one, `axes` the old axis of each new axis, `added` the new
+    blocks, `differences` what will not be the same.
+    """
+
+    old: Trace
+    new: Trace
+    read: Read
+    select: Select = "magnitude"
+    classes: np.ndarray | None = None
+    nodes: dict[Node, Node] = field(default_factory=dict)
+    axes: dict[Axis, Axis] = field(default_factory=dict)
+    added: list[Section] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._maps: dict[tuple[Axis, Axis], np.ndarray] = {}
+        self._makers: dict[Axis, list[Node]] = {}
+        for node in self.old.nodes:
+            for run in node.output.resolved if node.mixes else ():
+                self._makers.setdefault(run.axis, []).append(node)
+        _check_alike(self.old.spec, self.new.spec)
+        self._pair_values(self.new.input, self.old.input, "the input")
+        for part in range(-1, len(self.new.spec.parts) + 1):
+            self._pair_part(part)
+        if self.classes is not None:
+            ours, theirs = self.new.output.resolved[0].axis, self.old.output.resolved[0].axis
+            self._maps[ours, theirs] = self.classes
+
+    def stage_name(self, part: int) -> str:
+        """A part as people call it."""
+        parts = len(self.new.spec.stages)
+        return "stem" if part <= 0 else f"stage {part}" if part <= parts else self._behind(part)
+
+    def _behind(self, part: int) -> str:
+        return "head" if self.new.spec.head is not None and part == len(self.new.spec.parts) - 1 else "top"
+
+    def differ(self, part: int, reason: str, grows: bool = True) -> None:
+        """Notes a difference, once."""
+        found = Difference(self.stage_name(part), reason, grows)
+        if found not in self.differences:
+            self.differences.append(found)
+
+    def _pair_part(self, part: int) -> None:
+        old, new = self.old.blocks(part), self.new.blocks(part)
+        scores = None
+        if self.select == "magnitude" and len(new) < len(old):
+            scores = np.array([self._block_score(section) for section in old])
+        inside = 0 <= part < len(self.new.spec.parts)
+        late = inside and self.new.spec.parts[part].block.strides_last
+        numbers = block_map(len(old), len(new), strides_last=late, select=self.select, scores=scores)
+        if len(new) < len(old):
+            self.differ(part, f"{len(old) - len(new)} of {len(old)} blocks are left out", grows=False)
+        for section, number in zip(new, numbers, strict=True):
+            if number is None:
+                self.added.append(section)
+            else:
+                self._pair_section(section, old[number])
+
+    def _pair_section(self, new: Section, old: Section) -> None:
+        if _wiring(new) == _wiring(old):
+            for ours, theirs in zip(new.nodes, old.nodes, strict=True):
+                self._compare(ours, theirs, new.part)
+            pairs = list(zip(new.nodes, old.nodes, strict=True))
+        else:
+            self.differ(new.part, f"block {new.block + 1} has other connections than it had, such as a skip")
+            pairs = _aligned(new.nodes, old.nodes)
+        for ours, theirs in pairs:
+            if ours.has_weights:
+                self.nodes[ours] = theirs
+            if ours.mixes:
+                self._pair_values(ours.output, theirs.output, ours.name)
+
+    def _compare(self, new: Node, old: Node, part: int) -> None:
+        for option, value in new.options.items():
+            before = old.options[option]
+            if value == before or option in ("groups", "params"):
+                continue
+            if option in ("kernel", "multiplier", "bias"):
+                raise InheritanceError(
+                    f"weights cannot follow into another `{option}`: {old.name!r} of {self.stage_name(part)} had "
+                    f"{before!r}. Give a spec of the same blocks at other widths and depths. "
+                    f"Received: {option}={value!r}"
+                )
+            self.differ(part, f"`{option}` of {new.name} was {before!r} and is {value!r}")
+
+    def _pair_values(self, new: Value, old: Value, name: str) -> None:
+        ours, theirs = new.resolved, old.resolved
+        if [run.repeat for run in ours] != [run.repeat for run in theirs]:
+            raise InheritanceError(
+                f"the channels of {name!r} cannot be paired: they stand in {len(theirs)} runs in the old network. Give "
+                f"a spec of the same blocks at other widths and depths. Received: {len(ours)} runs"
+            )
+        for run, before in zip(ours, theirs, strict=True):
+            self.axes.setdefault(run.axis, before.axis)
+
+    def pass_on(self, new: Value, to: Value) -> None:
+        """Says that the channels of `to` are those of `new`, one by one."""
+        for run, made in zip(new.resolved, to.resolved, strict=False):
+            if run.axis in self.axes and run.size == made.size:
+                self.axes.setdefault(made.axis, self.axes[run.axis])
+
+    def map_of(self, new: Axis, old: Axis) -> np.ndarray:
+        """The old channel of each channel of an axis."""
+        if (new, old) not in self._maps:
+            groups = {"old_groups": old.groups, "new_groups": new.groups}
+            shrinks = new.size < old.size or new.size // new.groups < old.size // old.groups
+            scores = self._channel_scores(old) if self.select == "magnitude" and shrinks else None
+            self._maps[new, old] = channel_map(old.size, new.size, **groups, select=self.select, scores=scores)
+        return self._maps[new, old]
+
+    def _channel_scores(self, axis: Axis) -> np.ndarray | None:
+        """Of each channel of an old axis: sums of absolute kernel values, in shares of each layer's mean."""
+        found = np.zeros(axis.size)
+        for node in self._makers.get(axis, []):
+            if node.verb != "layer" and node.output.channels == axis.size:
+                sums = np.abs(self.read(node.name)[0]).reshape(-1, axis.size).sum(axis=0)
+                found += sums / max(sums.mean(), np.finfo(np.float32).tiny)
+        return found if found.any() else None
+
+    def _block_score(self, section: Section) -> float:
+        """Of an old block: the mean absolute value of its kernels."""
+        kernels = [self.read(node.name)[0] for node in section.nodes if node.mixes and node.verb != "layer"]
+        return float(np.mean([np.abs(kernel).mean() for kernel in kernels])) if kernels else 0.0
+
+    def rows(self, new: Value, old: Value) -> np.ndarray:
+        """The old channel of each channel of a picture; `FRESH` where it has none."""
+        starts, start = [], 0
+        for run in old.resolved:
+            starts.append((run, start))
+            start += run.size
+        found = []
+        for run in new.resolved:
+            place = next((i for i, (before, _) in enumerate(starts) if self._inherits(run, before)), None)
+            if place is None:
+                found.append(np.full(run.size, FRESH))
+                continue
+            before, start = starts.pop(place)
+            channels = self.map_of(run.axis, before.axis)
+            copies = channels[:, None] * run.repeat + np.arange(run.repeat)
+            found.append(start + copies.ravel())
+        return np.concatenate(found)
+
+    def _inherits(self, new: Any, old: Any) -> bool:
+        return self.axes.get(new.axis) is old.axis and new.repeat == old.repeat
+
+
+def _check_alike(old: BackboneSpec, new: BackboneSpec) -> None:
+    """Raises InheritanceError unless both networks have the same kinds of blocks in the same order."""
+    kinds = [[type(stage.block).__name__ for stage in spec.parts] for spec in (old, new)]
+    kinds[0].append(type(old.classifier).__name__)
+    kinds[1].append(type(new.classifier).__name__)
+    if kinds[0] != kinds[1]:
+        raise InheritanceError(
+            f"weights follow into networks of the same blocks: {old.name!r} has {', '.join(kinds[0])}. Give a spec "
+            f"that was scaled from the same base. Received: {new.name!r} with {', '.join(kinds[1])}"
+        )
+
+
+def _wiring(section: Section) -> list[tuple[str, tuple[int, ...]]]:
+    """Verbs and what they read, as numbers in the block; -1 is the block's input."""
+    numbers = {node.output: number for number, node in enumerate(section.nodes)}
+    return [(node.verb, tuple(numbers.get(value, -1) for value in node.inputs)) for node in section.nodes]
+
+
+def _aligned(new: list[Node], old: list[Node]) -> list[tuple[Node, Node]]:
+    """Layers with weights in their order, as far as they are of one kind."""
+    ours, theirs = ([node for node in nodes if node.has_weights] for nodes in (new, old))
+    kinds = [[(n.verb, n.options.get("kernel"), n.options.get("bias")) for n in nodes] for nodes in (ours, theirs)]
+    blocks = SequenceMatcher(None, kinds[0], kinds[1], autojunk=False).get_matching_blocks()
+    return [(ours[b.a + i], theirs[b.b + i]) for b in blocks for i in range(b.size)]

@@ -1,0 +1,100 @@
+"""safetensors files in timm's layout. No pickle is read.
+
+PyTorch (torch.nn.Conv2d, Linear) has the axes of a kernel as (out, in, height, width) or (out, in); a depthwise one is
+(out, 1, height, width). A linear layer and a convolution 1x1 are the same where one of us has this and the other that.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from keras_effnet.errors import WeightsError
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.trace import Node, Section
+from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
+from keras_effnet.weights.tensors import Tensor, check_floats
+from keras_effnet.weights.timm_names import timm_family
+
+# torch.nn.BatchNorm2d counts its batches; nothing reads the count where the momentum is a number.
+_COUNTER = ".num_batches_tracked"
+
+
+def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
+    """The tensors of a safetensors file, each with its place in the model.
+
+    Args:
+        model: built from `spec`.
+        spec: the architecture.
+        path: of the file.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        WeightsError: the file is broken, or timm's layout has no names for the network.
+    """
+    arrays = read_safetensors(path)
+    counters = [name for name in arrays if name.endswith(_COUNTER)]
+    stored = {name: Stored(name, array) for name, array in arrays.items() if name not in counters}
+    for each in stored.values():
+        check_floats(each.name, each.array, path)
+    unwanted = [Tensor(name, array=arrays[name], unwanted="a count of batches") for name in counters]
+    return [*named_tensors(model, spec, stored, TIMM), *unwanted]
+
+
+def read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    """All tensors of a safetensors file, by name.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The tensors.
+
+    Raises:
+        WeightsError: the file is broken, or holds numbers that NumPy has no type for (bfloat16).
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - it is no dict
+    except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+        raise WeightsError(
+            f"the weight file cannot be read: {error}. It must be a whole safetensors file of float16, float32 or "
+            f"float64. Received: {str(path)!r}"
+        ) from error
+
+
+def _modules(spec: BackboneSpec, section: Section) -> list[str]:
+    family = timm_family(spec)
+    if family is None:
+        raise unnamed(TIMM.name, spec)
+    return family.modules(section)
+
+
+def _kernel(node: Node, array: np.ndarray) -> np.ndarray:
+    """With Keras' axes: (height, width, in, out), (height, width, in, multiplier) or (in, out)."""
+    if node.verb == "dense" and array.shape[2:] == (1, 1):
+        array = array[:, :, 0, 0]
+    if node.verb == "conv" and array.ndim == 2:
+        array = array[:, :, None, None]
+    turned = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
+    if node.verb == "depthwise" and turned.ndim == 4 and turned.shape[2] == 1:
+        # The filters of one channel stand together.
+        turned = turned.reshape(*turned.shape[:2], -1, node.options["multiplier"])
+    return turned
+
+
+TIMM = Naming(
+    name="timm",
+    modules=_modules,
+    tensors={
+        **dict.fromkeys(("conv", "depthwise", "dense", "layer_norm"), (".weight", ".bias")),
+        "batch_norm": (".weight", ".bias", ".running_mean", ".running_var"),
+        "scale": ("",),
+    },
+    kernel=_kernel,
+)

@@ -1,0 +1,203 @@
+"""What timm calls the modules of a network, family by family.
+
+Source: huggingface/pytorch-image-models 1.0, timm/models: the attributes of the classes named below. Each class here
+gives the modules with weights in the order in which our blocks write their layers.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from keras_effnet.blocks import (
+    Block,
+    Bottleneck,
+    ConvBlock,
+    ConvNeXtBlock,
+    DeepStem,
+    FusedMBConv,
+    InvertedResidual,
+    InvertedResidualV3,
+    MBConv,
+    PatchStem,
+    ResNetStem,
+)
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.trace import Section
+
+Names = list[str]
+
+# timm's stage for each of ours: the rows of arXiv:1905.02244's Tables 1 and 2 that it joins (mobilenetv3.py,
+# `_gen_mobilenet_v3`). Large has nine, small seven.
+_V3_STAGES = {9: (0, 1, 1, 2, 3, 3, 3, 4, 5), 7: (0, 1, 1, 2, 2, 3, 4)}
+
+
+class Family(ABC):
+    """Networks whose modules have the same names.
+
+    Args:
+        spec: one of them.
+    """
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        self.spec = spec
+
+    def modules(self, section: Section) -> Names:
+        """The modules of a section."""
+        stages = self.spec.stages
+        if section.part == 0:
+            return self.stem(self.spec.stem.block)
+        if section.part <= len(stages):
+            place = self.place(section.part, section.block)
+            return [f"{place}.{name}" for name in self.block(stages[section.part - 1].block, section)]
+        return self.head() if section.part < len(self.spec.parts) else self.classifier(section)
+
+    @abstractmethod
+    def stem(self, block: Any) -> Names: ...
+
+    @abstractmethod
+    def place(self, part: int, block: int) -> str:
+        """The module that holds a block: of a stage (from 1), by its number in it (from 0)."""
+
+    @abstractmethod
+    def block(self, block: Any, section: Section) -> Names: ...
+
+    def head(self) -> Names:
+        return []
+
+    @abstractmethod
+    def classifier(self, section: Section) -> Names: ...
+
+
+class EfficientNet(Family):
+    """efficientnet.py; DepthwiseSeparableConv, InvertedResidual, ConvBnAct and EdgeResidual."""
+
+    def stem(self, block: Any) -> Names:
+        return ["conv_stem", "bn1"]
+
+    def place(self, part: int, block: int) -> str:
+        return f"blocks.{part - 1}.{block}"
+
+    def block(self, block: Any, section: Section) -> Names:
+        squeeze = ["se.conv_reduce", "se.conv_expand"] if getattr(block, "se_ratio", 0) else []
+        if isinstance(block, FusedMBConv):
+            return ["conv", "bn1"] if block.expand == 1 else ["conv_exp", "bn1", *squeeze, "conv_pwl", "bn2"]
+        if block.expand == 1:
+            return ["conv_dw", "bn1", *squeeze, "conv_pw", "bn2"]
+        return ["conv_pw", "bn1", "conv_dw", "bn2", *squeeze, "conv_pwl", "bn3"]
+
+    def head(self) -> Names:
+        return ["conv_head", "bn2"]
+
+    def classifier(self, section: Section) -> Names:
+        return ["classifier"]
+
+
+class MobileNetV3(EfficientNet):
+    """mobilenetv3.py; the head is one more stage, and the classifier's hidden layer is called the head."""
+
+    def place(self, part: int, block: int) -> str:
+        numbers = _V3_STAGES[len(self.spec.stages)]
+        number = numbers[part - 1]
+        before = sum(self.spec.stages[other].depth for other in range(part - 1) if numbers[other] == number)
+        return f"blocks.{number}.{before + block}"
+
+    def head(self) -> Names:
+        place = f"blocks.{_V3_STAGES[len(self.spec.stages)][-1] + 1}.0"
+        return [f"{place}.conv", f"{place}.bn1"]
+
+    def classifier(self, section: Section) -> Names:
+        return ["conv_head", "classifier"]
+
+
+class ResNet(Family):
+    """resnet.py; Bottleneck, with or without a pooling before a shortcut's convolution."""
+
+    def stem(self, block: Any) -> Names:
+        if isinstance(block, DeepStem):
+            # Activations, which have numbers too, stand between; the last convolution is in place of the pooling.
+            return ["conv1.0", "conv1.1", "conv1.3", "conv1.4", "conv1.6", "bn1", "maxpool.0", "maxpool.1"]
+        return ["conv1", "bn1"]
+
+    def place(self, part: int, block: int) -> str:
+        return f"layer{part}.{block}"
+
+    def block(self, block: Bottleneck, section: Section) -> Names:
+        first = 1 if block.shortcut == "pool" else 0
+        shortcut = [f"downsample.{first}", f"downsample.{first + 1}"]
+        return _bottleneck(block, section, shortcut, ["conv{}", "bn{}"])
+
+    def classifier(self, section: Section) -> Names:
+        return ["fc"]
+
+
+class RegNet(Family):
+    """regnet.py; Bottleneck of ConvNormAct."""
+
+    def stem(self, block: Any) -> Names:
+        return ["stem.conv", "stem.bn"]
+
+    def place(self, part: int, block: int) -> str:
+        return f"s{part}.b{block + 1}"
+
+    def block(self, block: Bottleneck, section: Section) -> Names:
+        return _bottleneck(block, section, ["downsample.conv", "downsample.bn"], ["conv{}.conv", "conv{}.bn"])
+
+    def classifier(self, section: Section) -> Names:
+        return ["head.fc"]
+
+
+def _bottleneck(block: Bottleneck, section: Section, shortcut: Names, numbered: Names) -> Names:
+    """Our order: the shortcut first."""
+    one, two, three = ([name.format(number) for name in numbered] for number in (1, 2, 3))
+    squeeze = ["se.fc1", "se.fc2"] if block.se_ratio else []
+    middle, end = (squeeze, []) if block.se_at == "middle" else ([], squeeze)
+    return [*(shortcut if section.block == 0 else []), *one, *two, *middle, *three, *end]
+
+
+class ConvNeXt(Family):
+    """convnext.py; ConvNeXtStage and ConvNeXtBlock."""
+
+    def stem(self, block: Any) -> Names:
+        return ["stem.0", "stem.1"]
+
+    def place(self, part: int, block: int) -> str:
+        return f"stages.{part - 1}"
+
+    def block(self, block: ConvNeXtBlock, section: Section) -> Names:
+        # The only plain convolution in a block is that of the downsampling.
+        downsamples = any(node.verb == "conv" for node in section.nodes)
+        names = ["conv_dw", "norm", "mlp.fc1", "mlp.fc2", *(["gamma"] if block.layer_scale is not None else [])]
+        return [
+            *(["downsample.0", "downsample.1"] if downsamples else []),
+            *(f"blocks.{section.block}.{name}" for name in names),
+        ]
+
+    def classifier(self, section: Section) -> Names:
+        # A network without its top keeps the normalisation.
+        return ["head.norm", "head.fc"][: sum(node.has_weights for node in section.nodes)]
+
+
+# From the blocks of the stages, and of the stem, to the family.
+_FAMILIES: tuple[tuple[type[Family], tuple[type[Block], ...], tuple[type[Block], ...]], ...] = (
+    (EfficientNet, (MBConv, FusedMBConv, InvertedResidual), (ConvBlock,)),
+    (MobileNetV3, (InvertedResidualV3,), (ConvBlock,)),
+    (ResNet, (Bottleneck,), (ResNetStem, DeepStem)),
+    (RegNet, (Bottleneck,), (ConvBlock,)),
+    (ConvNeXt, (ConvNeXtBlock,), (PatchStem,)),
+)
+
+
+def timm_family(spec: BackboneSpec) -> Family | None:
+    """The names of a network's modules in timm; None where timm has none for it.
+
+    Example:
+        >>> from keras_effnet.backbones.timm import timm_spec
+        >>> timm_family(timm_spec("regnety_004")).place(part=2, block=0)
+        's2.b1'
+    """
+    for family, blocks, stems in _FAMILIES:
+        if isinstance(spec.stem.block, stems) and all(isinstance(stage.block, blocks) for stage in spec.stages):
+            known = family is not MobileNetV3 or len(spec.stages) in _V3_STAGES
+            return family(spec) if known else None
+    return None

@@ -1,0 +1,39 @@
+"""Files of random weights in timm's layout, written from a spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from random_tensors import CLASSES, random_tensors
+from safetensors.numpy import save_file
+
+from keras_effnet import BackboneSpec
+from keras_effnet.trace import Node, trace_network
+from keras_effnet.weights.named import tensor_places
+from keras_effnet.weights.timm import TIMM
+
+
+def torch_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
+    """The names of a network's tensors in timm, with PyTorch's shapes, told from the spec."""
+    kernels = {
+        node.name: _kernel_shape(node) for node in trace_network(spec, classes=CLASSES).nodes if node.has_weights
+    }
+    places = tensor_places(spec, TIMM, include_top=True)
+    return {name: kernels[node.name][: 4 if index == 0 else 1] for name, (node, index) in places.items()}
+
+
+def _kernel_shape(node: Node) -> tuple[int, ...]:
+    width, read, kernel = node.output.channels, node.inputs[0].channels, node.options.get("kernel", 1)
+    if node.verb == "depthwise":
+        return (width, 1, kernel, kernel)
+    if node.verb == "conv":
+        return (width, read // node.options["groups"], kernel, kernel)
+    return (width, read) if node.verb == "dense" else (width,)
+
+
+def written(spec: BackboneSpec, gain: float, path: Path) -> Path:
+    """A file of random weights in timm's layout, with the counts of batches that PyTorch adds."""
+    shapes = torch_shapes(spec)
+    counters = {name.replace("running_var", "num_batches_tracked"): () for name in shapes if "running_var" in name}
+    save_file(random_tensors({**shapes, **counters}, gain), path)
+    return path
