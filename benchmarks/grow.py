@@ -34,13 +34,13 @@ import gc, json, time
 from pathlib import Path
 import keras
 import numpy as np
-import keras_effnet
+from keras_effnet import build_model, grow_model
 
 def status(field):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
-small = keras_effnet.build_model("efficientnet_b0")
+small = build_model("efficientnet_b0")
 generator = np.random.default_rng(0)
 for variable in small.variables:
     low, high = (0.5, 1.5) if variable.name in ("gamma", "moving_variance", "variance") else (-0.1, 0.1)
@@ -54,8 +54,8 @@ seconds = time.perf_counter() - started
 print(json.dumps({{"seconds": seconds, "peak": status("VmHWM") - resident, "kept": status("VmRSS") - resident}}))
 """
 PROGRAMS = {
-    "build": PROGRAM.format(call='keras_effnet.build_model("efficientnet_b4")'),
-    "grow": PROGRAM.format(call='keras_effnet.grow_model(small, "efficientnet_b4")'),
+    "build": PROGRAM.format(call='build_model("efficientnet_b4")'),
+    "grow": PROGRAM.format(call='grow_model(small, "efficientnet_b4")'),
 }
 
 

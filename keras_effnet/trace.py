@@ -14,6 +14,7 @@ channels on. Some verbs tie axes to each other, so that what happens to a channe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -244,14 +245,9 @@ def _join(left: Run, right: Run, name: str) -> None:
             f"layer {name!r} ties filters that depthwise convolutions with different multipliers made. "
             f"Received: {left.repeat} and {right.repeat} filters for each channel"
         )
-    if tied is whole.axis:
-        raise SpecError(
-            f"layer {name!r} ties the filters that a depthwise `multiplier` made to the channels that they were made "
-            f"of. Received: {whole.repeat} filters for each channel"
-        )
     tied.becomes = [whole]
     if whole.repeat == 1:
-        whole.axis.groups = max(whole.axis.groups, tied.groups)
+        whole.axis.groups = math.lcm(whole.axis.groups, tied.groups)
 
 
 class Tracer(Ops[Value]):
@@ -308,7 +304,7 @@ class Tracer(Ops[Value]):
         if groups > 1:
             made.groups = groups
             if len(read) == 1 and read[0].repeat == 1:
-                read[0].axis.groups = max(groups, read[0].axis.groups)
+                read[0].axis.groups = math.lcm(groups, read[0].axis.groups)
         options = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups, "bias": bias}
         return self._add("conv", name, (x,), [Run(made)], **options, activation=activation)
 

@@ -96,6 +96,7 @@ def read_tag(model: keras.Model) -> Tag:
     text: Any = found[0].seed
     try:
         content = json.loads(text)
+        check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
         return Tag(spec, content["include_top"], content["pooling"], content["classes"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -48,19 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output.suffix != ".keras":
         raise WeightsError(f"`--output` must end in .keras. Received: {str(arguments.output)!r}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
-    import keras
-
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.scale import load_model, scale_model
 
     model = load_model(arguments.model)
-    options: dict[str, Any] = {"exact": not arguments.allow_inexact, "select": arguments.select}
-    if arguments.classes is not None:
-        options["classes"] = arguments.classes
-    if arguments.channels is not None:
-        first = keras.config.image_data_format() == "channels_first"
-        sides = model.input_shape[2:] if first else model.input_shape[1:3]
-        options["input_shape"] = (arguments.channels, *sides) if first else (*sides, arguments.channels)
+    options: dict[str, Any] = {
+        "exact": not arguments.allow_inexact,
+        "select": arguments.select,
+        "classes": arguments.classes,
+        "channels": arguments.channels,
+    }
     if arguments.spec is None:
         grown, report = scale_model(model, arguments.phi, rule=arguments.rule, return_report=True, **options)
     else:

@@ -29,6 +29,8 @@ Stem = Literal["sum", "mean", "repeat", "fresh"]
 
 # keras.config.epsilon(), which Keras' Normalization puts under the standard deviation.
 _SMALLEST_STD = 1e-7
+# A hundred times float32's.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class AdaptedStem:
         stem: how the kernels follow: "sum", "mean" or "repeat".
 
     Raises:
-        InheritanceError: the first layer that reads the picture is no plain convolution.
+        InheritanceError: a layer that reads the picture is no plain convolution, or nothing behind one can take up a
+            constant.
     """
 
     def __init__(self, trace: Trace, read: Read, channels: int, stem: Stem) -> None:
@@ -58,37 +61,46 @@ class AdaptedStem:
         self.channels = channels
         self.old_channels = trace.input.channels
         self.pixels = trace.sections[0].nodes
-        nodes = trace.nodes
-        self.conv = next(node for node in nodes if node.mixes or node.verb == "depthwise")
-        if self.conv.verb != "conv" or self.conv.options["groups"] != 1:
-            raise InheritanceError(
-                "pictures of other channels need a stem that begins with a plain convolution; use stem='fresh'. "
-                f"Received: {self.conv.verb} {self.conv.name!r}"
-            )
-        behind = next((node for node in nodes if self.conv.output in node.inputs), None)
-        self.norm = behind if behind is not None and behind.verb == "norm" and behind.options["batch"] else None
-        self.names = {self.conv.name, *(node.name for node in self.pixels if node.has_weights)}
-        self._constant = self._made_constant()
-        if self._constant.any() and not self.conv.options["bias"] and self.norm is not None:
-            self.names.add(self.norm.name)
+        self.statistics = {node.name for node in self.pixels if node.has_weights}
+        self.convs = {node.name: node for node in reads_picture(trace)}
+        self.constants = {node.name: self._constant_of(node) for node in self.convs.values()}
+        self.norms = self._norms_behind(trace)
+        self.names = {*self.statistics, *self.convs, *self.norms}
+
+    def _norms_behind(self, trace: Trace) -> dict[str, str]:
+        """From the normalisations that take up the constant of a convolution to the convolution."""
+        found = {}
+        for name, node in self.convs.items():
+            if node.options["bias"] or not self.constants[name].any():
+                continue
+            behind = [each for each in trace.nodes if node.output in each.inputs]
+            if not all(each.verb == "norm" and each.options["batch"] for each in behind):
+                raise InheritanceError(
+                    "what the model subtracts from pixels can only stay the same with a bias or a batch normalisation "
+                    f"behind the stem's convolution: use stem='fresh'. Received: {name!r}, which has neither"
+                )
+            found |= {each.name: name for each in behind}
+        return found
 
     @property
     def keeps_border(self) -> bool:
         """Whether the zeros around a picture stand for what they stood for before."""
-        return self.conv.options["padding"] == "valid" or not self._constant.any()
+        return all(
+            node.options["padding"] == "valid" or not self.constants[name].any() for name, node in self.convs.items()
+        )
 
     def __call__(self, name: str) -> list[np.ndarray]:
         """The weights of a layer, as a network for the new pictures would have them."""
         arrays = self.read(name)
-        if name == self.conv.name:
-            bias = [arrays[1] + self._constant] if self.conv.options["bias"] else []
-            return [self._kernel().astype(arrays[0].dtype), *(array.astype(arrays[0].dtype) for array in bias)]
-        if name in self.names and self.norm is not None and name == self.norm.name:
-            gamma, beta, mean, variance = arrays
-            return [gamma, beta, (mean - self._constant).astype(mean.dtype), variance]
-        if name in self.names:
+        if name in self.statistics:
             mean, variance, *count = arrays
             return [self._statistics(mean), self._statistics(variance), *count]
+        if name in self.convs:
+            kernel, dtype = self._kernel(self.convs[name]), arrays[0].dtype
+            return [kernel.astype(dtype), *((bias + self.constants[name]).astype(dtype) for bias in arrays[1:])]
+        if name in self.norms:
+            gamma, beta, mean, variance = arrays
+            return [gamma, beta, (mean - self.constants[self.norms[name]]).astype(mean.dtype), variance]
         return arrays
 
     def _statistics(self, old: np.ndarray) -> np.ndarray:
@@ -120,10 +132,10 @@ class AdaptedStem:
         mean, variance = ([fmean(numbers)] * channels if len(numbers) != channels else numbers for numbers in both)
         return np.array(mean, float), np.array(variance, float)
 
-    def _kernel(self) -> np.ndarray:
+    def _kernel(self, conv: Node) -> np.ndarray:
         """The adapted kernel, in float64."""
         old, new = self._gains(adapted=False), self._gains(adapted=True)
-        kernel = self.read(self.conv.name)[0].astype(float) * old.gain[:, None]
+        kernel = self.read(conv.name)[0].astype(float) * old.gain[:, None]
         if self.stem == "repeat":
             turns = np.arange(self.channels) % self.old_channels
             kernel = kernel[:, :, turns] * (self.old_channels / self.channels)
@@ -132,12 +144,38 @@ class AdaptedStem:
             kernel /= self.channels if self.stem == "sum" else self.old_channels
         return kernel / new.gain[:, None]
 
-    def _made_constant(self) -> np.ndarray:
+    def _constant_of(self, conv: Node) -> np.ndarray:
         """What the new kernel lacks for each channel that it makes, where the window lies inside the picture."""
         factor = self.channels / self.old_channels if self.stem == "mean" else 1.0
         old, new = self._gains(adapted=False), self._gains(adapted=True)
-        before = factor * np.einsum("hwio,i->o", self.read(self.conv.name)[0].astype(float), old.shift)
-        after = np.einsum("hwio,i->o", self._kernel(), new.shift)
-        lacking = before - after
+        before = factor * np.einsum("hwio,i->o", self.read(conv.name)[0].astype(float), old.shift)
+        after = np.einsum("hwio,i->o", self._kernel(conv), new.shift)
         # Rounding of equal statistics is no constant.
-        return np.where(np.abs(lacking) > 1e-6 * np.abs(before).max(initial=1.0), lacking, 0)
+        return np.where(np.abs(before - after) > _ROUNDING * np.abs(before).max(initial=1.0), before - after, 0)
+
+
+def reads_picture(trace: Trace) -> list[Node]:
+    """The convolutions that read the picture, behind what the model does to pixels.
+
+    Raises:
+        InheritanceError: a layer of another kind reads it.
+    """
+    found = [node for node in per_picture_channel(trace) if node.mixes]
+    for node in per_picture_channel(trace):
+        if node.verb != "conv" or node.options["groups"] != 1:
+            raise InheritanceError(
+                "pictures of other channels need a stem that begins with plain convolutions; use stem='fresh'. "
+                f"Received: {node.verb} {node.name!r}"
+            )
+    return found
+
+
+def per_picture_channel(trace: Trace) -> list[Node]:
+    """Layers with weights for each channel of the picture, but for what the model does to pixels."""
+    axes = {run.axis for run in trace.input.resolved}
+    return [
+        node
+        for section in trace.sections[1:]
+        for node in section.nodes
+        if node.has_weights and any(run.axis in axes for value in node.inputs for run in value.resolved)
+    ]

@@ -8,11 +8,12 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
+from keras_effnet.builder.arguments import picture_shape
 from keras_effnet.builder.model import build_model
 from keras_effnet.builder.tag import Tag, read_tag
 from keras_effnet.checks import check_bool, check_choice, check_int
 from keras_effnet.errors import InheritanceError
-from keras_effnet.inheritance.adapt import AdaptedStem, Stem
+from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_picture_channel
 from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import stage_differences
 from keras_effnet.inheritance.maps import FRESH, Select
@@ -37,6 +38,7 @@ def grow_model(
     shares: Shares = "uneven",
     noise: float = 0.0,
     seed: int = 0,
+    channels: int | None = None,
     stem: Stem = "sum",
     classes: int | Sequence[int] | None = None,
     classifier_activation: str | Callable[..., Any] | None = KEEP,
@@ -66,13 +68,14 @@ def grow_model(
             and no noise they would stay equal for ever.
         noise: standard deviation of noise on widened kernels, as a share of each kernel's own; then nothing is exact.
         seed: of uneven shares and noise.
-        stem: how the stem takes pictures of other channels, where `input_shape` has others: "sum" (exact for gray
-            pictures whose channels were equal), "mean", "repeat" or "fresh".
+        channels: of the pictures; None: the model's, or those of `input_shape`.
+        stem: how the stem takes pictures of other channels: "sum" (exact for gray pictures whose channels were equal),
+            "mean", "repeat" or "fresh".
         classes: how many the new classifier has (a fresh one, unless they are as many as before), or which of the old
             ones it keeps, as their numbers; None keeps all.
         classifier_activation: on the class scores; "keep" takes the old one.
         input_shape: of one picture. By default the new spec's resolution where the model has its own spec's, else the
-            model's own sides; with the model's channels.
+            model's own sides.
         name: of the new model; the spec's by default.
         memory_limit: as in `build_model`.
         return_report: whether to return the report as well.
@@ -100,7 +103,12 @@ def grow_model(
     tag = read_tag(model) if base is None else _tag_of(model, base)
     target = tag.spec if spec is None else resolve_backbone(spec)
     kept = _kept_classes(tag, classes)
-    shape = _input_shape(model, tag.spec, target) if input_shape is None else input_shape
+    if input_shape is None:
+        input_shape = _input_shape(model, tag.spec, target, channels)
+    shape = picture_shape(target, tag.include_top, None, input_shape)
+    if channels not in (None, shape[_channel_axis()]):
+        raise InheritanceError(f"`channels` must be those of `input_shape`. Received: {channels=}, {input_shape=}")
+    plan = _plan(model, tag, target, shape[_channel_axis()], options, stem, kept)
     activation = classifier_activation
     if activation == KEEP:
         activation = model.layers[-1].activation if tag.include_top else None
@@ -118,9 +126,8 @@ def grow_model(
         )
 
     new = build(shape)
-    plan = _plan(model, tag, new, target, options, stem, kept)
     layers = {layer.name: layer for layer in new.layers}
-    for layer, arrays in plan.run():
+    for layer, arrays in plan.run(_reader(new)):
         _assign(layers[layer], arrays)
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(model, new, build, plan)
@@ -130,32 +137,34 @@ def grow_model(
 def _plan(
     model: keras.Model,
     tag: Tag,
-    new: keras.Model,
     target: BackboneSpec,
+    channels: Any,
     options: InheritanceOptions,
     stem: Stem,
     kept: np.ndarray | None,
 ) -> InheritancePlan:
     """What the new model inherits, with the old one seen as if it took the new one's pictures."""
-    channels, old_channels = _channels(new), _channels(model)
+    old_channels = _channels(model)
     arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
     theirs = trace_network(tag.spec, channels=old_channels, **arguments)
     _check_model(model, theirs)
-    read = _reader(model)
+    read, border = _reader(model), ""
     new_classes = tag.classes if kept is None else len(kept)
     ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
     kinds: dict[str, Kind] = {}
-    border = ""
+    if channels != old_channels and stem == "fresh":
+        pixels = [node for node in theirs.sections[0].nodes if node.has_weights]
+        kinds = dict.fromkeys((node.name for node in (*pixels, *per_picture_channel(theirs))), "fresh")
+    elif channels != old_channels:
+        read = AdaptedStem(theirs, read, channels, stem)
+        kinds = dict.fromkeys(read.names, "adapted")
+        border = "" if read.keeps_border else ", not exact where windows reach over the border"
     if channels != old_channels:
-        adapted = AdaptedStem(theirs, read, channels, stem)
-        border = "" if adapted.keeps_border else ", not exact where windows reach over the border"
-        kinds = dict.fromkeys(adapted.names, "fresh" if stem == "fresh" else "adapted")
-        theirs, read = trace_network(tag.spec, channels=channels, **arguments), read if stem == "fresh" else adapted
-    plan = InheritancePlan(theirs, ours, read, _reader(new), options, classes=kept, kinds=kinds)
+        theirs = trace_network(tag.spec, channels=channels, **arguments)
+    plan = InheritancePlan(theirs, ours, read, options, classes=kept, kinds=kinds)
     if channels != old_channels:
-        plan.pairing.differ(
-            0, f"pictures of {channels} channels in place of {old_channels}: {stem}{border}", grows=False
-        )
+        reason = f"pictures of {channels} channels in place of {old_channels}: {stem}{border}"
+        plan.pairing.differ(0, reason, grows=False)
     if kept is not None:
         plan.pairing.differ(len(target.parts), f"{len(kept)} classes in place of {tag.classes}", grows=False)
     return plan
@@ -178,15 +187,25 @@ def _assign(layer: Any, arrays: list[np.ndarray]) -> None:
         layer.finalize_state()
 
 
+def _channel_axis() -> int:
+    """Of the shape of one picture."""
+    return 0 if keras.config.image_data_format() == "channels_first" else -1
+
+
 def _channels(model: keras.Model) -> int:
-    return model.input_shape[1 if keras.config.image_data_format() == "channels_first" else -1]
+    return model.input_shape[1:][_channel_axis()]
 
 
-def _input_shape(model: keras.Model, base: BackboneSpec, target: BackboneSpec) -> tuple[int | None, ...]:
+def _input_shape(
+    model: keras.Model, base: BackboneSpec, target: BackboneSpec, channels: int | None
+) -> tuple[int | None, ...]:
     """The new spec's resolution where the model has its own spec's; else the model's own sides."""
-    shape = tuple(model.input_shape[1:])
-    whole = shape.count(base.resolution) >= 2
-    return tuple(target.resolution if whole and side == base.resolution else side for side in shape)
+    shape = list(model.input_shape[1:])
+    found = shape.pop(_channel_axis())
+    if shape == [base.resolution] * 2:
+        shape = [target.resolution] * 2
+    shape.insert(0 if _channel_axis() == 0 else 2, found if channels is None else channels)
+    return tuple(shape)
 
 
 def _tag_of(model: keras.Model, base: BackboneSpec) -> Tag:

@@ -43,9 +43,15 @@ def nearest_member(spec: BackboneSpec, member: Member = "below") -> BackboneSpec
             "and what is scaled from them. Build with weights=None or with a file of your own. "
             f"Received: {spec.name!r}"
         )
+
+    def apart(found: BackboneSpec) -> int:
+        return abs(found.resolution - spec.resolution)
+
     below = [found for found in alike if _fits(found, spec)]
     above = [found for found in alike if _fits(spec, found)]
-    smaller, larger = max(below, key=_params, default=None), min(above, key=_params, default=None)
+    # Of weights that were trained at several resolutions, those at the nearest.
+    smaller = max(below, key=lambda found: (_params(found), -apart(found)), default=None)
+    larger = min(above, key=lambda found: (_params(found), apart(found)), default=None)
     found = (smaller or larger) if member == "below" else (larger or smaller)
     if found is None:
         raise WeightsError(
@@ -63,8 +69,11 @@ def _blocks(spec: BackboneSpec) -> tuple[object, ...]:
 
 def _fits(inner: BackboneSpec, outer: BackboneSpec) -> bool:
     """Whether `inner` is nowhere wider or deeper than `outer`."""
+    hidden = [getattr(spec.classifier, "width", 0) for spec in (inner, outer)]
     pairs = zip(inner.parts, outer.parts, strict=True)
-    return all(small.width <= large.width and small.depth <= large.depth for small, large in pairs)
+    return hidden[0] <= hidden[1] and all(
+        small.width <= large.width and small.depth <= large.depth for small, large in pairs
+    )
 
 
 def _params(spec: BackboneSpec) -> int:

@@ -50,7 +50,6 @@ class InheritancePlan:
         old: the trained network.
         new: the one that inherits.
         read_old: gives the old network's weights.
-        read_new: gives the new network's weights as they are by now.
         options: how weights follow.
         classes: the old class of each new one; None: the same classes.
         kinds: what became of some of the old layers already: "adapted", or "fresh" for those that hand nothing on.
@@ -61,20 +60,24 @@ class InheritancePlan:
         old: Trace,
         new: Trace,
         read_old: Read,
-        read_new: Read,
         options: InheritanceOptions,
         classes: np.ndarray | None = None,
         kinds: Mapping[str, Kind] | None = None,
     ) -> None:
         self.pairing = Pairing(old, new, read_old, options.select, classes)
         self.kinds = kinds or {}
-        self.read_new = read_new
+        self.read_new: Read = read_old
         self.options = options
         self.rows: list[Inheritance] = []
         self._reach: dict[Value, np.ndarray | None] = {}
 
-    def run(self) -> Iterator[tuple[str, list[np.ndarray]]]:
-        """The new weights of each layer that inherits any; each must be assigned before the next is asked for."""
+    def run(self, read_new: Read) -> Iterator[tuple[str, list[np.ndarray]]]:
+        """The new weights of each layer that inherits any; each must be assigned before the next is asked for.
+
+        Args:
+            read_new: gives the new network's weights as they are by now.
+        """
+        self.read_new = read_new
         for section in self.pairing.new.sections:
             if section in self.pairing.added:
                 yield from self._added(section)

@@ -48,7 +48,8 @@ def of_the_same_blocks(spec: BackboneSpec) -> list[BackboneSpec]:
 
 
 def inside(small: BackboneSpec, large: BackboneSpec) -> bool:
-    return all(a <= b for a, b in zip(sizes(small), sizes(large), strict=True))
+    hidden = [getattr(spec.classifier, "width", 0) for spec in (small, large)]
+    return hidden[0] <= hidden[1] and all(a <= b for a, b in zip(sizes(small), sizes(large), strict=True))
 
 
 def scaled(name: str, phi: float) -> BackboneSpec:
