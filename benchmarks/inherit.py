@@ -41,7 +41,8 @@ COMMAND = "python benchmarks/inherit.py"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "inherit.png"
 TASKS = ("letters", "digits")
 CHECKS = 8  # looks at the held-out pictures during a run
-FORWARD_AND_BACKWARD = 3  # passes in a training step: gradients of values and of weights cost as much as both forward
+# Forward, gradients of values, gradients of weights: each costs about as much.
+FORWARD_AND_BACKWARD = 3
 
 
 @dataclass(frozen=True)
@@ -233,7 +234,7 @@ def pace(run: Run) -> float:
     return float(median(np.diff(run.seconds) / steps))
 
 
-# What is compared: the way, the run that inherits, the one from scratch, in what they are equal, and what is not counted.
+# What is compared: the way, the run that inherits, the one from scratch, what both have spent, and what is not counted.
 COMPARISONS = (
     ("grow", "grown", "large", "compute", None),
     ("grow", "grown, equal time", "large", "time", None),

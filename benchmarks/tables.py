@@ -40,7 +40,7 @@ def table(content: dict[str, Any]) -> str:
 def inheritance(content: dict[str, Any]) -> str:
     """What benchmarks/inherit.py measured, as Markdown."""
     lines = [
-        "| pictures | way | equal | compute, time | inherited | from scratch | difference (std; single seeds) |",
+        "| pictures | way | equal in | compute, time | inherited | from scratch | difference (std; single seeds) |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in content["rows"]:
@@ -59,11 +59,11 @@ def inheritance(content: dict[str, Any]) -> str:
         for network in first[0]["networks"].values()
     )
     text = (
-        f"Held-out accuracy, means over {len(first)} seeds; differences in points, paired by seed. Compute and time: of "
-        f"the network that inherits, in shares of the one from scratch. EfficientNet-B0 at {sizes}, "
-        f"{settings['resolution']} px; the large one takes {settings['steps']} steps of {settings['batch_size']} pictures "
-        f"from scratch. A grown network's compute and time include the small one's training, a shrunk network's the "
-        "large one's.",
+        f"Held-out accuracy, means over {len(first)} seeds; differences in points, paired by seed. Compute and time: "
+        f"of the network that inherits, in shares of the one from scratch. EfficientNet-B0 at {sizes}, "
+        f"{settings['resolution']} px; from scratch, the large one takes {settings['steps']} steps of "
+        f"{settings['batch_size']} pictures. A grown network's compute and time include the small one's training, "
+        "a shrunk network's the large one's.",
         "",
         _alone(seeds),
         "",

@@ -31,6 +31,8 @@ from keras_effnet.registry import backbones
 
 SPEC = tiny_spec(MBConv(expand=2), depth=1)
 
+slow = pytest.mark.slow
+
 
 def small(name: str) -> BackboneSpec:
     return scale_spec(backbones.get(name), coefficients=Coefficients(depth=0.1, width=0.2, resolution=1))
@@ -42,7 +44,13 @@ def built(spec: BackboneSpec = SPEC, **arguments: Any) -> keras.Model:
     return model
 
 
-@pytest.mark.parametrize("name", [*BASES, "every block"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in ("mobilenet_v2", "every block") else pytest.param(name, marks=slow)
+        for name in (*BASES, "every block")
+    ],
+)
 def test_a_tag_says_what_was_built(name: str) -> None:
     spec = every_block_spec() if name == "every block" else small(name)
     side = {"input_shape": (spec.total_stride * 2, spec.total_stride * 2, 2)}
