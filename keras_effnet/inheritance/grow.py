@@ -11,6 +11,7 @@ import numpy as np
 from keras_effnet.builder.arguments import picture_shape
 from keras_effnet.builder.model import build_model
 from keras_effnet.builder.tag import Tag, read_tag
+from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.checks import check_bool, check_choice, check_int
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_picture_channel
@@ -127,8 +128,9 @@ def grow_model(
 
     new = build(shape)
     layers = {layer.name: layer for layer in new.layers}
-    for layer, arrays in plan.run(_reader(new)):
-        _assign(layers[layer], arrays)
+    with paused_garbage_collection():
+        for layer, arrays in plan.run(_reader(new)):
+            _assign(layers[layer], arrays)
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(model, new, build, plan)
     return (new, plan.report) if return_report else new

@@ -69,7 +69,7 @@ def scale_model(
         >>> model.count_params()
         15063322
         >>> scale_model(model, phi=0.5).count_params()
-        21143218
+        21137066
     """
     check_choice(WeightsError, "member", member, get_args(Member))
     scaling: dict[str, Any] = {"rule": rule, "coefficients": coefficients, "rounding": rounding}
