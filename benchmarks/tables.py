@@ -62,7 +62,8 @@ def inheritance(content: dict[str, Any]) -> str:
         f"Held-out accuracy, means over {len(first)} seeds; differences in points, paired by seed. Compute and time: "
         f"of the network that inherits, in shares of the one from scratch. EfficientNet-B0 at {sizes}, "
         f"{settings['resolution']} px; from scratch, the large one takes {settings['steps']} steps of "
-        f"{settings['batch_size']} pictures. A grown network's compute and time include the small one's training, "
+        f"{settings['batch_size']} pictures on letters and {settings['digits_steps']} on digits. "
+        "A grown network's compute and time include the small one's training, "
         "a shrunk network's the large one's.",
         "",
         _alone(seeds),

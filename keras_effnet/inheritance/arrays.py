@@ -19,7 +19,7 @@ from keras_effnet.trace import Node
 Shares = Literal["uneven", "even"]
 
 # Uneven parts of a pair of copies lie between 1/4 and 3/4: none is so small that a copy starts unread.
-_LEAST, _MOST = np.float32(0.5), np.float32(1.5)
+_LEAST, _MOST = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -130,10 +130,10 @@ def share(rows: np.ndarray, readers: int, shares: Shares, generator: np.random.G
         return (1 / copies)[:, None]
     order = np.argsort(rows, kind="stable")
     order = order[copies[order] > 1]
-    drawn = _LEAST + (_MOST - _LEAST) * generator.random((len(order), readers), dtype=np.float32)
+    drawn = generator.uniform(_LEAST, _MOST, (len(order), readers))
     starts = np.flatnonzero(np.diff(rows[order], prepend=FRESH - 1))
     sums = np.add.reduceat(drawn, starts, axis=0)
-    parts = np.ones((len(rows), readers), np.float32)
+    parts = np.ones((len(rows), readers))
     parts[order] = drawn / sums.repeat(copies[order[starts]], axis=0)
     return parts
 

@@ -37,7 +37,7 @@ SPECS = {
 }
 
 
-@pytest.fixture(params=SPECS)
+@pytest.fixture(params=["efficientnet", pytest.param("every block", marks=pytest.mark.slow)])
 def spec(request: pytest.FixtureRequest) -> BackboneSpec:
     return SPECS[request.param]
 

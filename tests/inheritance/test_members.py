@@ -257,7 +257,9 @@ def test_what_is_published_is_taken_as_it_is(tmp_path: Path, served: list[str]) 
             assert all(np.array_equal(a, b) for a, b in zip(ours, layer.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("resolution", [128, 160, 192, 224])
+@pytest.mark.parametrize(
+    "resolution", [pytest.param(128, marks=slow), 160, *(pytest.param(n, marks=slow) for n in (192, 224))]
+)
 def test_the_weights_are_those_that_build_model_takes(resolution: int, served: list[str]) -> None:
     spec = replace(quarter(), resolution=resolution)
     for make in (

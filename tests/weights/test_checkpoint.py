@@ -111,7 +111,12 @@ def keras_model(make: Callable[..., keras.Model]) -> keras.Model:
     [
         ("efficientnet_b0", "efficientnet-b0", keras.applications.EfficientNetB0),
         pytest.param("efficientnet_b3", "b3", keras.applications.EfficientNetB3, marks=pytest.mark.slow),
-        ("efficientnet_v2_b0", "efficientnetv2-b0", keras.applications.EfficientNetV2B0),
+        pytest.param(
+            "efficientnet_v2_b0",
+            "efficientnetv2-b0",
+            keras.applications.EfficientNetV2B0,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_logits_are_those_of_keras_own_network(name: str, scope: str, make: Any, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.errors import RegistryError, SpecError
 
 ROWS: dict[str, dict[str, Any]] = json.loads((GOLDEN / "timm_weights.json").read_text(encoding="utf-8"))["networks"]
-QUICK = ("efficientnet_b0", "tf_efficientnetv2_b0", "mobilenetv3_small_100", "resnet26", "regnety_004", "convnext_atto")
+QUICK = ("efficientnet_b0", "mobilenetv3_small_100", "resnet26", "convnext_atto")
 # Larger networks of every family.
 DIRECT = (
     *("efficientnet_b4", "tf_efficientnet_b7", "tf_efficientnet_lite4", "tf_efficientnetv2_b3", "tf_efficientnetv2_m"),
