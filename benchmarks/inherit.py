@@ -31,11 +31,11 @@ from measure import save
 from tqdm import tqdm
 
 from keras_effnet import build_model, estimate_cost, grow_model, recalibrate
-from keras_effnet.transfer.glyphs import render_letters
+from keras_effnet.data.glyphs import render_letters
+from keras_effnet.data.pictures import Pictures, load_digits, split_few
 from keras_effnet.transfer.job import write_whole
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
-from keras_effnet.transfer.pictures import Pictures, load_digits, split_few
-from keras_effnet.transfer.training import Recipe, compile_for, evaluate, restore, snapshot, train
+from keras_effnet.transfer.training import Schedule, compile_for, evaluate, restore, snapshot, train
 
 COMMAND = "python benchmarks/inherit.py"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "inherit.png"
@@ -83,12 +83,12 @@ class Network:
         cost = estimate_cost(self.spec, classes=classes)
         self.params, self.macs = cost.params, cost.macs
         self.model = build_model(self.spec, classes=classes)
-        compile_for(self.model, Recipe(1, settings.batch_size, settings.fresh_rate))
+        compile_for(self.model, Schedule(1, settings.batch_size, settings.fresh_rate))
         self.blank = snapshot(self.model)
         # Traced before anything is timed.
         count, size = settings.batch_size, settings.resolution
         black = Pictures(np.zeros((count, size, size, 3), "uint8"), np.zeros(count, "int32"), ("",) * classes)
-        train(self.model, black, Recipe(1, count, 1e-9), seed=0, progress=tqdm(disable=True))
+        train(self.model, black, Schedule(1, count, 1e-9), seed=0, progress=tqdm(disable=True))
         evaluate(self.model, black)
 
     def fresh(self, seed: int) -> list[np.ndarray]:
@@ -188,7 +188,7 @@ class Seed:
         """One run, from first weights or from given ones."""
         settings, spent = self.settings, spent or Account()
         rate = settings.fresh_rate if weights is None else settings.inherited_rate
-        recipe = Recipe(steps, settings.batch_size, rate, jitter=settings.jitter)
+        schedule = Schedule(steps, settings.batch_size, rate, jitter=settings.jitter)
         network.begin(network.fresh(self.seed) if weights is None else weights)
         self.bar.total += steps
         marks = [0, *sorted({max(1, steps * number // CHECKS) for number in range(1, CHECKS + 1)})]
@@ -196,7 +196,7 @@ class Seed:
         seconds = [spent.seconds]
         for first, last in pairwise(marks):
             started = time.perf_counter()
-            train(network.model, self.pictures, recipe, seed=self.seed, progress=self.bar, first=first, last=last)
+            train(network.model, self.pictures, schedule, seed=self.seed, progress=self.bar, first=first, last=last)
             seconds.append(seconds[-1] + time.perf_counter() - started)
             accuracy.append(evaluate(network.model, self.held_out)["accuracy"])
         return Run(steps, [spent.compute + network.compute(mark) for mark in marks], seconds, accuracy)

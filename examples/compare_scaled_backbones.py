@@ -45,7 +45,7 @@ def trained_row(backbone: str, phi: float, epochs: int = 12) -> dict[str, Any]:
     import keras
 
     from keras_effnet import build_model
-    from keras_effnet.transfer.pictures import load_digits, split_few
+    from keras_effnet.data.pictures import load_digits, split_few
 
     keras.utils.set_random_seed(0)
     spec = small_spec(backbone, phi)

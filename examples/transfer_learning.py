@@ -12,9 +12,9 @@ from dataclasses import replace
 import keras
 
 from keras_effnet import Coefficients, Preprocessing, build_model, scale_spec
+from keras_effnet.data.glyphs import render_letters
+from keras_effnet.data.pictures import load_digits, split_few
 from keras_effnet.scaling import limit_stride
-from keras_effnet.transfer.glyphs import render_letters
-from keras_effnet.transfer.pictures import load_digits, split_few
 
 RESOLUTION = 32
 

@@ -107,7 +107,8 @@ def as_if_trained(model: Any, seed: int = 0) -> None:
             ranges = ((0.5, 1.5), (-0.5, 0.5), (-0.5, 0.5), (0.5, 2.0))
             for variable, (low, high) in zip(layer.weights, ranges, strict=True):
                 vector(variable, low, high)
-            layer.gamma.assign(layer.gamma * generator.choice([-1, 1], layer.gamma.shape))
+            gamma = layer.weights[0]
+            gamma.assign(gamma * generator.choice([-1, 1], gamma.shape))
         elif isinstance(layer, keras.layers.LayerNormalization):
             vector(layer.gamma, 0.5, 1.5)
             vector(layer.beta, -0.5, 0.5)

@@ -19,11 +19,11 @@ from tqdm import tqdm
 
 from keras_effnet.builder.model import build_model
 from keras_effnet.cost import estimate_cost
+from keras_effnet.data.glyphs import render_letters
+from keras_effnet.data.pictures import Pictures, load_digits, load_folder, split_few
 from keras_effnet.errors import DataError
-from keras_effnet.transfer.glyphs import render_letters
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
-from keras_effnet.transfer.pictures import Pictures, load_digits, load_folder, split_few
-from keras_effnet.transfer.training import Recipe, compile_for, copy_features, evaluate, restore, snapshot, train
+from keras_effnet.transfer.training import Schedule, compile_for, copy_features, evaluate, restore, snapshot, train
 
 logger = logging.getLogger(__name__)
 
@@ -132,19 +132,19 @@ class TransferJob:
         letters = render_letters(options.letters, options.resolution, options.seed)
         held_out = render_letters(HELD_OUT_LETTERS, options.resolution, options.seed + 1)
         steps = -(-options.letters // PRETRAIN_BATCH)
-        recipe = Recipe(steps * options.pretrain_epochs, PRETRAIN_BATCH, PRETRAIN_RATE)
+        schedule = Schedule(steps * options.pretrain_epochs, PRETRAIN_BATCH, PRETRAIN_RATE)
         done = len(state["pretraining"])
         if done:
             model = self._load_pretrained(done)
         else:
             keras.utils.set_random_seed(options.seed)
             model = build_model(self.spec, classes=len(letters.class_names))
-            compile_for(model, recipe)
-        with tqdm(total=recipe.steps, initial=done * steps, desc="pre-training on letters", unit="step") as progress:
+            compile_for(model, schedule)
+        with tqdm(total=schedule.steps, initial=done * steps, desc="pre-training on letters", unit="step") as progress:
             for epoch in range(done, options.pretrain_epochs):
                 first = epoch * steps
                 logs = train(
-                    model, letters, recipe, seed=options.seed, progress=progress, first=first, last=first + steps
+                    model, letters, schedule, seed=options.seed, progress=progress, first=first, last=first + steps
                 )
                 row = {"epoch": epoch + 1, **logs, "held_out_accuracy": evaluate(model, held_out)["accuracy"]}
                 write_whole(self._pretrained_path(epoch + 1), model.save)
@@ -155,13 +155,13 @@ class TransferJob:
     def _train_few(self, pictures: Pictures, runs: list[tuple[int, str]], state: dict[str, Any]) -> None:
         options = self.options
         classes = len(pictures.class_names)
-        recipes = {kind: self._few_recipe(kind, options.labels_per_class * classes) for kind in RATES}
+        schedules = {kind: self._few_schedule(kind, options.labels_per_class * classes) for kind in RATES}
         pretrained = self._load_pretrained(options.pretrain_epochs)
         keras.utils.set_random_seed(options.seed)
         model = build_model(self.spec, classes=classes)
-        compile_for(model, recipes[SCRATCH])
+        compile_for(model, schedules[SCRATCH])
         blank = snapshot(model)
-        total = sum(recipes[kind].steps for _, kind in runs)
+        total = sum(schedules[kind].steps for _, kind in runs)
         with tqdm(total=total, desc=f"training on {options.labels_per_class} labels a class", unit="step") as progress:
             for number, kind in runs:
                 seed = options.seed + number
@@ -171,26 +171,26 @@ class TransferJob:
                 if kind == TRANSFERRED:
                     copy_features(pretrained, model)
                 few, held_out = split_few(pictures, options.labels_per_class, seed)
-                rows = self._run_once(model, few, held_out, recipes[kind], seed, progress)
+                rows = self._run_once(model, few, held_out, schedules[kind], seed, progress)
                 if not state["runs"]:
                     write_whole(self.output / "model.keras", model.save)
                 state["runs"].append({"run": number + 1, "seed": seed, "network": kind, "history": rows})
                 self._save_state(state)
 
-    def _few_recipe(self, kind: str, count: int) -> Recipe:
+    def _few_schedule(self, kind: str, count: int) -> Schedule:
         # An epoch of fewer pictures than a batch still takes a step: each picture is then in it more than once.
         steps = self.options.epochs * STEPS[kind] * -(-count // FEW_BATCH)
-        return Recipe(steps, FEW_BATCH, RATES[kind], jitter=FEW_JITTER)
+        return Schedule(steps, FEW_BATCH, RATES[kind], jitter=FEW_JITTER)
 
     @staticmethod
     def _run_once(
-        model: keras.Model, few: Pictures, held_out: Pictures, recipe: Recipe, seed: int, progress: tqdm
+        model: keras.Model, few: Pictures, held_out: Pictures, schedule: Schedule, seed: int, progress: tqdm
     ) -> list[dict[str, float]]:
-        """Trains over one recipe, and looks at the held-out pictures `CHECKS` times, the last time at its end."""
+        """Trains over one schedule, and looks at the held-out pictures `CHECKS` times, the last time at its end."""
         rows, first = [], 0
-        marks = sorted({max(1, recipe.steps * number // CHECKS) for number in range(1, CHECKS + 1)})
+        marks = sorted({max(1, schedule.steps * number // CHECKS) for number in range(1, CHECKS + 1)})
         for last in marks:
-            logs = train(model, few, recipe, seed=seed, progress=progress, first=first, last=last)
+            logs = train(model, few, schedule, seed=seed, progress=progress, first=first, last=last)
             rows.append({"step": last, **logs, "held_out_accuracy": evaluate(model, held_out)["accuracy"]})
             first = last
         return rows

@@ -1,4 +1,4 @@
-"""Training on pictures in memory: a recipe of values, and the loop that follows it.
+"""Training on pictures in memory: a schedule of values, and the loop that follows it.
 
 `keras.Model.fit` compiles a step anew for every schedule. A comparison over several draws of labels trains one network
 many times over, so that here one compiled step serves all runs: the learning rate is set from outside, and weights are
@@ -18,14 +18,14 @@ from PIL import Image
 from tqdm import tqdm
 
 from keras_effnet.checks import check_int, check_number, check_rate
+from keras_effnet.data.pictures import Pictures
 from keras_effnet.errors import DataError
-from keras_effnet.transfer.pictures import Pictures
 
 EVALUATION_BATCH = 256  # pictures at once where nothing is learned; the largest that still speeds two cores up
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Schedule:
     """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) with a warm-up and a cosine decay to zero.
 
     Args:
@@ -65,15 +65,15 @@ class Recipe:
         return self.rate * (1 + math.cos(math.pi * (step - rising) / (self.steps - rising))) / 2
 
 
-def compile_for(model: keras.Model, recipe: Recipe) -> None:
+def compile_for(model: keras.Model, schedule: Schedule) -> None:
     """Compiles `model` for `train`, and makes its BatchNorm statistics follow within tens of steps."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             # With Keras' 0.99 they would still be half those of the first weights after 70 steps.
             layer.momentum = 0.9
     model.compile(
-        optimizer=keras.optimizers.AdamW(recipe.rate, weight_decay=recipe.weight_decay),
-        loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+        optimizer=keras.optimizers.AdamW(schedule.rate, weight_decay=schedule.weight_decay),
+        loss=keras.losses.CategoricalCrossentropy(label_smoothing=schedule.label_smoothing),
         metrics=["accuracy"],
         # XLA's depthwise convolution is many times slower on a CPU than TensorFlow's own.
         jit_compile=False,  # pyright: ignore[reportArgumentType] - Keras annotates its default, "auto"
@@ -83,14 +83,14 @@ def compile_for(model: keras.Model, recipe: Recipe) -> None:
 def train(
     model: keras.Model,
     pictures: Pictures,
-    recipe: Recipe,
+    schedule: Schedule,
     *,
     seed: int,
     progress: tqdm,
     first: int = 0,
     last: int | None = None,
 ) -> dict[str, float]:
-    """Trains a compiled model over the steps [first, last) of a recipe.
+    """Trains a compiled model over the steps [first, last) of a schedule.
 
     Every step draws its pictures, their jitter and its dropout from the seed and its own number alone, so that a run
     that was cut goes on as if nothing had happened.
@@ -98,7 +98,7 @@ def train(
     Args:
         model: as `compile_for` leaves it.
         pictures: to train on.
-        recipe: the steps.
+        schedule: the steps.
         seed: of the order of pictures, of their jitter and of dropout.
         progress: a bar that counts steps.
         first: step to start with.
@@ -113,13 +113,13 @@ def train(
     labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
     history: list[dict[str, float]] = []
     dropouts = [layer.seed_generator for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    for step in range(first, recipe.steps if last is None else last):
-        members = _members(len(pictures), recipe.batch_size, step, seed)
-        images = jitter(pictures.images[members], recipe.jitter, np.random.default_rng((seed, step)))
+    for step in range(first, schedule.steps if last is None else last):
+        members = _members(len(pictures), schedule.batch_size, step, seed)
+        images = jitter(pictures.images[members], schedule.jitter, np.random.default_rng((seed, step)))
         for number, generator in enumerate(dropouts):
             # A saved model does not keep these.
             generator.state.assign(np.array([seed * len(dropouts) + number, step], "uint32"))
-        model.optimizer.learning_rate = recipe.rate_at(step)
+        model.optimizer.learning_rate = schedule.rate_at(step)
         logs: Any = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
         if not math.isfinite(logs["loss"]):
             raise DataError(f"the loss is no longer a number; lower the learning rate. Received: loss={logs['loss']}")

@@ -42,7 +42,7 @@ def test_a_job_leaves_a_model_a_history_metrics_and_curves(tmp_path: Path) -> No
     model: Any = keras.models.load_model(tmp_path / "model.keras")
     assert model.count_params() == metrics["network"]["params"]
     # The saved model is the first draw's transferred network, and scores what the history says.
-    from keras_effnet.transfer.pictures import load_digits, split_few
+    from keras_effnet.data.pictures import load_digits, split_few
 
     _, held_out = split_few(load_digits(16), metrics["options"]["labels_per_class"], seed=0)
     found = np.mean(model.predict(held_out.images, verbose=0).argmax(1) == held_out.labels)

@@ -11,11 +11,11 @@ import pytest
 from tqdm import tqdm
 
 from keras_effnet import build_model
+from keras_effnet.data.pictures import Pictures
 from keras_effnet.errors import DataError
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
-from keras_effnet.transfer.pictures import Pictures
 from keras_effnet.transfer.training import (
-    Recipe,
+    Schedule,
     _members,
     compile_for,
     copy_features,
@@ -26,7 +26,7 @@ from keras_effnet.transfer.training import (
     train,
 )
 
-RECIPE = Recipe(steps=12, batch_size=8, rate=3e-3, jitter=0.1)
+SCHEDULE = Schedule(steps=12, batch_size=8, rate=3e-3, jitter=0.1)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def model() -> keras.Model:
     keras.utils.set_random_seed(0)
     spec = transfer_spec(TransferOptions(phi=-14, resolution=16))
     model = build_model(spec, classes=2)
-    compile_for(model, RECIPE)
+    compile_for(model, SCHEDULE)
     return model
 
 
@@ -55,8 +55,8 @@ def quiet() -> tqdm:
 @pytest.mark.slow
 def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictures) -> None:
     before = evaluate(model, stripes)["loss"]
-    recipe = replace(RECIPE, steps=40)
-    train(model, stripes, recipe, seed=0, progress=quiet())
+    schedule = replace(SCHEDULE, steps=40)
+    train(model, stripes, schedule, seed=0, progress=quiet())
     after = evaluate(model, stripes)
     assert after["accuracy"] == 1
     assert after["loss"] < before
@@ -65,11 +65,11 @@ def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictur
 @pytest.mark.slow
 def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
-    train(model, stripes, RECIPE, seed=1, progress=quiet())
+    train(model, stripes, SCHEDULE, seed=1, progress=quiet())
     whole = model.get_weights()
     restore(start)
-    train(model, stripes, RECIPE, seed=1, progress=quiet(), last=5)
-    train(model, stripes, RECIPE, seed=1, progress=quiet(), first=5)
+    train(model, stripes, SCHEDULE, seed=1, progress=quiet(), last=5)
+    train(model, stripes, SCHEDULE, seed=1, progress=quiet(), first=5)
     for one, two in zip(whole, model.get_weights(), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
@@ -77,7 +77,7 @@ def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictu
 @pytest.mark.slow
 def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
-    train(model, stripes, RECIPE, seed=1, progress=quiet())
+    train(model, stripes, SCHEDULE, seed=1, progress=quiet())
     restore(start)
     for variable, value in start:
         np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
@@ -87,9 +87,9 @@ def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: 
 @pytest.mark.slow
 def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Pictures) -> None:
     start = snapshot(model)
-    parts = [train(model, stripes, RECIPE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
+    parts = [train(model, stripes, SCHEDULE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
     restore(start)
-    whole = train(model, stripes, RECIPE, seed=1, progress=quiet(), last=4)
+    whole = train(model, stripes, SCHEDULE, seed=1, progress=quiet(), last=4)
     for name in ("loss", "accuracy"):
         assert whole[name] == pytest.approx(np.mean([part[name] for part in parts]), abs=1e-4)
 
@@ -102,8 +102,8 @@ def test_every_picture_comes_once_before_any_comes_twice() -> None:
 
 
 def test_the_rate_rises_then_falls_to_zero() -> None:
-    recipe = Recipe(steps=100, batch_size=1, rate=2.0, warmup=0.1)
-    rates = [recipe.rate_at(step) for step in range(100)]
+    schedule = Schedule(steps=100, batch_size=1, rate=2.0, warmup=0.1)
+    rates = [schedule.rate_at(step) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == pytest.approx(2.0)
     assert rates.index(max(rates)) in (9, 10)
@@ -136,10 +136,10 @@ def test_a_loss_that_is_no_number_stops_the_run(model: keras.Model, stripes: Pic
     kernel = model.layers[-1].kernel
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(DataError, match="no longer a number"):
-        train(model, stripes, RECIPE, seed=0, progress=quiet())
+        train(model, stripes, SCHEDULE, seed=0, progress=quiet())
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"rate": 0}, {"warmup": 1}, {"jitter": -1}])
-def test_a_recipe_refuses_nonsense(wrong: dict) -> None:
+def test_a_schedule_refuses_nonsense(wrong: dict) -> None:
     with pytest.raises(DataError, match=f"{next(iter(wrong))}.*Received: "):
-        replace(RECIPE, **wrong)
+        replace(SCHEDULE, **wrong)

@@ -1,4 +1,4 @@
-"""Behaviour of `keras_effnet.transfer.pictures` on pictures which the tests write themselves."""
+"""Behaviour of `keras_effnet.data.pictures` on pictures which the tests write themselves."""
 
 import logging
 from pathlib import Path
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_effnet.data.pictures import Pictures, enlarge_gray, load_digits, load_folder, split_few
 from keras_effnet.errors import DataError
-from keras_effnet.transfer.pictures import Pictures, enlarge_gray, load_digits, load_folder, split_few
 
 WHITE = 255
 

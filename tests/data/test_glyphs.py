@@ -1,11 +1,11 @@
-"""Behaviour of `keras_effnet.transfer.glyphs`."""
+"""Behaviour of `keras_effnet.data.glyphs`."""
 
 import numpy as np
 import pytest
 
+from keras_effnet.data.glyphs import CLASS_NAMES, COARSE_SIDES, LETTERS, SAME_SHAPE, render_letters
+from keras_effnet.data.pictures import Pictures
 from keras_effnet.errors import DataError
-from keras_effnet.transfer.glyphs import CLASS_NAMES, COARSE_SIDES, LETTERS, SAME_SHAPE, render_letters
-from keras_effnet.transfer.pictures import Pictures
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from keras_effnet.data.pictures import Pictures, enlarge_gray
 from keras_effnet.errors import DataError
-from keras_effnet.transfer.pictures import Pictures, enlarge_gray
 
 # Matplotlib's fonts with a full Latin alphabet; its others hold symbols only.
 FONTS = (
