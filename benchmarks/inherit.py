@@ -33,7 +33,7 @@ from tqdm import tqdm
 from keras_effnet import build_model, estimate_cost, grow_model, recalibrate
 from keras_effnet.data.glyphs import render_letters
 from keras_effnet.data.pictures import Pictures, load_digits, split_few
-from keras_effnet.transfer.job import write_whole
+from keras_effnet.files import write_whole
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.training import Schedule, compile_for, evaluate, restore, snapshot, train
 

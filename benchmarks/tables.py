@@ -1,8 +1,8 @@
-"""Writes docs/benchmarks.md and the tables of docs/inherit.md from the measured results.
+"""Writes docs/benchmarks.md and the tables of inherit.md, augment.md and data.md there from the measured results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
-Result: docs/benchmarks.md, one table for each file in benchmarks/results; in docs/inherit.md those between its marks.
+Result: docs/benchmarks.md, one table for each file in benchmarks/results; in the others what is between their marks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INHERIT = DOCS.with_name("inherit.md")
+AUGMENT = DOCS.with_name("augment.md")
+DATA = DOCS.with_name("data.md")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -85,6 +87,19 @@ def _alone(seeds: dict[str, list[dict[str, Any]]]) -> str:
     return f"The small network trained alone for longer reached {', and '.join(scores)}."
 
 
+def pipeline(content: dict[str, Any]) -> str:
+    """What benchmarks/pipeline.py measured, as Markdown."""
+    idle, settings = content["idle"], content["settings"]
+    text = (
+        f"EfficientNet-B0 at {settings['resolution']} px, {settings['threads']} threads, batches of "
+        f"{settings['batch']}, JPEG files of 300 to 500 px and {settings['bytes'] / 1e3:.0f} KB: the training waits "
+        f"for data **{idle['ours']['median']:.3%}** of the time (at most {idle['ours']['max']:.3%} in a round), with "
+        f"Keras' `image_dataset_from_directory` {idle['peer']['median']:.3%}. Others worked on the machine, too (load "
+        f"before the start: {settings['load_before']:.1f}), so that ratios and shares mean more than seconds."
+    )
+    return f"{text}\n\n{table(content)}"
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -114,6 +129,11 @@ def main() -> None:
         if path.stem == "inherit":
             inherit = fill(inherit, path.stem, inheritance(content))
             continue
+        if path.stem == "augment":
+            AUGMENT.write_text(fill(AUGMENT.read_text(), path.stem, table(content)))
+            continue
+        if path.stem == "pipeline":
+            DATA.write_text(fill(DATA.read_text(), path.stem, pipeline(content)))
         if path.stem == "grow":
             inherit = fill(inherit, path.stem, table(content))
         script = Path(__file__).parent / f"{path.stem}.py"

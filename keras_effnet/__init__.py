@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from keras_effnet.budget import fit_to_budget
     from keras_effnet.builder.model import build_model
     from keras_effnet.cost import Cost, estimate_cost
+    from keras_effnet.data.augment import Augmentation
+    from keras_effnet.data.sets import load_data
     from keras_effnet.errors import KerasEffnetError
     from keras_effnet.explanation import Explanation, explain
+    from keras_effnet.finetune.job import FinetuneJob
+    from keras_effnet.finetune.options import FinetuneOptions
+    from keras_effnet.finetune.recipe import Recipe
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.recalibrate import recalibrate
     from keras_effnet.inheritance.report import InheritanceReport
@@ -28,14 +33,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Augmentation": "data.augment",
     "BackboneSpec": "spec",
     "Coefficients": "scaling",
     "Cost": "cost",
     "Explanation": "explanation",
+    "FinetuneJob": "finetune.job",
+    "FinetuneOptions": "finetune.options",
     "InheritanceReport": "inheritance.report",
     "KerasEffnetError": "errors",
     "LoadReport": "weights.report",
     "Preprocessing": "spec",
+    "Recipe": "finetune.recipe",
     "Rounding": "scaling",
     "StageSpec": "spec",
     "build_model": "builder.model",
@@ -43,6 +52,7 @@ _HOMES = {
     "explain": "explanation",
     "fit_to_budget": "budget",
     "grow_model": "inheritance.grow",
+    "load_data": "data.sets",
     "load_weights": "weights.load",
     "recalibrate": "inheritance.recalibrate",
     "scale_model": "inheritance.scale",
@@ -51,14 +61,18 @@ _HOMES = {
 }
 
 __all__ = [
+    "Augmentation",
     "BackboneSpec",
     "Coefficients",
     "Cost",
     "Explanation",
+    "FinetuneJob",
+    "FinetuneOptions",
     "InheritanceReport",
     "KerasEffnetError",
     "LoadReport",
     "Preprocessing",
+    "Recipe",
     "Rounding",
     "StageSpec",
     "build_model",
@@ -66,6 +80,7 @@ __all__ = [
     "explain",
     "fit_to_budget",
     "grow_model",
+    "load_data",
     "load_weights",
     "recalibrate",
     "scale_model",

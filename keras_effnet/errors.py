@@ -47,3 +47,15 @@ class DataError(KerasEffnetError, ValueError):
 
 class InheritanceError(KerasEffnetError, ValueError):
     """Weights that cannot follow a model into another spec, or not exactly where that was asked for."""
+
+
+class RecipeError(KerasEffnetError, ValueError):
+    """A recipe of training that cannot be followed."""
+
+
+class TrainingError(KerasEffnetError, RuntimeError):
+    """Training that cannot start or go on. What was learned before is kept."""
+
+
+class LostProcessError(TrainingError):
+    """One of several processes that train together is gone."""

@@ -183,7 +183,7 @@ def _stage_table(rows: tuple[StageRow, ...]) -> list[str]:
         size = f"{row.resolution[0]}x{row.resolution[1]}"
         numbers = (f"{row.channels}", f"{row.layers}", f"{row.params:,}", f"{row.macs:,}")
         cells.append((f"{row.stage}", row.operator, size, *numbers))
-    return _aligned(cells, text_column=1)
+    return aligned(cells, text_column=1)
 
 
 def _variant_table(made: Explanation) -> list[str]:
@@ -195,10 +195,10 @@ def _variant_table(made: Explanation) -> list[str]:
         ratios = (row.realised.depth, row.realised.width, row.realised.resolution)
         numbers = (*(f"{ratio:.2f}" for ratio in ratios), f"{row.macs:,}", f"{row.phi:.{DIGITS}f}", f"{row.phi_macs:,}")
         cells.append((row.name, *numbers, f"{row.difference - 1:.0%}"))
-    return _aligned(cells, text_column=0)
+    return aligned(cells, text_column=0)
 
 
-def _aligned(cells: list[tuple[str, ...]], text_column: int) -> list[str]:
+def aligned(cells: list[tuple[str, ...]], text_column: int) -> list[str]:
     """A table's lines: numbers to the right, the column of texts to the left."""
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 

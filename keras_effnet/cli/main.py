@@ -18,10 +18,10 @@ from absl import app
 from absl.flags import argparse_flags
 
 from keras_effnet import __version__
-from keras_effnet.cli import explain, fit, grow, transfer
+from keras_effnet.cli import evaluate, explain, finetune, fit, grow, predict, transfer
 from keras_effnet.errors import KerasEffnetError
 
-COMMANDS = (transfer, explain, fit, grow)
+COMMANDS = (transfer, explain, fit, grow, finetune, predict, evaluate)
 
 
 def make_parser() -> argparse.ArgumentParser:

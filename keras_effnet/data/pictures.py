@@ -1,4 +1,4 @@
-"""Labelled pictures in memory: what every step of a transfer takes and returns.
+"""Labelled pictures in memory: the source that needs no reading.
 
 `Pictures` holds RGB pictures of one size with their labels. `load_digits` reads scikit-learn's handwritten
 digits, `load_folder` a folder with one sub-folder per class, and `split_few` keeps a few labels per class for
@@ -6,39 +6,34 @@ training and holds the rest out.
 """
 
 import dataclasses
-import logging
 import operator
 import os
-import struct
-import zlib
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from keras_effnet.data.files import log_skipped
+from keras_effnet.data.folders import check_classes, class_folders, visible_files
+from keras_effnet.data.reading import UNREADABLE, read_rgb, resize_square
+from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
-logger = logging.getLogger(__name__)
-
 MAX_RESOLUTION = 4096  # above it one thousand RGB pictures take over 50 GB, which is a slip of the keyboard
-NAMES_SHOWN = 10  # of skipped files in the log: enough to see a pattern without flooding the terminal
-SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255: white stays white
-
-# What Pillow's decoders are known to raise on broken files; "not a picture" is one kind of OSError.
-DECODER_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
-UNREADABLE = (OSError, *DECODER_ERRORS, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Pictures:
+class Pictures(Source):
     """RGB pictures of one size, each with the number of its class.
 
     Attributes:
         images: uint8 array of shape `(n, resolution, resolution, 3)`, values 0..255.
         labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
         class_names: one name per class, in the order of the labels.
+        numbers: int array of shape `(n,)`: what each is called, its number in the set it comes from; None: in order.
 
     Raises:
         DataError: if shapes or types do not fit together, or a label has no class name.
@@ -52,6 +47,7 @@ class Pictures:
     images: np.ndarray
     labels: np.ndarray
     class_names: tuple[str, ...]
+    numbers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = self.images.shape
@@ -71,17 +67,27 @@ class Pictures:
                 f"Received: labels from {self.labels.min()} to {self.labels.max()}"
             )
 
-    def __len__(self) -> int:
-        return len(self.images)
-
     @property
     def resolution(self) -> int:
         """The side of every picture, in pixels."""
         return self.images.shape[1]
 
-    def take(self, indices: np.ndarray) -> "Pictures":
-        """The pictures at `indices` (int array of shape `(m,)`), in that order, with the same class names."""
-        return Pictures(self.images[indices], self.labels[indices], self.class_names)
+    def read(self, index: int, size: int | None = None) -> np.ndarray:
+        return self.images[index]
+
+    def name_of(self, index: int) -> str:
+        return f"picture {index if self.numbers is None else self.numbers[index]}"
+
+    def fingerprint(self) -> str:
+        digest = sha256(repr((self.class_names, self.images.shape)).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Pictures":
+        rows = np.asarray(indices, int)
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return Pictures(self.images[rows], self.labels[rows], self.class_names, numbers)
 
 
 def load_digits(resolution: int = 32) -> Pictures:
@@ -131,31 +137,25 @@ def load_folder(path: str | os.PathLike[str], resolution: int) -> tuple[Pictures
         >>> pictures, skipped = load_folder("flowers", resolution=64)  # doctest: +SKIP
     """
     _check_resolution(resolution)
-    root = Path(path)
     images: list[np.ndarray] = []
     labels: list[int] = []
     skipped: list[str] = []
-    folders = _class_folders(root)
-    for label, folder in enumerate(folders):
-        files = _visible_files(folder)
-        for file in files:
+    folders = class_folders(Path(path))
+    files = [visible_files(folder) for folder in folders]
+    for label, part in enumerate(files):
+        for file in part:
             try:
-                images.append(_read_rgb(file, resolution))
+                images.append(resize_square(read_rgb(file, resolution), resolution))
             except UNREADABLE:
                 skipped.append(str(file))
             else:
                 labels.append(label)
-        if label not in labels[-1:]:
-            raise DataError(
-                f"Class {folder.name!r} has no readable picture; each class needs at least one. "
-                f"Add pictures to {str(folder)!r} or remove that folder. "
-                f"Received: {len(files)} files, none of which Pillow can read"
-            )
-    if skipped:
-        shown = ", ".join(skipped[:NAMES_SHOWN]) + (", ..." if len(skipped) > NAMES_SHOWN else "")
-        logger.warning("Skipped %d unreadable files under %s: %s", len(skipped), root, shown)
     names = tuple(folder.name for folder in folders)
-    return Pictures(np.stack(images), np.array(labels, np.int32), names), skipped
+    numbers = np.array(labels, np.int32)
+    check_classes(names, numbers, [len(part) for part in files], repr(str(path)))
+    if skipped:
+        log_skipped(skipped)
+    return Pictures(np.stack(images), numbers, names), skipped
 
 
 def split_few(pictures: Pictures, labels_per_class: int, seed: int = 0) -> tuple[Pictures, Pictures]:
@@ -218,57 +218,6 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
     for index, picture in enumerate(gray):
         resized[index] = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
     return np.repeat(resized[..., None], 3, axis=-1)
-
-
-def _class_folders(root: Path) -> Sequence[Path]:
-    """The class sub-folders of `root`, sorted by name: at least two."""
-    if not root.is_dir():
-        raise DataError(
-            "The folder of pictures must exist and hold one sub-folder per class. Check the path. "
-            f"Received: {str(root)!r}, which is {'a file' if root.exists() else 'missing'}"
-        )
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if len(folders) < 2:
-        raise DataError(
-            f"{str(root)!r} must hold at least two sub-folders of pictures, one per class. Sort the pictures "
-            f"into sub-folders named after their classes. Received: {len(folders)} sub-folders "
-            f"{[folder.name for folder in folders]}"
-        )
-    return folders
-
-
-def _visible_files(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted, without the hidden ones which desktops leave behind."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    )
-
-
-def _read_rgb(file: Path, resolution: int) -> np.ndarray:
-    """One picture as uint8 `(resolution, resolution, 3)`; raises one of `UNREADABLE` if it is broken."""
-    with Image.open(file) as opened:
-        upright = ImageOps.exif_transpose(opened)
-    if upright.mode.startswith(("I", "F")):
-        upright = Image.fromarray(_to_eight_bits(np.asarray(upright)))
-    if upright.has_transparency_data:
-        # convert("RGB") alone would uncover the colours which an editor left below the transparent parts.
-        layer = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    size = (resolution, resolution)
-    return np.asarray(upright.convert("RGB").resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0))
-
-
-def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Scale wide gray values to 0..255: 16 bits by their full range, others by their own lowest and highest."""
-    if not np.isfinite(values).all():
-        raise ValueError("the picture holds values that are not finite")
-    low, high = values.min(), values.max()
-    if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
-        return np.rint(values / SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
-    span = float(high) - float(low) or 1.0  # one flat gray has no contrast to stretch
-    return np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)
 
 
 def _check_resolution(resolution: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_effnet.builder.arguments import picture_shape
 from keras_effnet.builder.model import build_model
-from keras_effnet.builder.tag import Tag, read_tag
+from keras_effnet.builder.tag import Tag, name_classes, read_tag
 from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.checks import check_bool, check_choice, check_int
 from keras_effnet.errors import InheritanceError
@@ -131,6 +131,8 @@ def grow_model(
     with paused_garbage_collection():
         for layer, arrays in plan.run(_reader(new)):
             _assign(layers[layer], arrays)
+    if tag.class_names is not None and (kept is None or kept.min() >= 0):
+        name_classes(new, [tag.class_names[number] for number in (range(tag.classes) if kept is None else kept)])
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(model, new, build, plan)
     return (new, plan.report) if return_report else new

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +20,7 @@ from keras_effnet.cost import estimate_cost
 from keras_effnet.data.glyphs import render_letters
 from keras_effnet.data.pictures import Pictures, load_digits, load_folder, split_few
 from keras_effnet.errors import DataError
+from keras_effnet.files import write_whole
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.training import Schedule, compile_for, copy_features, evaluate, restore, snapshot, train
 
@@ -212,18 +211,3 @@ class TransferJob:
             "pretraining": state["pretraining"],
             "runs": state["runs"],
         }
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file under another name first, so that there is never half of it under its own.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    part = path.with_name(f"part-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(part)
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"the file cannot be written: {error}. Received: {str(path)!r}") from error

@@ -8,7 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from keras_effnet.transfer.job import SCRATCH, TRANSFERRED, write_whole
+from keras_effnet.files import write_whole
+from keras_effnet.transfer.job import SCRATCH, TRANSFERRED
 
 
 def summarize(metrics: dict[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,18 @@ from support import (
     write_legacy_h5,
 )
 
-from keras_effnet import BackboneSpec, Coefficients, StageSpec, applications, build_model, scale_model, scale_spec
+from keras_effnet import (
+    BackboneSpec,
+    Coefficients,
+    StageSpec,
+    applications,
+    build_model,
+    grow_model,
+    scale_model,
+    scale_spec,
+)
 from keras_effnet.blocks import Block, MBConv, Placement
-from keras_effnet.builder.tag import TAG_LAYER, Tag, read_tag
+from keras_effnet.builder.tag import TAG_LAYER, Tag, name_classes, read_tag
 from keras_effnet.errors import BuildError
 from keras_effnet.ops import Ops, T
 from keras_effnet.registry import backbones
@@ -64,6 +73,22 @@ def test_what_builders_make_is_tagged_too() -> None:
     tag = read_tag(model)
     assert (tag.classes, tag.include_top, tag.spec.stem.width, tag.spec.classifier.dropout) == (3, True, 8, 0.2)
     assert read_tag(scale_model("mobilenet_v2", -4, classes=2)).spec == scale_spec("mobilenet_v2", -4)
+
+
+def test_names_of_classes_go_where_the_model_goes(tmp_path: Path) -> None:
+    model, names = built(classes=3), ("cat", "d\u00f6g", "")
+    assert read_tag(model).class_names is None
+    name_classes(model, names)
+    assert read_tag(model) == Tag(SPEC, True, None, 3, names)
+    model.save(tmp_path / "model.keras")
+    saved: Any = keras.models.load_model(tmp_path / "model.keras")
+    assert read_tag(saved).class_names == names
+    assert read_tag(grow_model(model, scale_spec(SPEC, 0.5))).class_names == names
+    assert read_tag(grow_model(model, classes=[2, 0])).class_names == ("", "cat")
+    assert read_tag(grow_model(model, classes=4)).class_names is None
+    with pytest.raises(BuildError, match=r"3 texts, one a class. Received: \('a', 'b'\)"):
+        name_classes(model, ["a", "b"])
+    assert read_tag(model).class_names == names
 
 
 def test_the_tag_does_nothing() -> None:

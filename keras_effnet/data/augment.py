@@ -1,0 +1,310 @@
+"""Augmentation: random crop and flip, RandAugment (Cubuk et al. 2020, arXiv:1909.13719), MixUp (Zhang et al. 2018,
+arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899).
+
+RandAugment applies N operations to each picture, each drawn from the paper's 14 and of strength M on its scale from 0
+to 10. An operation is one layer: Keras' own or, when asked for, keras-cv's, whose maintainers have ended its
+development (`keras_effnet.data.operations`). A picture runs through the operations that were drawn for it alone;
+`keras.layers.RandAugment` runs every batch through all of them and keeps one, which is why it is several times slower
+(docs/augment.md has the measurements).
+
+The layers run as TensorFlow operations on the CPU, whatever Keras' backend is. What they draw is a function of the
+given seed and of the picture's place in the batch: the same seed gives the same pictures, bit by bit, in any thread and
+on any backend. keras-cv's MixUp and CutMix draw from TensorFlow's global generator, which cannot be set back for one
+call alone, so both engines use Keras' MixUp and CutMix.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import math
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number
+from keras_effnet.data.operations import LARGEST_MAGNITUDE, Draws, fold_in, operations_of
+from keras_effnet.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+logger = logging.getLogger(__name__)
+
+Engine = Literal["auto", "keras_cv", "keras"]
+Box = tuple[float, float, float, float]
+
+# The crop's proportions differ from the picture's by at most this: Szegedy et al. 2015, arXiv:1409.4842, section 6.
+LARGEST_ASPECT = 4 / 3
+CROP = 0.5  # ours: training from scratch keeps 8 % or more of the area (there), which is much for a few epochs
+OPERATIONS = 2  # RandAugment's N in google's code for EfficientNet
+# github.com/google/automl efficientnetv2/effnetv2_configs.py: RandAugment's magnitude and the alpha of MixUp and CutMix
+# of EfficientNetV2-S, M and L, which stand there for depth and width of B4, B5 and B7. They are 10, 15, 20 and 0, 0.2,
+# 0.5; the scale used here ends at 10. B0 to B3 have magnitude 0 there (but AutoAugment); the way up is a line of ours.
+PHI_S, PHI_M, PHI_L = 4.0, 5.0, 7.0
+MIX_M, MIX_L = 0.2, 0.5
+
+# While a function is traced, `_draws` holds a tensor of it, and keras-cv replaces what a module of its own holds.
+_TRACING = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How pictures are changed at random while a network learns from them.
+
+    Args:
+        crop: smallest share of a picture's area that a random crop keeps, in (0, 1]; 1: no crop.
+        flip: whether every second picture is mirrored. Digits and letters change their meaning then.
+        operations: RandAugment's N: operations a picture goes through, at least 0.
+        magnitude: RandAugment's M: their strength, from 0 to 10. At 0 no operation is applied.
+        mixup: MixUp's alpha, in [0, 1]; 0: none. With CutMix too, each batch is mixed by either, at equal chance.
+        cutmix: CutMix's alpha, in [0, 1]; 0: none.
+        engine: whose layers compute RandAugment: "keras", "keras_cv", or "auto": Keras' own, since they were measured
+            no slower, and so that the result does not depend on what else is installed.
+
+    Raises:
+        DataError: a value outside its range.
+
+    Example:
+        >>> Augmentation(flip=True, operations=2, magnitude=9).magnitude
+        9
+    """
+
+    crop: float = 1.0
+    flip: bool = False
+    operations: int = 0
+    magnitude: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    engine: Engine = "auto"
+
+    def __post_init__(self) -> None:
+        check_number(DataError, "crop", self.crop, 0, 1, open_low=True)
+        check_bool(DataError, "flip", self.flip)
+        check_int(DataError, "operations", self.operations, 0)
+        check_number(DataError, "magnitude", self.magnitude, 0, LARGEST_MAGNITUDE)
+        check_number(DataError, "mixup", self.mixup, 0, 1)
+        check_number(DataError, "cutmix", self.cutmix, 0, 1)
+        check_choice(DataError, "engine", self.engine, get_args(Engine))
+
+
+def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
+    """The augmentation for a backbone scaled by `phi`: a larger network needs more of it, as it needs more dropout.
+
+    Args:
+        phi: any number; up to 0 there is a random crop and a flip only.
+        flip: whether pictures are mirrored: False for digits, letters and all that a mirror changes.
+
+    Returns:
+        RandAugment's magnitude grows from 0 at phi = 0 to 10 at 4; MixUp's and CutMix's alpha from 0 at 4 over 0.2 at
+        5 to 0.5 at 7, as EfficientNetV2's do with its size.
+
+    Raises:
+        DataError: `phi` is no finite number.
+
+    Example:
+        >>> augmentation_for(2)
+        Augmentation(crop=0.5, flip=True, operations=2, magnitude=5.0, mixup=0.0, cutmix=0.0, engine='auto')
+    """
+    check_number(DataError, "phi", phi, -math.inf)
+    magnitude = LARGEST_MAGNITUDE * min(max(phi / PHI_S, 0.0), 1.0)
+    to_m = (phi - PHI_S) / (PHI_M - PHI_S) * MIX_M
+    to_l = MIX_M + (phi - PHI_M) / (PHI_L - PHI_M) * (MIX_L - MIX_M)
+    mix = min(max(0.0, min(to_m, to_l)), MIX_L)
+    operations = OPERATIONS if magnitude else 0
+    return Augmentation(crop=CROP, flip=flip, operations=operations, magnitude=magnitude, mixup=mix, cutmix=mix)
+
+
+def random_box(height: int, width: int, smallest: float, generator: np.random.Generator) -> Box:
+    """A random part of a picture, to be resized to the square that a network sees.
+
+    Since a picture that is not cropped is resized whole, whatever its proportions, the crop's proportions are drawn
+    around the picture's own. (Szegedy et al. draw around the square, and try again where that does not fit.)
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        smallest: share of its area that is kept at least, in (0, 1].
+        generator: what is drawn from: three numbers and always as many.
+
+    Returns:
+        `(left, top, right, bottom)` inside the picture, in pixels and parts of them, as Pillow's `resize(box=...)`
+        takes it. Its share of the area is drawn evenly from `smallest` to 1.
+    """
+    share = smallest + (1 - smallest) * generator.random()
+    limit = math.log(min(LARGEST_ASPECT, 1 / share))  # a wider one would not fit into the picture
+    aspect = math.exp(limit * (2 * generator.random() - 1))
+    wide = min(math.sqrt(share * aspect), 1.0) * width
+    high = min(math.sqrt(share / aspect), 1.0) * height
+    across, down = generator.random(2)
+    left, top = across * (width - wide), down * (height - high)
+    return left, top, min(left + wide, width), min(top + high, height)
+
+
+def center_box(height: int, width: int, share: float) -> Box:
+    """The middle of a picture, as networks are tested on it.
+
+    Args:
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        share: of each side that is kept, in (0, 1]: 0.875 is 224 of 256 pixels.
+
+    Returns:
+        `(left, top, right, bottom)`, as `random_box`.
+
+    Example:
+        >>> center_box(256, 512, 0.875)
+        (32.0, 16.0, 480.0, 240.0)
+    """
+    left, top = width * (1 - share) / 2, height * (1 - share) / 2
+    return left, top, width - left, height - top
+
+
+class Augmenter:
+    """Applies RandAugment, MixUp and CutMix to batches. Crop and flip are applied where pictures are read.
+
+    Calls may come from several threads at once.
+
+    Args:
+        augmentation: what to apply.
+        resolution: side of the pictures, in pixels.
+        classes: length of the labels.
+
+    Attributes:
+        engine: "keras", "keras_cv", or None where there is no RandAugment to compute.
+
+    Raises:
+        DataError: keras-cv was asked for and is not installed, or TensorFlow, which all of these need, is not.
+
+    Example:
+        >>> import numpy as np
+        >>> augmenter = Augmenter(Augmentation(mixup=0.2), resolution=8, classes=3)
+        >>> images, labels = augmenter(np.zeros((4, 8, 8, 3), "uint8"), np.eye(4, 3, dtype="float32"), (0, 0, 0))
+        >>> images.shape, labels.shape
+        ((4, 8, 8, 3), (4, 3))
+    """
+
+    def __init__(self, augmentation: Augmentation, resolution: int, classes: int) -> None:
+        self.augmentation, self.resolution, self.classes = augmentation, resolution, classes
+        randomized = bool(augmentation.operations and augmentation.magnitude)
+        self.engine: Engine | None = _engine(augmentation.engine) if randomized else None
+        self._function: Any = None
+        if not (randomized or augmentation.mixup or augmentation.cutmix):
+            return
+        tensorflow = _import_tensorflow()
+        self._draws = Draws()
+        if randomized:
+            logger.info("RandAugment is computed by %s", {"keras": "Keras", "keras_cv": "keras-cv"}[str(self.engine)])
+            self._operations = operations_of(str(self.engine), augmentation.magnitude, self._draws)
+        self._mixers = _mixers(augmentation, self._draws)
+        self._constant, self._function = tensorflow.constant, tensorflow.function(self._augment)
+
+    def __call__(
+        self, images: np.ndarray, labels: np.ndarray, seed: tuple[int, int, int]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A batch, augmented.
+
+        Args:
+            images: float32 or uint8 of shape `(n, resolution, resolution, channels)`, 0..255.
+            labels: float32 of shape `(n, classes)`.
+            seed: three whole numbers, at least 0: what the result depends on besides the batch.
+
+        Returns:
+            Images and labels as given, float32; images stay in 0..255, each label's sum stays what it was.
+
+        Raises:
+            DataError: arrays of another shape.
+        """
+        import numpy as np
+
+        images, labels = np.asarray(images, np.float32), np.asarray(labels, np.float32)
+        side = (self.resolution, self.resolution)
+        if images.ndim != 4 or images.shape[1:3] != side or labels.shape != (len(images), self.classes):
+            raise DataError(
+                f"a batch must be pictures of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
+                f"(n, {self.classes}). Received: {images.shape} and {labels.shape}"
+            )
+        if self._function is None:
+            return images, labels
+        start = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
+        batch = [self._constant(array) for array in (images, labels, start)]
+        with _TRACING:
+            traced = self._function.get_concrete_function(*batch)
+        augmented, mixed = traced(*batch)
+        return augmented.numpy(), mixed.numpy()
+
+    def _augment(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        with tf.device("/CPU:0"):  # an operation on one small picture is no work for a GPU
+            if self.engine is not None:
+                seeds = tf.map_fn(lambda place: fold_in(seed, place), tf.range(images.shape[0]))
+                images = tf.map_fn(
+                    lambda pair: self._rand_augment(*pair), (images, seeds), fn_output_signature=tf.float32
+                )
+            if self._mixers:
+                self._draws.start(fold_in(seed, -1))
+                mixed = [lambda mixer=mixer: mixer({"images": images, "labels": labels}) for mixer in self._mixers]
+                chosen = self._draws.uniform((), 0, len(mixed), tf.int32)
+                batch = tf.switch_case(chosen, mixed)
+                images, labels = batch["images"], batch["labels"]
+            return tf.clip_by_value(images, 0.0, 255.0), labels
+
+    def _rand_augment(self, image: Any, seed: Any) -> Any:
+        import tensorflow as tf
+
+        # One gray channel has no colours to change.
+        able = [apply for name, apply in self._operations.items() if image.shape[-1] == 3 or name != "color"]
+        shape = image.shape
+        for number in range(self.augmentation.operations):
+            self._draws.start(fold_in(seed, number))
+            chosen = self._draws.uniform((), 0, len(able), tf.int32)
+            branches = [lambda apply=apply, image=image: apply(image) for apply in able]
+            image = tf.ensure_shape(tf.switch_case(chosen, branches), shape)
+        return image
+
+
+def _mixers(augmentation: Augmentation, draws: Draws) -> list[Any]:
+    from keras import layers
+
+    plain: dict[str, Any] = {"data_format": "channels_last", "dtype": "float32"}
+    made: list[Any] = []
+    if augmentation.mixup:
+        made.append(layers.MixUp(alpha=augmentation.mixup, **plain))
+    if augmentation.cutmix:
+        # Its `factor` is the range that alpha is drawn from.
+        alpha: Any = (augmentation.cutmix, augmentation.cutmix)
+        made.append(layers.CutMix(factor=alpha, **plain))
+    for layer in made:
+        layer._get_seed_generator = lambda backend=None: draws.generator
+    return made
+
+
+def _engine(asked: Engine) -> Engine:
+    if asked != "keras_cv":
+        return "keras"
+    if sys.modules.get("keras_cv", ...) is None or importlib.util.find_spec("keras_cv") is None:
+        raise DataError(
+            "RandAugment by keras-cv needs keras-cv: install `keras-cv`, or take engine 'keras', which does the same. "
+            "Received: engine='keras_cv', which cannot be imported"
+        )
+    return "keras_cv"
+
+
+def _import_tensorflow() -> Any:
+    try:
+        import tensorflow
+    except ImportError as error:
+        raise DataError(
+            "RandAugment, MixUp and CutMix run in TensorFlow, whatever Keras' backend is: install `tensorflow-cpu`, or "
+            f"set operations, mixup and cutmix to 0. Received: {error}"
+        ) from error
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        try:
+            tensorflow.config.set_visible_devices([], "GPU")  # or it would take all memory of the backend's GPU
+        except RuntimeError:
+            logger.warning("TensorFlow already holds a GPU's memory, which it needs for nothing here")
+    return tensorflow

@@ -1,0 +1,187 @@
+"""Batches of a source, as `fit` takes them: read side by side, augmented, and each a function of its number alone."""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
+from keras_effnet.data.pictures import MAX_RESOLUTION
+from keras_effnet.data.reading import resize_square
+from keras_effnet.data.rows import AHEAD, batch_rows
+from keras_effnet.data.source import Source
+from keras_effnet.errors import DataError
+
+THREADS = os.cpu_count() or 1  # decoding and resizing leave Python's lock, so that threads work side by side
+READERS = 2  # batches under way at once when `fit` reads ahead: one is decoded while the other is augmented
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a source for `fit`, `evaluate` and loops of one's own.
+
+    A batch depends on the arguments, `epoch` and its number alone, whatever thread reads it: training that was cut off
+    goes on with the very batches that it would have seen.
+
+    Keras tells the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first. Only an epoch that
+    was begun and read to its last batch counts here. Who must be sure sets `epoch` before each one.
+
+    Pictures that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
+    divides its `loss` by all rows, those of weight 0 too.
+
+    Args:
+        source: the pictures.
+        resolution: side of the pictures given, in pixels, 1..4096.
+        batch_size: pictures a batch, over all processes; at least 1.
+        channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601).
+        seed: of the order and the augmentation, at least 0.
+        shuffle: True: every batch is full, cut from an endless row of shuffles, each of which holds every picture once.
+            False: in order; the last batch is filled up with pictures of weight 0.
+        augmentation: None: none.
+        center_crop: share of each side that is kept of a picture that is not cropped at random, in (0, 1].
+        shard: `(rank, processes)`: give this process' rows of each batch.
+        epoch: the first epoch's number.
+
+    Attributes:
+        failure: the error that a batch could not be read for. Keras on TensorFlow turns it into one of its own.
+
+    Raises:
+        DataError: a value outside its range, or no pictures.
+
+    Example:
+        >>> from keras_effnet.data.pictures import load_digits
+        >>> batches = Batches(load_digits(8), resolution=32, batch_size=64)
+        >>> images, labels, weights = batches[0]
+        >>> len(batches), images.shape, labels.shape, weights.shape
+        (29, (64, 32, 32, 3), (64, 10), (64,))
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        resolution: int,
+        batch_size: int,
+        channels: int = 3,
+        seed: int = 0,
+        shuffle: bool = False,
+        augmentation: Augmentation | None = None,
+        center_crop: float = 1.0,
+        shard: tuple[int, int] = (0, 1),
+        epoch: int = 0,
+    ) -> None:
+        super().__init__(workers=READERS, max_queue_size=AHEAD)
+        check_int(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
+        check_int(DataError, "batch_size", batch_size, 1)
+        check_int(DataError, "seed", seed, 0)
+        check_int(DataError, "epoch", epoch, 0)
+        check_number(DataError, "center_crop", center_crop, 0, 1, open_low=True)
+        _check_channels(channels)
+        _check_shard(shard, batch_size)
+        if not len(source):
+            raise DataError("there must be pictures to make batches of. Received: a source of 0 pictures")
+        self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
+        self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
+        self.shard, self.epoch = shard, epoch
+        self.failure: DataError | None = None
+        self._threads = ThreadPoolExecutor(THREADS)
+        classes = len(source.class_names)
+        self._augmenter = None if augmentation is None else Augmenter(augmentation, resolution, classes)
+        self._begun = self._read_to_end = False
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.source) / self.batch_size)
+
+    def __getitem__(self, step: int) -> Batch:
+        """Batch `step` of the current epoch.
+
+        Args:
+            step: in `0..len(self) - 1`.
+
+        Returns:
+            Images, float32 of shape `(rows, resolution, resolution, channels)`, 0..255; one-hot labels, float32 of
+            shape `(rows, classes)`; weights, float32 of shape `(rows,)`: 0 for pictures that only fill up.
+
+        Raises:
+            DataError: a picture can no longer be read. It is also kept in `failure`.
+        """
+        if not 0 <= step < len(self):
+            raise IndexError(step)  # what ends a loop over a sequence
+        epoch = self.epoch
+        rows, weights = batch_rows(
+            len(self.source), self.batch_size, step, epoch=epoch, seed=self.seed, shuffle=self.shuffle
+        )
+        rank, processes = self.shard
+        mine = np.split(np.arange(self.batch_size), processes)[rank]
+        # Numbered by its place in the whole batch, a picture is cropped alike however many processes there are.
+        images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
+        labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
+        if self._augmenter is not None:
+            images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
+        self._read_to_end |= step == len(self) - 1
+        return images, labels, weights[mine]
+
+    def on_epoch_begin(self) -> None:
+        """Called by Keras."""
+        self._begun, self._read_to_end = True, False
+
+    def on_epoch_end(self) -> None:
+        """Called by Keras: the next epoch has another order and other augmentation."""
+        if self._begun and self._read_to_end:
+            self.epoch += 1
+        self._begun = self._read_to_end = False
+
+    def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
+        """Some pictures, each given by its number in the source and a seed."""
+        images = np.empty((len(wanted), self.resolution, self.resolution, self.channels), np.float32)
+
+        def fill(first: int) -> None:
+            for place in range(first, len(wanted), THREADS):
+                index, seed = wanted[place]
+                images[place] = self._picture(index, np.random.default_rng(seed))
+
+        try:
+            for _ in self._threads.map(fill, range(THREADS)):
+                pass  # asking for each result raises what went wrong
+        except DataError as error:
+            self.failure = error
+            raise
+        return images
+
+    def _picture(self, index: int, generator: np.random.Generator) -> np.ndarray:
+        crop = 1.0 if self.augmentation is None else self.augmentation.crop
+        # The smallest crop should still have as many pixels as the network sees.
+        pixels = self.source.read(index, math.ceil(self.resolution / min(math.sqrt(crop), self.center_crop)))
+        box = None
+        if crop < 1:
+            box = random_box(pixels.shape[0], pixels.shape[1], crop, generator)
+        elif self.center_crop < 1:
+            box = center_box(pixels.shape[0], pixels.shape[1], self.center_crop)
+        square = resize_square(pixels, self.resolution, box, gray=self.channels == 1)
+        flipped = self.augmentation is not None and self.augmentation.flip and generator.random() < 0.5
+        return square[:, ::-1] if flipped else square
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in (1, 3):
+        raise DataError(
+            "pictures have 3 channels (RGB) or 1 (gray); for others, such as a satellite's, feed the network arrays "
+            f"of your own. Received: channels={channels!r}"
+        )
+
+
+def _check_shard(shard: tuple[int, int], batch_size: int) -> None:
+    rank, processes = shard
+    check_int(DataError, "processes", processes, 1)
+    check_int(DataError, "rank", rank, 0, processes - 1)
+    if batch_size % processes:
+        raise DataError(
+            f"each of {processes} processes must get as many rows of a batch; choose a multiple of {processes}. "
+            f"Received: {batch_size=}"
+        )

@@ -1,0 +1,77 @@
+"""Files that are there whole or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from keras_effnet.errors import DataError
+
+# What to do about the errors that a user can do something about; of the others the system's own words must do.
+_ADVICE = {
+    # NumPy's own error when it could write only a part has no number.
+    None: "the disk may be full: free some space on it, or name a folder on another, and start again",
+    errno.ENOSPC: "free some space on that disk, or name a folder on another, and start again",
+    errno.EDQUOT: "free some of your quota on that disk, or name a folder on another, and start again",
+    errno.EROFS: "name a folder that can be written to",
+    errno.EACCES: "name a folder that can be written to",
+    errno.EPERM: "name a folder that can be written to",
+    errno.EEXIST: "a file has the name that its folder should have: name another folder",
+    errno.ENOTDIR: "a file has the name that its folder should have: name another folder",
+}
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Writes a file under another name first, so that there is never half of it under its own.
+
+    The file is on the disk, not on its way to it, before it takes the place of an older one: no loss of power leaves
+    an empty file. Where something fails, the older one stays, and nothing else does.
+
+    Args:
+        path: of the file; its folder is made if missing.
+        write: writes everything to the path that it is given, which has the same suffix.
+
+    Raises:
+        DataError: the file cannot be written.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_whole(Path(folder) / "new" / "note.txt", lambda path: path.write_text("all of it"))
+        ...     (Path(folder) / "new" / "note.txt").read_text()
+        'all of it'
+    """
+    part = path.with_name(f"part-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+            _to_disk(part)
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)  # half of a large file would fill the disk for the next attempt, too
+            raise
+        _folder_to_disk(path.parent)
+    except OSError as error:
+        advice = _ADVICE.get(error.errno)
+        hint = f"; {advice}" if advice else ""
+        raise DataError(f"the file cannot be written: {error}{hint}. Received: {str(path)!r}") from error
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _folder_to_disk(folder: Path) -> None:
+    """So that a file's new name is kept, too."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows, which cannot open a folder, and keeps its names by itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""Curves of a run over all its phases, drawn by Matplotlib."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+PANELS = ("accuracy", "loss")
+TRAINING, VALIDATION = "0.55", "tab:blue"
+PANEL_SIZE = (5.2, 3.4)  # inches
+
+
+def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path) -> None:
+    """Draws all panels side by side.
+
+    Args:
+        history: a row for each epoch, as metrics.json holds them.
+        best: the row whose weights were kept.
+        path: of the PNG file.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(PANEL_SIZE[0] * len(PANELS), PANEL_SIZE[1]), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+        _draw(axes, history, best, name)
+    figure.savefig(path, dpi=120, format="png")
+
+
+def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) -> bytes:
+    """One panel as a PNG file in memory.
+
+    Args:
+        history: as `write_curves` takes it.
+        best: likewise.
+        name: one of `PANELS`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+    _draw(figure.subplots(), history, best, name)
+    file = BytesIO()
+    figure.savefig(file, dpi=150, format="png")
+    return file.getvalue()
+
+
+def _draw(axes: Any, history: list[dict[str, Any]], best: dict[str, Any], name: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row["epoch"] for row in history]
+    marker = "o" if len(epochs) <= 40 else ""
+    style = {"marker": marker, "markersize": 3.5}
+    axes.plot(epochs, [row[name] for row in history], color=TRAINING, label="training", **style)
+    axes.plot(epochs, [row[f"val_{name}"] for row in history], color=VALIDATION, label="validation", **style)
+    ring = {"marker": "o", "markersize": 9, "fillstyle": "none", "linestyle": "", "color": VALIDATION}
+    axes.plot(best["epoch"], best[f"val_{name}"], label="kept", **ring)
+    for phase, rows in groupby(history, key=lambda row: row["phase"]):
+        first = next(rows)["epoch"]
+        if first > epochs[0]:
+            axes.axvline(first - 0.5, color="0.8", linewidth=1, zorder=0)
+        # Above the panel, where no curve is.
+        axes.annotate(
+            phase, (first - 0.5, 1), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
+            color="0.45", fontsize=8,
+        )  # fmt: skip
+    axes.set(xlabel="epoch", ylabel=name, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)

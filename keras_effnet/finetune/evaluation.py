@@ -1,0 +1,151 @@
+"""How well a model does on labelled pictures: one look at each, and every number that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.data.rows import read_ahead
+from keras_effnet.errors import DataError
+
+TOP = 5  # top-5 accuracy, and so from six classes: among five it would always be 1
+SUM_TOLERANCE = 0.01  # by which probabilities may miss a sum of 1: bfloat16 has 8 bits, and errs by up to 0.4 %
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How well one class is told from the others.
+
+    Args:
+        name: of the class.
+        pictures: how many there are of it.
+        precision: share of the pictures that were taken for this class which are of it; None: none was.
+        recall: share of the pictures of this class that were taken for it; None: there is none.
+        f1: the harmonic mean of the two; None: neither exists.
+    """
+
+    name: str
+    pictures: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model's probabilities are worth.
+
+    Args:
+        accuracy: share of pictures whose largest probability is that of their class.
+        top5: share of pictures whose class is among the five largest; None below six classes.
+        loss: mean cross-entropy, without label smoothing.
+        confusion: a row for each true class, with how many of its pictures were taken for each class.
+        per_class: a score for each class.
+    """
+
+    accuracy: float
+    top5: float | None
+    loss: float
+    confusion: tuple[tuple[int, ...], ...]
+    per_class: tuple[ClassScore, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON holds it."""
+        return {
+            **asdict(self),
+            "confusion": [list(row) for row in self.confusion],
+            "per_class": [asdict(score) for score in self.per_class],
+        }
+
+
+def predict_all(model: keras.Model, batches: Any) -> np.ndarray:
+    """The probabilities of every picture.
+
+    Args:
+        model: that ends in probabilities.
+        batches: a length, and (images, labels, weights) for each number; what has no weight only fills a batch up.
+
+    Returns:
+        float32 array of shape `(pictures, classes)`, in the order of the batches.
+
+    Raises:
+        DataError: a picture that cannot be read, or no picture at all.
+    """
+    rows = []
+    for images, _, weights in read_ahead(batches):
+        found = np.asarray(model.predict_on_batch(images), np.float32)
+        rows.append(found[np.asarray(weights) > 0])
+    if not rows:
+        raise DataError("there must be at least one picture to predict. Received: 0 batches")
+    return np.concatenate(rows)
+
+
+def evaluate_probabilities(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
+    """Compares probabilities with the labels.
+
+    Args:
+        probabilities: of shape `(pictures, classes)`; each row sums to 1.
+        labels: of shape `(pictures,)`, each in `0..classes - 1`.
+        class_names: one for each class, at least two.
+
+    Returns:
+        Every number of it.
+
+    Raises:
+        DataError: shapes that do not fit together, or numbers that are no probabilities.
+
+    Example:
+        >>> found = evaluate_probabilities(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ("cat", "dog"))
+        >>> found.accuracy, found.confusion
+        (0.5, ((1, 0), (1, 0)))
+    """
+    from sklearn import metrics  # takes a second, so only those who evaluate pay for it
+
+    _check(probabilities, labels, len(class_names))
+    classes = np.arange(len(class_names))
+    predicted = probabilities.argmax(axis=1)
+    confusion = metrics.confusion_matrix(labels, predicted, labels=classes)
+    undefined: Any = np.nan  # annotated as a text only
+    scores: Any = metrics.precision_recall_fscore_support(labels, predicted, labels=classes, zero_division=undefined)
+    top5 = None
+    if len(classes) > TOP:
+        top5 = float(metrics.top_k_accuracy_score(labels, probabilities, k=TOP, labels=classes))
+    return Evaluation(
+        accuracy=float(metrics.accuracy_score(labels, predicted)),
+        top5=top5,
+        loss=float(metrics.log_loss(labels, probabilities, labels=classes)),
+        confusion=tuple(tuple(int(count) for count in row) for row in confusion),
+        per_class=tuple(
+            ClassScore(str(name), int(count), *map(_known, row))
+            for name, *row, count in zip(class_names, *scores, strict=True)
+        ),
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _check(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> None:
+    count = len(labels)
+    if classes < 2 or not count or labels.shape != (count,) or probabilities.shape != (count, classes):
+        raise DataError(
+            "there must be a picture at least, two classes at least, a label for each picture and a probability for "
+            f"each picture and class. Received: probabilities of shape {probabilities.shape}, labels of shape "
+            f"{labels.shape}, {classes} classes"
+        )
+    if not 0 <= labels.min() <= labels.max() < classes:
+        raise DataError(f"labels must be in 0..{classes - 1}. Received: {labels.min()} to {labels.max()}")
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    # Written so that a sum that is no number fails, too.
+    if not (probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
+        worst = sums[np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))]
+        raise DataError(
+            "a model's outputs must be probabilities: at least 0, with a sum of 1 for each picture. Build it with "
+            f"classifier_activation='softmax'. Received: outputs from {probabilities.min()} to "
+            f"{probabilities.max()}, with a sum of {worst}"
+        )

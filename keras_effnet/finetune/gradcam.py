@@ -1,0 +1,134 @@
+"""Where a network looks: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391, section 3) on every backend of Keras.
+
+The network is cut at its last feature map. Of what comes before nothing but its output is needed; the gradient goes
+through what comes after, which is small: pooling and the classifier.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.errors import BuildError, DataError
+
+PICTURES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
+
+
+def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Which parts of each picture speak for a class.
+
+    Args:
+        model: a functional model from pictures to one score for each class, with a feature map in between.
+        images: of shape `(n, height, width, channels)`, as the model takes them.
+        classes: of shape `(n,)`: the class that is asked about, for each picture.
+
+    Returns:
+        float32 array of shape `(n, rows, columns)`, of the feature map's size. Each map is scaled so that its largest
+        value is 1; it is 0 all over where nothing speaks for the class.
+
+    Raises:
+        BuildError: the model has no feature map, or is not functional.
+        DataError: not one class for each picture, or a class that the model does not have.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> model = build_model("mobilenet_v2", classes=3, input_shape=(64, 64, 3))
+        >>> grad_cam(model, np.ones((1, 64, 64, 3), "float32"), np.array([2])).shape
+        (1, 2, 2)
+    """
+    features, head = split_at_last_map(model)
+    count = int(head.output_shape[-1])
+    if np.shape(classes) != (len(images),) or not len(images) or not 0 <= np.min(classes) <= np.max(classes) < count:
+        raise DataError(
+            f"there must be a picture at least, and for each its class, in 0..{count - 1}. "
+            f"Received: {len(images)} pictures, classes={classes!r:.200}"
+        )
+    silent: Any = 0  # Keras annotates its default, "auto"
+    maps = np.asarray(features.predict(images, batch_size=PICTURES_AT_ONCE, verbose=silent), np.float32)
+    slopes = _gradient(head, maps, keras.utils.to_categorical(classes, count))
+    # Equations 1 and 2: a channel's weight is its mean gradient; of the weighted sum what is positive counts.
+    weights = slopes.mean(axis=(1, 2), keepdims=True)
+    found = np.maximum((weights * maps).sum(axis=-1), 0)
+    largest = found.max(axis=(1, 2), keepdims=True)
+    return found / np.where(largest > 0, largest, 1)
+
+
+def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """A model in two, cut at its last feature map; the second part gives scores before any softmax.
+
+    Args:
+        model: functional.
+
+    Returns:
+        `(features, head)`, which share the model's weights, but for a copy of those of a layer that ends in a softmax.
+
+    Raises:
+        BuildError: the model is not functional, or has no layer with a feature map of more than one pixel.
+    """
+    layers = model.layers if getattr(model, "outputs", None) else []
+    outputs = [layer.output for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+    for output in filter(_is_map, reversed(outputs)):
+        try:
+            head = keras.Model(output, _scores(model))
+        except ValueError:  # a shortcut passes this map by
+            continue
+        return keras.Model(model.input, output), head
+    raise BuildError(
+        "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
+        f"a place. Received: {model.name!r} with outputs of shapes "
+        f"{[getattr(output, 'shape', None) for output in outputs[-3:]]}"
+    )
+
+
+def _is_map(output: Any) -> bool:
+    shape = getattr(output, "shape", ())
+    return len(shape) == 4 and shape[1] != 1 and shape[2] != 1
+
+
+def _scores(model: keras.Model) -> Any:
+    """The scores of the classes before their activation: the paper's y^c."""
+    last = model.layers[-1]
+    if isinstance(last, (keras.layers.Activation, keras.layers.Softmax)):
+        return last.input
+    if not isinstance(last, keras.layers.Dense):
+        return model.output
+    # A layer of its own, so that the model stays as it is.
+    linear = keras.layers.Dense.from_config({**last.get_config(), "activation": "linear", "name": "scores"})
+    scores = linear(last.input)
+    linear.set_weights(last.get_weights())
+    return scores
+
+
+def _gradient(head: keras.Model, maps: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """The gradient of each picture's chosen score by its feature map."""
+    backend = keras.backend.backend()
+    given: Any = keras.ops.convert_to_tensor(maps)
+
+    # The pictures do not know of each other, so that the gradient of the sum holds that of each.
+    def total(scores: Any) -> Any:
+        return keras.ops.sum(scores * keras.ops.convert_to_tensor(chosen, dtype=scores.dtype))
+
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            score = total(head(given, training=False))
+        found = tape.gradient(score, given)
+    elif backend == "jax":
+        import jax
+
+        state = [[each.value for each in part] for part in (head.trainable_variables, head.non_trainable_variables)]
+        found = jax.grad(lambda x: total(head.stateless_call(*state, x, training=False)[0]))(given)
+    elif backend == "torch":
+        import torch
+
+        given.requires_grad_()
+        with torch.enable_grad():
+            score = total(head(given, training=False))
+        [found] = torch.autograd.grad(score, given)
+    else:
+        raise BuildError(f"gradients need Keras on TensorFlow, JAX or PyTorch. Received: backend {backend!r}")
+    return np.asarray(keras.ops.convert_to_numpy(found), np.float32)

@@ -1,0 +1,78 @@
+"""HTML as a tree of elements. What users wrote is escaped because a tree holds nothing but text and elements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from xml.etree import ElementTree
+
+Element = ElementTree.Element
+Content = Element | str | Iterable["Content"]
+
+# A browser that obeys this asks the network for nothing, whatever the page says.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def element(tag: str, *content: Content, **attributes: str) -> Element:
+    """An element.
+
+    Args:
+        tag: its name.
+        content: texts, elements, or lists of them, in order.
+        attributes: a `_` behind a name that is Python's own is left out: `class_`.
+
+    Example:
+        >>> ElementTree.tostring(element("p", "a < b, ", element("b", "true"), class_="note"), "unicode")
+        '<p class="note">a &lt; b, <b>true</b></p>'
+    """
+    made = ElementTree.Element(tag, {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()})
+    _append(made, content)
+    return made
+
+
+def _append(parent: Element, content: Iterable[Content]) -> None:
+    for part in content:
+        if isinstance(part, ElementTree.Element):
+            parent.append(part)
+        elif not isinstance(part, str):
+            _append(parent, part)
+        elif len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + part
+        else:
+            parent.text = (parent.text or "") + part
+
+
+def table(header: Sequence[Content], rows: Iterable[Sequence[Content]], **attributes: str) -> Element:
+    """A table of which the first cell of each row is its name; a wide one scrolls within the page. No header: `()`."""
+    head = element("thead", element("tr", [element("th", cell, scope="col") for cell in header])) if header else ""
+    lines = [[_cell(cell, first=not number) for number, cell in enumerate(row)] for row in rows]
+    body = element("tbody", [element("tr", line) for line in lines])
+    return element("div", element("table", head, body, **attributes), class_="scroll")
+
+
+def _cell(content: Content, *, first: bool) -> Element:
+    if isinstance(content, ElementTree.Element) and content.tag == "td":
+        return content
+    return element("th", content, scope="row") if first else element("td", content)
+
+
+def page(title: str, *content: Content) -> bytes:
+    """A whole page in UTF-8, which needs no other file.
+
+    Args:
+        title: of the window.
+        content: of the body.
+    """
+    style = element("style", files("keras_effnet.finetune").joinpath("report.css").read_text(encoding="utf-8"))
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        style,
+    )
+    html = element("html", head, element("body", element("main", *content)), lang="en")
+    text = "<!DOCTYPE html>\n" + ElementTree.tostring(html, encoding="unicode", method="html")
+    # A file name may hold bytes that are no text.
+    return text.encode("utf-8", errors="replace")

@@ -1,0 +1,253 @@
+"""Fine-tuning in one folder: what can be stopped at any moment and started again."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shlex
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+import keras_effnet
+from keras_effnet.builder.tag import read_tag
+from keras_effnet.cost import estimate_cost
+from keras_effnet.data.batches import Batches
+from keras_effnet.data.sets import DataSplits, load_data
+from keras_effnet.data.source import Source
+from keras_effnet.explanation import explain
+from keras_effnet.files import write_whole
+from keras_effnet.finetune.checkpoint import Checkpoint
+from keras_effnet.finetune.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
+from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
+from keras_effnet.finetune.network import RANDOM, make_network
+from keras_effnet.finetune.options import FinetuneOptions
+from keras_effnet.finetune.phases import HEAD, Phase, compile_for, plan_phases
+from keras_effnet.finetune.placement import Placement, set_determinism
+from keras_effnet.finetune.precision import set_precision
+from keras_effnet.finetune.report import write_report
+from keras_effnet.finetune.training import is_better, train_phase
+from keras_effnet.inheritance.recalibrate import recalibrate
+from keras_effnet.inheritance.scale import load_model
+
+logger = logging.getLogger(__name__)
+
+HEAD_BATCH = 256  # rows of features: small, so that many go at once
+RECALIBRATION_PICTURES = 1024  # Wu and Johnson 2021 (arXiv:2105.07576), section 3: a thousand are enough
+
+
+class FinetuneJob:
+    """One run of fine-tuning in one folder. What is finished in it is not done again.
+
+    Args:
+        options: what to do.
+        output: folder for results; made if missing.
+        placement: where it runs; by default on one device.
+
+    Raises:
+        TrainingError: the folder belongs to a run with other options.
+        DataError: pictures that cannot be trained on, or a folder that cannot be written.
+    """
+
+    def __init__(self, options: FinetuneOptions, output: Path, placement: Placement | None = None) -> None:
+        self.options = options
+        self.placement = Placement() if placement is None else placement
+        self.recipe = options.recipe
+        self.output = output
+        self.model_path = output / "model.keras"
+        # Processes on one disk must not write each other's files.
+        self._cache = output / "cache" if self.placement.is_first else output / f"cache-{self.placement.rank}"
+
+    def run(self) -> dict[str, Any] | None:
+        """Does what is not done yet, and writes the results.
+
+        Returns:
+            The metrics, as metrics.json holds them; None in all processes but the first.
+
+        Raises:
+            DataError, TrainingError: as the class, and while it trains.
+            BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
+        """
+        options, recipe = self.options, self.recipe
+        set_determinism(options.deterministic)
+        self.placement.start()
+        data = load_data(
+            options.data,
+            data_dir=options.data_dir,
+            validation=options.validation,
+            seed=recipe.seed,
+            labels_per_class=options.labels_per_class,
+            cache=self._cache,
+        )
+        identity = {**options.to_dict(), "pictures": [data.train.fingerprint(), data.validation.fingerprint()]}
+        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.placement)
+        model = self._network(data)
+        phases = plan_phases(model, recipe)
+        if checkpoint.state["phase"] < len(phases):
+            self._train(model, phases, data, checkpoint)
+        metrics = self._finish(data, checkpoint) if self.placement.is_first else None
+        self.placement.wait("the results are written")
+        return metrics
+
+    def _network(self, data: DataSplits) -> keras.Model:
+        options = self.options
+        if options.weights == RANDOM:
+            logger.warning("the network starts from random weights, as asked for: nothing is transferred")
+        model = make_network(
+            options.backbone,
+            options.weights,
+            class_names=data.train.class_names,
+            phi=options.phi,
+            resolution=options.resolution,
+            channels=options.channels,
+            recipe=self.recipe,
+        )
+        spec, classes = read_tag(model).spec, len(data.train.class_names)
+        self.resolution = spec.resolution
+        shape = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
+        warn_of_memory(estimate_memory(spec, self.recipe, **shape))
+        return model
+
+    def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
+        if self.recipe.batchnorm == "recalibrated" and checkpoint.state["phase"] == 0:
+            self._recalibrate(model, data.train)
+        if phases[0].name == HEAD and checkpoint.state["phase"] == 0:
+            # Features go through one device: they are computed once, and the classifier alone is quick to train.
+            self._train_head(model, phases[0], data, checkpoint)
+            checkpoint.save_weights(model.variables, phase=1, epoch=0)
+        with self.placement.scope():
+            learner = self._learner(model)
+            for number in range(checkpoint.state["phase"], len(phases)):
+                # Every phase starts from a file, so that a run that was cut starts it from the same bits.
+                if number and checkpoint.state["epoch"] == 0:
+                    checkpoint.load_weights(learner.variables)
+                self._train_network(learner, model, phases[number], data, checkpoint)
+                checkpoint.save_weights(learner.variables, phase=number + 1, epoch=0)
+
+    def _learner(self, model: keras.Model) -> keras.Model:
+        """A twin that learns, on all devices and in the recipe's precision. The model itself is what is saved."""
+        weights = model.get_weights()
+        learner = cast(keras.Model, keras.models.clone_model(model))
+        learner.set_weights(weights)
+        set_precision(learner, self.recipe.precision)
+        return learner
+
+    def _train_head(self, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint) -> None:
+        features, head = split_model(model)
+        # Labels stay whole: a mixed picture's features would need mixed labels kept with them.
+        augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
+        recipe = replace(self.recipe, augmentation=augmentation)
+        shape = {"resolution": self.resolution, "channels": self.options.channels}
+        views = [
+            cached_features(features, data.train, recipe, self._cache, view=view, **shape)
+            for view in range(recipe.views)
+        ]
+        held_out = [cached_features(features, data.validation, recipe, self._cache, **shape)]
+        classes = len(data.train.class_names)
+        rows = min(HEAD_BATCH, len(data.train))
+        batches = FeatureBatches(views, data.train.labels, classes, batch_size=rows, seed=recipe.seed, shuffle=True)
+        validation = FeatureBatches(held_out, data.validation.labels, classes, batch_size=HEAD_BATCH)
+        compile_for(head, phase, recipe, len(batches))
+        train_phase(head, phase, recipe, batches, validation, checkpoint)
+        row = checkpoint.state["history"][-1]
+        if is_better(row, checkpoint.state["best"]):
+            if self.placement.is_first:
+                self._save(model)
+            checkpoint.save(best=row)
+
+    def _train_network(
+        self, learner: keras.Model, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint
+    ) -> None:
+        recipe = self.recipe
+        shape: dict[str, Any] = {"resolution": self.resolution, "channels": self.options.channels, "seed": recipe.seed}
+        shape["shard"] = self.placement.shard
+        batches = Batches(
+            data.train, batch_size=recipe.batch_size, shuffle=True, augmentation=recipe.augmentation, **shape
+        )
+        validation = Batches(data.validation, batch_size=recipe.batch_size, center_crop=recipe.center_crop, **shape)
+
+        def keep() -> None:
+            if self.placement.is_first:
+                weights = learner.get_weights()
+                with self.placement.alone():
+                    model.set_weights(weights)
+                    self._save(model)
+
+        compile_for(learner, phase, recipe, len(batches))
+        train_phase(learner, phase, recipe, batches, validation, checkpoint, keep)
+
+    def _recalibrate(self, model: keras.Model, source: Source) -> None:
+        batches = Batches(
+            source,
+            resolution=self.resolution,
+            channels=self.options.channels,
+            batch_size=self.recipe.batch_size,
+            seed=self.recipe.seed,
+            shuffle=True,
+        )
+        count = min(len(batches), -(-RECALIBRATION_PICTURES // self.recipe.batch_size))
+        recalibrate(model, (batches[number][0] for number in islice(range(len(batches)), count)))
+
+    def _save(self, model: keras.Model) -> None:
+        """Writes the model as people use it: in float32, without an optimizer."""
+        write_whole(self.model_path, lambda path: model.save(path, include_optimizer=False))
+
+    def _finish(self, data: DataSplits, checkpoint: Checkpoint) -> dict[str, Any]:
+        model = load_model(self.model_path)
+        split, source = ("validation", data.validation) if data.test is None else ("test", data.test)
+        batches = Batches(
+            source,
+            resolution=self.resolution,
+            channels=self.options.channels,
+            batch_size=self.recipe.batch_size,
+            center_crop=self.recipe.center_crop,
+        )
+        probabilities = predict_all(model, batches)
+        evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
+        metrics = {
+            "command": shlex.join(["keras-effnet", *sys.argv[1:]]),
+            "versions": versions(),
+            "data": describe_data(data),
+            "model": self._describe_model(model),
+            "recipe": self.recipe.to_dict(),
+            "history": checkpoint.state["history"],
+            "best": checkpoint.state["best"],
+            "evaluation": {"split": split, **evaluation.to_dict()},
+        }
+        write_report(metrics, model, source, probabilities, batches, self.output)
+        return metrics
+
+    def _describe_model(self, model: keras.Model) -> dict[str, Any]:
+        tag = read_tag(model)
+        cost = estimate_cost(tag.spec, resolution=self.resolution, channels=self.options.channels, classes=tag.classes)
+        return {
+            "name": model.name,
+            "params": cost.params,
+            "macs": cost.macs,
+            "resolution": self.resolution,
+            "table": str(explain(tag.spec, channels=self.options.channels, classes=tag.classes)),
+            "weights": self.options.weights,
+        }
+
+
+def describe_data(data: DataSplits) -> dict[str, Any]:
+    """What was trained on, JSON-able."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    return {
+        "name": data.name,
+        "classes": list(data.train.class_names),
+        **{name: 0 if source is None else len(source) for name, source in splits.items()},
+        "skipped": sorted({path for source in splits.values() if source is not None for path in source.skipped}),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes, for whoever wants the same numbers again."""
+    found = {"keras_effnet": keras_effnet.__version__, "keras": keras.version(), "backend": keras.backend.backend()}
+    return {**found, "numpy": np.__version__, "python": platform.python_version()}

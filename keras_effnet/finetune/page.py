@@ -1,0 +1,252 @@
+"""The sections of report.html."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from keras_effnet.finetune.curves import PANELS, panel_png
+from keras_effnet.finetune.html import Content, element, page, table
+from keras_effnet.finetune.looks import Look
+from keras_effnet.finetune.tiles import confusion_picture, picture_uri, png_uri, share_colour
+
+TABLE_CLASSES = 40  # up to which a confusion matrix is a table; a cell of more would be too small for its number
+DENSE_CLASSES = 15  # above which its cells are small
+PAIRS = 15  # of the classes confused most often
+NOTHING = "\N{EN DASH}"
+
+
+def report_page(metrics: dict[str, Any], mistakes: list[Look], hits: list[Look], note: str = "") -> bytes:
+    """The whole page.
+
+    Args:
+        metrics: as metrics.json holds them.
+        mistakes: the worst ones.
+        hits: pictures that the network is surest about, and right.
+        note: why there are no Grad-CAM maps, if there are none.
+
+    Returns:
+        HTML in UTF-8 that refers to no other file.
+    """
+    name = f"{metrics['data']['name']}: {metrics['model']['name']}"
+    return page(
+        name,
+        *_head(metrics),
+        _curves(metrics),
+        _confusion(metrics),
+        _mistakes(mistakes, note),
+        _hits(hits, note),
+        _per_class(metrics),
+        _model(metrics),
+        _recipe(metrics),
+        _skipped(metrics),
+        _origin(metrics),
+    )
+
+
+def _section(title: str, name: str, *content: Content) -> Element:
+    return element("section", element("h2", title), *content, id=name)
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _short(number: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def _head(metrics: dict[str, Any]) -> list[Element]:
+    data, model, found = metrics["data"], metrics["model"], metrics["evaluation"]
+    seconds = sum(row["seconds"] for row in metrics["history"])
+    cards = {
+        "accuracy": _percent(found["accuracy"]),
+        **({} if found["top5"] is None else {"top-5 accuracy": _percent(found["top5"])}),
+        "loss": f"{found['loss']:.3f}",
+        "pictures tested": _count(data[found["split"]]),
+        "parameters": _short(model["params"]),
+        "multiply-adds a picture": _short(model["macs"]),
+        "pixels a side": str(model["resolution"]),
+        "of training": str(timedelta(seconds=round(seconds))),
+    }
+    story = (
+        f"{model['name']} (weights: {model['weights']}), fine-tuned on {_count(data['train'])} pictures of "
+        f"{len(data['classes'])} classes, "
+    )
+    if found["split"] == "test":
+        story += f"tested on {_count(data['test'])} that nothing was learned from and nothing chosen by."
+    else:
+        story += f"judged on the {_count(data['validation'])} validation pictures, by which the best epoch was chosen."
+    boxes = [
+        element("div", element("b", value), element("span", label), class_="card") for label, value in cards.items()
+    ]
+    return [
+        element("h1", data["name"]),
+        element("p", story, class_="soft"),
+        element("div", boxes, class_="cards", id="scores"),
+    ]
+
+
+def _curves(metrics: dict[str, Any]) -> Element:
+    figures = [
+        element(
+            "img",
+            src=png_uri(panel_png(metrics["history"], metrics["best"], name)),
+            alt=f"Curves of {name} over the epochs",
+        )
+        for name in PANELS
+    ]
+    text = (
+        "In training, pictures are augmented and labels smoothed where the recipe says so: then the two curves measure "
+        "different things."
+    )
+    return _section("Curves", "curves", element("p", text, class_="soft"), element("div", figures, class_="side"))
+
+
+def _confusion(metrics: dict[str, Any]) -> Element:
+    names, matrix = metrics["data"]["classes"], np.array(metrics["evaluation"]["confusion"])
+    text = "A row for each true class, a column for what it was taken for. Blue is right, red is wrong"
+    if len(names) <= TABLE_CLASSES:
+        shown = _confusion_table(names, matrix)
+    else:
+        text += "; classes are in the order of the data set"
+        shown = element("img", src=picture_uri(confusion_picture(matrix)), alt="Confusion matrix", class_="sharp")
+    wrong = matrix * (1 - np.eye(len(names), dtype=int))
+    pairs = [divmod(int(place), len(names)) for place in np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]]
+    rows = [
+        (names[true], names[taken], f"{wrong[true, taken]} of {matrix[true].sum()}")
+        for true, taken in pairs
+        if wrong[true, taken]
+    ]
+    confused = [table(("true class", "taken for most often", "pictures"), rows, class_="pairs")] if rows else []
+    both = element("div", shown, confused, class_="beside")
+    return _section("Confusion matrix", "confusion", element("p", f"{text}.", class_="soft"), both)
+
+
+def _confusion_table(names: list[str], matrix: np.ndarray) -> Element:
+    rows = []
+    for true, line in enumerate(matrix):
+        shares = line / max(line.sum(), 1)
+        cells = []
+        for taken, share in enumerate(shares):
+            style = "background:rgb({},{},{})".format(*share_colour(share, true == taken))
+            style += ";color:#fff" if share > 0.3 else ""
+            cells.append(element("td", str(line[taken]) if line[taken] else "", style=style))
+        rows.append((names[true], *cells))
+    header = ["", *[element("span", name) for name in names]]
+    return table(header, rows, class_="confusion dense" if len(names) > DENSE_CLASSES else "confusion")
+
+
+def _mistakes(mistakes: list[Look], note: str) -> Element:
+    text = (
+        "The wrong answers that the network is surest of, with the pictures as it gets them. Beside each, by Grad-CAM: "
+        "what spoke for its answer, and what for the right one; yellow most, gray not at all."
+    )
+    if not mistakes:
+        text, note = "There is none: every picture was taken for what it is.", ""
+    return _section("Worst mistakes", "mistakes", element("p", text, class_="soft"), *_note(note), _tiles(mistakes))
+
+
+def _hits(hits: list[Look], note: str) -> Element:
+    text = "The right answers that it is surest of, one a class, and what spoke for them."
+    if not hits:
+        text, note = "There is none: no picture was taken for what it is.", ""
+    return _section("Sure and right", "hits", element("p", text, class_="soft"), *_note(note), _tiles(hits))
+
+
+def _note(note: str) -> list[Element]:
+    return [element("p", note)] if note else []
+
+
+def _tiles(looks: list[Look]) -> Element:
+    return element("div", [_tile(look) for look in looks], class_="tiles")
+
+
+def _tile(look: Look) -> Element:
+    right = look.predicted == look.true
+    answer = element("span", look.predicted, class_="right" if right else "wrong")
+    words = [answer, f" {_percent(look.probability)}"]
+    if not right:
+        truth = element("span", look.true, class_="right")
+        words += [element("br"), "but it is ", truth, f" {_percent(look.true_probability)}"]
+    figures = [
+        element("figure", element("img", src=uri, alt=caption), element("figcaption", caption))
+        for caption, uri in look.pictures
+    ]
+    return element(
+        "div",
+        element("p", words),
+        element("div", figures, class_="looks two" if len(figures) == 2 else "looks"),
+        element("p", look.name, class_="soft"),
+        class_="tile",
+    )
+
+
+def _per_class(metrics: dict[str, Any]) -> Element:
+    def bar(share: float | None) -> Element:
+        full = 0 if share is None else 100 * share
+        style = f"background:linear-gradient(90deg,#dbeafe {full:.0f}%,transparent 0)"
+        return element("td", _percent(share), style=style)
+
+    # The weakest first: that is where something can be done. Those without a picture last.
+    scores = sorted(metrics["evaluation"]["per_class"], key=lambda row: (row["f1"] is None, row["f1"] or 0))
+    rows = [
+        (
+            row["name"],
+            element("td", _count(row["pictures"])),
+            *[bar(row[name]) for name in ("precision", "recall", "f1")],
+        )
+        for row in scores
+    ]
+    text = "The weakest first. Precision: how often its name is right. Recall: how many of it are found."
+    header = ("class", "pictures", "precision", "recall", "F1")
+    return _section("Classes", "classes", element("p", text, class_="soft"), table(header, rows, class_="scores"))
+
+
+def _model(metrics: dict[str, Any]) -> Element:
+    model = metrics["model"]
+    text = f"{_count(model['params'])} parameters, {_count(model['macs'])} multiply-adds a picture."
+    return _section("Network", "network", element("p", text, class_="soft"), element("pre", model["table"]))
+
+
+def _recipe(metrics: dict[str, Any]) -> Element:
+    return _section("Recipe", "recipe", _settings(_flat(metrics["recipe"])))
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
+
+
+def _settings(values: dict[str, Any]) -> Element:
+    rows = [(name, NOTHING if value is None else str(value)) for name, value in values.items()]
+    return table((), rows, class_="settings")
+
+
+def _skipped(metrics: dict[str, Any]) -> Element:
+    skipped = metrics["data"]["skipped"]
+    text = f"{len(skipped)} that no picture could be read from:" if skipped else "None: every file was read."
+    return _section(
+        "Skipped files",
+        "skipped",
+        element("p", text, class_="soft"),
+        *([element("ul", [element("li", path) for path in skipped])] if skipped else []),
+    )
+
+
+def _origin(metrics: dict[str, Any]) -> Element:
+    return _section(
+        "Made by", "origin", element("pre", metrics["command"], class_="wrap"), _settings(metrics["versions"])
+    )

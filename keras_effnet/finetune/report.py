@@ -1,0 +1,132 @@
+"""What a run of fine-tuning leaves for people and for programs, every file whole."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.data.source import Source
+from keras_effnet.files import write_whole
+from keras_effnet.finetune.curves import write_curves
+from keras_effnet.finetune.looks import take_looks
+from keras_effnet.finetune.page import report_page
+
+# One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
+EVENTS = "events.out.tfevents.0.keras_effnet"
+# What a row of the history holds of TensorBoard's two runs: training and validation share their charts.
+RUNS = {
+    "train": {name: name for name in ("loss", "accuracy", "rate", "images_per_second")},
+    "validation": {"loss": "val_loss", "accuracy": "val_accuracy"},
+}
+
+
+def write_report(
+    metrics: dict[str, Any],
+    model: keras.Model,
+    source: Source,
+    probabilities: np.ndarray,
+    batches: Any,
+    output: Path,
+) -> None:
+    """Writes metrics.json, history.csv, curves.png, report.html and logs for TensorBoard.
+
+    Args:
+        metrics: JSON-able: "command", "versions", "data", "model", "recipe", "history" (a row for each epoch),
+            "best" (the row whose weights were kept) and "evaluation".
+        model: what was trained.
+        source: the pictures that it was evaluated on.
+        probabilities: what it said, for each picture and class.
+        batches: of the same pictures, in order.
+        output: a folder; made if missing.
+
+    Raises:
+        DataError: a file cannot be written, or a picture cannot be read (any more).
+    """
+    text = json_text(metrics)
+    write_whole(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    write_history(metrics["history"], output)
+    write_whole(output / "curves.png", lambda path: write_curves(metrics["history"], metrics["best"], path))
+    content = report_page(metrics, *take_looks(model, source, probabilities, batches))
+    write_whole(output / "report.html", lambda path: path.write_bytes(content))
+
+
+def json_text(metrics: dict[str, Any]) -> str:
+    """Indented JSON in which a row of numbers stays on one line, as a confusion matrix has hundreds."""
+    text = json.dumps(metrics, indent=2)
+    # Within a JSON text no line ends, so that this finds lists alone.
+    return re.sub(r"\[\n[\d\s,]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def write_history(history: list[dict[str, Any]], output: Path) -> None:
+    """Writes history.csv and logs for TensorBoard.
+
+    Args:
+        history: a row for each epoch.
+        output: a folder; made if missing.
+
+    Raises:
+        DataError: a file cannot be written.
+    """
+    write_whole(output / "history.csv", lambda path: _write_rows(history, path))
+    for run, names in RUNS.items():
+        write_whole(
+            output / "tensorboard" / run / EVENTS, lambda path, names=names: _write_events(history, names, path)
+        )
+
+
+def _write_rows(history: list[dict[str, Any]], path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(history[0]))
+        writer.writeheader()
+        writer.writerows(history)
+
+
+def _write_events(history: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
+    # `tf.summary` and Keras' callback need the package tensorboard, which TensorFlow no longer brings. Its files need
+    # nothing but their format, which TensorFlow has.
+    import tensorflow as tf
+
+    event_type, summary_type = tf.compat.v1.Event, tf.compat.v1.Summary
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            writer.write(event_type(file_version="brain.Event:2").SerializeToString())
+            elapsed = 0.0
+            for row in history:
+                elapsed += row["seconds"]
+                values = [summary_type.Value(tag=tag, simple_value=row[name]) for tag, name in names.items()]
+                event = event_type(wall_time=elapsed, step=row["epoch"], summary=summary_type(value=values))
+                writer.write(event.SerializeToString())
+    except tf.errors.OpError as error:
+        # TensorFlow's own errors are none of the system's, which are what a full disk is known by.
+        raise OSError(str(error)) from error
+
+
+def format_table(metrics: dict[str, Any]) -> str:
+    """The scores as text, for people."""
+    data, model, evaluation, best = (metrics[name] for name in ("data", "model", "evaluation", "best"))
+    lines = [
+        f"{model['name']}, {model['resolution']} px: {model['params']:,} parameters, {model['macs']:,} MACs",
+        f"{data['name']}: {len(data['classes'])} classes; {data['train']} pictures to learn from, "
+        f"{data['validation']} to choose by, {data['test']} to test on",
+        "",
+        f"{'phase':<14}{'epochs':>8}{'validation accuracy':>22}{'images/s':>12}",
+    ]
+    for phase in dict.fromkeys(row["phase"] for row in metrics["history"]):
+        rows = [row for row in metrics["history"] if row["phase"] == phase]
+        speed = float(np.median([row["images_per_second"] for row in rows]))
+        lines.append(f"{phase:<14}{len(rows):>8}{rows[-1]['val_accuracy']:>22.3f}{speed:>12,.0f}")
+    top5 = "" if evaluation["top5"] is None else f", top-5 {evaluation['top5']:.3f}"
+    lines += [
+        "",
+        f"Kept: epoch {best['epoch']}. On the {evaluation['split']} pictures: accuracy {evaluation['accuracy']:.3f}"
+        f"{top5}, loss {evaluation['loss']:.3f}",
+    ]
+    if data["skipped"]:
+        lines += ["", f"{len(data['skipped'])} unreadable files skipped:", *map("  {}".format, data["skipped"])]
+    return "\n".join(lines)

@@ -1,0 +1,244 @@
+"""`keras-effnet predict`: what it prints, what it leaves out, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from support import as_if_trained, tiny_spec
+
+from keras_effnet import Preprocessing, build_model
+from keras_effnet.blocks import InvertedResidual
+from keras_effnet.builder.tag import name_classes
+from keras_effnet.cli.main import main, make_parser
+
+SIDE = 16
+GRAYS = {"dark.png": 20, "middle.png": 120, "sub/bright.png": 240}
+NAMES = ("black", "gray", "white")
+# Scores that are largest for a gray of 0, of 127.5 and of 255, of a picture's mean: -(gray / 50 - target)**2, without
+# the square of the gray, which is the same for all.
+TARGETS = np.array([0.0, 127.5, 255.0]) / 50
+
+Predict = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def predict(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
+    """Runs the command in a folder with pictures in `pictures/`: its status, and what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
+    for name, gray in GRAYS.items():
+        path = Path("pictures") / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 20), (gray, gray, gray)).save(path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = main(make_parser().parse_args(["predict", *arguments]))
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+def save_gray_scale(
+    name: str = "scale.keras", softmax: bool = True, side: int | None = SIDE, channels: int = 3
+) -> None:
+    """A model whose file says nothing of its classes: it tells how bright a picture is."""
+    pixels = keras.Input((side, side, channels))
+    dense = keras.layers.Dense(3, activation="softmax" if softmax else None)
+    keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels))).save(name)
+    model: Any = keras.models.load_model(name)
+    kernel = np.repeat(2 * TARGETS[None] / 50, channels, axis=0) / channels
+    model.layers[-1].set_weights([kernel, -(TARGETS**2)])
+    model.save(name)
+
+
+def expected(gray: float) -> np.ndarray:
+    scores = np.exp(-((gray / 50 - TARGETS) ** 2))
+    return scores / scores.sum()
+
+
+def answers(out: str) -> dict[str, dict[str, float]]:
+    content = json.loads(out)
+    return {
+        row["picture"]: {found["class"]: found["probability"] for found in row["classes"]}
+        for row in content["pictures"]
+    }
+
+
+def test_each_picture_gets_its_most_probable_classes(predict: Predict) -> None:
+    save_gray_scale()
+    Path("names.txt").write_text("\n".join(NAMES) + "\n")
+    status, out, err = predict("scale.keras", "pictures", "--classes", "names.txt", "--format", "json", "--top", "2")
+    assert status == 0
+    assert "left out" not in err
+    found = answers(out)
+    assert list(found) == [f"pictures/{name}" for name in GRAYS]
+    for gray, (name, classes) in zip(GRAYS.values(), found.items(), strict=True):
+        order = np.argsort(-expected(gray))[:2]
+        assert list(classes) == [NAMES[number] for number in order], name
+        assert list(classes.values()) == pytest.approx(expected(gray)[order], abs=1e-4)
+
+
+def test_csv_and_table_say_the_same(predict: Predict) -> None:
+    save_gray_scale()
+    Path("names.json").write_text(json.dumps(["a, b", 'c"d', "e"]))  # a name may hold a comma
+    options = ("scale.keras", "pictures/dark.png", "--classes", "names.json", "--top", "2")
+    _, out, _ = predict(*options, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [(row["picture"], row["rank"], row["class"]) for row in rows] == [
+        ("pictures/dark.png", "1", "a, b"),
+        ("pictures/dark.png", "2", 'c"d'),
+    ]
+    share = expected(20)[0]
+    assert float(rows[0]["probability"]) == pytest.approx(share, abs=1e-4)
+    _, table, _ = predict(*options)
+    assert table.split("  ")[:2] == ["pictures/dark.png", f"a, b {share:.1%}"]
+
+
+def test_results_go_to_a_file_alone_where_asked(predict: Predict) -> None:
+    save_gray_scale()
+    _, printed, _ = predict("scale.keras", "pictures", "--format", "csv")
+    status, out, _ = predict("scale.keras", "pictures", "--format", "csv", "--output", "new/found.csv")
+    assert (status, out) == (0, "")
+    assert Path("new/found.csv").read_text() == printed
+
+
+def test_classes_without_names_are_numbers(predict: Predict) -> None:
+    save_gray_scale()
+    _, out, _ = predict("scale.keras", "pictures/sub/bright.png", "--format", "json", "--top", "9")
+    assert list(answers(out)["pictures/sub/bright.png"]) == ["2", "1", "0"]
+
+
+def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
+    save_gray_scale()
+    Path("pictures/notes.txt").write_text("no picture")
+    Path("pictures/cut.png").write_bytes(Path("pictures/dark.png").read_bytes()[:60])
+    status, out, err = predict("scale.keras", "pictures", "missing.png", "--format", "json")
+    assert status == 0
+    assert len(answers(out)) == 3
+    unread = ["pictures/cut.png", "pictures/notes.txt", "missing.png"]
+    assert json.loads(out)["skipped"] == unread
+    for name in unread:
+        assert f"left out: {name}\n" in err
+
+
+@pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
+def test_without_any_readable_picture_it_fails(predict: Predict, given: str) -> None:
+    save_gray_scale()
+    Path("empty").mkdir()
+    Path("empty/notes.txt").write_text("no picture")
+    status, out, err = predict("scale.keras", given)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("keras-effnet predict: there must be a picture that can be read. Received: ")
+
+
+def test_a_picture_named_twice_is_read_once(predict: Predict) -> None:
+    save_gray_scale()
+    _, out, _ = predict("scale.keras", "pictures/dark.png", "pictures", "--format", "json")
+    assert len(json.loads(out)["pictures"]) == 3
+
+
+def test_logits_get_a_softmax(predict: Predict) -> None:
+    save_gray_scale(softmax=False)
+    _, out, _ = predict("scale.keras", "pictures/middle.png", "--format", "json")
+    assert answers(out)["pictures/middle.png"]["1"] == pytest.approx(expected(120)[1], abs=1e-4)
+
+
+def test_a_model_of_gray_pictures_sees_gray(predict: Predict) -> None:
+    save_gray_scale(channels=1)
+    Image.new("RGB", (9, 9), (255, 0, 0)).save("red.png")
+    _, out, _ = predict("scale.keras", "red.png", "--format", "json")
+    luma = round(255 * 0.299)  # ITU-R Rec. 601
+    found = answers(out)["red.png"]
+    assert [found[str(number)] for number in range(3)] == pytest.approx(expected(luma), abs=1e-3)
+
+
+def test_the_middle_alone_is_seen_where_asked(predict: Predict) -> None:
+    save_gray_scale()
+    framed = np.full((40, 40, 3), 255, np.uint8)
+    framed[10:30, 10:30] = 0
+    Image.fromarray(framed).save("framed.png")
+    for share, gray in (("1", 255 * 0.75), ("0.5", 0)):
+        _, out, _ = predict("scale.keras", "framed.png", "--center-crop", share, "--format", "json")
+        found = answers(out)["framed.png"]
+        assert [found[str(number)] for number in range(3)] == pytest.approx(expected(gray), abs=0.03)
+
+
+def test_a_model_of_any_size_must_be_told_one(predict: Predict) -> None:
+    save_gray_scale(side=None)
+    status, _, err = predict("scale.keras", "pictures")
+    assert status == 1
+    assert "say which with `--resolution`" in err
+    assert predict("scale.keras", "pictures", "--resolution", "10")[0] == 0
+
+
+@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+def test_preprocessing_is_applied_once(predict: Predict, mode: Any) -> None:
+    # The same network twice: built here, where its tag says the mode, and with the tag taken off by a wrapper.
+    spec = tiny_spec(InvertedResidual(), resolution=32, preprocessing=Preprocessing(mode=mode))
+    model = build_model(spec, classes=3, input_shape=(32, 32, 3))
+    as_if_trained(model)
+    name_classes(model, NAMES)
+    model.save("ours.keras")
+    pixels = keras.Input((32, 32, 3))
+    keras.Model(pixels, model(pixels)).save("foreign.keras")
+    noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3)).astype(np.uint8)
+    Image.fromarray(noise).save("noise.png")
+    preprocess: Any = keras.applications.imagenet_utils.preprocess_input
+    scores = np.asarray(model(preprocess(noise[None].astype(np.float32), mode=mode)))[0]
+    assert np.ptp(scores) > 0.01
+    _, out, _ = predict("ours.keras", "noise.png", "--format", "json")
+    ours = answers(out)["noise.png"]
+    assert [ours[name] for name in NAMES] == pytest.approx(scores, abs=1e-4)
+    _, out, _ = predict("foreign.keras", "noise.png", "--preprocessing", mode, "--format", "json")
+    foreign = answers(out)["noise.png"]
+    assert [foreign[str(number)] for number in range(3)] == pytest.approx(scores, abs=1e-4)
+    status, _, err = predict("ours.keras", "noise.png", "--preprocessing", mode)
+    assert status == 1
+    assert "knows its preprocessing" in err
+
+
+def test_models_and_values_that_are_wrong(predict: Predict) -> None:
+    save_gray_scale()
+    build_model(tiny_spec(InvertedResidual()), include_top=False).save("features.keras")
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save("numbers.keras")
+    Path("two.txt").write_text("one\ntwo\n")
+    for arguments, word in (
+        (("missing.keras", "pictures"), "cannot be loaded"),
+        (("features.keras", "pictures"), "must end in a classifier"),
+        (("numbers.keras", "pictures"), "must take pictures"),
+        (("scale.keras", "pictures", "--classes", "two.txt"), "3 names"),
+        (("scale.keras", "pictures", "--classes", "none.txt"), "cannot be read"),
+        (("scale.keras", "pictures", "--resolution", "17"), "the side that the model was built for"),
+        (("scale.keras", "pictures", "--top", "0"), "`top`"),
+        (("scale.keras", "pictures", "--batch-size", "0"), "`batch_size`"),
+        (("scale.keras", "pictures", "--center-crop", "0"), "`center_crop`"),
+    ):
+        status, out, err = predict(*arguments)
+        assert (status, out) == (1, ""), arguments
+        last = err.splitlines()[-1]
+        assert last.startswith("keras-effnet predict: "), last
+        assert word in last
+        assert "Received: " in last
+
+
+@pytest.mark.slow
+def test_the_program_prints_results_alone(tmp_path: Path, predict: Predict) -> None:
+    save_gray_scale()
+    command = [sys.executable, "-m", "keras_effnet", "predict", "scale.keras", "pictures", "--format", "csv"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("picture,rank,class,probability\npictures/dark.png,1,0,")
+    assert "predicting: 100%" in done.stderr

@@ -1,0 +1,221 @@
+"""Batches: in order or shuffled, resumed, shared among processes, read by `fit`."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+import pytest
+from data_files import write_noise
+
+from keras_effnet.data.augment import Augmentation
+from keras_effnet.data.batches import Batches
+from keras_effnet.data.files import PictureFiles
+from keras_effnet.data.pictures import Pictures
+from keras_effnet.errors import DataError
+
+COUNT, SIDE = 23, 8
+
+
+@pytest.fixture(scope="module")
+def source() -> Pictures:
+    """Pictures of random pixels, whose first one tells which it is."""
+    images = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
+    images[:, 0, 0] = np.arange(COUNT)[:, None]
+    return Pictures(images, np.arange(COUNT, dtype=np.int32) % 3, ("a", "b", "c"))
+
+
+def make(source: Pictures, **options: Any) -> Batches:
+    return Batches(source, **{"resolution": SIDE, "batch_size": 4, **options})
+
+
+def order(batches: Batches) -> list[int]:
+    """Which pictures the batches of an epoch hold, fillers too."""
+    return [int(image[0, 0, 0]) for step in range(len(batches)) for image in batches[step][0]]
+
+
+def assert_equal(one: tuple, two: tuple) -> None:
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+STRONG = Augmentation(crop=0.5, flip=True)
+
+
+def test_in_order_and_filled_up(source: Pictures) -> None:
+    batches = make(source)
+    assert len(batches) == 6
+    assert order(batches)[:COUNT] == list(range(COUNT))
+    images, labels, weights = batches[5]
+    assert images.dtype == labels.dtype == weights.dtype == np.float32
+    assert (images.shape, labels.shape) == ((4, SIDE, SIDE, 3), (4, 3))
+    assert weights.tolist() == [1, 1, 1, 0]
+    np.testing.assert_array_equal(images[2], source.images[22])
+    assert labels[2].tolist() == [0, 1, 0]
+    assert sum(float(batch[2].sum()) for batch in batches) == COUNT
+
+
+def test_shuffled_each_picture_comes_once_before_any_comes_twice(source: Pictures) -> None:
+    row: list[int] = []
+    for epoch in range(23):
+        row += order(make(source, shuffle=True, epoch=epoch))
+    assert len(row) == 23 * 24
+    for start in range(0, len(row) - COUNT + 1, COUNT):
+        assert sorted(row[start : start + COUNT]) == list(range(COUNT))
+    assert row[:COUNT] != row[COUNT : 2 * COUNT]
+    assert order(make(source, shuffle=True, seed=1)) != row[:24]
+
+
+def test_labels_stay_with_their_pictures(source: Pictures) -> None:
+    images, labels, weights = make(source, shuffle=True, batch_size=COUNT)[0]
+    np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels.argmax(1))
+    assert weights.tolist() == [1] * COUNT
+
+
+@pytest.mark.parametrize("augmentation", [None, STRONG])
+def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(
+    source: Pictures, augmentation: Augmentation | None
+) -> None:
+    options: dict[str, Any] = {"shuffle": True, "augmentation": augmentation, "seed": 3, "epoch": 2}
+    first = make(source, **options)
+    expected = [first[step] for step in range(len(first))]
+    again = make(source, **options)
+    with ThreadPoolExecutor(4) as threads:
+        for found, one in zip(threads.map(again.__getitem__, reversed(range(6))), reversed(expected), strict=True):
+            assert_equal(found, one)
+
+
+def test_epochs_and_seeds_differ_in_order_and_augmentation(source: Pictures) -> None:
+    def batch(**changes: Any) -> np.ndarray:
+        return make(source, augmentation=STRONG, **changes)[0][0]
+
+    assert not np.array_equal(batch(), batch(epoch=1))
+    assert not np.array_equal(batch(), batch(seed=1))
+    # In order, so that it is the crop that differs, not the pictures.
+    assert np.abs(batch().mean((1, 2, 3)) - batch(epoch=1).mean((1, 2, 3))).max() < 30
+
+
+def test_half_of_the_pictures_are_mirrored(source: Pictures) -> None:
+    batches = make(source, batch_size=COUNT, augmentation=Augmentation(flip=True))
+    mirrored = []
+    for epoch in range(20):
+        batches.epoch = epoch
+        for image, original in zip(batches[0][0], source.images, strict=True):
+            if not np.array_equal(image, original):
+                np.testing.assert_array_equal(image, original[:, ::-1])
+                mirrored.append(epoch)
+    assert 0.4 < len(mirrored) / (20 * COUNT) < 0.6
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_processes_share_the_rows_of_one_batch(source: Pictures, shuffle: bool) -> None:
+    whole = make(source, shuffle=shuffle, augmentation=STRONG)
+    shares = [make(source, shuffle=shuffle, augmentation=STRONG, shard=(rank, 2)) for rank in range(2)]
+    for step in range(len(whole)):
+        parts = zip(*(share[step] for share in shares), strict=True)
+        assert_equal(tuple(np.concatenate(part) for part in parts), whole[step])
+
+
+def test_gray_is_one_channel(source: Pictures) -> None:
+    images = make(source, channels=1)[1][0]
+    assert images.shape == (4, SIDE, SIDE, 1)
+    luma = source.images[4:8] @ np.array([0.299, 0.587, 0.114])
+    np.testing.assert_allclose(images[..., 0], luma, atol=0.51)
+
+
+def test_a_centre_crop_shows_the_middle() -> None:
+    images = np.zeros((1, 40, 40, 3), np.uint8)
+    images[:, 5:35, 5:35] = 200
+    framed = Pictures(images, np.zeros(1, np.int32), ("a",))
+    assert make(framed, resolution=20)[0][0].min() == 0
+    assert make(framed, resolution=20, center_crop=0.7)[0][0].min() == 200
+
+
+def test_a_crop_keeps_at_least_its_share() -> None:
+    """A ramp from left to right: the range of values in a crop tells how much of the width it kept."""
+    ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, None, :, None], (1, 256, 256, 3))
+    batches = make(Pictures(ramp.copy(), np.zeros(1, np.int32), ("a",)), augmentation=Augmentation(crop=0.25))
+    widths = []
+    for epoch in range(200):
+        batches.epoch = epoch
+        widths.append(np.ptp(batches[0][0][0]) / 255)
+    assert min(widths) > 0.36  # half the width at least, less where the crop is wider than high; SIDE pixels blur it
+    assert np.std(widths) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"resolution": 0}, "`resolution`"),
+        ({"batch_size": 0}, "`batch_size`"),
+        ({"channels": 4}, r"3 channels \(RGB\) or 1"),
+        ({"seed": -1}, "`seed`"),
+        ({"epoch": -1}, "`epoch`"),
+        ({"center_crop": 0.0}, "`center_crop`"),
+        ({"shard": (2, 2)}, "`rank`"),
+        ({"shard": (0, 3)}, "multiple of 3.*Received: batch_size=4"),
+    ],
+)
+def test_values_outside_their_range(source: Pictures, wrong: dict, message: str) -> None:
+    with pytest.raises(DataError, match=f"{message}.*"):
+        make(source, **wrong)
+
+
+def test_no_pictures_are_an_error(source: Pictures) -> None:
+    with pytest.raises(DataError, match="Received: a source of 0 pictures"):
+        make(source.take([]))
+
+
+class Watched(Batches):
+    """Notes which batches are read in which epoch."""
+
+    noted: ClassVar[list[tuple[int, int]]] = []
+
+    def __getitem__(self, step: int) -> Any:
+        self.noted.append((self.epoch, step))
+        return super().__getitem__(step)
+
+
+def dense() -> keras.Model:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(3, "softmax")]
+    )
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    return model
+
+
+def test_fit_reads_every_batch_of_every_epoch_once(source: Pictures) -> None:
+    batches = Watched(source, resolution=SIDE, batch_size=4, shuffle=True)
+    batches.noted.clear()
+    dense().fit(batches, epochs=3, verbose=0)
+    assert batches.epoch == 3
+    for epoch in range(3):
+        steps = [step for number, step in batches.noted if number == epoch]
+        assert set(steps) == set(range(6))
+    assert len(batches.noted) <= 3 * 6 + 2  # two more are read to learn their shape
+
+
+def test_fillers_count_for_nothing_in_weighted_metrics(source: Pictures) -> None:
+    model = dense()
+    metrics = [keras.metrics.CategoricalCrossentropy(name="entropy"), keras.metrics.CategoricalAccuracy(name="right")]
+    model.compile(loss="categorical_crossentropy", weighted_metrics=metrics, jit_compile=False)
+    found = model.evaluate(make(source, batch_size=8), verbose=0, return_dict=True)
+    predicted = model.predict(source.images.astype("float32"), verbose=0)
+    rows = np.arange(COUNT)
+    assert found["entropy"] == pytest.approx(-np.log(predicted[rows, source.labels]).mean(), rel=1e-4)
+    assert found["right"] == pytest.approx((predicted.argmax(1) == source.labels).mean())
+
+
+def test_a_file_that_vanishes_stops_the_training_and_is_named(tmp_path: Path) -> None:
+    paths = [write_noise(tmp_path / f"{number}.jpg", (20, 16), number) for number in range(6)]
+    batches = Batches(PictureFiles(paths, np.arange(6) % 3, ("a", "b", "c")), resolution=SIDE, batch_size=2)
+    assert_equal(batches[0], batches[0])
+    paths[5].unlink()
+    with pytest.raises(Exception, match=r"5\.jpg"):
+        dense().fit(batches, verbose=0)
+    assert isinstance(batches.failure, DataError)
+    assert "5.jpg" in str(batches.failure)

@@ -1,0 +1,77 @@
+"""Folders of class folders, whole or split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from data_files import values, write_classes, write_picture
+
+from keras_effnet.data.folders import read_folder
+from keras_effnet.data.sets import load_data
+from keras_effnet.errors import DataError
+
+
+def test_a_plain_folder_is_all_to_train_on(tmp_path: Path) -> None:
+    parts = read_folder(write_classes(tmp_path / "data", {"cat": 2, "ant": 3}), tmp_path)
+    assert parts.validation is None
+    assert parts.test is None
+    assert parts.train.class_names == ("ant", "cat")
+    assert parts.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert values(parts.train) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("name", ["validation", "val"])
+def test_a_split_folder_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "data"
+    write_classes(root / "train", {"ant": 3, "cat": 2})
+    write_classes(root / name, {"cat": 1})  # none of the other class
+    write_classes(root / "test", {"ant": 1, "cat": 2})
+    splits = load_data(str(root), cache=tmp_path)
+    assert splits.test is not None
+    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [5, 1, 3]
+    assert splits.validation.labels.tolist() == [1]
+    assert splits.test.labels.tolist() == [0, 1, 1]
+    assert splits.validation.class_names == splits.test.class_names == ("ant", "cat")
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    parts = read_folder(write_classes(tmp_path / "a", {"train": 1, "bus": 1}), tmp_path)
+    assert parts.train.class_names == ("bus", "train")
+    parts = read_folder(write_classes(tmp_path / "b", {"train": 1, "test": 1}), tmp_path)
+    assert parts.train.class_names == ("test", "train")
+
+
+def test_a_class_that_is_not_trained_on_is_an_error(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", {"ant": 1, "cat": 1})
+    write_classes(tmp_path / "test", {"dog": 1})
+    with pytest.raises(DataError, match=r"must be trained on too.*Received: 'dog'"):
+        read_folder(tmp_path, tmp_path / "cache")
+
+
+def test_a_part_without_pictures_is_an_error(tmp_path: Path) -> None:
+    write_classes(tmp_path / "data" / "train", {"ant": 1, "cat": 1})
+    (tmp_path / "data" / "test").mkdir()
+    with pytest.raises(DataError, match="must hold pictures"):
+        read_folder(tmp_path / "data", tmp_path)
+
+
+def test_two_validation_parts_are_an_error(tmp_path: Path) -> None:
+    for name in ("train", "val", "validation"):
+        write_classes(tmp_path / "data" / name, {"ant": 1, "cat": 1})
+    with pytest.raises(DataError, match="one validation part"):
+        read_folder(tmp_path / "data", tmp_path)
+
+
+def test_a_class_of_broken_files_is_an_error(tmp_path: Path) -> None:
+    write_classes(tmp_path / "data", {"ant": 1, "cat": 1})
+    (tmp_path / "data" / "cat" / "000.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"Class 'cat' has no readable.*Received: 1 files"):
+        read_folder(tmp_path / "data", tmp_path)
+
+
+def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"ant": 1, "cat": 1})
+    write_picture(root / "ant" / ".thumbnails" / "x.png")
+    write_picture(root / ".trash" / "x.png")
+    assert len(read_folder(root, tmp_path).train) == 2

@@ -1,0 +1,115 @@
+"""What `load_data` makes of the embedded data and of what has no parts of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import values, write_classes
+from sklearn.datasets import load_digits as sklearn_digits
+
+from keras_effnet.data.sets import DataSplits, default_cache, load_data
+from keras_effnet.data.source import Source
+from keras_effnet.errors import DataError
+
+
+def parts_of(splits: DataSplits) -> list[Source]:
+    return [part for part in (splits.train, splits.validation, splits.test) if part is not None]
+
+
+def numbers(source: Source) -> list[int]:
+    return [int(source.name_of(index).removeprefix("picture ")) for index in range(len(source))]
+
+
+def test_digits_are_those_of_scikit_learn_each_in_one_part() -> None:
+    splits = load_data("digits")
+    found = [number for part in parts_of(splits) for number in numbers(part)]
+    assert sorted(found) == list(range(1797))
+    images, labels = sklearn_digits(return_X_y=True)
+    for part in parts_of(splits):
+        np.testing.assert_array_equal(part.labels, labels[numbers(part)])
+        gray = images[numbers(part)[0]].reshape(8, 8) * 255 / 16
+        np.testing.assert_allclose(part.read(0)[..., 1], gray, atol=0.5)
+
+
+def test_the_test_part_is_the_same_whatever_the_seed() -> None:
+    one, two = load_data("digits", seed=1), load_data("digits", seed=2, validation=0.3, labels_per_class=2)
+    assert one.test is not None
+    assert two.test is not None
+    assert one.test.fingerprint() == two.test.fingerprint()
+    assert numbers(one.validation) != numbers(two.validation)
+    assert numbers(load_data("digits", seed=1).validation) == numbers(one.validation)
+    shares = np.bincount(one.test.labels) / np.bincount(sklearn_digits(return_X_y=True)[1])
+    np.testing.assert_allclose(shares, 0.2, atol=0.004)
+
+
+def test_few_labels_are_so_many_of_each_class() -> None:
+    whole, few = load_data("digits"), load_data("digits", labels_per_class=7)
+    assert np.bincount(few.train.labels).tolist() == [7] * 10
+    assert set(numbers(few.train)) <= set(numbers(whole.train))
+    assert numbers(few.validation) == numbers(whole.validation)
+
+
+def test_glyphs_differ_between_training_and_test() -> None:
+    splits = load_data("glyphs", labels_per_class=3)
+    assert splits.test is not None
+    assert len(splits.train.class_names) == 40
+    assert len(splits.train) == 120
+    assert len(splits.test) == 1000
+    assert not set(numbers(splits.test)) & set(numbers(splits.train)) | set(numbers(splits.validation)) & set(
+        numbers(splits.test)
+    )
+    shown = {splits.train.read(index).tobytes() for index in range(120)}
+    assert not shown & {splits.test.read(index).tobytes() for index in range(1000)}
+
+
+@pytest.mark.parametrize(
+    ("share", "held"), [(0.1, [1, 1, 0]), (0.34, [3, 1, 0]), (0.9, [9, 1, 0])], ids=["least", "third", "most"]
+)
+def test_every_class_is_on_both_sides_if_it_can_be(tmp_path: Path, share: float, held: list[int]) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "b": 2, "c": 1})
+    splits = load_data(str(root), validation=share, cache=tmp_path)
+    assert splits.test is None
+    assert np.bincount(splits.validation.labels, minlength=3).tolist() == held
+    assert sorted(values(splits.train) + values(splits.validation)) == list(range(13))
+
+
+def test_single_pictures_cannot_be_held_out(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 1, "b": 1})
+    with pytest.raises(DataError, match=r"no class has two.*Received: 2 pictures of 2 classes"):
+        load_data(str(root), cache=tmp_path)
+
+
+def test_what_was_skipped_is_listed_once(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 4, "b": 4})
+    (root / "a" / "001.png").write_bytes(b"")
+    splits = load_data(str(root), cache=tmp_path)
+    assert splits.skipped == (str(root / "a" / "001.png"),)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"validation": 0}, "validation"),
+        ({"validation": 1.0}, "validation"),
+        ({"seed": -1}, "seed"),
+        ({"labels_per_class": 0}, "labels_per_class"),
+    ],
+)
+def test_values_outside_their_range(wrong: dict, message: str) -> None:
+    with pytest.raises(DataError, match=f"`{message}`.*Received: "):
+        load_data("digits", **wrong)
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere', which is missing"):
+        load_data(str(tmp_path / "nowhere"))
+
+
+def test_the_cache_is_in_keras_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    root = write_classes(tmp_path / "data", {"a": 2, "b": 2})
+    load_data(str(root))
+    assert default_cache() == tmp_path / "keras_effnet"
+    assert (tmp_path / "keras_effnet" / "readable.jsonl").exists()

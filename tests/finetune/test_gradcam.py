@@ -1,0 +1,190 @@
+"""Grad-CAM against gradients taken by differences, against what it must be in closed form, and on a known place."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from support import BACKEND_SPECS, outputs, pictures, randomize, run_python, tiny_spec
+
+from keras_effnet import build_model
+from keras_effnet.blocks import ConvClassifier, DenseClassifier, HiddenConvClassifier, MBConv
+from keras_effnet.blocks.ends import Classifier
+from keras_effnet.errors import BuildError, DataError
+from keras_effnet.finetune.gradcam import grad_cam, split_at_last_map
+
+TESTS = Path(__file__).parents[1]
+
+
+def small_model() -> keras.Model:
+    keras.utils.set_random_seed(0)
+    model = build_model(tiny_spec(MBConv()), classes=3)
+    randomize(model, seed=1)
+    return model
+
+
+def by_differences(model: keras.Model, image: np.ndarray, chosen: int) -> np.ndarray:
+    """Grad-CAM with each channel's weight from a small step of all of its pixels at once.
+
+    Raising a whole channel by e changes the score by e times the sum of the gradient over its pixels.
+    """
+    features, head = split_at_last_map(model)
+    found = outputs(features, image[None])
+    rows, columns, channels = found.shape[1:]
+    step = 0.01 * float(np.abs(found).max())
+    weights = []
+    for channel in range(channels):
+        shift = step * np.eye(channels, dtype="float32")[channel]
+        higher, lower = outputs(head, found + shift), outputs(head, found - shift)
+        weights.append((higher[0, chosen] - lower[0, chosen]) / (2 * step) / (rows * columns))
+    cam = np.maximum((found[0] * np.array(weights)).sum(axis=-1), 0)
+    return cam / cam.max() if cam.max() > 0 else cam
+
+
+def test_it_is_what_differences_say_behind_a_hidden_layer() -> None:
+    spec = tiny_spec(MBConv(), classifier=HiddenConvClassifier(width=16))
+    keras.utils.set_random_seed(0)
+    model = build_model(spec, classes=3)
+    randomize(model, seed=1)
+    images, classes = pictures(6, 32, 32, 3), np.array([0, 1, 2, 0, 1, 2])
+    found = grad_cam(model, images, classes)
+    expected = np.stack([by_differences(model, *pair) for pair in zip(images, classes, strict=True)])
+    assert (expected.max(axis=(1, 2)) == 1).sum() >= 2, "maps of nothing prove nothing"
+    np.testing.assert_allclose(found, expected, atol=0.02)
+
+
+def test_under_mean_pooling_and_one_layer_it_is_the_class_activation_map() -> None:
+    """There the gradient is the classifier's own kernel (Selvaraju et al. 2017, section 3.1)."""
+    model = small_model()
+    images = pictures(4, 32, 32, 3)
+    maps = outputs(keras.Model(model.input, model.get_layer("avg_pool").input), images)
+    for chosen in range(3):
+        kernel = np.asarray(model.get_layer("predictions").get_weights()[0])[:, chosen]
+        expected = np.maximum(maps @ kernel, 0)
+        expected = expected / np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
+        np.testing.assert_allclose(grad_cam(model, images, np.full(4, chosen)), expected, atol=1e-4)
+
+
+def test_behind_a_flattening_layer_a_channel_weighs_what_its_places_do_on_average() -> None:
+    keras.utils.set_random_seed(0)
+    x = keras.Input((8, 8, 3))
+    y = keras.layers.Conv2D(5, 3, activation="relu", padding="same")(x)
+    model = keras.Model(x, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(y)))
+    images = pictures(3, 8, 8, 3)
+    maps = outputs(keras.Model(x, y), images)
+    weights = np.random.default_rng(0).uniform(-0.5, 1, (8 * 8 * 5, 2)).astype("float32")
+    model.layers[-1].set_weights([weights, np.zeros(2, "float32")])
+    kernel = weights.reshape(8, 8, 5, 2)[..., 1]
+    expected = np.maximum(maps @ kernel.mean(axis=(0, 1)), 0)
+    assert expected.any()
+    expected /= np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
+    np.testing.assert_allclose(grad_cam(model, images, np.ones(3, int)), expected, atol=1e-4)
+
+
+def bright_spot_model() -> keras.Model:
+    """Its class 1 is a bright red spot anywhere, its class 0 a dark picture; it sums 4 x 4 pixels to one."""
+    x = keras.Input((32, 32, 3))
+    y = keras.layers.AveragePooling2D(4)(x)
+    y = keras.layers.Conv2D(2, 1, activation="relu", name="colours")(y)
+    y = keras.layers.GlobalAveragePooling2D()(y)
+    model = keras.Model(x, keras.layers.Dense(2, activation="softmax", name="top")(y))
+    model.get_layer("colours").set_weights([np.array([[[[1, 0], [0, 1], [0, 1]]]], "float32"), np.zeros(2, "float32")])
+    model.get_layer("top").set_weights([np.array([[-1, 1], [0, 0]], "float32"), np.zeros(2, "float32")])
+    return model
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (5, 2), (7, 7)])
+def test_the_map_peaks_where_the_class_is(row: int, column: int) -> None:
+    image = np.zeros((1, 32, 32, 3), "float32")
+    image[0, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4, 0] = 255
+    image[0, :16, :, 1] = 100  # green says nothing about the classes
+    expected = np.zeros((8, 8), "float32")
+    expected[row, column] = 1
+    model = bright_spot_model()
+    np.testing.assert_array_equal(grad_cam(model, image, np.array([1]))[0], expected)
+    assert not grad_cam(model, image, np.array([0])).any(), "nothing speaks for the other class"
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+@pytest.mark.parametrize("classifier", [DenseClassifier(), ConvClassifier()], ids=["dense", "convolution"])
+def test_the_parts_are_the_model_before_its_softmax(classifier: Classifier, activation: str | None) -> None:
+    keras.utils.set_random_seed(0)
+    model = build_model(tiny_spec(MBConv(), classifier=classifier), classes=3, classifier_activation=activation)
+    randomize(model, seed=1)
+    before = [weight.copy() for weight in model.get_weights()]
+    images = pictures(2, 32, 32, 3)
+    features, head = split_at_last_map(model)
+    scores = outputs(head, outputs(features, images))
+    if activation:
+        assert np.abs(scores.sum(axis=1) - 1).max() > 0.01, "probabilities are no scores"
+        scores = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(scores, outputs(model, images), atol=1e-5)
+    grad_cam(model, images, np.array([0, 1]))
+    for one, two in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(np.sum(outputs(model, images), axis=1).round(5) == 1, activation == "softmax")
+
+
+def test_a_shortcut_around_the_last_map_moves_the_cut_before_it() -> None:
+    """On small pictures a block may end in one pixel; its two paths start at the map that matters."""
+    x = keras.Input((4, 4, 3))
+    start = keras.layers.Conv2D(3, 3, padding="same", name="start")(x)
+    long = keras.layers.Conv2D(3, 4)(keras.layers.Conv2D(3, 3, padding="same")(start))
+    y = keras.layers.Flatten()(keras.layers.Add()([long, keras.layers.Conv2D(3, 4)(start)]))
+    model = keras.Model(x, keras.layers.Dense(2, activation="softmax")(y))
+    features, _ = split_at_last_map(model)
+    assert features.layers[-1].name == "start"
+    assert grad_cam(model, pictures(1, 4, 4, 3), np.array([0])).shape == (1, 4, 4)
+
+
+def test_a_model_without_any_map_is_refused() -> None:
+    x = keras.Input((8,))
+    with pytest.raises(BuildError, match=r"more than one pixel.*Received: "):
+        grad_cam(keras.Model(x, keras.layers.Dense(2)(x)), np.zeros((1, 8)), np.array([0]))
+
+
+@pytest.mark.parametrize("classes", [[0], [0, 3], [-1, 0]])
+def test_classes_that_do_not_fit_are_refused(classes: list[int]) -> None:
+    with pytest.raises(DataError, match=r"in 0\.\.2.*Received: "):
+        grad_cam(small_model(), pictures(2, 32, 32, 3), np.array(classes))
+
+
+ELSEWHERE = """
+import pathlib, sys, keras, numpy as np
+from support import BACKEND_SPECS, pictures
+from keras_effnet import build_model
+from keras_effnet.finetune.gradcam import grad_cam
+folder = pathlib.Path(sys.argv[1])
+for name in sys.argv[2:]:
+    spec = BACKEND_SPECS[name]
+    model = build_model(spec, classes=3, weights=str(folder / f"{name}.weights.h5"))
+    found = grad_cam(model, pictures(3, spec.resolution, spec.resolution, 3), np.arange(3))
+    np.testing.assert_allclose(found, np.load(folder / f"{name}.npy"), atol=1e-3)
+print(keras.backend.backend())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the reference is written under TensorFlow")
+def test_another_backend_sees_the_same(backend: str, tmp_path: Path) -> None:
+    """Classifiers of three kinds: dense, two convolutions, behind a normalisation."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    names = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")
+    peaks = 0
+    for name in names:
+        spec = BACKEND_SPECS[name]
+        keras.utils.set_random_seed(3)
+        model = build_model(spec, classes=3)
+        randomize(model, seed=3)
+        model.save_weights(tmp_path / f"{name}.weights.h5")
+        found = grad_cam(model, pictures(3, spec.resolution, spec.resolution, 3), np.arange(3))
+        peaks += int((found.max(axis=(1, 2)) == 1).sum())
+        np.save(tmp_path / f"{name}.npy", found)
+    assert peaks > 3, "maps of nothing prove nothing"
+    flags = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "PYTHONPATH": str(TESTS), "KERAS_BACKEND": backend}
+    assert run_python(ELSEWHERE, str(tmp_path), *names, **flags).endswith(backend)

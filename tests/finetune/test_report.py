@@ -1,0 +1,403 @@
+"""What a run leaves: read back by other programs than those that wrote it, a browser among them."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from support import tiny_spec
+
+from keras_effnet import build_model, explain
+from keras_effnet.blocks import MBConv
+from keras_effnet.data.pictures import Pictures
+from keras_effnet.errors import DataError
+from keras_effnet.finetune.evaluation import evaluate_probabilities
+from keras_effnet.finetune.looks import HITS, MISTAKES, surest_hits, take_looks, worst_mistakes
+from keras_effnet.finetune.page import report_page
+from keras_effnet.finetune.report import format_table, json_text, write_history, write_report
+from keras_effnet.finetune.tiles import confusion_picture, heat_tile, picture_tile, pictures_shown
+
+SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
+NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")
+SKIPPED = ["cat/<i>broken</i>.png", "dog/\udce9t\udce9.png"]  # the second is no UTF-8 on its disk
+SIDE = 32
+
+
+class Rows:
+    """Pictures of a source in order, as `Batches` gives them."""
+
+    batch_size = 8
+
+    def __init__(self, source: Pictures) -> None:
+        self.source = source
+
+    def __len__(self) -> int:
+        return -(-len(self.source) // self.batch_size)
+
+    def __getitem__(self, step: int) -> tuple[np.ndarray, None, None]:
+        return self.source.images[step * self.batch_size : (step + 1) * self.batch_size].astype("float32"), None, None
+
+
+def some_pictures(count: int, names: tuple[str, ...]) -> Pictures:
+    generator = np.random.default_rng(0)
+    labels = np.arange(count, dtype=np.int32) % len(names)
+    return Pictures(generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8), labels, names)
+
+
+def some_probabilities(labels: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
+    """Right for most, by different margins."""
+    generator = np.random.default_rng(seed)
+    scores = generator.normal(0, 1, (len(labels), classes))
+    scores[np.arange(len(labels)), labels] += generator.normal(2, 1.5, len(labels))
+    return (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype("float32")
+
+
+def some_metrics(source: Pictures, probabilities: np.ndarray) -> dict[str, Any]:
+    spec = tiny_spec(MBConv())
+    history = [
+        {"phase": phase, "epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.25 * epoch, "val_loss": 3.0 / epoch}
+        | {"val_accuracy": 0.125 * epoch, "rate": 0.01, "seconds": 30.0, "images_per_second": 41.0}
+        for phase, epoch in (("head", 1), ("head", 2), ("whole", 3))
+    ]
+    return {
+        "command": "keras-effnet finetune 'my <pictures>' --epochs 1",
+        "versions": {"keras": keras.version(), "python": "3.x"},
+        "data": {"name": "my <pictures>", "classes": list(source.class_names), "train": 1234, "validation": 56}
+        | {"test": len(source), "skipped": SKIPPED},
+        "model": {"name": "tiny", "params": 4321, "macs": 5_000_000, "resolution": SIDE, "weights": "imagenet"}
+        | {"table": str(explain(spec, classes=len(source.class_names)))},
+        "recipe": {"rate": 0.01, "dropout": None, "augmentation": {"flip": True, "mixup": 0.25}},
+        "history": history,
+        "best": history[-1],
+        "evaluation": {
+            "split": "test",
+            **evaluate_probabilities(probabilities, source.labels, source.class_names).to_dict(),
+        },
+    }
+
+
+def tiny_model(classes: int) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    return build_model(tiny_spec(MBConv(), depth=1), classes=classes)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], np.ndarray]:
+    """A folder that a report was written to, its metrics and probabilities."""
+    folder = tmp_path_factory.mktemp("report") / "new"
+    source = some_pictures(60, NAMES)
+    probabilities = some_probabilities(source.labels, 3)
+    metrics = some_metrics(source, probabilities)
+    write_report(metrics, tiny_model(3), source, probabilities, Rows(source), folder)
+    return folder, metrics, probabilities
+
+
+class Reader(HTMLParser):
+    """The text and the pictures of each section, all tags, and everything that a tag refers to."""
+
+    VOID = ("img", "meta", "br")
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.texts: dict[str, str] = {}
+        self.images: dict[str, list[bytes]] = {}
+        self.tags: list[str] = []
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self.section = "top"
+        self.feed(content)
+        assert not self.open, "every tag is closed"
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        self.tags.append(tag)
+        if tag == "section":
+            self.section = str(found["id"])
+        self.references += [str(found[name]) for name in ("src", "href", "action", "data", "poster") if name in found]
+        if tag == "img":
+            self.images.setdefault(self.section, []).append(base64.b64decode(str(found["src"]).partition(",")[2]))
+            assert found["alt"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts[self.section] = self.texts.get(self.section, "") + data
+
+
+def read_page(path: Path) -> Reader:
+    return Reader(path.read_text(encoding="utf-8"))
+
+
+def test_every_file_is_there_and_says_the_same(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    folder, metrics, _ = report
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    events = [f"tensorboard/{run}/events.out.tfevents.0.keras_effnet" for run in ("train", "validation")]
+    assert files == ["curves.png", "history.csv", "metrics.json", "report.html", *events]
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [(row["phase"], int(row["epoch"]), float(row["val_loss"])) for row in rows] == [
+        ("head", 1, 3.0),
+        ("head", 2, 1.5),
+        ("whole", 3, 1.0),
+    ]
+    with Image.open(folder / "curves.png") as picture:
+        assert min(picture.size) > 300
+        assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 50, "something is drawn"
+
+
+def test_rows_of_numbers_stay_on_a_line_and_texts_as_they_are() -> None:
+    content = {"confusion": [[1, 2], [3, 40]], "classes": ["[1,  2]", "[\n1]"], "empty": []}
+    text = json_text(content)
+    assert json.loads(text) == content
+    assert "[ 3, 40 ]" in text
+
+
+def test_tensorboard_reads_its_logs(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    folder, metrics, _ = report
+    expected = {
+        "train": {"loss": "loss", "accuracy": "accuracy", "rate": "rate", "images_per_second": "images_per_second"},
+        "validation": {"loss": "val_loss", "accuracy": "val_accuracy"},
+    }
+    write_history(metrics["history"], folder)  # again: nothing may be there twice
+    for run, names in expected.items():
+        found = events.EventAccumulator(str(folder / "tensorboard" / run)).Reload()
+        assert sorted(found.Tags()["scalars"]) == sorted(names)
+        for tag, name in names.items():
+            scalars = [(event.step, event.value) for event in found.Scalars(tag)]
+            assert scalars == [(row["epoch"], pytest.approx(row[name])) for row in metrics["history"]]
+
+
+def test_a_full_disk_is_said_by_the_logs_too(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    source = some_pictures(6, NAMES)
+    history = some_metrics(source, some_probabilities(source.labels, 3))["history"]
+    folder = tmp_path / "tensorboard" / "train"
+    folder.mkdir(parents=True)
+    (folder / "part-events.out.tfevents.0.keras_effnet").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"cannot be written.*Received: .*tfevents"):
+        write_history(history, tmp_path)
+    assert os.listdir(folder) == []
+
+
+def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    folder, metrics, probabilities = report
+    page = read_page(folder / "report.html")
+    assert set(page.texts) >= {"top", *SECTIONS}
+    evaluation = metrics["evaluation"]
+    for text in (f"{100 * evaluation['accuracy']:.1f}\xa0%", f"{evaluation['loss']:.3f}", "4.32 k", "5 M", "0:01:30"):
+        assert text in page.texts["top"]
+    assert len(page.images["curves"]) == 2
+    for row in evaluation["confusion"]:
+        assert all(str(count) in page.texts["confusion"] for count in row if count)
+    wrong = len(worst_mistakes(probabilities, np.arange(60) % 3))
+    assert 3 < wrong <= MISTAKES
+    assert len(page.images["mistakes"]) == 3 * wrong, "the picture, and a map for each of the two classes"
+    assert len(page.images["hits"]) == 2 * 3, "one a class, with one map"
+    assert "picture " in page.texts["mistakes"]
+    assert "F1" in page.texts["classes"]
+    assert metrics["model"]["table"] in page.texts["network"]
+    for text in ("augmentation.mixup", "0.25", "augmentation.flip", "True"):
+        assert text in page.texts["recipe"]
+    assert metrics["command"] in page.texts["origin"]
+    assert keras.version() in page.texts["origin"]
+    for images in page.images.values():
+        for content in images:
+            with Image.open(io.BytesIO(content)) as picture:
+                picture.load()
+
+
+def test_what_users_wrote_stays_text(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    page = read_page(report[0] / "report.html")
+    assert not {"script", "i"} & set(page.tags)
+    for section in ("confusion", "mistakes", "classes"):
+        assert NAMES[0] in page.texts[section]
+        assert NAMES[1] in page.texts[section]
+    assert SKIPPED[0] in page.texts["skipped"]
+    assert "dog/?t?.png" in page.texts["skipped"]
+
+
+def test_the_page_refers_to_nothing_outside(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    content = (report[0] / "report.html").read_text(encoding="utf-8")
+    page = Reader(content)
+    assert page.references
+    assert all(reference.startswith("data:image/") for reference in page.references)
+    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r'"data:[^"]*"', "", content))
+    assert "default-src 'none'" in content, "a browser is told so, too"
+
+
+def test_the_terminal_shows_the_scores(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
+    _, metrics, _ = report
+    text = format_table(metrics)
+    assert f"accuracy {metrics['evaluation']['accuracy']:.3f}" in text
+    assert "Kept: epoch 3" in text
+    assert "2 unreadable files skipped" in text
+
+
+def test_mistakes_and_hits_are_chosen_by_how_sure_they_are() -> None:
+    labels = np.array([0, 0, 1, 1, 1])
+    probabilities = np.array([[0.9, 0.1], [0.3, 0.7], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
+    assert worst_mistakes(probabilities, labels) == [4, 1]
+    assert surest_hits(probabilities, labels) == [0, 3]
+    many = np.tile([0.4, 0.6], (50, 1))
+    assert worst_mistakes(many, np.zeros(50, int)) == list(range(MISTAKES))
+    assert surest_hits(np.eye(9), np.arange(9)) == list(range(HITS))
+    assert worst_mistakes(np.eye(9), np.arange(9)) == []
+    assert surest_hits(many, np.zeros(50, int)) == []
+
+
+def test_pictures_are_those_that_were_asked_for() -> None:
+    source = some_pictures(20, NAMES)
+    found = pictures_shown(Rows(source), [17, 3, 17, 8])
+    assert sorted(found) == [3, 8, 17]
+    for index, picture in found.items():
+        np.testing.assert_array_equal(picture, source.images[index])
+
+
+def test_heat_is_drawn_where_it_is() -> None:
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 3] = 1
+    tile = np.asarray(heat_tile(np.full((SIDE, SIDE, 1), 128.0), heat)).astype(int)
+    colourful = tile.max(axis=-1) - tile.min(axis=-1)
+    row, column = np.unravel_index(colourful.argmax(), colourful.shape)
+    assert row < len(tile) / 4
+    assert column > 3 * len(tile) / 4
+    assert colourful[len(tile) // 2 :, : len(tile) // 2].max() <= 2, "nothing is gray"
+    red, green, blue = np.asarray(picture_tile(np.full((5, 5, 3), [300.0, 128.0, -5.0])))[9, 9]
+    assert (red, green, blue) == (255, 128, 0)
+
+
+def test_two_hundred_classes_are_a_picture_and_a_list() -> None:
+    names = tuple(f"class {number:03d}" for number in range(200))
+    source = some_pictures(800, names)
+    probabilities = some_probabilities(source.labels, 200) * 0 + 1e-4
+    taken = np.where(source.labels == 5, 7, source.labels)
+    probabilities[np.arange(800), taken] = 1 - 199e-4
+    metrics = some_metrics(source, probabilities)
+    page = Reader(report_page(metrics, [], []).decode())
+    assert "class 005class 0074 of 4" in page.texts["confusion"]
+    assert "There is none: no picture" in page.texts["hits"]
+    with Image.open(io.BytesIO(page.images["confusion"][0])) as picture:
+        scale = picture.width // 200
+        pixels = np.asarray(picture.convert("RGB"))[scale // 2 :: scale, scale // 2 :: scale]
+    assert pixels.shape == (200, 200, 3)
+    np.testing.assert_array_equal(np.argwhere(pixels[..., 0] > pixels[..., 2]), [[5, 7]])
+    np.testing.assert_array_equal(np.argwhere(pixels[..., 2] > pixels[..., 0])[:, 0], np.delete(np.arange(200), 5))
+    small = np.asarray(confusion_picture(np.array([[99, 1], [0, 0]])))
+    assert tuple(small[0, -1]) != (255, 255, 255), "one mistake among a hundred is seen"
+    assert tuple(small[-1, 0]) == (255, 255, 255)
+
+
+def test_a_model_without_a_map_is_shown_without_one() -> None:
+    x = keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
+    source = some_pictures(12, NAMES)
+    probabilities = some_probabilities(source.labels, 3)
+    mistakes, hits, note = take_looks(model, source, probabilities, Rows(source))
+    assert "There are no Grad-CAM maps" in note
+    assert {len(look.pictures) for look in (*mistakes, *hits)} == {1}
+    page = Reader(report_page(some_metrics(source, probabilities), mistakes, hits, note).decode())
+    assert "There are no Grad-CAM maps" in page.texts["hits"]
+
+
+def test_without_a_mistake_the_page_says_so() -> None:
+    source = some_pictures(12, NAMES)
+    page = Reader(report_page(some_metrics(source, np.eye(3, dtype="float32")[source.labels]), [], []).decode())
+    assert "There is none: every picture" in page.texts["mistakes"]
+
+
+def test_validation_pictures_are_called_so() -> None:
+    source = some_pictures(12, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    metrics["evaluation"]["split"] = "validation"
+    assert "by which the best epoch was chosen" in Reader(report_page(metrics, [], []).decode()).texts["top"]
+
+
+# Runs in a copy of the page, as the page itself allows no program: what of it a reader would see.
+PROBE = """
+<script>
+  const boxes = [...document.querySelectorAll("section")].map((part) => part.getBoundingClientRect());
+  const images = [...document.images], requests = performance.getEntriesByType("resource");
+  const found = {
+    width: window.innerWidth,
+    overflow: document.documentElement.scrollWidth - window.innerWidth,
+    sections: [...document.querySelectorAll("section")].map((part) => part.id),
+    visible: boxes.every((box) => box.width > 200 && box.height > 40),
+    images: images.length,
+    broken: images.filter((image) => !image.complete || !image.naturalWidth).length,
+    hidden: images.filter((image) => image.getBoundingClientRect().width < 30).length,
+    outside: images.filter((image) =>
+      image.getBoundingClientRect().right > image.closest("section").getBoundingClientRect().right).length,
+    fetched: requests.map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
+  };
+  document.body.setAttribute("data-found", JSON.stringify(found));
+</script>
+"""
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def run_browser(folder: Path, *arguments: str) -> str:
+    """Chromium with no name resolved, so that whatever it asks the network for is not found."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        pytest.skip(f"none of {', '.join(BROWSERS)} is installed: the report is not opened in a browser")
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
+    flags += ("--disable-background-networking", "--disable-component-update", "--hide-scrollbars")
+    flags += ("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}")
+    done = subprocess.run([browser, *flags, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1200, 500])  # Chromium makes no window narrower than 500
+def test_a_browser_shows_every_part(
+    report: tuple[Path, dict[str, Any], np.ndarray], tmp_path: Path, width: int
+) -> None:
+    folder, _, _ = report
+    original = folder / "report.html"
+    content = original.read_text(encoding="utf-8")
+    copy = tmp_path / "probed.html"
+    without_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", content)
+    copy.write_text(without_policy.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
+    size = f"--window-size={width},1600"
+    shown = run_browser(tmp_path, size, "--dump-dom", copy.as_uri())
+    [attribute] = re.findall(r'data-found="([^"]*)"', shown)
+    found = json.loads(attribute.replace("&quot;", '"'))
+    assert found["width"] == width
+    assert found["sections"] == list(SECTIONS)
+    assert found["images"] == content.count("<img")
+    assert found["visible"]
+    assert {name: found[name] for name in ("overflow", "broken", "hidden", "outside")} == {
+        "overflow": 0,
+        "broken": 0,
+        "hidden": 0,
+        "outside": 0,
+    }
+    assert found["fetched"] == []
+
+    # The page itself, with its policy: its style and its pictures are there.
+    picture = tmp_path / "page.png"
+    run_browser(tmp_path, size, f"--screenshot={picture}", original.as_uri())
+    with Image.open(picture) as screenshot:
+        assert screenshot.width == width
+        colours = {colour: count for count, colour in screenshot.convert("RGB").getcolors(1 << 24) or ()}
+    assert colours.get((246, 247, 249), 0) > 5_000, "the ground around the sections"
+    assert colours.get((31, 119, 180), 0) > 100, "Matplotlib's blue: the curve of the validation"

@@ -1,0 +1,49 @@
+"""The examples run, and find what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run(name: str) -> dict[str, list[float]]:
+    """The numbers of each line that an example prints, by the words it starts with."""
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line for line in done.stdout.splitlines() if line]
+    return {
+        re.split(r"[ :]{2,}|: ", line)[0]: [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", line)]
+        for line in lines
+    }
+
+
+@pytest.mark.slow
+def test_fine_tuning_by_hand_beats_training_from_scratch() -> None:
+    found = run("finetune_by_hand")
+    [classifier], [whole], [scratch] = found["classifier alone"], found["whole network"], found["from scratch"]
+    assert classifier > 0.5  # of ten classes
+    assert whole > max(0.6, scratch)
+
+
+@pytest.mark.slow
+def test_a_network_for_gray_is_the_one_for_colours_and_learns_on() -> None:
+    found = run("gray_pictures")
+    assert found["three channels"] == found["one channel"]
+    assert found["largest difference of the probabilities"][0] < 1e-4
+    assert found["trained on"][0] >= 0.8  # of two classes
+
+
+@pytest.mark.slow
+def test_class_weights_make_the_rare_count_and_accuracy_hides_it() -> None:
+    found = run("imbalanced_classes")
+    for name in ("plain", "weighted"):
+        accuracy, balanced, rare = found[name]
+        assert accuracy > balanced > rare
