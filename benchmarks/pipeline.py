@@ -1,7 +1,7 @@
 """How long the training waits for data: our batches against Keras' `image_dataset_from_directory`.
 
 Command: python benchmarks/pipeline.py
-Time: about 2 minutes on 2 cores.
+Time: 3 to 4 minutes on 2 cores that others use, too.
 Result: results/pipeline.json and, by benchmarks/tables.py, its tables in docs/data.md and docs/benchmarks.md. Wanted:
     an idle share below 5 %.
 

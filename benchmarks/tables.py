@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md and the tables of inherit.md, augment.md and data.md there from the measured results.
+"""Writes docs/benchmarks.md, and the tables of inherit.md, augment.md, data.md and finetune.md beside it, from results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
@@ -18,6 +18,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
 INHERIT = DOCS.with_name("inherit.md")
 AUGMENT = DOCS.with_name("augment.md")
 DATA = DOCS.with_name("data.md")
+FINETUNE = DOCS.with_name("finetune.md")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -134,6 +135,8 @@ def main() -> None:
             continue
         if path.stem == "pipeline":
             DATA.write_text(fill(DATA.read_text(), path.stem, pipeline(content)))
+        if path.stem == "features":
+            FINETUNE.write_text(fill(FINETUNE.read_text(), path.stem, table(content)))
         if path.stem == "grow":
             inherit = fill(inherit, path.stem, table(content))
         script = Path(__file__).parent / f"{path.stem}.py"

@@ -6,7 +6,7 @@ Result: 0.848 of 1,747 held-out digits with only the classifier trained, 0.886 w
 rate; 0.721 with the same network trained from scratch on the same five pictures a class. (One run; the last digits
 depend on the machine, and another draw of pictures gives other numbers.)
 
-`keras-effnet finetune` does this with cached features, restarts after a crash, a report and measured defaults
+`keras-effnet finetune` does this with cached features, restarts after a crash, a report and defaults with their sources
 (docs/finetune.md). This file shows the steps.
 """
 

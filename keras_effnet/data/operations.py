@@ -104,7 +104,7 @@ def _keras_operations(share: float, draws: Draws) -> dict[str, Callable[[Any], A
 
 
 def _histogram(values: Any, value_range: Any, nbins: int) -> Any:
-    """What Keras' own counts; on the JAX backend that goes through the picture 256 times, even in TensorFlow's graph."""
+    """What Keras' own counts, which on the JAX backend goes through a picture 256 times, even in TensorFlow's graph."""
     import tensorflow as tf
 
     return tf.math.bincount(tf.cast(tf.reshape(values, [-1]), "int32"), minlength=nbins, maxlength=nbins)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.rows import batch_rows, read_ahead
 from keras_effnet.data.source import Source
-from keras_effnet.errors import TrainingError
+from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.files import write_whole
 from keras_effnet.finetune.recipe import Recipe
 
@@ -111,8 +111,7 @@ def cached_features(
 def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[int, ...], view: int) -> None:
     done_path = part.with_suffix(".json")
     done = json.loads(done_path.read_text()) if done_path.exists() and part.exists() else 0
-    mode: Any = "r+" if done else "w+"
-    rows = np.lib.format.open_memmap(part, mode=mode, dtype=np.float32, shape=None if done else shape)
+    rows = _open_rows(part, shape, new=not done)
     title = "features" if not view else f"features of view {view + 1}"
     with tqdm(total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="picture") as progress:
         for number, (images, _, _) in enumerate(read_ahead(batches, done), done):
@@ -125,6 +124,24 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
                 write_whole(done_path, lambda path, text=str(number + 1): path.write_text(text))
     rows.flush()
     done_path.unlink(missing_ok=True)
+
+
+def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.ndarray:
+    """The file as an array. A new one gets its place on the disk at once: a disk that is full later would kill us."""
+    try:
+        rows = np.lib.format.open_memmap(
+            part, mode="w+" if new else "r+", dtype=np.float32, shape=shape if new else None
+        )
+        if new and hasattr(os, "posix_fallocate"):
+            with part.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, part.stat().st_size)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise DataError(
+            f"there is no place for the features: {error}. Free some, or name another output folder. "
+            f"Received: {str(part)!r} of {int(np.prod(shape)) * 4:,} bytes"
+        ) from error
+    return rows
 
 
 def _key(features: keras.Model, source: Source, recipe: Recipe, resolution: int, channels: int, view: int) -> str:

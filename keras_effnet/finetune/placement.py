@@ -71,11 +71,13 @@ class Placement:
         return self.rank == 0
 
     def start(self) -> None:
-        """Joins the other processes, before anything is computed; waits until all are there.
+        """Finds the devices, and joins the other processes; before anything is computed. Waits until all are there.
 
         Raises:
-            TrainingError: they cannot be reached.
+            TrainingError: there are not so many devices, or the processes cannot be reached.
         """
+        if self.devices > 1:
+            _tensorflow_devices(self.devices)
         if self.address is None:
             return
         import jax

@@ -46,6 +46,7 @@ def train_phase(
     done = checkpoint.state["epoch"]
     if done:
         checkpoint.load_weights(training_variables(model))
+    batches.epoch = done  # `fit` reads a batch before the first epoch begins
     rows = len(batches) * batches.batch_size
     bar: dict[str, Any] = {"total": rows * phase.epochs, "initial": rows * done, "desc": phase.name}
     silent = not checkpoint.placement.is_first

@@ -293,6 +293,12 @@ class TestRandAugment:
         few, _ = alone(images[:4], labels[:4], (0, 0, 0))
         np.testing.assert_array_equal(whole[:4], few)
 
+    def test_each_picture_gets_operations_of_its_own(self, engine: str) -> None:
+        images, labels = batch()
+        same = np.repeat(images[:1], 8, axis=0)
+        found, _ = Augmenter(only(operations=2, magnitude=9, engine=engine), SIDE, 8)(same, labels, (0, 0, 0))
+        assert len({picture.tobytes() for picture in found}) >= 6
+
     def test_gray_pictures(self, engine: str) -> None:
         images, labels = batch(channels=1)
         gray, _ = Augmenter(only(operations=2, magnitude=9, engine=engine), SIDE, 8)(images, labels, (0, 0, 0))

@@ -40,6 +40,8 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert parts.train.class_names == ("bus", "train")
     parts = read_folder(write_classes(tmp_path / "b", {"train": 1, "test": 1}), tmp_path)
     assert parts.train.class_names == ("test", "train")
+    write_picture(tmp_path / "a" / "train" / "steam" / "1.png")  # pictures below a class folder are of that class
+    assert len(read_folder(tmp_path / "a", tmp_path).train) == 3
 
 
 def test_a_class_that_is_not_trained_on_is_an_error(tmp_path: Path) -> None:

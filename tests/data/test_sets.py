@@ -51,6 +51,7 @@ def test_few_labels_are_so_many_of_each_class() -> None:
     assert numbers(few.validation) == numbers(whole.validation)
 
 
+@pytest.mark.slow
 def test_glyphs_differ_between_training_and_test() -> None:
     splits = load_data("glyphs", labels_per_class=3)
     assert splits.test is not None

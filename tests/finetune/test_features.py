@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from keras_effnet import Coefficients, build_model, scale_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.data.pictures import load_digits
-from keras_effnet.errors import TrainingError
+from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune import features as module
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.recipe import Recipe
@@ -104,6 +105,17 @@ def test_features_go_on_where_they_were_cut(tmp_path: Path, monkeypatch: pytest.
     assert len(calls) == 3 + 3  # five batches: two before the cut, three after it
     np.testing.assert_array_equal(found, whole)
     assert [path.suffix for path in (tmp_path / "cut").iterdir()] == [".npy"]
+
+
+def test_a_full_disk_is_known_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    features, _ = split_model(built())
+    with pytest.raises(DataError, match=r"No space left on device.*Received: .* bytes"):
+        cached_features(features, load_digits(8), RECIPE, tmp_path, **SIZE)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rows_of_features_come_with_their_labels() -> None:
