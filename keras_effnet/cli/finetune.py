@@ -165,4 +165,4 @@ def _given(arguments: argparse.Namespace, kind: type, helps: dict[str, str]) -> 
 
 
 def _files(output: Path) -> list[str]:
-    return [entry.name for entry in output.iterdir() if entry.name not in ("cache", "checkpoint")]
+    return [entry.name for entry in output.iterdir() if not entry.name.startswith(("checkpoint", "features"))]

@@ -55,8 +55,8 @@ class Checkpoint:
     def _resume(self) -> None:
         try:
             found = json.loads(self._path.read_text())
-            theirs, ours = found["identity"], self.state["identity"]
-            found["phase"], found["history"]
+            theirs, ours = dict(found["identity"]), self.state["identity"]
+            going_on = (found["phase"], len(found["history"]))
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise TrainingError(
                 f"the run cannot go on, its state cannot be read: {error}. Delete the folder to begin anew. "
@@ -69,8 +69,8 @@ class Checkpoint:
                 f"Received: {str(self.folder.parent)!r}"
             )
         self.state = found
-        if found["history"]:
-            logger.info("going on in %s after epoch %d", self.folder.parent, len(found["history"]))
+        if going_on != (0, 0):
+            logger.info("going on in %s after epoch %d", self.folder.parent, going_on[1])
 
     def save(self, **changes: Any) -> None:
         """Writes the state with changes.

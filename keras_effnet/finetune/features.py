@@ -126,7 +126,7 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
     done_path.unlink(missing_ok=True)
 
 
-def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.ndarray:
+def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
     """The file as an array. A new one gets its place on the disk at once: a disk that is full later would kill us."""
     try:
         rows = np.lib.format.open_memmap(

@@ -62,7 +62,7 @@ class FinetuneJob:
         self.output = output
         self.model_path = output / "model.keras"
         # Processes on one disk must not write each other's files.
-        self._cache = output / "cache" if self.placement.is_first else output / f"cache-{self.placement.rank}"
+        self._features = output / ("features" if self.placement.is_first else f"features-{self.placement.rank}")
 
     def run(self) -> dict[str, Any] | None:
         """Does what is not done yet, and writes the results.
@@ -83,7 +83,6 @@ class FinetuneJob:
             validation=options.validation,
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
-            cache=self._cache,
         )
         identity = {**options.to_dict(), "pictures": [data.train.fingerprint(), data.validation.fingerprint()]}
         checkpoint = Checkpoint(self.output / "checkpoint", identity, self.placement)
@@ -145,10 +144,10 @@ class FinetuneJob:
         recipe = replace(self.recipe, augmentation=augmentation)
         shape = {"resolution": self.resolution, "channels": self.options.channels}
         views = [
-            cached_features(features, data.train, recipe, self._cache, view=view, **shape)
+            cached_features(features, data.train, recipe, self._features, view=view, **shape)
             for view in range(recipe.views)
         ]
-        held_out = [cached_features(features, data.validation, recipe, self._cache, **shape)]
+        held_out = [cached_features(features, data.validation, recipe, self._features, **shape)]
         classes = len(data.train.class_names)
         rows = min(HEAD_BATCH, len(data.train))
         batches = FeatureBatches(views, data.train.labels, classes, batch_size=rows, seed=recipe.seed, shuffle=True)
@@ -243,7 +242,7 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
         "name": data.name,
         "classes": list(data.train.class_names),
         **{name: 0 if source is None else len(source) for name, source in splits.items()},
-        "skipped": sorted({path for source in splits.values() if source is not None for path in source.skipped}),
+        "skipped": list(data.skipped),
     }
 
 

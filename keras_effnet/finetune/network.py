@@ -77,7 +77,7 @@ def make_network(
         model = build_model(spec, classes=len(class_names), input_shape=shape)
     else:
         if weights == "imagenet":
-            trained = scale_model(scaled, weights="imagenet", input_shape=_input_shape(side, 3))
+            trained = scale_model(base, phi, weights="imagenet", input_shape=_input_shape(side, 3))
         elif trained is None:
             trained = build_model(base, weights=weights, input_shape=_input_shape(side, 3))
         model = _with_classifier(take_raw_pixels(trained), spec, shape, class_names, recipe)

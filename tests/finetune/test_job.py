@@ -166,7 +166,8 @@ def test_every_part_of_a_recipe_trains(changes: dict[str, Any], tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_gray_pictures_and_a_file_that_vanishes(tmp_path: Path) -> None:
+def test_gray_pictures_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))  # where it is kept which files can be read
     generator = np.random.default_rng(0)
     for name, mean in (("dark", 60), ("light", 190)):
         (tmp_path / "data" / name).mkdir(parents=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from support import BASES, as_if_trained, outputs, pictures, tiny_spec
+from support import BASES, as_if_trained, outputs, pictures, tiny_spec, write_legacy_h5
 
 from keras_effnet import Coefficients, Preprocessing, build_model, grow_model, scale_spec
 from keras_effnet.blocks import MBConv
@@ -19,6 +20,7 @@ from keras_effnet.finetune.network import make_network
 from keras_effnet.finetune.pixels import raw_spec, take_raw_pixels
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.registry import backbones
+from keras_effnet.weights.imagenet import all_published
 
 SPEC = tiny_spec(MBConv(expand=2), depth=1)
 NAMES = ("a", "b", "c", "d")
@@ -30,8 +32,6 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "densenet121"])
 def test_a_model_that_takes_pixels_computes_what_it_computed_of_preprocessed_ones(name: str, mode: Any) -> None:
     spec = scale_spec(backbones.get(name), coefficients=Coefficients(depth=0.1, width=0.2, resolution=1))
-    from dataclasses import replace
-
     spec = replace(spec, preprocessing=Preprocessing(mode=mode))
     model = build_model(spec, classes=5, input_shape=(64, 64, 3), classifier_activation=None)
     as_if_trained(model)
@@ -90,6 +90,31 @@ def test_a_saved_model_can_be_scaled_and_made_gray(tmp_path: Path) -> None:
     x = pictures(2, 32, 32, 1)
     theirs = grow_model(old, channels=1)
     np.testing.assert_allclose(features(gray, x), features(theirs, x), rtol=1e-3, atol=1e-4)
+
+
+@slow
+@pytest.mark.parametrize("phi", [0.0, 0.3])
+def test_imagenet_weights_come_in_any_size(phi: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the smallest published network, from a file of Keras' layout that is written here."""
+    smallest = ("mobilenet_v1", 8, 128)
+    specs = [entry.spec for entry in all_published()]
+    base = next(spec for spec in specs if (spec.name, spec.stem.width, spec.resolution) == smallest)
+    theirs = keras.applications.MobileNet(input_shape=(128, 128, 3), alpha=0.25, weights=None)
+    as_if_trained(theirs)
+    write_legacy_h5(theirs, tmp_path / "mobilenet_2_5_128_tf.h5")
+    monkeypatch.setattr("keras.utils.get_file", lambda fname, *_, **__: str(tmp_path / fname))
+    made = make_network(base, "imagenet", class_names=NAMES, phi=phi, resolution=128, recipe=Recipe())
+    assert made.output_shape == (None, 4)
+    x = pictures(2, 128, 128, 3)
+    expected = features(theirs, x / 127.5 - 1)
+    found = features(made, x)
+    # Wider features are copies of the published ones: the same values, in another number.
+    assert set(np.round(found[0].ravel() / np.abs(expected).max(), 3)) <= _near(expected[0] / np.abs(expected).max())
+
+
+def _near(values: np.ndarray) -> set[float]:
+    rounded = np.round(values.ravel(), 3)
+    return {float(np.round(value + shift, 3)) for value in rounded for shift in (-0.001, 0.0, 0.001)}
 
 
 @slow
