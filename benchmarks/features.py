@@ -1,7 +1,7 @@
 """Time to an accuracy with a frozen backbone: cached features against the recipe of keras.io.
 
 Command: python benchmarks/features.py
-Time: about 12 minutes on 2 cores, 3 of them for the backbone.
+Time: 17 minutes on 2 cores that others used too, 7 of them for the backbone.
 Result: results/features.json and, by benchmarks/tables.py, its table in docs/finetune.md and docs/benchmarks.md.
     Wanted: 0.2 or less.
 
