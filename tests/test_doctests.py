@@ -73,7 +73,6 @@ BUILDING = (
     "keras_effnet.applications.mobilenet",
     "keras_effnet.applications.mobilenet_v2",
     "keras_effnet.latency.timing",
-    "keras_effnet.testing",
     "keras_effnet.weights.load",
     "keras_effnet.weights.timm_names",
 )
@@ -96,7 +95,7 @@ def test_there_are_examples() -> None:
     assert sum(map(run, KERAS_FREE)) >= 15
 
 
-@pytest.mark.parametrize("module", BUILDING)
+@pytest.mark.parametrize("module", [*BUILDING, pytest.param("keras_effnet.testing", marks=pytest.mark.slow)])
 def test_examples_that_build(module: str) -> None:
     assert run(module) >= 1
 

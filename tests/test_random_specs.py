@@ -36,6 +36,7 @@ def test_every_registered_block_is_drawn_with_every_field(name: str) -> None:
     assert drawn == {field.name for field in fields(kind)} - {"names"}
 
 
+@slow
 def test_stems_heads_classifiers_and_preprocessings_are_drawn_all() -> None:
     assert {*STEMS, *HEADS} <= set(blocks.names())
     drawn = set()
@@ -176,7 +177,7 @@ def test_an_integer_that_nothing_holds_is_our_error(number: int) -> None:
             make()
 
 
-@settings(max_examples=300, **FIXED)
+@settings(max_examples=150, **FIXED)
 @given(data=st.data(), spec=specs())
 def test_a_spec_with_junk_in_it_is_our_error(data: st.DataObject, spec: BackboneSpec) -> None:
     check_changed(data, spec)

@@ -32,7 +32,7 @@ PLACES: dict[str, Place] = {
 PHIS = {"tabulated": (0, 1, 2, 3, 4, 5, 6, 7, 8), "tinynet": (-6, -4, -3, -2, -1, -0.1, 0)}
 
 
-@pytest.mark.parametrize("name", ["mbconv", "norm_activation", "resnet_stem"])
+@pytest.mark.parametrize("name", ["inverted_residual", "resnet_stem"])
 def test_registered_blocks_keep_the_laws(name: str) -> None:
     check_block(blocks.get(name)(), PLACES.get(name, "stage"))
 

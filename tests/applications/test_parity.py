@@ -58,7 +58,7 @@ SMALL = (
     "MobileNetV3Large",
 )
 # One of each kind in the default run; their relatives run with the slow tests.
-QUICK = ("EfficientNetB0", "ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2", "MobileNetV3Small")
+QUICK = ("EfficientNetB0", "ResNet50", "MobileNet", "MobileNetV2", "MobileNetV3Small")
 SMALL_FIRST = [pytest.param(name, marks=() if name in QUICK else slow) for name in SMALL]
 TOPS: tuple[dict[str, Any], ...] = (
     {"classifier_activation": None},
@@ -181,6 +181,7 @@ UNKNOWN_SIZES = [
 ]
 
 
+@slow
 @pytest.mark.parametrize("name", UNKNOWN_SIZES)
 def test_pictures_whose_size_is_unknown_when_building_are_padded_as_in_keras(name: str, tmp_path: Path) -> None:
     sizes = ((75, 75), (64, 64), (33, 90))

@@ -153,10 +153,10 @@ def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("name", "include_top"),
     [
         ("EfficientNetB0", True),
-        ("EfficientNetB0", False),
+        pytest.param("EfficientNetB0", False, marks=slow),
         pytest.param("EfficientNetV2B0", True, marks=slow),
         ("MobileNetV2", False),
-        ("MobileNetV3Small", True),
+        pytest.param("MobileNetV3Small", True, marks=slow),
         pytest.param("MobileNetV3Small", False, marks=slow),
         *(pytest.param("ConvNeXtTiny", top, marks=slow) for top in (True, False)),
         pytest.param("EfficientNetV2B0", False, marks=slow),

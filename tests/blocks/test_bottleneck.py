@@ -86,6 +86,7 @@ def test_symmetric_padding_puts_zeros_on_both_sides() -> None:
     assert not np.allclose(outputs(symmetric, x), outputs(same, x))
 
 
+@pytest.mark.slow
 def test_grouped_and_squeezed_networks_learn() -> None:
     # Not every backend can differentiate a grouped convolution on every device. Swish has a slope almost everywhere, so
     # that no kernel stands still by chance.

@@ -93,6 +93,7 @@ def test_the_end_of_a_preactivated_network_keeps_its_channels() -> None:
     assert estimate_cost(spec).stages[-2].output.channels == 2 * spec.stages[0].width
 
 
+@pytest.mark.slow
 def test_preactivated_networks_learn() -> None:
     # Swish has a slope almost everywhere, so that no kernel stands still by chance.
     blocks = (PreactBottleneck(expand=2, activation="swish"), DenselyConnected(activation="swish"))

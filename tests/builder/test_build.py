@@ -151,6 +151,7 @@ def test_the_27th_block_of_a_stage_is_called_aa() -> None:
     assert adds[-3:] == ["block1z_add", "block1aa_add", "block1ab_add"]
 
 
+@pytest.mark.slow
 def test_a_graph_may_be_deeper_than_pythons_recursion_limit() -> None:
     # Keras sorts layers by recursion; EfficientNet-L2 needs about the 1,000 calls that Python allows.
     limit = sys.getrecursionlimit()
@@ -159,6 +160,7 @@ def test_a_graph_may_be_deeper_than_pythons_recursion_limit() -> None:
     assert sys.getrecursionlimit() == limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec_name", SPECS)
 def test_one_step_of_mixed_precision_training_changes_float_weights(spec_name: str) -> None:
     spec = SPECS[spec_name]
@@ -260,6 +262,7 @@ def test_drop_path_drops_whole_samples_at_the_rates_of_the_spec() -> None:
     assert 0.2 < (per_sample[:, 0] == 0).mean() < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in backbones.names() if name.startswith("efficientnet")])
 def test_no_drop_path_rate_of_a_released_network_reaches_1(name: str) -> None:
     small = scale_spec(name, coefficients=Coefficients(width=0.02, resolution=0.15))
@@ -314,6 +317,7 @@ def test_garbage_collection_is_as_before_also_after_an_error(enabled: bool) -> N
         gc.enable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec_name", SPECS)
 def test_channels_first_models_have_the_same_layers_and_weights(spec_name: str) -> None:
     spec = SPECS[spec_name]

@@ -86,7 +86,7 @@ def test_names_of_classes_go_where_the_model_goes(tmp_path: Path) -> None:
     assert read_tag(grow_model(model, scale_spec(SPEC, 0.5))).class_names == names
     assert read_tag(grow_model(model, classes=[2, 0])).class_names == ("", "cat")
     assert read_tag(grow_model(model, classes=4)).class_names is None
-    with pytest.raises(BuildError, match=r"3 texts, one a class. Received: \('a', 'b'\)"):
+    with pytest.raises(BuildError, match=r"3 texts, one for each class. Received: \('a', 'b'\)"):
         name_classes(model, ["a", "b"])
     assert read_tag(model).class_names == names
 
@@ -147,6 +147,7 @@ def test_a_tag_goes_with_the_model(way: str, tmp_path: Path) -> None:
     assert_same_outputs(outputs(again, x), outputs(model, x), 1e-6)
 
 
+@slow
 def test_a_tag_needs_nothing_of_this_package(tmp_path: Path) -> None:
     model = built()
     model.save(tmp_path / "model.keras")

@@ -47,7 +47,11 @@ def test_every_kind_of_value_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["--rate -1", "--labels-per-class 0", "--recipe none.json", "--weights saved", "--mixup 2"]
+    "words",
+    [
+        *("--rate -1", "--labels-per-class 0", "--recipe none.json", "--mixup 2"),
+        pytest.param("--weights saved", marks=pytest.mark.slow),
+    ],
 )
 def test_nonsense_is_one_line_and_a_status(words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     arguments = make_parser().parse_args(["finetune", "digits", "--output", str(tmp_path), *words.split()])

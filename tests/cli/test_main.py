@@ -81,9 +81,9 @@ def test_explain_and_help_load_no_framework() -> None:
         (("explain", "resnet50", "--phi", "nan"), "finite"),
         (("explain", "resnet50", "--phi", "1", "--rule", "compond"), "'compound'"),
         (("explain", "resnet50", "--phi", "-40"), "total stride"),
-        (("transfer", "--backbone", "mobilnet"), "mobilenet"),
+        pytest.param(("transfer", "--backbone", "mobilnet"), "mobilenet", marks=pytest.mark.slow),
         (("transfer", "--epochs", "0"), "epochs"),
-        (("transfer", "--data", "/nowhere/at/all"), "folder"),
+        pytest.param(("transfer", "--data", "/nowhere/at/all"), "folder", marks=pytest.mark.slow),
     ],
 )
 def test_errors_are_one_line_and_status_1(arguments: tuple[str, ...], words: str, tmp_path) -> None:

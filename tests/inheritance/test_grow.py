@@ -132,6 +132,7 @@ def test_blocks_without_skip_start_as_the_identity_where_they_can(block: Block, 
         assert {difference.reason for difference in report.differences if difference.grows}
 
 
+@slow
 def test_layer_normalisation_grows_by_whole_multiples_or_says_where_it_does_not() -> None:
     spec = small("convnext_tiny", depth=0.5, width=0.2)
     model = trained(spec)
@@ -149,6 +150,7 @@ def test_layer_normalisation_grows_by_whole_multiples_or_says_where_it_does_not(
     assert np.abs(logits(grown) - logits(model)).max() > EXACT * np.abs(logits(model)).max()
 
 
+@slow
 def test_groups_that_do_not_hold_old_ones_are_reported() -> None:
     base = scale_spec(backbones.get("regnet_x_400mf"), coefficients=Coefficients(depth=0.3, width=0.5))
     model = trained(base)
@@ -171,6 +173,7 @@ def test_features_without_top_are_copies() -> None:
     assert report.exact
 
 
+@slow
 @pytest.mark.parametrize("shares", ["even", "uneven"])
 def test_shares_and_noise(shares: Any) -> None:
     model = trained(small("mobilenet_v2"))
@@ -183,6 +186,7 @@ def test_shares_and_noise(shares: Any) -> None:
     assert "noise" in str(report)
 
 
+@slow
 def test_the_same_seed_gives_the_same_network() -> None:
     model = trained(small("mobilenet_v2"))
     larger = scale_spec(small("mobilenet_v2"), coefficients=Coefficients(width=1.5))
@@ -314,6 +318,7 @@ def _unmoved(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.flatnonzero(moved.max(axis=axes) == 0)
 
 
+@slow
 def test_a_saved_model_is_scaled_later(tmp_path: Any) -> None:
     model = trained(small("mobilenet_v2"))
     for name in ("model.keras", "model.h5"):

@@ -98,6 +98,7 @@ def test_labels_tensors_frozen_layers_and_nested_models_make_no_difference() -> 
     assert whole.layers[-1].stddev == 0.5
 
 
+@pytest.mark.slow
 def test_statistics_that_are_no_numbers_are_mended() -> None:
     plain, broken = trained(), trained()
     for layer in norms(broken):

@@ -132,6 +132,7 @@ def test_jitter_moves_pictures_a_little(stripes: Pictures) -> None:
     assert jitter(stripes.images, 0.0, np.random.default_rng(0)) is stripes.images
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run(model: keras.Model, stripes: Pictures) -> None:
     kernel = model.layers[-1].kernel
     kernel.assign(np.full(kernel.shape, np.nan))

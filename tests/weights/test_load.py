@@ -203,7 +203,8 @@ def test_a_file_cut_anywhere_changes_nothing(layout: str, tmp_path: Path) -> Non
         assert_refused(tmp_path / name, "")
 
 
-@pytest.mark.parametrize("layout", ["weights.h5", "keras", pytest.param("legacy", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["weights.h5", "keras", "legacy"])
 def test_flipped_bytes_load_all_or_nothing(layout: str, tmp_path: Path) -> None:
     name, write = WRITERS[layout]
     write(trained(), tmp_path / name)

@@ -130,7 +130,8 @@ def test_our_own_files_load_every_value(name: str, layout: str, tmp_path: Path) 
     assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["convnext_tiny", pytest.param("mobilenet_v3_large", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_large"])
 def test_saved_models_load_without_this_package_in_safe_mode(name: str, tmp_path: Path) -> None:
     spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
     model = build_model(spec, classes=5)
