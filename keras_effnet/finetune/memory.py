@@ -57,7 +57,9 @@ class MemoryEstimate:
         text = (
             f"about {self.total / 1e9:.1f} GB at {self.batch_size} pictures a batch, {self.free / 1e9:.1f} GB are free"
         )
-        return text if self.fits else f"{text}: a batch of {self.suggested} fits (--batch-size {self.suggested})"
+        if self.fits:
+            return f"{text}; up to {self.suggested} pictures a batch would fit"
+        return f"{text}: a batch of {self.suggested} fits (--batch-size {self.suggested})"
 
 
 def estimate_memory(

@@ -54,3 +54,4 @@ def test_what_does_not_fit_is_told_with_a_batch_that_does(caplog: pytest.LogCapt
         warn_of_memory(replace(tight, batch_size=8))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "--batch-size 16" in caplog.text
+    assert "; up to 16 pictures a batch would fit" in caplog.text
