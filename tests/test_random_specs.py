@@ -241,7 +241,7 @@ def test_any_changed_file_is_read_or_refused(data: st.DataObject, spec: Backbone
     check_changed_json(data, spec)
 
 
-@settings(max_examples=200, **FIXED)
+@settings(max_examples=100, **FIXED)
 @given(data=st.data(), spec=specs())
 def test_a_text_with_other_characters_is_read_or_refused(data: st.DataObject, spec: BackboneSpec) -> None:
     text = spec.to_json()

@@ -58,7 +58,7 @@ SMALL = (
     "MobileNetV3Large",
 )
 # One of each kind in the default run; their relatives run with the slow tests.
-QUICK = ("EfficientNetB0", "ResNet50", "MobileNet", "MobileNetV2", "MobileNetV3Small")
+QUICK = ("EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small")
 SMALL_FIRST = [pytest.param(name, marks=() if name in QUICK else slow) for name in SMALL]
 TOPS: tuple[dict[str, Any], ...] = (
     {"classifier_activation": None},

@@ -155,7 +155,7 @@ def serve(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("EfficientNetB0", True),
         pytest.param("EfficientNetB0", False, marks=slow),
         pytest.param("EfficientNetV2B0", True, marks=slow),
-        ("MobileNetV2", False),
+        pytest.param("MobileNetV2", False, marks=slow),
         pytest.param("MobileNetV3Small", True, marks=slow),
         pytest.param("MobileNetV3Small", False, marks=slow),
         *(pytest.param("ConvNeXtTiny", top, marks=slow) for top in (True, False)),

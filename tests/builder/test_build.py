@@ -95,6 +95,7 @@ def test_initialisers_in_the_configuration_are_the_specs() -> None:
     assert isinstance(glorot, keras.initializers.GlorotUniform)
 
 
+@pytest.mark.slow
 def test_a_saved_model_loads_without_this_package_in_safe_mode(spec: BackboneSpec, tmp_path: Path) -> None:
     model = build_model(spec, classes=5)
     randomize(model, seed=1)

@@ -336,6 +336,7 @@ def test_a_saved_model_is_scaled_later(tmp_path: Any) -> None:
         scale_model(tmp_path / "broken.keras", phi=1)
 
 
+@slow
 def test_a_model_without_a_tag_needs_its_base() -> None:
     spec = small("mobilenet_v2")
     model = trained(spec)

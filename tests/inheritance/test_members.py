@@ -86,6 +86,7 @@ def test_there_is_one_on_each_side_of_most_sizes(name: str) -> None:
         assert inside(scaled(name, phi), nearest_member(scaled(name, phi), "above"))
 
 
+@slow
 def test_published_networks_are_their_own_members() -> None:
     """At their resolution too: weights of MobileNets were trained at several."""
     for spec in PUBLISHED:

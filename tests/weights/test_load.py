@@ -67,7 +67,9 @@ def test_every_layout_loads_every_value(layout: str, tmp_path: Path) -> None:
     assert_same_outputs(outputs(loaded, x), outputs(model, x), tolerance=1e-6)
 
 
-@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v1", "mobilenet_v2", "every block"])
+@pytest.mark.parametrize(
+    "name", ["resnet50", "mobilenet_v1", "mobilenet_v2", pytest.param("every block", marks=pytest.mark.slow)]
+)
 def test_files_of_every_family_load(name: str, tmp_path: Path) -> None:
     narrow = Coefficients(depth=0.5, width=0.25, resolution=0.3)
     spec = every_block_spec() if name == "every block" else scale_spec(backbones.get(name), coefficients=narrow)
