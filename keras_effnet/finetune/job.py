@@ -20,6 +20,7 @@ from keras_effnet.cost import estimate_cost
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
+from keras_effnet.errors import TrainingError
 from keras_effnet.explanation import explain
 from keras_effnet.files import write_whole
 from keras_effnet.finetune.checkpoint import Checkpoint
@@ -75,6 +76,11 @@ class FinetuneJob:
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
         options, recipe = self.options, self.recipe
+        if keras.config.image_data_format() != "channels_last":
+            raise TrainingError(
+                "pictures are read with their channels last; keras.config.set_image_data_format('channels_last') "
+                f"first. Received: image_data_format={keras.config.image_data_format()!r}"
+            )
         set_determinism(options.deterministic)
         self.placement.start()
         data = load_data(

@@ -72,14 +72,14 @@ def make_network(
     scaled = scale_spec(base, phi)
     side = scaled.resolution if resolution is None else resolution
     spec = raw_spec(regularized(replace(scaled, resolution=side), phi, recipe))
-    shape = _input_shape(side, channels)
+    shape = (side, side, channels)
     if weights == RANDOM:
         model = build_model(spec, classes=len(class_names), input_shape=shape)
     else:
         if weights == "imagenet":
-            trained = scale_model(base, phi, weights="imagenet", input_shape=_input_shape(side, 3))
+            trained = scale_model(base, phi, weights="imagenet", input_shape=(side, side, 3))
         elif trained is None:
-            trained = build_model(base, weights=weights, input_shape=_input_shape(side, 3))
+            trained = build_model(base, weights=weights, input_shape=(side, side, 3))
         model = _with_classifier(take_raw_pixels(trained), spec, shape, class_names, recipe)
     name_classes(model, class_names)
     return model
@@ -114,8 +114,3 @@ def _with_classifier(
         last.kernel.assign(last.kernel_initializer(last.kernel.shape))
         last.bias.assign(last.bias_initializer(last.bias.shape))
     return model
-
-
-def _input_shape(side: int, channels: int) -> tuple[int, int, int]:
-    first = keras.config.image_data_format() == "channels_first"
-    return (channels, side, side) if first else (side, side, channels)

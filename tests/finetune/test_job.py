@@ -232,6 +232,12 @@ def test_a_full_disk_stops_the_run_and_the_same_job_goes_on(tmp_path: Path, monk
     assert len(metrics["history"]) == 3
 
 
+def test_channels_first_is_refused(tmp_path: Path) -> None:
+    keras.config.set_image_data_format("channels_first")
+    with pytest.raises(TrainingError, match=r"channels last.*Received: .*channels_first"):
+        FinetuneJob(QUICK, tmp_path).run()
+
+
 def test_a_folder_that_cannot_be_written_is_found_before_anything_is_done(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="Received: "):
