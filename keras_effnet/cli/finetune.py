@@ -37,6 +37,7 @@ RECIPE_HELP = {
     "decay": "of the rate",
     "warmup": "share of the steps over which the rate rises",
     "weight_decay": "decoupled",
+    "clip": "largest norm of all gradients; 0: none",
     "label_smoothing": "share of a label spread over all classes",
     "average": "momentum of a moving average of the weights; 0: none",
     "batchnorm": "statistics while the whole network learns",

@@ -139,6 +139,8 @@ def phase_rates(phase: Phase, recipe: Recipe, steps_per_epoch: int) -> list[floa
 def _optimizer(phase: Phase, recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     head = phase.name == HEAD
     options: dict[str, Any] = {"weight_decay": recipe.weight_decay}
+    if recipe.clip and not head:
+        options["global_clipnorm"] = recipe.clip
     if recipe.average and not head:
         options |= {"use_ema": True, "ema_momentum": recipe.average}
     if recipe.accumulate > 1 and not head:

@@ -53,6 +53,9 @@ class Recipe:
         warmup: share of a phase's steps over which the rate rises from zero, in [0, 1) (Goyal et al. 2017,
             arXiv:1706.02677, section 2.2).
         weight_decay: decoupled, at least 0; never of biases and normalisation (He et al. 2019, arXiv:1812.01187).
+        clip: largest norm of all gradients of the whole network together, at least 0; 0: none (Pascanu et al. 2013,
+            arXiv:1211.5063). Frozen statistics of other pictures can make the first gradients thousands of times too
+            large.
         label_smoothing: in [0, 1) (Szegedy et al. 2016, arXiv:1512.00567, section 7; 0.1 there).
         average: momentum of a moving average of the weights, which is what is tested and kept, in [0, 1); 0: none. The
             paper's training on ImageNet uses one (0.9999); over few steps 0.99 is nearer to what that does.
@@ -90,6 +93,7 @@ class Recipe:
     decay: Decay = "cosine"
     warmup: float = 0.1
     weight_decay: float = 1e-5
+    clip: float = 1.0
     label_smoothing: float = 0.1
     average: float = 0.0
     batchnorm: BatchNormPolicy = "frozen"
@@ -110,7 +114,8 @@ class Recipe:
             check_int(RecipeError, name, getattr(self, name), 1)
         for name in ("head_rate", "rate"):
             check_number(RecipeError, name, getattr(self, name), 0, open_low=True)
-        check_number(RecipeError, "weight_decay", self.weight_decay, 0)
+        for name in ("weight_decay", "clip"):
+            check_number(RecipeError, name, getattr(self, name), 0)
         check_number(RecipeError, "center_crop", self.center_crop, 0, 1, open_low=True)
         for name in ("warmup", "label_smoothing", "average"):
             check_rate(RecipeError, name, getattr(self, name))

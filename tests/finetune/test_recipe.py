@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "decay": "exponential",
     "warmup": 0.0,
     "weight_decay": 0.0,
+    "clip": 0.0,
     "label_smoothing": 0.0,
     "average": 0.5,
     "batchnorm": "trained",
