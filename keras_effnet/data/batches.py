@@ -35,6 +35,9 @@ class Batches(keras.utils.PyDataset):
     Pictures that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
     divides its `loss` by all rows, those of weight 0 too.
 
+    Under `tf.distribute.MirroredStrategy` set `workers` to 1 before `fit`: else Keras' queue gives its devices some
+    batches twice, and others never.
+
     Args:
         source: the pictures.
         resolution: side of the pictures given, in pixels, 1..4096.
