@@ -114,7 +114,7 @@ def test_no_cost_falls_as_phi_grows(spec: BackboneSpec, rule: Compound, rounding
 
 
 @slow
-@settings(max_examples=3000, **FRESH)
+@settings(max_examples=1500, **FRESH)
 @given(spec=specs(), rule=growing_rules(), rounding=roundings(), phis=PHIS)
 def test_no_cost_ever_falls_as_phi_grows(
     spec: BackboneSpec, rule: Compound, rounding: Rounding, phis: list[float]
@@ -184,7 +184,7 @@ def test_a_spec_with_junk_in_it_is_our_error(data: st.DataObject, spec: Backbone
 
 
 @slow
-@settings(max_examples=10_000, **FRESH)
+@settings(max_examples=4000, **FRESH)
 @given(data=st.data(), spec=specs())
 def test_any_spec_with_junk_in_it_is_our_error(data: st.DataObject, spec: BackboneSpec) -> None:
     check_changed(data, spec)
@@ -235,7 +235,7 @@ def test_a_changed_file_is_read_or_refused(data: st.DataObject, spec: BackboneSp
 
 
 @slow
-@settings(max_examples=5000, **FRESH)
+@settings(max_examples=2500, **FRESH)
 @given(data=st.data(), spec=specs())
 def test_any_changed_file_is_read_or_refused(data: st.DataObject, spec: BackboneSpec) -> None:
     check_changed_json(data, spec)
