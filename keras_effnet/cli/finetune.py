@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_effnet.errors import LostProcessError
     from keras_effnet.finetune.job import FinetuneJob
     from keras_effnet.finetune.placement import Placement
-    from keras_effnet.finetune.report import format_table
+    from keras_effnet.report.write import format_table
 
     output = Path(arguments.output)
     placement = Placement(arguments.devices, arguments.address, arguments.processes, arguments.rank)

@@ -24,7 +24,6 @@ from keras_effnet.errors import TrainingError
 from keras_effnet.explanation import explain
 from keras_effnet.files import write_whole
 from keras_effnet.finetune.checkpoint import Checkpoint
-from keras_effnet.finetune.evaluation import evaluate_probabilities, predict_all
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.network import RANDOM, make_network
@@ -32,10 +31,11 @@ from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_for, plan_phases
 from keras_effnet.finetune.placement import Placement, set_determinism
 from keras_effnet.finetune.precision import set_precision
-from keras_effnet.finetune.report import write_report
 from keras_effnet.finetune.training import is_better, train_phase
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scale import load_model
+from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.report.write import write_report
 
 logger = logging.getLogger(__name__)
 

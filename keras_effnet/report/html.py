@@ -63,7 +63,7 @@ def page(title: str, *content: Content) -> bytes:
         title: of the window.
         content: of the body.
     """
-    style = element("style", files("keras_effnet.finetune").joinpath("report.css").read_text(encoding="utf-8"))
+    style = element("style", files("keras_effnet.report").joinpath("report.css").read_text(encoding="utf-8"))
     head = element(
         "head",
         element("meta", charset="utf-8"),

@@ -24,11 +24,11 @@ from keras_effnet import build_model, explain
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.pictures import Pictures
 from keras_effnet.errors import DataError
-from keras_effnet.finetune.evaluation import evaluate_probabilities
-from keras_effnet.finetune.looks import HITS, MISTAKES, surest_hits, take_looks, worst_mistakes
-from keras_effnet.finetune.page import report_page
-from keras_effnet.finetune.report import format_table, json_text, write_history, write_report
-from keras_effnet.finetune.tiles import confusion_picture, heat_tile, picture_tile, pictures_shown
+from keras_effnet.report.evaluation import evaluate_probabilities
+from keras_effnet.report.looks import HITS, MISTAKES, surest_hits, take_looks, worst_mistakes
+from keras_effnet.report.page import report_page
+from keras_effnet.report.tiles import confusion_picture, heat_tile, picture_tile, pictures_shown
+from keras_effnet.report.write import format_table, json_text, write_history, write_report
 
 SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")

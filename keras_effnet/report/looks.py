@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_effnet.data.source import Source
 from keras_effnet.errors import BuildError
-from keras_effnet.finetune.gradcam import grad_cam
-from keras_effnet.finetune.tiles import heat_tile, picture_tile, pictures_shown, tile_uri
+from keras_effnet.report.gradcam import grad_cam
+from keras_effnet.report.tiles import heat_tile, picture_tile, pictures_shown, tile_uri
 
 MISTAKES = 12
 HITS = 6

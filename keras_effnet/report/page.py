@@ -8,10 +8,10 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from keras_effnet.finetune.curves import PANELS, panel_png
-from keras_effnet.finetune.html import Content, element, page, table
-from keras_effnet.finetune.looks import Look
-from keras_effnet.finetune.tiles import confusion_picture, picture_uri, png_uri, share_colour
+from keras_effnet.report.curves import PANELS, panel_png
+from keras_effnet.report.html import Content, element, page, table
+from keras_effnet.report.looks import Look
+from keras_effnet.report.tiles import confusion_picture, picture_uri, png_uri, share_colour
 
 TABLE_CLASSES = 40  # up to which a confusion matrix is a table; a cell of more would be too small for its number
 DENSE_CLASSES = 15  # above which its cells are small

@@ -14,7 +14,7 @@ from keras_effnet import build_model
 from keras_effnet.blocks import ConvClassifier, DenseClassifier, HiddenConvClassifier, MBConv
 from keras_effnet.blocks.ends import Classifier
 from keras_effnet.errors import BuildError, DataError
-from keras_effnet.finetune.gradcam import grad_cam, split_at_last_map
+from keras_effnet.report.gradcam import grad_cam, split_at_last_map
 
 TESTS = Path(__file__).parents[1]
 
@@ -156,7 +156,7 @@ ELSEWHERE = """
 import pathlib, sys, keras, numpy as np
 from support import BACKEND_SPECS, pictures
 from keras_effnet import build_model
-from keras_effnet.finetune.gradcam import grad_cam
+from keras_effnet.report.gradcam import grad_cam
 folder = pathlib.Path(sys.argv[1])
 for name in sys.argv[2:]:
     spec = BACKEND_SPECS[name]

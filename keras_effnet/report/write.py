@@ -13,9 +13,9 @@ import numpy as np
 
 from keras_effnet.data.source import Source
 from keras_effnet.files import write_whole
-from keras_effnet.finetune.curves import write_curves
-from keras_effnet.finetune.looks import take_looks
-from keras_effnet.finetune.page import report_page
+from keras_effnet.report.curves import write_curves
+from keras_effnet.report.looks import take_looks
+from keras_effnet.report.page import report_page
 
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
 EVENTS = "events.out.tfevents.0.keras_effnet"
