@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -13,12 +13,11 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
 from keras_effnet.data.pictures import MAX_RESOLUTION
 from keras_effnet.data.reading import resize_square
-from keras_effnet.data.rows import AHEAD, batch_rows
+from keras_effnet.data.rows import batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
 THREADS = os.cpu_count() or 1  # decoding and resizing leave Python's lock, so that threads work side by side
-READERS = 2  # batches under way at once when `fit` reads ahead: one is decoded while the other is augmented
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -35,8 +34,9 @@ class Batches(keras.utils.PyDataset):
     Pictures that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
     divides its `loss` by all rows, those of weight 0 too.
 
-    Under `tf.distribute.MirroredStrategy` set `workers` to 1 before `fit`: else Keras' queue gives its devices some
-    batches twice, and others never.
+    The next batch is read while one is worked on. Keras' own queue, which more `workers` would turn on, gives some
+    batches twice and others never: in `fit` on JAX and PyTorch, and under `tf.distribute.MirroredStrategy` (Keras
+    3.15.1).
 
     Args:
         source: the pictures.
@@ -79,7 +79,7 @@ class Batches(keras.utils.PyDataset):
         shard: tuple[int, int] = (0, 1),
         epoch: int = 0,
     ) -> None:
-        super().__init__(workers=READERS, max_queue_size=AHEAD)
+        super().__init__()
         check_int(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
         check_int(DataError, "batch_size", batch_size, 1)
         check_int(DataError, "seed", seed, 0)
@@ -94,6 +94,8 @@ class Batches(keras.utils.PyDataset):
         self.shard, self.epoch = shard, epoch
         self.failure: DataError | None = None
         self._threads = ThreadPoolExecutor(THREADS)
+        self._reader = ThreadPoolExecutor(1)
+        self._ahead: tuple[tuple[int, int], Future[Batch]] | None = None
         classes = len(source.class_names)
         self._augmenter = None if augmentation is None else Augmenter(augmentation, resolution, classes)
         self._begun = self._read_to_end = False
@@ -116,7 +118,15 @@ class Batches(keras.utils.PyDataset):
         """
         if not 0 <= step < len(self):
             raise IndexError(step)  # what ends a loop over a sequence
-        epoch = self.epoch
+        epoch, ahead = self.epoch, self._ahead
+        batch = ahead[1].result() if ahead is not None and ahead[0] == (epoch, step) else self._batch(epoch, step)
+        if step + 1 < len(self):
+            self._ahead = (epoch, step + 1), self._reader.submit(self._batch, epoch, step + 1)
+        else:
+            self._read_to_end, self._ahead = True, None
+        return batch
+
+    def _batch(self, epoch: int, step: int) -> Batch:
         rows, weights = batch_rows(
             len(self.source), self.batch_size, step, epoch=epoch, seed=self.seed, shuffle=self.shuffle
         )
@@ -127,7 +137,6 @@ class Batches(keras.utils.PyDataset):
         labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
         if self._augmenter is not None:
             images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
-        self._read_to_end |= step == len(self) - 1
         return images, labels, weights[mine]
 
     def on_epoch_begin(self) -> None:

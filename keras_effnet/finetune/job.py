@@ -177,11 +177,6 @@ class FinetuneJob:
         )
         validation = Batches(data.validation, batch_size=recipe.batch_size, center_crop=recipe.center_crop, **shape)
 
-        if self.placement.devices > 1:
-            # MirroredStrategy starts a reader for each device; those of Keras' queue would share what it holds, and so
-            # get some batches twice and others never.
-            batches.workers = validation.workers = 1
-
         def keep() -> None:
             if self.placement.is_first:
                 weights = learner.get_weights()

@@ -125,6 +125,9 @@ class EpochNotes(keras.callbacks.Callback):
             # Tested, and kept where they are the best, are the averages; what is trained is put back afterwards.
             self._raw = [np.array(keras.ops.convert_to_numpy(each)) for each in self.model.trainable_variables]
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+            for each in self.model.trainable_variables:
+                # On JAX the two would be one array, which the test gives away to be overwritten.
+                each.assign(np.array(keras.ops.convert_to_numpy(each)))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}

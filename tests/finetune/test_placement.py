@@ -1,4 +1,4 @@
-"""Several processes or devices: the same numbers as one, and a clear end where one is lost."""
+"""Several processes, devices or backends: the same numbers as one, and a clear end where one is lost."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from support import tiny_spec
 
 from keras_effnet.blocks import MBConv
+from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.placement import Placement
 from keras_effnet.finetune.recipe import Recipe
@@ -110,6 +112,17 @@ def test_a_lost_process_is_told_and_the_checkpoint_kept(tmp_path: Path) -> None:
     kept = json.loads(state.read_text())
     assert len(kept["history"]) >= 3
     assert (state.parent / kept["weights"]).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_train_alike(backend: str, tmp_path: Path) -> None:
+    """Features, augmented views, moving averages, statistics; to 1e-3, over two dozen steps of floats."""
+    augmentation = Augmentation(crop=0.6, flip=True, operations=1, magnitude=5)
+    recipe = replace(RECIPE, views=2, average=0.8, augmentation=augmentation)
+    end(start(tmp_path / "one", "tensorflow", recipe=recipe))
+    end(start(tmp_path / "two", backend, recipe=recipe))
+    assert_same_run(tmp_path / "two", tmp_path / "one", 1e-3)
 
 
 @pytest.mark.slow
