@@ -7,7 +7,6 @@ import platform
 import shlex
 import sys
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -170,12 +169,9 @@ class FinetuneJob:
         self, learner: keras.Model, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint
     ) -> None:
         recipe = self.recipe
-        shape: dict[str, Any] = {"resolution": self.resolution, "channels": self.options.channels, "seed": recipe.seed}
-        shape["shard"] = self.placement.shard
-        batches = Batches(
-            data.train, batch_size=recipe.batch_size, shuffle=True, augmentation=recipe.augmentation, **shape
-        )
-        validation = Batches(data.validation, batch_size=recipe.batch_size, center_crop=recipe.center_crop, **shape)
+        shard = self.placement.shard
+        batches = self._batches(data.train, shuffle=True, augmentation=recipe.augmentation, shard=shard)
+        validation = self._batches(data.validation, center_crop=recipe.center_crop, shard=shard)
 
         def keep() -> None:
             if self.placement.is_first:
@@ -188,16 +184,15 @@ class FinetuneJob:
         train_phase(learner, phase, recipe, batches, validation, checkpoint, keep)
 
     def _recalibrate(self, model: keras.Model, source: Source) -> None:
-        batches = Batches(
-            source,
-            resolution=self.resolution,
-            channels=self.options.channels,
-            batch_size=self.recipe.batch_size,
-            seed=self.recipe.seed,
-            shuffle=True,
-        )
+        batches = self._batches(source, shuffle=True)
         count = min(len(batches), -(-RECALIBRATION_PICTURES // self.recipe.batch_size))
-        recalibrate(model, (batches[number][0] for number in islice(range(len(batches)), count)))
+        recalibrate(model, (batches[number][0] for number in range(count)))
+
+    def _batches(self, source: Source, **options: Any) -> Batches:
+        """Pictures as the network takes them."""
+        recipe, channels = self.recipe, self.options.channels
+        shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
+        return Batches(source, seed=recipe.seed, **shape, **options)
 
     def _save(self, model: keras.Model) -> None:
         """Writes the model as people use it: in float32, without an optimizer."""
@@ -206,13 +201,7 @@ class FinetuneJob:
     def _finish(self, data: DataSplits, checkpoint: Checkpoint) -> dict[str, Any]:
         model = load_model(self.model_path)
         split, source = ("validation", data.validation) if data.test is None else ("test", data.test)
-        batches = Batches(
-            source,
-            resolution=self.resolution,
-            channels=self.options.channels,
-            batch_size=self.recipe.batch_size,
-            center_crop=self.recipe.center_crop,
-        )
+        batches = self._batches(source, center_crop=self.recipe.center_crop)
         probabilities = predict_all(model, batches)
         evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
         metrics = {

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from keras_effnet.checks import check_int, check_number, check_rate
 from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.rows import batch_rows
 from keras_effnet.errors import DataError
 
 EVALUATION_BATCH = 256  # pictures at once where nothing is learned; the largest that still speeds two cores up
@@ -114,7 +115,7 @@ def train(
     history: list[dict[str, float]] = []
     dropouts = [layer.seed_generator for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     for step in range(first, schedule.steps if last is None else last):
-        members = _members(len(pictures), schedule.batch_size, step, seed)
+        members, _ = batch_rows(len(pictures), schedule.batch_size, step, epoch=0, seed=seed, shuffle=True)
         images = jitter(pictures.images[members], schedule.jitter, np.random.default_rng((seed, step)))
         for number, generator in enumerate(dropouts):
             # A saved model does not keep these.
@@ -189,12 +190,3 @@ def copy_features(source: keras.Model, target: keras.Model) -> None:
 
 def _weighted(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if layer.weights]
-
-
-def _members(count: int, batch_size: int, step: int, seed: int) -> np.ndarray:
-    """The pictures of one step: a stretch of an endless row of shuffles, each of which holds every picture once."""
-    start = step * batch_size
-    shuffles = range(start // count, (start + batch_size - 1) // count + 1)
-    row = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
-    offset = start - shuffles.start * count
-    return row[offset : offset + batch_size]

@@ -12,11 +12,11 @@ from tqdm import tqdm
 
 from keras_effnet import build_model
 from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.rows import batch_rows
 from keras_effnet.errors import DataError
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.training import (
     Schedule,
-    _members,
     compile_for,
     copy_features,
     evaluate,
@@ -95,7 +95,7 @@ def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: 
 
 
 def test_every_picture_comes_once_before_any_comes_twice() -> None:
-    stream = np.concatenate([_members(10, 4, step, seed=3) for step in range(25)])
+    stream = np.concatenate([batch_rows(10, 4, step, epoch=0, seed=3, shuffle=True)[0] for step in range(25)])
     for start in range(0, 100, 10):
         assert sorted(stream[start : start + 10]) == list(range(10))
     assert not np.array_equal(stream[:10], stream[10:20])
