@@ -59,3 +59,7 @@ class TrainingError(KerasEffnetError, RuntimeError):
 
 class LostProcessError(TrainingError):
     """One of several processes that train together is gone."""
+
+
+class SearchError(KerasEffnetError, ValueError):
+    """A search that cannot start or go on. What finished before is kept."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         'all of it'
     """
     part = path.with_name(f"part-{path.name}")
-    try:
+    with told_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(part)
@@ -55,6 +56,17 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             part.unlink(missing_ok=True)  # half of a large file would fill the disk for the next attempt, too
             raise
         _folder_to_disk(path.parent)
+
+
+@contextmanager
+def told_errors(path: Path) -> Iterator[None]:
+    """Tells the system's errors in words that say what to do.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         advice = _ADVICE.get(error.errno)
         hint = f"; {advice}" if advice else ""

@@ -35,6 +35,7 @@ KERAS_FREE = (
     "keras_effnet.explanation",
     "keras_effnet.files",
     "keras_effnet.report.html",
+    "keras_effnet.report.text",
     "keras_effnet.finetune.recipe",
     "keras_effnet.inheritance.maps",
     "keras_effnet.inheritance.members",

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
+from keras_effnet.gradient import input_gradient
 
 PICTURES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
 
@@ -47,7 +48,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         )
     silent: Any = 0  # Keras annotates its default, "auto"
     maps = np.asarray(features.predict(images, batch_size=PICTURES_AT_ONCE, verbose=silent), np.float32)
-    slopes = _gradient(head, maps, keras.utils.to_categorical(classes, count))
+    slopes = input_gradient(head, maps, keras.utils.to_categorical(classes, count))
     # Equations 1 and 2: a channel's weight is its mean gradient; of the weighted sum what is positive counts.
     weights = slopes.mean(axis=(1, 2), keepdims=True)
     found = np.maximum((weights * maps).sum(axis=-1), 0)
@@ -99,36 +100,3 @@ def _scores(model: keras.Model) -> Any:
     scores = linear(last.input)
     linear.set_weights(last.get_weights())
     return scores
-
-
-def _gradient(head: keras.Model, maps: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """The gradient of each picture's chosen score by its feature map."""
-    backend = keras.backend.backend()
-    given: Any = keras.ops.convert_to_tensor(maps)
-
-    # The pictures do not know of each other, so that the gradient of the sum holds that of each.
-    def total(scores: Any) -> Any:
-        return keras.ops.sum(scores * keras.ops.convert_to_tensor(chosen, dtype=scores.dtype))
-
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(given)
-            score = total(head(given, training=False))
-        found = tape.gradient(score, given)
-    elif backend == "jax":
-        import jax
-
-        state = [[each.value for each in part] for part in (head.trainable_variables, head.non_trainable_variables)]
-        found = jax.grad(lambda x: total(head.stateless_call(*state, x, training=False)[0]))(given)
-    elif backend == "torch":
-        import torch
-
-        given.requires_grad_()
-        with torch.enable_grad():
-            score = total(head(given, training=False))
-        [found] = torch.autograd.grad(score, given)
-    else:
-        raise BuildError(f"gradients need Keras on TensorFlow, JAX or PyTorch. Received: backend {backend!r}")
-    return np.asarray(keras.ops.convert_to_numpy(found), np.float32)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 from xml.etree import ElementTree
+
+from keras_effnet.report.text import NOTHING
 
 Element = ElementTree.Element
 Content = Element | str | Iterable["Content"]
@@ -56,12 +59,39 @@ def _cell(content: Content, *, first: bool) -> Element:
     return element("th", content, scope="row") if first else element("td", content)
 
 
-def page(title: str, *content: Content) -> bytes:
+def section(title: str, name: str, *content: Content) -> Element:
+    """A part of a page under a heading; `name` is what a link jumps to."""
+    return element("section", element("h2", title), *content, id=name)
+
+
+def cards(values: Mapping[str, str]) -> Element:
+    """What matters most, in large letters: a value for each label."""
+    boxes = [
+        element("div", element("b", value), element("span", label), class_="card") for label, value in values.items()
+    ]
+    return element("div", boxes, class_="cards", id="scores")
+
+
+def settings(values: Mapping[str, Any]) -> Element:
+    """A line for each setting, also of those within another one."""
+    rows = [(name, NOTHING if value is None else str(value)) for name, value in _flat(values).items()]
+    return table((), rows, class_="settings")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
+
+
+def page(title: str, *content: Content, refresh: int | None = None) -> bytes:
     """A whole page in UTF-8, which needs no other file.
 
     Args:
         title: of the window.
         content: of the body.
+        refresh: after so many seconds a browser reads the file again; None: never.
     """
     style = element("style", files("keras_effnet.report").joinpath("report.css").read_text(encoding="utf-8"))
     head = element(
@@ -69,6 +99,7 @@ def page(title: str, *content: Content) -> bytes:
         element("meta", charset="utf-8"),
         element("meta", http_equiv="Content-Security-Policy", content=POLICY),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        [] if refresh is None else element("meta", http_equiv="refresh", content=str(refresh)),
         element("title", title),
         style,
     )

@@ -9,14 +9,14 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from keras_effnet.report.curves import PANELS, panel_png
-from keras_effnet.report.html import Content, element, page, table
+from keras_effnet.report.html import cards, element, page, section, settings, table
 from keras_effnet.report.looks import Look
+from keras_effnet.report.text import count, percent, short
 from keras_effnet.report.tiles import confusion_picture, picture_uri, png_uri, share_colour
 
 TABLE_CLASSES = 40  # up to which a confusion matrix is a table; a cell of more would be too small for its number
 DENSE_CLASSES = 15  # above which its cells are small
 PAIRS = 15  # of the classes confused most often
-NOTHING = "\N{EN DASH}"
 
 
 def report_page(metrics: dict[str, Any], mistakes: list[Look], hits: list[Look], note: str = "") -> bytes:
@@ -47,53 +47,31 @@ def report_page(metrics: dict[str, Any], mistakes: list[Look], hits: list[Look],
     )
 
 
-def _section(title: str, name: str, *content: Content) -> Element:
-    return element("section", element("h2", title), *content, id=name)
-
-
-def _percent(share: float | None) -> str:
-    return NOTHING if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def _count(number: float) -> str:
-    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
-def _short(number: float) -> str:
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {unit}"
-    return str(number)
-
-
 def _head(metrics: dict[str, Any]) -> list[Element]:
     data, model, found = metrics["data"], metrics["model"], metrics["evaluation"]
     seconds = sum(row["seconds"] for row in metrics["history"])
-    cards = {
-        "accuracy": _percent(found["accuracy"]),
-        **({} if found["top5"] is None else {"top-5 accuracy": _percent(found["top5"])}),
+    scores = {
+        "accuracy": percent(found["accuracy"]),
+        **({} if found["top5"] is None else {"top-5 accuracy": percent(found["top5"])}),
         "loss": f"{found['loss']:.3f}",
-        "pictures tested": _count(data[found["split"]]),
-        "parameters": _short(model["params"]),
-        "multiply-adds a picture": _short(model["macs"]),
+        "pictures tested": count(data[found["split"]]),
+        "parameters": short(model["params"]),
+        "multiply-adds a picture": short(model["macs"]),
         "pixels a side": str(model["resolution"]),
         "of training": str(timedelta(seconds=round(seconds))),
     }
     story = (
-        f"{model['name']} (weights: {model['weights']}), fine-tuned on {_count(data['train'])} pictures of "
+        f"{model['name']} (weights: {model['weights']}), fine-tuned on {count(data['train'])} pictures of "
         f"{len(data['classes'])} classes, "
     )
     if found["split"] == "test":
-        story += f"tested on {_count(data['test'])} that nothing was learned from and nothing chosen by."
+        story += f"tested on {count(data['test'])} that nothing was learned from and nothing chosen by."
     else:
-        story += f"judged on the {_count(data['validation'])} validation pictures, by which the best epoch was chosen."
-    boxes = [
-        element("div", element("b", value), element("span", label), class_="card") for label, value in cards.items()
-    ]
+        story += f"judged on the {count(data['validation'])} validation pictures, by which the best epoch was chosen."
     return [
         element("h1", data["name"]),
         element("p", story, class_="soft"),
-        element("div", boxes, class_="cards", id="scores"),
+        cards(scores),
     ]
 
 
@@ -110,7 +88,7 @@ def _curves(metrics: dict[str, Any]) -> Element:
         "In training, pictures are augmented and labels smoothed where the recipe says so: then the two curves measure "
         "different things."
     )
-    return _section("Curves", "curves", element("p", text, class_="soft"), element("div", figures, class_="side"))
+    return section("Curves", "curves", element("p", text, class_="soft"), element("div", figures, class_="side"))
 
 
 def _confusion(metrics: dict[str, Any]) -> Element:
@@ -130,7 +108,7 @@ def _confusion(metrics: dict[str, Any]) -> Element:
     ]
     confused = [table(("true class", "taken for most often", "pictures"), rows, class_="pairs")] if rows else []
     both = element("div", shown, confused, class_="beside")
-    return _section("Confusion matrix", "confusion", element("p", f"{text}.", class_="soft"), both)
+    return section("Confusion matrix", "confusion", element("p", f"{text}.", class_="soft"), both)
 
 
 def _confusion_table(names: list[str], matrix: np.ndarray) -> Element:
@@ -154,14 +132,14 @@ def _mistakes(mistakes: list[Look], note: str) -> Element:
     )
     if not mistakes:
         text, note = "There is none: every picture was taken for what it is.", ""
-    return _section("Worst mistakes", "mistakes", element("p", text, class_="soft"), *_note(note), _tiles(mistakes))
+    return section("Worst mistakes", "mistakes", element("p", text, class_="soft"), *_note(note), _tiles(mistakes))
 
 
 def _hits(hits: list[Look], note: str) -> Element:
     text = "The right answers that it is surest of, one a class, and what spoke for them."
     if not hits:
         text, note = "There is none: no picture was taken for what it is.", ""
-    return _section("Sure and right", "hits", element("p", text, class_="soft"), *_note(note), _tiles(hits))
+    return section("Sure and right", "hits", element("p", text, class_="soft"), *_note(note), _tiles(hits))
 
 
 def _note(note: str) -> list[Element]:
@@ -175,10 +153,10 @@ def _tiles(looks: list[Look]) -> Element:
 def _tile(look: Look) -> Element:
     right = look.predicted == look.true
     answer = element("span", look.predicted, class_="right" if right else "wrong")
-    words = [answer, f" {_percent(look.probability)}"]
+    words = [answer, f" {percent(look.probability)}"]
     if not right:
         truth = element("span", look.true, class_="right")
-        words += [element("br"), "but it is ", truth, f" {_percent(look.true_probability)}"]
+        words += [element("br"), "but it is ", truth, f" {percent(look.true_probability)}"]
     figures = [
         element("figure", element("img", src=uri, alt=caption), element("figcaption", caption))
         for caption, uri in look.pictures
@@ -196,49 +174,37 @@ def _per_class(metrics: dict[str, Any]) -> Element:
     def bar(share: float | None) -> Element:
         full = 0 if share is None else 100 * share
         style = f"background:linear-gradient(90deg,#dbeafe {full:.0f}%,transparent 0)"
-        return element("td", _percent(share), style=style)
+        return element("td", percent(share), style=style)
 
     # The weakest first: that is where something can be done. Those without a picture last.
     scores = sorted(metrics["evaluation"]["per_class"], key=lambda row: (row["f1"] is None, row["f1"] or 0))
     rows = [
         (
             row["name"],
-            element("td", _count(row["pictures"])),
+            element("td", count(row["pictures"])),
             *[bar(row[name]) for name in ("precision", "recall", "f1")],
         )
         for row in scores
     ]
     text = "The weakest first. Precision: how often its name is right. Recall: how many of it are found."
     header = ("class", "pictures", "precision", "recall", "F1")
-    return _section("Classes", "classes", element("p", text, class_="soft"), table(header, rows, class_="scores"))
+    return section("Classes", "classes", element("p", text, class_="soft"), table(header, rows, class_="scores"))
 
 
 def _model(metrics: dict[str, Any]) -> Element:
     model = metrics["model"]
-    text = f"{_count(model['params'])} parameters, {_count(model['macs'])} multiply-adds a picture."
-    return _section("Network", "network", element("p", text, class_="soft"), element("pre", model["table"]))
+    text = f"{count(model['params'])} parameters, {count(model['macs'])} multiply-adds a picture."
+    return section("Network", "network", element("p", text, class_="soft"), element("pre", model["table"]))
 
 
 def _recipe(metrics: dict[str, Any]) -> Element:
-    return _section("Recipe", "recipe", _settings(_flat(metrics["recipe"])))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
-
-
-def _settings(values: dict[str, Any]) -> Element:
-    rows = [(name, NOTHING if value is None else str(value)) for name, value in values.items()]
-    return table((), rows, class_="settings")
+    return section("Recipe", "recipe", settings(metrics["recipe"]))
 
 
 def _skipped(metrics: dict[str, Any]) -> Element:
     skipped = metrics["data"]["skipped"]
     text = f"{len(skipped)} that no picture could be read from:" if skipped else "None: every file was read."
-    return _section(
+    return section(
         "Skipped files",
         "skipped",
         element("p", text, class_="soft"),
@@ -247,6 +213,6 @@ def _skipped(metrics: dict[str, Any]) -> Element:
 
 
 def _origin(metrics: dict[str, Any]) -> Element:
-    return _section(
-        "Made by", "origin", element("pre", metrics["command"], class_="wrap"), _settings(metrics["versions"])
+    return section(
+        "Made by", "origin", element("pre", metrics["command"], class_="wrap"), settings(metrics["versions"])
     )

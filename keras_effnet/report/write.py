@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from keras_effnet.files import write_whole
 from keras_effnet.report.curves import write_curves
 from keras_effnet.report.looks import take_looks
 from keras_effnet.report.page import report_page
+from keras_effnet.report.text import json_text
 
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
 EVENTS = "events.out.tfevents.0.keras_effnet"
@@ -54,13 +53,6 @@ def write_report(
     write_whole(output / "curves.png", lambda path: write_curves(metrics["history"], metrics["best"], path))
     content = report_page(metrics, *take_looks(model, source, probabilities, batches))
     write_whole(output / "report.html", lambda path: path.write_bytes(content))
-
-
-def json_text(metrics: dict[str, Any]) -> str:
-    """Indented JSON in which a row of numbers stays on one line, as a confusion matrix has hundreds."""
-    text = json.dumps(metrics, indent=2)
-    # Within a JSON text no line ends, so that this finds lists alone.
-    return re.sub(r"\[\n[\d\s,]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
 
 
 def write_history(history: list[dict[str, Any]], output: Path) -> None:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import os
-import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from pages import Reader, assert_nothing_is_hidden, assert_nothing_is_outside, probe, read_page, screenshot
 from PIL import Image
 from support import tiny_spec
 
@@ -27,8 +23,9 @@ from keras_effnet.errors import DataError
 from keras_effnet.report.evaluation import evaluate_probabilities
 from keras_effnet.report.looks import HITS, MISTAKES, surest_hits, take_looks, worst_mistakes
 from keras_effnet.report.page import report_page
+from keras_effnet.report.text import json_text
 from keras_effnet.report.tiles import confusion_picture, heat_tile, picture_tile, pictures_shown
-from keras_effnet.report.write import format_table, json_text, write_history, write_report
+from keras_effnet.report.write import format_table, write_history, write_report
 
 SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")
@@ -103,45 +100,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     metrics = some_metrics(source, probabilities)
     write_report(metrics, tiny_model(3), source, probabilities, Rows(source), folder)
     return folder, metrics, probabilities
-
-
-class Reader(HTMLParser):
-    """The text and the pictures of each section, all tags, and everything that a tag refers to."""
-
-    VOID = ("img", "meta", "br")
-
-    def __init__(self, content: str) -> None:
-        super().__init__()
-        self.texts: dict[str, str] = {}
-        self.images: dict[str, list[bytes]] = {}
-        self.tags: list[str] = []
-        self.references: list[str] = []
-        self.open: list[str] = []
-        self.section = "top"
-        self.feed(content)
-        assert not self.open, "every tag is closed"
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = dict(attributes)
-        self.tags.append(tag)
-        if tag == "section":
-            self.section = str(found["id"])
-        self.references += [str(found[name]) for name in ("src", "href", "action", "data", "poster") if name in found]
-        if tag == "img":
-            self.images.setdefault(self.section, []).append(base64.b64decode(str(found["src"]).partition(",")[2]))
-            assert found["alt"]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts[self.section] = self.texts.get(self.section, "") + data
-
-
-def read_page(path: Path) -> Reader:
-    return Reader(path.read_text(encoding="utf-8"))
 
 
 def test_every_file_is_there_and_says_the_same(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
@@ -235,12 +193,7 @@ def test_what_users_wrote_stays_text(report: tuple[Path, dict[str, Any], np.ndar
 
 
 def test_the_page_refers_to_nothing_outside(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
-    content = (report[0] / "report.html").read_text(encoding="utf-8")
-    page = Reader(content)
-    assert page.references
-    assert all(reference.startswith("data:image/") for reference in page.references)
-    assert not re.search(r"https?:|//[a-z]|url\(|@import", re.sub(r'"data:[^"]*"', "", content))
-    assert "default-src 'none'" in content, "a browser is told so, too"
+    assert_nothing_is_outside(report[0] / "report.html")
 
 
 def test_the_terminal_shows_the_scores(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
@@ -330,42 +283,6 @@ def test_validation_pictures_are_called_so() -> None:
     assert "by which the best epoch was chosen" in Reader(report_page(metrics, [], []).decode()).texts["top"]
 
 
-# Runs in a copy of the page, as the page itself allows no program: what of it a reader would see.
-PROBE = """
-<script>
-  const boxes = [...document.querySelectorAll("section")].map((part) => part.getBoundingClientRect());
-  const images = [...document.images], requests = performance.getEntriesByType("resource");
-  const found = {
-    width: window.innerWidth,
-    overflow: document.documentElement.scrollWidth - window.innerWidth,
-    sections: [...document.querySelectorAll("section")].map((part) => part.id),
-    visible: boxes.every((box) => box.width > 200 && box.height > 40),
-    images: images.length,
-    broken: images.filter((image) => !image.complete || !image.naturalWidth).length,
-    hidden: images.filter((image) => image.getBoundingClientRect().width < 30).length,
-    outside: images.filter((image) =>
-      image.getBoundingClientRect().right > image.closest("section").getBoundingClientRect().right).length,
-    fetched: requests.map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
-  };
-  document.body.setAttribute("data-found", JSON.stringify(found));
-</script>
-"""
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def run_browser(folder: Path, *arguments: str) -> str:
-    """Chromium with no name resolved, so that whatever it asks the network for is not found."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed: the report is not opened in a browser")
-    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync")
-    flags += ("--disable-background-networking", "--disable-component-update", "--hide-scrollbars")
-    flags += ("--host-resolver-rules=MAP * ~NOTFOUND", f"--user-data-dir={folder / 'profile'}")
-    done = subprocess.run([browser, *flags, *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1200, 500])  # Chromium makes no window narrower than 500
 def test_a_browser_shows_every_part(
@@ -373,31 +290,15 @@ def test_a_browser_shows_every_part(
 ) -> None:
     folder, _, _ = report
     original = folder / "report.html"
-    content = original.read_text(encoding="utf-8")
-    copy = tmp_path / "probed.html"
-    without_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", content)
-    copy.write_text(without_policy.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    size = f"--window-size={width},1600"
-    shown = run_browser(tmp_path, size, "--dump-dom", copy.as_uri())
-    [attribute] = re.findall(r'data-found="([^"]*)"', shown)
-    found = json.loads(attribute.replace("&quot;", '"'))
-    assert found["width"] == width
+    found = probe(original, tmp_path, width)
     assert found["sections"] == list(SECTIONS)
-    assert found["images"] == content.count("<img")
-    assert found["visible"]
-    assert {name: found[name] for name in ("overflow", "broken", "hidden", "outside")} == {
-        "overflow": 0,
-        "broken": 0,
-        "hidden": 0,
-        "outside": 0,
-    }
-    assert found["fetched"] == []
+    assert_nothing_is_hidden(found)
 
     # The page itself, with its policy: its style and its pictures are there.
     picture = tmp_path / "page.png"
-    run_browser(tmp_path, size, f"--screenshot={picture}", original.as_uri())
-    with Image.open(picture) as screenshot:
-        assert screenshot.width == width
-        colours = {colour: count for count, colour in screenshot.convert("RGB").getcolors(1 << 24) or ()}
+    screenshot(original, picture, width)
+    with Image.open(picture) as shown:
+        assert shown.width == width
+        colours = {colour: count for count, colour in shown.convert("RGB").getcolors(1 << 24) or ()}
     assert colours.get((246, 247, 249), 0) > 5_000, "the ground around the sections"
     assert colours.get((31, 119, 180), 0) > 100, "Matplotlib's blue: the curve of the validation"

@@ -1,0 +1,49 @@
+"""Numbers and JSON as texts for people."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+NOTHING = "\N{EN DASH}"
+
+
+def percent(share: float | None) -> str:
+    r"""A share in percent.
+
+    Example:
+        >>> percent(0.1234).replace("\N{NO-BREAK SPACE}", " ")
+        '12.3 %'
+    """
+    return NOTHING if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def count(number: float) -> str:
+    r"""A number with its thousands set apart.
+
+    Example:
+        >>> count(1234567).replace("\N{NARROW NO-BREAK SPACE}", " ")
+        '1 234 567'
+    """
+    return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def short(number: float) -> str:
+    """Three digits and a unit.
+
+    Example:
+        >>> short(5_288_548), short(389e6), short(17)
+        ('5.29 M', '389 M', '17')
+    """
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return str(number)
+
+
+def json_text(content: dict[str, Any]) -> str:
+    """Indented JSON in which a row of numbers stays on one line, as a confusion matrix has hundreds."""
+    text = json.dumps(content, indent=2)
+    # Within a JSON text no line ends, so that this finds lists alone.
+    return re.sub(r"\[\n[-+.\deE\s,]+\]", lambda found: " ".join(found[0].split()), text) + "\n"

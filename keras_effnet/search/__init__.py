@@ -1,0 +1,11 @@
+"""Searches for what the paper searched for: the coefficients of a scaling rule, and the baseline that is scaled.
+
+| file | holds |
+|---|---|
+| `candidates.py`, `plan.py` | what is tried; jobs, rows, and which job comes next |
+| `coefficients.py`, `ladder.py` | the grid of (alpha, beta, gamma); successive halving |
+| `space.py`, `reward.py`, `evolution.py` | the factorised space; what is maximised; regularised evolution |
+| `training.py`, `scores.py` | what a candidate is worth: by short training, by scores without training |
+| `store.py`, `worker.py`, `crew.py`, `driver.py` | the engine, on Optuna |
+| `records.py`, `plots.py`, `page.py` | what a search leaves for people and for programs |
+"""

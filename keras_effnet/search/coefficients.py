@@ -1,0 +1,193 @@
+"""The paper's first step: alpha, beta and gamma for phi = 1 (Tan and Le 2019, arXiv:1905.11946, section 3.3).
+
+"We first fix phi = 1, assuming twice more resources available, and do a small grid search of alpha, beta, gamma based on
+Equation 2 and 3": depth alpha, width beta, resolution gamma, each at least 1, with alpha * beta^2 * gamma^2 near 2. What
+a network really costs differs from that product, because sizes are rounded and stem, head and classifier grow as they
+do. Here the *counted* cost of the rounded network must be near twice that of the base, and triples that round to the
+same network are one candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+from keras_effnet.budget import fit_to_budget
+from keras_effnet.checks import check_choice, check_number
+from keras_effnet.errors import BudgetError, SearchError, SpecError
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import Coefficients, Compound, Rounding, scale_spec
+from keras_effnet.search.candidates import Candidate, count_cost
+from keras_effnet.spec import BackboneSpec
+
+MEASURES = ("macs", "params", "activations", "latency_ms")
+PAPER = Compound()  # 1.2, 1.1, 1.15: arXiv:1905.11946, section 4
+# Finer than a hundredth, all sizes of any published network round to the same.
+LEAST_STEP = 0.01
+
+
+class Triple(NamedTuple):
+    """One point of the grid.
+
+    Args:
+        alpha: factor on depth.
+        beta: on width.
+        gamma: on resolution.
+    """
+
+    alpha: float
+    beta: float
+    gamma: float
+
+    @property
+    def nominal(self) -> float:
+        """The factor on multiply-adds that it promises: alpha * beta^2 * gamma^2, the paper's equation 3."""
+        return self.alpha * self.beta**2 * self.gamma**2
+
+
+@dataclass(frozen=True, eq=False)
+class CoefficientCandidate:
+    """A network of the grid.
+
+    Args:
+        candidate: the network, with the triple that stands for it as its choices.
+        triples: all that round to it; the first stands for them: its `nominal` is the nearest to the factor asked for,
+            so that it is the one to go on with to other phi.
+        ratio: its cost over the base's.
+    """
+
+    candidate: Candidate
+    triples: tuple[Triple, ...]
+    ratio: float
+
+
+def coefficient_candidates(
+    spec: BackboneSpec | str,
+    *,
+    factor: float = 2.0,
+    tolerance: float = 0.1,
+    measure: str = "macs",
+    step: float = 0.05,
+    rounding: Rounding | None = None,
+    classes: int = 1000,
+) -> list[CoefficientCandidate]:
+    """All networks of the grid whose counted cost is about `factor` times the base's.
+
+    Args:
+        spec: the base, or the name of a registered one.
+        factor: on the cost, above 1. 2 in the paper.
+        tolerance: share of `factor` by which the cost may differ from it, in (0, 1).
+        measure: what is to be about `factor` times as much: "macs", "params", "activations" or "latency_ms" (estimated
+            by this machine's calibration; see `keras_effnet.latency`).
+        step: of the grid, from 0.01.
+        rounding: of sizes; by default the paper's, but with depths rounded to the nearest: rounded up, nearly every
+            triple costs far more than it promises.
+        classes: of the classifier.
+
+    Returns:
+        The candidates, the cheapest first.
+
+    Raises:
+        SearchError: a value outside its range, or no network within the tolerance: says which is the nearest.
+        RegistryError: an unknown name.
+
+    Example:
+        >>> found = coefficient_candidates("efficientnet_b0", step=0.1)
+        >>> len(found), found[0].candidate.choices
+        (21, {'alpha': 1.9, 'beta': 1.0, 'gamma': 1.0})
+    """
+    base = resolve_backbone(spec)
+    check_number(SearchError, "factor", factor, 1, open_low=True)
+    check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
+    check_number(SearchError, "step", step, LEAST_STEP)
+    check_choice(SearchError, "measure", measure, MEASURES)
+    rounding = Rounding(depth="round") if rounding is None else rounding
+    cost_of = _cost_reader(measure, classes)
+    goal = cost_of(base)[measure] * factor
+    groups: dict[BackboneSpec, list[Triple]] = {}
+    for triple in _grid(factor * (1 + tolerance), step):
+        groups.setdefault(_scaled(base, triple, rounding), []).append(triple)
+    found, nearest = [], (float("inf"), "")
+    for network, triples in groups.items():
+        try:
+            cost = cost_of(network)
+        except SpecError:  # at this resolution a stage would have nothing left to see
+            continue
+        share = cost[measure] / goal
+        if abs(share - 1) < nearest[0]:
+            nearest = (abs(share - 1), f"{tuple(triples[0])} with {factor * share:.3f} times")
+        if abs(share - 1) <= tolerance:
+            triples.sort(key=lambda each: (abs(each.nominal - factor), each))
+            candidate = Candidate(triples[0]._asdict(), network, cost)
+            found.append(CoefficientCandidate(candidate, tuple(triples), factor * share))
+    if not found:
+        raise SearchError(
+            f"no network of the grid has {factor:g} times the `{measure}` of {base.name!r} within {tolerance:.0%}: the "
+            f"nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's `divisor` smaller. "
+            f"Received: factor={factor!r}, tolerance={tolerance!r}, step={step!r}"
+        )
+    return sorted(found, key=lambda each: (each.ratio, each.triples[0]))
+
+
+def paper_candidate(
+    spec: BackboneSpec | str,
+    *,
+    factor: float,
+    tolerance: float,
+    measure: str,
+    rounding: Rounding | None = None,
+    classes: int = 1000,
+) -> Candidate:
+    """The paper's constants at the same cost: (1.2, 1.1, 1.15), and where rounding takes that out of the tolerance, the
+    largest network that they lead to within `factor` times the base's cost.
+
+    Raises:
+        SearchError: they lead to none.
+    """
+    base = resolve_backbone(spec)
+    rounding = Rounding(depth="round") if rounding is None else rounding
+    cost_of = _cost_reader(measure, classes)
+    least = cost_of(base)[measure]
+    network = _scaled(base, Triple(PAPER.alpha, PAPER.beta, PAPER.gamma), rounding)
+    if abs(cost_of(network)[measure] / (factor * least) - 1) > tolerance:
+        limit: dict[str, float] = {measure: factor * least}
+        try:
+            network = fit_to_budget(base, **limit, rule=PAPER, rounding=rounding, classes=classes)  # pyright: ignore
+        except BudgetError as error:
+            raise SearchError(f"the paper's constants lead to no network of this cost: {error}") from error
+    return Candidate(asdict(PAPER), network, cost_of(network))
+
+
+def _grid(largest: float, step: float) -> Iterator[Triple]:
+    """Every triple of the grid whose nominal cost is not far above what is asked for."""
+    # Rounding can make a network half as expensive as it promises, seldom less.
+    limit = 2 * largest
+    count = int(limit / step) + 1
+    sizes = [round(1 + number * step, 6) for number in range(count)]
+    for alpha in sizes:
+        for beta in sizes:
+            if alpha * beta**2 > limit:
+                break
+            for gamma in sizes:
+                triple = Triple(alpha, beta, gamma)
+                if triple.nominal > limit:
+                    break
+                yield triple
+
+
+def _scaled(base: BackboneSpec, triple: Triple, rounding: Rounding) -> BackboneSpec:
+    return scale_spec(base, coefficients=Coefficients(*triple), rounding=rounding)
+
+
+def _cost_reader(measure: str, classes: int) -> Callable[[BackboneSpec], dict[str, float]]:
+    """What a network costs; in milliseconds too, where they are asked for."""
+    if measure != "latency_ms":
+        return lambda spec: count_cost(spec, classes=classes)
+    from keras_effnet.latency import calibrate_latency, read_work
+
+    table = calibrate_latency()
+    return lambda spec: {
+        **count_cost(spec, classes=classes),
+        "latency_ms": table.estimate(read_work(spec, classes=classes)),
+    }

@@ -1,0 +1,366 @@
+"""Which networks there are: MnasNet's factorised space over the stages of a spec.
+
+Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for Mobile" (arXiv:1807.11626), section 4.1: the
+blocks of a network differ, the layers within a block do not. So for each stage, and for all of its layers at once:
+
+| choice | MnasNet | here |
+|---|---|---|
+| `kind` | conv, depthwise-separable conv, MBConv | "conv", "dconv", "mbconv", and "fused" (arXiv:2104.00298) |
+| `kernel` | 3, 5 | the same |
+| `se_ratio` | 0, 0.25 | the same; a plain convolution has no squeeze-and-excitation |
+| `skip` | pooling, identity, none | identity or none: none of our blocks skips by pooling |
+| `width` | 0.75, 1, 1.25 times MobileNetV2's | times the base's, rounded as EfficientNet rounds (`Rounding`) |
+| `depth` | -1, 0, +1 against MobileNetV2's | against the base's, never below one block |
+| `expand` | part of the kind of block | of "mbconv" and "fused" |
+
+Strides, stem, head, classifier and resolution are the base's. Two networks are equal where all their choices are: what
+has no effect (an expansion that a kind does not have, a skip where nothing fits) has one fixed value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from hashlib import sha256
+from itertools import product
+from random import Random
+from typing import Any, NamedTuple
+
+from keras_effnet.blocks import FusedMBConv, MBConv
+from keras_effnet.blocks.base import Block
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.cost import FLOAT32_BYTES, StageCost, estimate_cost
+from keras_effnet.errors import SearchError
+from keras_effnet.scaling.rounding import Rounding
+from keras_effnet.search.candidates import Choice
+from keras_effnet.spec import BackboneSpec, StageSpec
+
+KINDS = ("conv", "dconv", "mbconv", "fused")
+EXPANDING = ("mbconv", "fused")
+MEASURED = ("macs", "params", "activations")
+NAME_DIGITS = 8  # of a hash of the choices, in a network's name
+
+
+class StageChoice(NamedTuple):
+    """What is chosen for one stage.
+
+    Args:
+        kind: of block.
+        kernel: of its filter.
+        expand: hidden channels for each channel read; 1 where the kind does not expand.
+        se_ratio: of squeeze-and-excitation; 0 in a plain convolution.
+        width: factor on the base's width; of factors that round to one width, the nearest to 1.
+        depth: blocks more than the base's.
+        skip: whether inputs are added; True where none would be anyway, so that the stage skips once it is deepened.
+    """
+
+    kind: str
+    kernel: int
+    expand: float
+    se_ratio: float
+    width: float
+    depth: int
+    skip: bool
+
+
+Choices = tuple[StageChoice, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ArchitectureSpace:
+    """The networks that can be made of a base by choosing for each stage; see the table above.
+
+    A stage's `width` is what the blocks of this space emit. Where those of the base emit a multiple of it, as
+    `Bottleneck` does, the stages of the space are narrower than the base's.
+
+    Args:
+        base: gives strides, widths, depths, stem, head and all else; activation and norm of its blocks are kept.
+        kinds: of blocks, from "conv" (one convolution), "dconv" (depthwise, then 1x1), "mbconv" and "fused".
+        kernels: odd sizes, so that what a block makes has the size of what it reads.
+        expands: above 1; without expansion a block is a "dconv" or a "conv".
+        se_ratios: in [0, 1].
+        widths: factors on the base's widths, above 0.
+        depths: blocks more than the base's, or fewer.
+        skips: True, False or both.
+        divisor: all widths are multiples of it.
+        classes: of the classifier, as costs are counted.
+        channels: of the pictures.
+
+    Raises:
+        SearchError: a value outside its range, none, or one that stands twice.
+
+    Example:
+        >>> from keras_effnet.search.training import embedded_base
+        >>> space = ArchitectureSpace(embedded_base(), kinds=("mbconv",), se_ratios=(0.25,), skips=(True,))
+        >>> f"{space.size:,}"
+        '3,057,647,616'
+        >>> choices = space.random(Random("1"))
+        >>> space.spec(choices).stages[1].block.describe()
+        'MBConv6, k5x5'
+    """
+
+    base: BackboneSpec
+    kinds: tuple[str, ...] = KINDS
+    kernels: tuple[int, ...] = (3, 5)
+    expands: tuple[float, ...] = (3, 6)
+    se_ratios: tuple[float, ...] = (0, 0.25)
+    widths: tuple[float, ...] = (0.75, 1, 1.25)
+    depths: tuple[int, ...] = (-1, 0, 1)
+    skips: tuple[bool, ...] = (True, False)
+    divisor: int = 8
+    classes: int = 1000
+    channels: int = 3
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, BackboneSpec):
+            raise SearchError(f"`base` must be a BackboneSpec. Received: base={self.base!r}")
+        for name in ("divisor", "classes", "channels"):
+            check_int(SearchError, name, getattr(self, name), 1)
+        for name in ("kinds", "kernels", "expands", "se_ratios", "widths", "depths", "skips"):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
+                raise SearchError(f"`{name}` must be a tuple of values, no two alike. Received: {name}={values!r}")
+        for number in (*self.expands, *self.widths):
+            check_number(SearchError, "expands or widths", number, 0, open_low=True)
+        if min(self.expands) <= 1:
+            raise SearchError(
+                "`expands` must be above 1; a block that does not expand is a 'dconv' or a 'conv'. "
+                f"Received: expands={self.expands!r}"
+            )
+        for names, allowed in ((self.kinds, KINDS), (self.skips, (True, False))):
+            if not set(names) <= set(allowed):
+                raise SearchError(f"the kinds are {', '.join(KINDS)}, skips True and False. Received: {names!r}")
+        for kernel in self.kernels:
+            check_int(SearchError, "kernels", kernel, 1, 31)
+            if kernel % 2 == 0:
+                raise SearchError(f"`kernels` must be odd. Received: kernels={self.kernels!r}")
+        for ratio in self.se_ratios:
+            check_number(SearchError, "se_ratios", ratio, 0, 1)
+        for depth in self.depths:
+            check_int(SearchError, "depths", depth, -1_000, 1_000)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all choices: "stage1.kind", "stage1.kernel", ..."""
+        return tuple(f"stage{number + 1}.{name}" for number in self._stages for name in StageChoice._fields)
+
+    @cached_property
+    def size(self) -> int:
+        """How many networks there are, exactly."""
+        ways = {self.entry: 1}  # to give a stage so many channels
+        for number in self._stages:
+            found: dict[int, int] = {}
+            for option in self.options(number):
+                width = self.width(number, option)
+                for channels, count in ways.items():
+                    if option == self._settled(number, option, channels):
+                        found[width] = found.get(width, 0) + count
+            ways = found
+        return sum(ways.values())
+
+    def options(self, number: int) -> tuple[StageChoice, ...]:
+        """All that can be chosen for the stage of that number, from 0."""
+        return self._options[number]
+
+    def random(self, generator: Random) -> dict[str, Choice]:
+        """Any network, each option of a stage with the same chance."""
+        return self.flat(self.draw(generator))
+
+    def draw(self, generator: Random) -> Choices:
+        """As `random`, stage by stage."""
+        return self.canonical(tuple(generator.choice(options) for options in self._options))
+
+    def mutate(self, choices: Mapping[str, Choice], generator: Random) -> dict[str, Choice]:
+        """Another network that differs in one choice of one stage, and in what that choice brings with it.
+
+        Raises:
+            SearchError: unknown choices, or the space has but one network.
+        """
+        return self.flat(self.step(self.read(choices), generator))
+
+    def step(self, choices: Choices, generator: Random) -> Choices:
+        """As `mutate`, stage by stage."""
+        turns = [(number, name) for number in self._stages for name in StageChoice._fields]
+        generator.shuffle(turns)
+        for number, name in turns:
+            others = self._others(number, choices[number], name)
+            generator.shuffle(others)
+            for option in others:
+                changed = self.canonical((*choices[:number], option, *choices[number + 1 :]))
+                if changed != choices:
+                    return changed
+        raise SearchError("a space must have more than one network for one to change. Received: a space of one")
+
+    def read(self, choices: Mapping[str, Choice]) -> Choices:
+        """Choices stage by stage, what has no effect at its fixed value.
+
+        Raises:
+            SearchError: a choice that is missing, unknown, or has a value that the space does not have.
+        """
+        if set(choices) != set(self.names):
+            wrong = sorted(set(choices) ^ set(self.names))
+            raise SearchError(
+                f"choices are 'stage1.kind' to 'stage{len(self.base.stages)}.skip', all of them. Received: among those "
+                f"that are missing or unknown is {wrong[0]!r}"
+            )
+        found = []
+        for number in self._stages:
+            values: dict[str, Any] = {name: choices[f"stage{number + 1}.{name}"] for name in StageChoice._fields}
+            option = self._fixed(number, StageChoice(**values))
+            if option not in self._options[number]:
+                raise SearchError(
+                    f"stage {number + 1} has no such choice in this space; every value must be one of the space's. "
+                    f"Received: {values!r}"
+                )
+            found.append(option)
+        return self.canonical(tuple(found))
+
+    def flat(self, choices: Choices) -> dict[str, Choice]:
+        """Choices by their names."""
+        return dict(zip(self.names, (value for option in choices for value in option), strict=True))
+
+    def spec(self, choices: Mapping[str, Choice]) -> BackboneSpec:
+        """The network of these choices; its name ends in a hash of them.
+
+        Raises:
+            SearchError: unknown choices.
+        """
+        return self.network(self.read(choices))
+
+    def network(self, choices: Choices) -> BackboneSpec:
+        """As `spec`, stage by stage."""
+        digest = sha256(json.dumps(choices).encode()).hexdigest()[:NAME_DIGITS]
+        stages = tuple(self._stage(number, option) for number, option in enumerate(choices))
+        return replace(self.base, name=f"{self.base.name}_{digest}", stages=stages)
+
+    def cost(self, choices: Choices) -> dict[str, float]:
+        """What the network costs, by name, as `estimate_cost` counts it: a stage once for all networks that have it."""
+        keys = self._parts(choices)
+        if not all(key in self._counted for key in keys):
+            cost, last = (
+                estimate_cost(self.network(choices), classes=self.classes, channels=self.channels),
+                len(choices),
+            )
+            groups = (cost.stages[:1], *((stage,) for stage in cost.stages[1 : last + 1]), cost.stages[last + 1 :])
+            self._counted.update(zip(keys, map(_sums, groups), strict=True))
+        macs, params, activations = map(sum, zip(*(self._counted[key] for key in keys), strict=True))
+        return {"macs": macs, "params": params, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
+
+    def _parts(self, choices: Choices) -> list[tuple[Any, ...]]:
+        """What makes two parts of networks cost the same: the choices of a stage, and the channels that it reads."""
+        channels = self.entry
+        keys: list[tuple[Any, ...]] = [()]
+        for number, option in enumerate(choices):
+            keys.append((number, channels, option))
+            channels = self.width(number, option)
+        return [*keys, (channels,)]
+
+    def width(self, number: int, option: StageChoice) -> int:
+        """Channels that the stage of that number emits."""
+        return self._widths[number][option.width]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The space as JSON holds it."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "base": json.loads(self.base.to_json())}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ArchitectureSpace:
+        """The space that `to_dict` wrote."""
+        made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**{**made, "base": BackboneSpec.from_json(json.dumps(values["base"]))})
+
+    @property
+    def _stages(self) -> range:
+        return range(len(self.base.stages))
+
+    @cached_property
+    def entry(self) -> int:
+        """Channels that the first stage reads."""
+        return estimate_cost(self.base, classes=self.classes, channels=self.channels).stages[0].output.channels
+
+    @cached_property
+    def _counted(self) -> dict[tuple[Any, ...], Sums]:
+        """Sums of what has been counted so far."""
+        return {}
+
+    @cached_property
+    def _widths(self) -> tuple[dict[float, int], ...]:
+        """The channels that each factor makes, for each stage."""
+        rounding = Rounding(divisor=self.divisor)
+        return tuple(
+            {factor: rounding.nearest_width(stage.width * factor) for factor in self.widths}
+            for stage in self.base.stages
+        )
+
+    @cached_property
+    def _options(self) -> tuple[tuple[StageChoice, ...], ...]:
+        values = (self.kinds, self.kernels, self.expands, self.se_ratios, self.widths, self.depths, self.skips)
+        every = [StageChoice(*each) for each in product(*values)]
+        return tuple(tuple(dict.fromkeys(self._fixed(number, each) for each in every)) for number in self._stages)
+
+    def _fixed(self, number: int, option: StageChoice) -> StageChoice:
+        """An option with what has no effect in any network at its fixed value."""
+        widths, base = self._widths[number], self.base.stages[number]
+        alike = [factor for factor in widths if widths[factor] == widths.get(option.width)]
+        return option._replace(
+            expand=option.expand if option.kind in EXPANDING else 1,
+            se_ratio=0 if option.kind == "conv" else option.se_ratio,
+            width=min(alike, key=lambda factor: (abs(factor - 1), factor), default=option.width),
+            depth=max(1 - base.depth, option.depth),
+        )
+
+    def _settled(self, number: int, option: StageChoice, channels: int) -> StageChoice:
+        """An option with its skip at the fixed value where a stage that reads so many channels can add nothing."""
+        base = self.base.stages[number]
+        adds = base.depth + option.depth > 1 or (base.stride == 1 and channels == self.width(number, option))
+        return option if adds else option._replace(skip=True in self.skips)
+
+    def canonical(self, choices: Choices) -> Choices:
+        channels, found = self.entry, []
+        for number, option in enumerate(choices):
+            found.append(self._settled(number, option, channels))
+            channels = self.width(number, option)
+        return tuple(found)
+
+    def _others(self, number: int, option: StageChoice, name: str) -> list[StageChoice]:
+        """The options of a stage that differ in this choice alone, or in the kind and what that brings with it."""
+        changed = [other for other in self._options[number] if getattr(other, name) != getattr(option, name)]
+        nearest = {other.kind: 0 for other in changed}
+        if name != "kind":
+            nearest = dict.fromkeys(nearest, len(option) - 1)
+        for other in changed:
+            nearest[other.kind] = max(nearest[other.kind], _alike(other, option))
+        return [other for other in changed if _alike(other, option) == nearest[other.kind]]
+
+    def _stage(self, number: int, option: StageChoice) -> StageSpec:
+        base = self.base.stages[number]
+        return replace(
+            base,
+            block=_block(base.block, option),
+            width=self.width(number, option),
+            depth=base.depth + option.depth,
+        )
+
+
+Sums = tuple[int, int, int]
+
+
+def _sums(stages: Sequence[StageCost]) -> Sums:
+    """Multiply-adds, parameters and activations of some stages."""
+    macs, params, activations = (sum(getattr(stage, name) for stage in stages) for name in MEASURED)
+    return macs, params, activations
+
+
+def _alike(option: StageChoice, other: StageChoice) -> int:
+    """How many choices are the same."""
+    return sum(a == b for a, b in zip(option, other, strict=True))
+
+
+def _block(base: Block, option: StageChoice) -> Block:
+    """The block of an option, with the activation and the norm of the base's, where that has any."""
+    style: dict[str, Any] = {name: getattr(base, name) for name in ("activation", "norm") if hasattr(base, name)}
+    made = FusedMBConv if option.kind in ("conv", "fused") else MBConv
+    return made(option.kernel, option.expand, se_ratio=option.se_ratio, skip=option.skip, **style)

@@ -1,0 +1,203 @@
+"""trials.csv: read back by csv, cut at every byte, written by two at once."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import tiny_spec
+
+from keras_effnet.blocks import MBConv
+from keras_effnet.errors import DataError, SearchError
+from keras_effnet.search.candidates import Candidate, Choice, count_cost
+from keras_effnet.search.plan import Job, Row
+from keras_effnet.search.records import TrialLog, write_result
+from keras_effnet.spec import BackboneSpec
+
+CHOICES = ("alpha", "beta", "gamma")
+ERROR = 'RuntimeError: "out of, memory"\n\tat line 3;\r\né'
+
+
+@cache
+def candidate(resolution: int) -> Candidate:
+    spec = tiny_spec(MBConv(), resolution=resolution, depth=1)
+    choices = {"alpha": resolution / 32, "beta": 1.0, "gamma": 1.15}
+    return Candidate(choices, spec, count_cost(spec, classes=10))
+
+
+def candidate_of(choices: Mapping[str, Choice]) -> Candidate:
+    return candidate(round(32 * float(choices["alpha"])))
+
+
+def row(number: int, state: Any = "done", **changes: Any) -> Row:
+    made = candidate(32 + 8 * (number % 4))
+    job = Job(made.key, made.choices, steps=100 + number, seed=7, rung=1, parent="0123456789ab" if number else None)
+    values: dict[str, Any] = {"worker": "host-1", "seconds": 1.5 + number}
+    if state == "done":
+        notes = {"versions": {"keras": "3.15.1", "jax": "0.10"}, "test accuracy": 0.25}
+        values |= {"metric": 0.1 * number, "value": 0.2 * number, "notes": notes}
+    if state in ("failed", "retried"):
+        values |= {"error": ERROR}
+    return Row(number, job, state, **{**values, **changes})
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "trials.csv"
+    assert TrialLog(path, CHOICES).append([row(3), row(1, "retried")], candidate_of) == 2
+    done, failed = read(path)
+    made = candidate(56)
+    assert BackboneSpec.from_json(done.pop("spec")) == made.spec
+    assert json.loads(done.pop("notes")) == {"test accuracy": 0.25}
+    costs = {name: int(done.pop(name)) for name in ("macs", "params", "activations")}
+    assert costs == {name: made.cost[name] for name in costs}
+    assert float(done.pop("metric")) == 0.1 * 3
+    assert float(done.pop("value")) == 0.2 * 3
+    assert done == {
+        "number": "3",
+        "key": made.key,
+        "rung": "1",
+        "seed": "7",
+        "steps": "103",
+        "state": "done",
+        "latency_ms": "",
+        "resolution": "56",
+        "alpha": "1.75",
+        "beta": "1.0",
+        "gamma": "1.15",
+        "seconds": "4.5",
+        "parent": "0123456789ab",
+        "worker": "host-1",
+        "error": "",
+        "versions": "keras 3.15.1, jax 0.10",
+    }
+    assert failed["error"] == 'RuntimeError: "out of, memory" \tat line 3; é'
+    assert (failed["state"], failed["metric"], failed["value"]) == ("retried", "", "")
+    assert len(path.read_bytes().splitlines()) == 3, "one line a trial"
+
+
+def test_only_finished_trials_are_listed_and_each_once_in_the_order_given(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    log = TrialLog(path, CHOICES)
+    states = ("waiting", "running", "void")
+    assert log.append([row(number, state) for number, state in enumerate(states)], candidate_of) == 0
+    assert read(path) == [], "the columns are there from the start"
+    assert log.append([row(5), row(0, "running"), row(2)], candidate_of) == 2
+    assert log.append([row(0), row(2), row(5)], candidate_of) == 1
+    assert TrialLog(path, CHOICES).append([row(5), row(0), row(2)], candidate_of) == 0
+    assert [each["number"] for each in read(path)] == ["5", "2", "0"]
+    assert log.numbers == {0, 2, 5}
+
+
+def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    TrialLog(path, CHOICES).append([Row(0, None, "failed", error="killed")], candidate_of)
+    [found] = read(path)
+    assert {name: text for name, text in found.items() if text} == {
+        "number": "0",
+        "state": "failed",
+        "error": "killed",
+        "notes": "{}",
+    }
+
+
+def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)  # a thousand times
+    rows = [row(0), row(1, "failed")]
+    path = tmp_path / "trials.csv"
+    TrialLog(path, CHOICES).append(rows, candidate_of)
+    whole = path.read_bytes()
+    ends = [end + 1 for end, byte in enumerate(whole) if byte == ord("\n")]
+    for cut in range(len(whole) + 1):
+        path.write_bytes(whole[:cut])
+        log = TrialLog(path, CHOICES)
+        assert len(log.numbers) == max(0, sum(end <= cut for end in ends) - 1)
+        log.append(rows, candidate_of)
+        assert path.read_bytes() == whole
+
+
+def test_two_drivers_write_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+
+    def append_many(start: int) -> None:
+        log = TrialLog(path, CHOICES)
+        for number in range(40):
+            # Each has trials that the other one has too.
+            log.append([row(number), row(1000 + start + number)], candidate_of)
+
+    # A lock belongs to an open file, not to a process: threads show what processes would.
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(append_many, (0, 20)))
+    assert sorted(int(each["number"]) for each in read(path)) == [*range(40), *range(1000, 1060)]
+    assert len(path.read_bytes().splitlines()) == 101
+
+
+def test_an_emptied_or_deleted_file_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    log = TrialLog(path, CHOICES)
+    log.append([row(0)], candidate_of)
+    whole = path.read_bytes()
+    path.unlink()
+    log.append([row(0)], candidate_of)
+    log.append([row(0), row(1)], candidate_of)
+    assert path.read_bytes().startswith(whole)
+    assert [each["number"] for each in read(path)] == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    "content", ["name,age\n", "name,age", "number\n1\n", None], ids=["other", "half", "fewer", "a line of another"]
+)
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "trials.csv"
+    if content is None:
+        TrialLog(path, CHOICES).append([row(0)], candidate_of)
+        content = path.read_text() + "one,2\n"
+    path.write_text(content)
+    with pytest.raises(SearchError, match=r"columns number, key.*Move it away.*Received: "):
+        TrialLog(path, CHOICES)
+    assert path.read_text() == content
+
+
+def test_other_choices_are_another_search(tmp_path: Path) -> None:
+    path = tmp_path / "trials.csv"
+    TrialLog(path, CHOICES).append([row(0)], candidate_of)
+    with pytest.raises(SearchError, match="columns"):
+        TrialLog(path, ("stage1.kernel",))
+    with pytest.raises(SearchError, match="Received: alpha, steps"):
+        TrialLog(tmp_path / "other.csv", ("alpha", "steps"))
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "trials.csv"
+    log = TrialLog(path, CHOICES)
+    log.append([row(0)], candidate_of)
+    whole = path.read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(DataError, match=r"No space left.*free some space.*Received: .*trials.csv"):
+            log.append([row(0), row(1)], candidate_of)
+    assert path.read_bytes() == whole
+    assert log.append([row(0), row(1)], candidate_of) == 1
+    assert [each["number"] for each in read(path)] == ["0", "1"]
+
+
+def test_the_result_is_written_whole_and_read_back(tmp_path: Path) -> None:
+    summary = {"best_so_far": [[0, 0.5], [1, -1e-07]], "winner": None, "rule": "Compound(alpha=1.2)"}
+    write_result(tmp_path / "new", summary)
+    text = (tmp_path / "new" / "result.json").read_text()
+    assert json.loads(text) == summary
+    assert "[ 1, -1e-07 ]" in text
