@@ -156,6 +156,7 @@ def architecture(
         "search": "architecture",
         "method": "evolution",
         "space": {"size": 123456789012, "stages": stages},
+        "limits": {"most": {"macs": 3e7, "params": 1e6}, "least": {}},
         "reward": {"cost": "macs", "target": target, "exponent": -0.07, "over": -1.0},
         "best": max(candidates, key=lambda each: each["value"])["key"] if trained else None,
         "front": front,

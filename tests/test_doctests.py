@@ -51,6 +51,7 @@ KERAS_FREE = (
     "keras_effnet.scaling.stride",
     "keras_effnet.scaling.tables",
     "keras_effnet.scaling.tinynet",
+    "keras_effnet.search.tables",
     "keras_effnet.serialization",
     "keras_effnet.spec",
     "keras_effnet.trace",

@@ -18,10 +18,10 @@ from absl import app
 from absl.flags import argparse_flags
 
 from keras_effnet import __version__
-from keras_effnet.cli import evaluate, explain, finetune, fit, grow, predict, transfer
+from keras_effnet.cli import evaluate, explain, finetune, fit, grow, predict, search, transfer
 from keras_effnet.errors import KerasEffnetError
 
-COMMANDS = (transfer, explain, fit, grow, finetune, predict, evaluate)
+COMMANDS = (transfer, explain, fit, grow, finetune, predict, evaluate, search)
 
 
 def make_parser() -> argparse.ArgumentParser:

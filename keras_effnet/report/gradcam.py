@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
-from keras_effnet.gradient import input_gradient
+from keras_effnet.gradient import value_and_gradient
 
 PICTURES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
 
@@ -48,7 +48,14 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         )
     silent: Any = 0  # Keras annotates its default, "auto"
     maps = np.asarray(features.predict(images, batch_size=PICTURES_AT_ONCE, verbose=silent), np.float32)
-    slopes = input_gradient(head, maps, keras.utils.to_categorical(classes, count))
+    chosen = keras.utils.to_categorical(classes, count)
+
+    # The pictures do not know of each other, so that the gradient of the sum holds that of each.
+    def total(given: Any) -> Any:
+        scores: Any = head(given, training=False)
+        return keras.ops.sum(scores * keras.ops.convert_to_tensor(chosen, dtype=scores.dtype))
+
+    _, slopes = value_and_gradient(total, maps)
     # Equations 1 and 2: a channel's weight is its mean gradient; of the weighted sum what is positive counts.
     weights = slopes.mean(axis=(1, 2), keepdims=True)
     found = np.maximum((weights * maps).sum(axis=-1), 0)

@@ -7,5 +7,6 @@
 | `space.py`, `reward.py`, `evolution.py` | the factorised space; what is maximised; regularised evolution |
 | `training.py`, `scores.py` | what a candidate is worth: by short training, by scores without training |
 | `store.py`, `worker.py`, `crew.py`, `driver.py` | the engine, on Optuna |
-| `records.py`, `plots.py`, `page.py` | what a search leaves for people and for programs |
+| `records.py`, `tables.py`, `page.py` | what a search leaves for programs, on a terminal, in a browser |
+| `plots.py`, `surface.py`, `charts.py` | its pictures; the surface among them; what they are made of |
 """

@@ -15,7 +15,7 @@ from keras_effnet.scaling import Compound, Rounding
 from keras_effnet.search.candidates import count_cost, spec_key
 from keras_effnet.search.coefficients import CoefficientCandidate, coefficient_candidates, paper_candidate
 from keras_effnet.search.comparison import compare_finalists, paired_difference
-from keras_effnet.search.driver import Engine, Started, run_search, steps_trained
+from keras_effnet.search.driver import Engine, Started, run_search
 from keras_effnet.search.ladder import ETA, Ladder
 from keras_effnet.search.plan import Row
 from keras_effnet.search.training import Proxy, embedded_base
@@ -59,7 +59,7 @@ def search_coefficients(
     rounding: Rounding | None = None,
     classes: int | None = None,
     method: Method = "halving",
-    steps: int = 320,
+    steps: int = 960,
     eta: int = ETA,
     rungs: int = 3,
     finalists: int = 3,
@@ -148,12 +148,12 @@ def search_coefficients(
 
     rows = run_search(plan, train, Engine(Path(output), storage, workers, **engine), describe)
     summary = describe(rows, True)
-    winner = next(each for each in found if each.candidate.key == summary["winner"])
-    best = replace(winner.candidate.spec, name=f"{base.name}_phi1")
+    networks = {each.key: each.spec for each in (*plan.references, *plan.candidates)}
+    best = replace(networks[summary["winner"]], name=f"{base.name}_phi1")
     from keras_effnet.serialization import write_spec
 
     write_spec(best, Path(output) / "best.json")
-    return CoefficientResult(Compound(*winner.triples[0]), best, summary, tuple(rows))
+    return CoefficientResult(Compound(**_choices(plan)[summary["winner"]]), best, summary, tuple(rows))
 
 
 def ladder_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
@@ -186,10 +186,9 @@ def summarize(plan: Ladder, found: Sequence[CoefficientCandidate], rows: Sequenc
         costs = {"triples": [list(triple) for triple in each.triples], "cost": dict(each.candidate.cost)}
         candidates.append({**described, **costs, "ratio": each.ratio, **rung})
     finalists = compare_finalists(plan, rows)
-    known = {each.candidate.key: each for each in found}
-    ours = [entry for entry in finalists if entry["key"] in known]
-    winner = ours[0]["key"] if ours else ranked[0].job.key if ranked and ranked[0].job is not None else None
-    rule = None if winner is None else repr(Compound(*known[winner].triples[0]))
+    leaders = [entry["key"] for entry in finalists] or [row.job.key for row in ranked if row.job is not None]
+    winner = leaders[0] if leaders else None
+    rule = None if winner is None else repr(Compound(**_choices(plan)[winner]))
     return {
         "rungs": list(plan.rungs),
         "grid_steps": len(found) * plan.rungs[-1],
@@ -199,6 +198,11 @@ def summarize(plan: Ladder, found: Sequence[CoefficientCandidate], rows: Sequenc
         "rule": rule,
         "difference": _difference(plan, finalists, winner),
     }
+
+
+def _choices(plan: Ladder) -> dict[str, Any]:
+    """The triple of each candidate. That of the grid stands for a network, also where the paper's rounds to it."""
+    return {each.key: dict(each.choices) for each in (*plan.references, *plan.candidates)}
 
 
 def _difference(plan: Ladder, finalists: Sequence[dict[str, Any]], winner: str | None) -> dict[str, Any] | None:

@@ -1,10 +1,10 @@
 """The paper's first step: alpha, beta and gamma for phi = 1 (Tan and Le 2019, arXiv:1905.11946, section 3.3).
 
-"We first fix phi = 1, assuming twice more resources available, and do a small grid search of alpha, beta, gamma based on
-Equation 2 and 3": depth alpha, width beta, resolution gamma, each at least 1, with alpha * beta^2 * gamma^2 near 2. What
-a network really costs differs from that product, because sizes are rounded and stem, head and classifier grow as they
-do. Here the *counted* cost of the rounded network must be near twice that of the base, and triples that round to the
-same network are one candidate.
+"We first fix phi = 1, assuming twice more resources available, and do a small grid search of alpha, beta, gamma based
+on Equation 2 and 3": depth alpha, width beta, resolution gamma, each at least 1, with alpha * beta^2 * gamma^2 near 2.
+What a network really costs differs from that product, because sizes are rounded and stem, head and classifier grow as
+they do. Here the *counted* cost of the rounded network must be near twice that of the base, and triples that round to
+the same network are one candidate.
 """
 
 from __future__ import annotations

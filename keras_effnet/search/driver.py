@@ -173,10 +173,10 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
 def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
     """Where two values of JSON differ, as names."""
     if isinstance(theirs, dict) and isinstance(ours, dict):
-        names = dict.fromkeys([*ours, *theirs])
-        return [
-            change for each in names for change in _changes(theirs.get(each), ours.get(each), f"{name}.{each}".strip("."))
-        ]
+        found = []
+        for each in dict.fromkeys([*ours, *theirs]):
+            found += _changes(theirs.get(each), ours.get(each), f"{name}.{each}".strip("."))
+        return found
     return [] if theirs == ours else [name]
 
 
@@ -226,10 +226,10 @@ class _Progress:
         self.log.append(rows, self.plan.candidate)
         best = best_row(rows)
         finished = sum(row.state == "done" for row in rows)
-        self.bar.total = max(self.bar.total, steps_trained(rows))
-        self.bar.update(steps_trained(rows) - self.bar.n)
         if best is not None:
-            self.bar.set_description(f"trial {finished}/{max(self.trials, finished)}, best {best.value:.4g}")
+            self.bar.total = max(self.bar.total, steps_trained(rows))
+            self.bar.set_description(f"trial {finished}/{max(self.trials, finished)}, best {best.value:.4g}", False)
+            self.bar.update(steps_trained(rows) - self.bar.n)
             if time.monotonic() - self.reported > REPORT_SECONDS:
                 self.report(rows, finished=False)
         return rows

@@ -24,13 +24,16 @@ from keras_effnet.finetune.pixels import raw_spec
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.finetune.training import training_variables
 from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.search.task import Task
 from keras_effnet.search.training import Proxy
 from keras_effnet.spec import BackboneSpec
 
 SPEC_FILE = "spec.json"
-# The statistics of a network that has seen 20 batches must already be those of the batches, not of their first values.
-BATCHNORM_MOMENTUM = 0.9
+# Statistics are taken anew before a network is measured: after a few dozen steps a moving average lags behind weights
+# that still change fast. Wu and Johnson 2021 (arXiv:2105.07576), section 3.
+RECALIBRATION_PICTURES = 512
+WARMUP = 0.02  # share of the steps: a first rung of a sixteenth of them must not end before the rate has risen
 LOOK_EVERY = 10  # steps between two looks at the loss
 TEST_BATCH = 250
 
@@ -61,6 +64,7 @@ def train_candidate(proxy: Proxy, task: Task) -> float:
     if done:
         checkpoint.load_weights(training_variables(model))
     _train(model, proxy, task, data.train, checkpoint)
+    _take_statistics(model, proxy, data.train, spec.resolution)
     metric = _accuracy(model, data.validation, spec.resolution)
     if task.steps == proxy.horizon and data.test is not None:
         task.note("test_accuracy", _accuracy(model, data.test, spec.resolution))
@@ -79,11 +83,9 @@ def _network(spec: BackboneSpec, data: DataSplits, seed: int) -> keras.Model:
 
 
 def _compile(model: keras.Model, proxy: Proxy) -> None:
-    recipe = Recipe(head_epochs=0, epochs=1, rate=proxy.rate, batchnorm="trained", clip=0.0, label_smoothing=0.0)
+    plain: dict[str, Any] = {"clip": 0.0, "label_smoothing": 0.0, "batchnorm": "trained"}
+    recipe = Recipe(head_epochs=0, epochs=1, rate=proxy.rate, warmup=WARMUP, **plain)
     compile_for(model, Phase("whole", 1, 0, 1), recipe, proxy.horizon)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = BATCHNORM_MOMENTUM
     optimizer: Any = model.optimizer
     optimizer.build(model.trainable_variables)
 
@@ -128,6 +130,13 @@ def _train(model: keras.Model, proxy: Proxy, task: Task, source: Source, checkpo
         if (step + 1) % proxy.keep_every == 0 or step + 1 == task.steps:
             history = [*checkpoint.state["history"], {"steps": step + 1, "accuracy": float(logs["accuracy"])}]
             checkpoint.save_weights(training_variables(model), epoch=step + 1, history=history)
+
+
+def _take_statistics(model: keras.Model, proxy: Proxy, source: Source, side: int) -> None:
+    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+        batches = Batches(source, resolution=side, batch_size=proxy.batch_size, shuffle=True)
+        count = min(len(batches), -(-RECALIBRATION_PICTURES // proxy.batch_size))
+        recalibrate(model, (batches[number][0] for number in range(count)))
 
 
 def _accuracy(model: keras.Model, source: Source, side: int) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -22,6 +21,7 @@ from keras_effnet.search.tables import (
     comparison,
     cost_name,
     digits,
+    duration,
     finalist_label,
     metric_name,
     outcome,
@@ -95,16 +95,13 @@ def _cards(summary: Mapping[str, Any]) -> dict[str, str]:
         "networks": count(len(summary["candidates"])),
         "steps of training": short(summary["steps"]),
         **({"steps of the plain grid": short(summary["grid_steps"])} if summary.get("grid_steps") else {}),
-        "duration": str(timedelta(seconds=round(summary["seconds"]))),
+        "since the last start": duration(summary["seconds"]),
     }
 
 
 def _running(summary: Mapping[str, Any]) -> Element:
-    total = summary["trials"].get("total")
-    of = f" of about {count(total)}" if total else ""
-    text = f"Still running: {count(summary['trials']['done'])}{of} trials done. {progress(summary)}"
     again = f"This page is read again every {REFRESH} seconds. Should the search be stopped, the same command goes on."
-    return section("Not finished", "running", element("p", text), element("p", again, class_="soft"))
+    return section("Not finished", "running", element("p", progress(summary)), element("p", again, class_="soft"))
 
 
 def _rule(summary: Mapping[str, Any]) -> Element | None:
@@ -112,9 +109,8 @@ def _rule(summary: Mapping[str, Any]) -> Element | None:
     if not rule:
         return None
     title = "The winner, to paste" if summary["finished"] else "The best so far"
-    name = summary["base"]["name"]
-    code = f"from keras_effnet import Compound, scale_spec\n\nspec = scale_spec({name!r}, phi=1, rule={rule})"
-    return section(title, "winner", element("pre", code), element("p", comparison(summary)))
+    code = f"from keras_effnet.scaling import Compound\n\nrule = {rule}"
+    return section(title, "winner", element("p", comparison(summary)), element("pre", code))
 
 
 def _finalists(summary: Mapping[str, Any]) -> Element | None:
@@ -135,7 +131,7 @@ def _finalists(summary: Mapping[str, Any]) -> Element | None:
         ]
         row += [digits(each["sd"]), str(len(each["metrics"]))]
         row += [digits(sum(test) / len(test)) if test else NOTHING] if tested else []
-        rows.append([*row, element("td", label, class_="right")])
+        rows.append([*row, element("td", label, class_="right" if each["key"] == summary.get("winner") else "")])
     text = (
         f"Trained anew to the end, each with the same seeds, which took no part in choosing them; "
         f"{metric_name(summary)} over these seeds."
@@ -177,7 +173,7 @@ def _coefficient_table(summary: Mapping[str, Any]) -> Element:
     ]
     header = ("network", *TRIPLE, "triples", f"{cost_name(summary['measure'])} / base", "MACs", "parameters")
     text = "Those trained the longest first: a metric says little beside one of more steps."
-    return _all(text, (*header, "steps", metric_name(summary)), rows)
+    return _all(text, (*header, "steps", metric_name(summary)), rows, "numbers")
 
 
 def _architecture_table(summary: Mapping[str, Any]) -> Element:
@@ -193,16 +189,16 @@ def _architecture_table(summary: Mapping[str, Any]) -> Element:
             short_cost(each["cost"][cost]),
             "yes" if each["key"] in front else "",
             each.get("parent") or NOTHING,
-            element("td", "; ".join(map(": ".join, by_stage(each["choices"]).items())), class_="left"),
+            element("td", "; ".join(map(": ".join, by_stage(each["choices"]).items()))),
         )
         for each in ranked
     ]
     header = ("network", "trial", "reward", metric_name(summary), cost_name(cost), "on the front", "parent", "choices")
-    return _all("The largest reward first.", header, rows)
+    return _all("The largest reward first.", header, rows, "wide")
 
 
-def _all(text: str, header: Sequence[str], rows: Sequence[Sequence[Content]]) -> Element:
-    return section("All networks", "candidates", element("p", text, class_="soft"), table(header, rows))
+def _all(text: str, header: Sequence[str], rows: Sequence[Sequence[Content]], style: str) -> Element:
+    return section("All networks", "candidates", element("p", text, class_="soft"), table(header, rows, class_=style))
 
 
 def _failed(rows: Sequence[Row]) -> Element:
@@ -218,12 +214,12 @@ def _failed(rows: Sequence[Row]) -> Element:
             row.job.key if row.job else NOTHING,
             row.worker or NOTHING,
             "tried again" if row.state == "retried" else "given up",
-            element("td", row.error or "no reason is known", class_="left"),
+            element("td", row.error or "no reason is known"),
         )
         for row in failed
     ]
     header = ("trial", "network", "worker", "then", "reason")
-    return section("Failed trials", "failed", element("p", text, class_="soft"), table(header, lines))
+    return section("Failed trials", "failed", element("p", text, class_="soft"), table(header, lines, class_="wide"))
 
 
 def _origin(summary: Mapping[str, Any]) -> Element:

@@ -281,7 +281,7 @@ def _advice(message: str) -> str:
         return "the store is locked by another process: end what holds it, and start the same command again"
     if "not a database" in low or "malformed" in low or "corrupt" in low:
         return "the store is no database, or a broken one: restore or delete the file, or name another output folder"
-    if "no module named" in low or "psycopg" in low and "import" in low:
+    if "no module named" in low or ("psycopg" in low and "import" in low):
         return "the store needs a driver that is not installed: pip install 'keras-effnet[postgresql]'"
     if "no record was found" in low:
         return "the store holds no such search"

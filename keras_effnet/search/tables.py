@@ -73,25 +73,42 @@ def story(summary: Mapping[str, Any]) -> list[str]:
             f"{measure}, within {summary['tolerance']:.0%}.",
         ]
     reward, size = summary["reward"], summary["space"].get("size")
-    over = reward.get("over")
-    beyond = "" if over in (None, reward["exponent"]) else f", {over:g} where it costs more"
-    cost, target = cost_name(reward["cost"]), short_cost(reward["target"])
     among = "" if size is None else f" among {size:.3g} networks"
-    return [
-        f"{summary['method'].capitalize()}{among}.",
-        f"What is maximised: {metric_name(summary)} x ({cost} / {target})^w, w = {reward['exponent']:g}{beyond}.",
-    ]
+    most = (summary.get("limits") or {}).get("most") or {}
+    limits = "".join(f", of at most {short_cost(limit)} {cost_name(name)}" for name, limit in most.items())
+    return [f"{summary['method'].capitalize()}{among}{limits}.", f"What is maximised: {_maximised(summary, reward)}."]
+
+
+def _maximised(summary: Mapping[str, Any], reward: Mapping[str, Any]) -> str:
+    exponent, over = reward["exponent"], reward.get("over")
+    if not exponent and not over:
+        return metric_name(summary)
+    beyond = "" if over in (None, exponent) else f", {over:g} where it costs more"
+    share = f"({cost_name(reward['cost'])} / {short_cost(reward['target'])})"
+    return f"{metric_name(summary)} x {share}^w, w = {exponent:g}{beyond}"
 
 
 def progress(summary: Mapping[str, Any]) -> str:
     """How far the search is, and what it took."""
-    trials, time = summary["trials"], timedelta(seconds=round(summary["seconds"]))
-    took = f"{trials['failed']:,} failed; {summary['steps']:,} steps of training in {time}"
+    trials, work = summary["trials"], summary.get("trial_seconds")
+    of_work = "" if work is None else f" in {duration(work)} of trials"
+    took = f"{trials['failed']:,} failed; {summary['steps']:,} steps of training{of_work}, "
+    took += f"{duration(summary['seconds'])} since the last start"
     if not summary["finished"]:
         of = f" of about {trials['total']:,}" if trials.get("total") else ""
-        return f"Not finished: {trials['done']:,}{of} trials done, {trials['running']:,} running, {took}."
+        return f"Still running: {trials['done']:,}{of} trials done, {trials['running']:,} at work, {took}."
     grid = summary.get("grid_steps")
-    return f"{trials['done']:,} trials done, {took}{f' (the plain grid: {grid:,} steps)' if grid else ''}."
+    return f"{trials['done']:,} trials done, {took}{f'; the plain grid: {grid:,} steps' if grid else ''}."
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds.
+
+    Example:
+        >>> duration(3725.4)
+        '1:02:05'
+    """
+    return str(timedelta(seconds=round(seconds)))
 
 
 def comparison(summary: Mapping[str, Any]) -> str:

@@ -60,15 +60,15 @@ class Proxy:
 
     Example:
         >>> Proxy.from_dict(Proxy(horizon=100).to_dict())
-        Proxy(data='glyphs', horizon=100, batch_size=64, rate=0.1, validation=0.25, keep_every=50)
+        Proxy(data='glyphs', horizon=100, batch_size=32, rate=0.1, validation=0.25, keep_every=120)
     """
 
     data: str = "glyphs"
-    horizon: int = 320
-    batch_size: int = 64
+    horizon: int = 960
+    batch_size: int = 32
     rate: float = 0.1
     validation: float = 0.25
-    keep_every: int = 50
+    keep_every: int = 120
 
     def __post_init__(self) -> None:
         for name in ("horizon", "batch_size", "keep_every"):

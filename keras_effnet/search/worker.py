@@ -23,7 +23,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.plan import Job, Plan, Row
+from keras_effnet.search.plan import Job, Plan
 from keras_effnet.search.store import JOB, NOTES, Store, fresh_rows
 from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric, train_from_dict
 
@@ -53,7 +53,7 @@ class Worker:
         train: TrainFunction,
         output: Path,
         name: str,
-        on_end: Callable[[], None] = lambda: None,
+        on_end: Callable[[], Any] = lambda: None,
     ) -> None:
         self.store = store
         self.plan = plan

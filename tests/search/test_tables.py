@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from summaries import architecture, coefficients
 
+from keras_effnet.report.text import NOTHING
 from keras_effnet.search.tables import by_stage, comparison, digits, format_architecture, format_coefficients, ratio_of
 
 
@@ -13,7 +14,7 @@ def test_the_winner_the_finalists_and_the_difference_are_told() -> None:
     text = format_coefficients(summary)
     lines = text.splitlines()
     assert f"Winner: {summary['rule']}" in lines
-    table = [line.split() for line in lines if line.endswith(("winner", "the paper's")) or line.endswith("  3")]
+    table = [line.split() for line in lines if line.endswith(("winner", "the paper's", "  3"))]
     assert len(table) == len(summary["finalists"])
     for cells, finalist in zip(table, summary["finalists"], strict=True):
         choices = finalist["choices"]
@@ -24,17 +25,19 @@ def test_the_winner_the_finalists_and_the_difference_are_told() -> None:
         assert (cells[7:] == ["the", "paper's"]) == (finalist["label"] == "paper")
         assert (cells[7:] == ["winner"]) == (finalist["key"] == summary["winner"])
     assert "(test pictures, 3 seeds): +0.0123, 95% interval -0.0040 to +0.0286: not told apart." in lines[-1]
-    assert "53 trials done, 2 failed" in text
+    assert "53 trials done, 1 failed" in text
     assert "the plain grid: 12,800 steps" in text
 
 
 def test_while_it_runs_the_longest_trained_are_told() -> None:
     summary, _ = coefficients(40, finished=False)
     text = format_coefficients(summary)
-    assert "Not finished: 53 of about 58 trials done" in text
+    assert "Still running: 53 of about 58 trials done" in text
     rows = [line.split() for line in text.splitlines()[-5:]]
     trained = sorted(((each["steps"], each["metric"]) for each in summary["candidates"]), reverse=True)
-    assert [(int(row[5]), float(row[4])) for row in rows] == [(steps, round(metric, 4)) for steps, metric in trained[:5]]
+    assert [(int(row[5]), float(row[4])) for row in rows] == [
+        (steps, round(metric, 4)) for steps, metric in trained[:5]
+    ]
     assert "Winner" not in text
 
 
@@ -64,7 +67,10 @@ def test_the_best_network_and_the_front_are_told() -> None:
     front = [line.split() for line in text.splitlines()[-len(summary["front"]) :]]
     assert [int(cells[-1]) for cells in front] == [by_key[key]["number"] for key in summary["front"]]
     assert [float(cells[0]) for cells in front] == sorted(float(cells[0]) for cells in front)
-    assert "w = -0.07, -1 where it costs more" in text
+    assert "What is maximised: accuracy x (MACs / 20 M)^w, w = -0.07, -1 where it costs more." in text
+    assert "Evolution among 1.23e+11 networks, of at most 30 M MACs, of at most 1 M parameters." in text
+    summary["reward"] |= {"exponent": 0.0, "over": None}
+    assert "What is maximised: accuracy." in format_architecture(summary)
     for number in (1, 2, 3):
         assert f"kernel {best['choices'][f'stage{number}.kernel']}" in text
 
@@ -72,7 +78,12 @@ def test_the_best_network_and_the_front_are_told() -> None:
 def test_choices_and_numbers_are_short() -> None:
     choices = {"stage1.kernel": 5, "stage1.skip": True, "stage2.width": 0.75, "alone": "x"}
     assert by_stage(choices) == {"stage1": "kernel 5, skip yes", "stage2": "width 0.75", "": "alone x"}
-    assert [digits(number) for number in (0.5, -0.12345, 1234567.0, None)] == ["0.5000", "-0.1235", "1.2346e+06", "–"]
+    assert [digits(number) for number in (0.5, -0.12345, 1234567.0, None)] == [
+        "0.5000",
+        "-0.1235",
+        "1.2346e+06",
+        NOTHING,
+    ]
 
 
 def test_a_ratio_is_made_of_two_costs() -> None:

@@ -1,0 +1,141 @@
+"""The search for a baseline from its call to its files, with functions of this process in place of training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_effnet import BackboneSpec, StageSpec, estimate_cost
+from keras_effnet.blocks import ConvBlock, MBConv
+from keras_effnet.cli.main import main
+from keras_effnet.errors import SearchError
+from keras_effnet.search.architecture import ArchitectureResult, search_architecture
+from keras_effnet.search.candidates import spec_key
+from keras_effnet.search.space import ArchitectureSpace
+from keras_effnet.search.task import Task
+from keras_effnet.serialization import read_spec
+
+BASE = BackboneSpec(
+    name="base",
+    stem=StageSpec(ConvBlock(), width=16, stride=2),
+    stages=(StageSpec(MBConv(), width=16, depth=2), StageSpec(MBConv(), width=24, depth=1, stride=2)),
+    resolution=32,
+)
+
+
+def blocks(task: Task) -> float:
+    """The deeper the better."""
+    return task.candidate.spec.depth / 10
+
+
+def search(output: Path, train: Any = blocks, **changes: Any) -> ArchitectureResult:
+    sizes: dict[str, Any] = {"trials": 14, "population": 6, "sample": 3, "steps": 2}
+    return search_architecture(BASE, train, output=output, **{**sizes, **changes})
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[ArchitectureResult, Path]:
+    output = tmp_path_factory.mktemp("found")
+    return search(output), output
+
+
+def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]) -> None:
+    result, _ = found
+    target = estimate_cost(BASE).macs
+    rewards = {}
+    for each in result.summary["candidates"]:
+        macs = estimate_cost(ArchitectureSpace(BASE).spec(each["choices"])).macs
+        rewards[each["key"]] = each["metric"] * (macs / target) ** -0.07
+        assert each["value"] == pytest.approx(rewards[each["key"]])
+        assert macs <= 2 * target
+    assert len(rewards) == 14
+    assert spec_key(result.spec) == max(rewards, key=lambda key: rewards[key]) == result.summary["best"]
+    best = [value for _, value in result.summary["best_so_far"]]
+    assert best == sorted(best)
+    assert best[-1] == max(rewards.values())
+
+
+def test_every_command_takes_what_was_found(found: tuple[ArchitectureResult, Path], capsys: Any) -> None:
+    result, output = found
+    assert read_spec(output / "best.json") == result.spec
+    main(["explain", str(output / "best.json")])
+    printed = capsys.readouterr().out
+    assert f"{estimate_cost(result.spec).params:,}" in printed or str(estimate_cost(result.spec).params) in printed
+    main(["fit", str(output / "best.json"), "--macs", "1e6", "--output", str(output / "fitted.json")])
+    assert estimate_cost(read_spec(output / "fitted.json")).macs <= 1e6
+
+
+def test_the_front_is_left_as_spec_files(found: tuple[ArchitectureResult, Path]) -> None:
+    result, output = found
+    front = json.loads((output / "front.json").read_text())
+    assert [each["key"] for each in front] == result.summary["front"]
+    specs = [read_spec(output / each["spec"]) for each in front]
+    assert tuple(specs) == result.front
+    for one, next_one in zip(front, front[1:], strict=False):
+        assert one["cost"]["macs"] < next_one["cost"]["macs"]
+        assert one["metric"] < next_one["metric"]
+    assert [estimate_cost(spec).macs for spec in specs] == [each["cost"]["macs"] for each in front]
+
+
+def test_the_summary_is_json_and_tells_the_family(found: tuple[ArchitectureResult, Path]) -> None:
+    result, output = found
+    written = json.loads((output / "result.json").read_text())
+    assert {name: written[name] for name in ("best", "front", "best_so_far")} == {
+        name: result.summary[name] for name in ("best", "front", "best_so_far")
+    }
+    by_key = {each["key"]: each for each in written["candidates"]}
+    parents = [each["parent"] for each in written["candidates"]]
+    assert parents[:6] == [None] * 6
+    assert all(parents[6:])
+    for each in written["candidates"]:
+        older = -1 if each["parent"] is None else by_key[each["parent"]]["generation"]
+        assert each["generation"] == older + 1
+    assert "MBConv" in written["table"]
+
+
+def test_the_same_call_goes_on_and_another_one_is_refused(found: tuple[ArchitectureResult, Path]) -> None:
+    result, output = found
+    assert search(output).summary["candidates"] == result.summary["candidates"]
+    with pytest.raises(SearchError, match=r"another search.*seed.*Received"):
+        search(output, seed=5)
+
+
+def test_random_search_has_no_parents(tmp_path: Path) -> None:
+    result = search(tmp_path, method="random", trials=8)
+    assert {each["parent"] for each in result.summary["candidates"]} == {None}
+
+
+def test_an_empty_feasible_set_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"`params`: the smallest has.*Received: params=1,000"):
+        search(tmp_path / "none", limits={"params": 1000})
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_train_function_that_returns_no_number_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"must return a number.*Received: 'good'"):
+        search(tmp_path, lambda task: "good")
+
+
+def test_a_metric_below_zero_needs_a_reward_without_cost(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match="`exponent=0`"):
+        search(tmp_path / "weighed", lambda task: -1.0)
+    assert search(tmp_path / "plain", lambda task: -1.0, exponent=0, trials=6).summary["best"]
+
+
+@pytest.mark.slow
+def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
+    from keras_effnet.search.scores import ZeroCost
+
+    sizes: dict[str, Any] = {"trials": 6, "population": 3, "sample": 2, "lag": 0}
+    scored = search_architecture(None, ZeroCost("naswot"), output=tmp_path / "score", **sizes)
+    target = scored.summary["reward"]["target"]
+    assert all(each["cost"]["macs"] <= target for each in scored.summary["candidates"])
+    assert scored.summary["reward"]["exponent"] == 0
+    trained = search_architecture(
+        None, None, output=tmp_path / "train", steps=2, workers=2, inherit=True, limits={"macs": 2e6}, **sizes
+    )
+    assert trained.summary["metric"] == "accuracy"
+    assert 0 <= trained.summary["candidates"][0]["metric"] <= 1
