@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md, and the tables of inherit.md, augment.md, data.md and finetune.md beside it, from results.
+"""Writes docs/benchmarks.md, and the tables of inherit, augment, data, finetune and search beside it, from results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
@@ -19,6 +19,7 @@ INHERIT = DOCS.with_name("inherit.md")
 AUGMENT = DOCS.with_name("augment.md")
 DATA = DOCS.with_name("data.md")
 FINETUNE = DOCS.with_name("finetune.md")
+SEARCH = DOCS.with_name("search.md")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -101,6 +102,23 @@ def pipeline(content: dict[str, Any]) -> str:
     return f"{text}\n\n{table(content)}"
 
 
+def scores(content: dict[str, Any]) -> str:
+    """What benchmarks/scores.py measured, as Markdown."""
+    settings = content["settings"]
+    lines = [
+        f"Rank correlation with the mean accuracy of {settings['seeds']} trainings of {settings['proxy']['horizon']} "
+        f"steps on `{settings['proxy']['data']}`, over {settings['candidates']} random networks within the limits:",
+        "",
+        "| score | Spearman's rho (p) | Kendall's tau | seconds a network |",
+        "|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        rho, tau = (None if row[name] is None else f"{row[name]:+.2f}" for name in ("spearman", "kendall"))
+        p = "" if row["p"] is None else f" ({row['p']:.2g})"
+        lines.append(f"| {row['score']} | **{rho}**{p} | {tau} | {row['seconds']:.1f} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -132,6 +150,9 @@ def main() -> None:
             continue
         if path.stem == "augment":
             AUGMENT.write_text(fill(AUGMENT.read_text(), path.stem, table(content)))
+            continue
+        if path.stem == "scores":
+            SEARCH.write_text(fill(SEARCH.read_text(), path.stem, scores(content)))
             continue
         if path.stem == "pipeline":
             DATA.write_text(fill(DATA.read_text(), path.stem, pipeline(content)))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from keras_effnet.inheritance.report import InheritanceReport
     from keras_effnet.inheritance.scale import scale_model
     from keras_effnet.scaling import Coefficients, Rounding, scale_spec
+    from keras_effnet.search.architecture import search_architecture
+    from keras_effnet.search.coefficient_search import search_coefficients
     from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
     from keras_effnet.weights.load import load_weights
     from keras_effnet.weights.report import LoadReport
@@ -57,6 +59,8 @@ _HOMES = {
     "recalibrate": "inheritance.recalibrate",
     "scale_model": "inheritance.scale",
     "scale_spec": "scaling",
+    "search_architecture": "search.architecture",
+    "search_coefficients": "search.coefficient_search",
     "timm_spec": "backbones.timm",
 }
 
@@ -85,6 +89,8 @@ __all__ = [
     "recalibrate",
     "scale_model",
     "scale_spec",
+    "search_architecture",
+    "search_coefficients",
     "timm_spec",
 ]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.errors import DataError
 
+LOCK_FILE = ".lock"
 # What to do about the errors that a user can do something about; of the others the system's own words must do.
 _ADVICE = {
     # NumPy's own error when it could write only a part has no number.
@@ -56,6 +58,30 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
             part.unlink(missing_ok=True)  # half of a large file would fill the disk for the next attempt, too
             raise
         _folder_to_disk(path.parent)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Keeps other processes from writing to a folder at the same time: each waits for its turn.
+
+    Windows has no lock of this kind: there, one process at a time may write.
+
+    Args:
+        folder: made if missing; holds an empty file for the lock from then on.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    path = folder / LOCK_FILE
+    with ExitStack() as stack:
+        with told_errors(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(path.open("ab"))  # as it is closed the lock ends, also by a kill
+            if find_spec("fcntl") is not None:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -51,6 +51,10 @@ KERAS_FREE = (
     "keras_effnet.scaling.stride",
     "keras_effnet.scaling.tables",
     "keras_effnet.scaling.tinynet",
+    "keras_effnet.search.evolution",
+    "keras_effnet.search.limits",
+    "keras_effnet.search.reward",
+    "keras_effnet.search.space",
     "keras_effnet.search.tables",
     "keras_effnet.serialization",
     "keras_effnet.spec",
@@ -67,6 +71,7 @@ BUILDING = (
     "keras_effnet.data.sets",
     "keras_effnet.report.evaluation",
     "keras_effnet.finetune.features",
+    "keras_effnet.gradient",
     "keras_effnet.report.gradcam",
     "keras_effnet.finetune.network",
     "keras_effnet.inheritance.grow",
@@ -97,7 +102,10 @@ def test_there_are_examples() -> None:
     assert sum(map(run, KERAS_FREE)) >= 15
 
 
-@pytest.mark.parametrize("module", [*BUILDING, pytest.param("keras_effnet.testing", marks=pytest.mark.slow)])
+SLOW = ("keras_effnet.testing", "keras_effnet.search.architecture", "keras_effnet.search.scores")
+
+
+@pytest.mark.parametrize("module", [*BUILDING, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_examples_that_build(module: str) -> None:
     assert run(module) >= 1
 

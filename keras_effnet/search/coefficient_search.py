@@ -18,7 +18,9 @@ from keras_effnet.search.comparison import compare_finalists, paired_difference
 from keras_effnet.search.driver import Engine, Started, run_search
 from keras_effnet.search.ladder import ETA, Ladder
 from keras_effnet.search.plan import Row
+from keras_effnet.search.task import data_classes
 from keras_effnet.search.training import Proxy, embedded_base
+from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
@@ -122,8 +124,7 @@ def search_coefficients(
         train = Proxy(horizon=steps)
     if rounding is None:
         rounding = EMBEDDED_ROUNDING if spec is None else Rounding(depth="round")
-    if classes is None:
-        classes = train.classes if isinstance(train, Proxy) else 1000
+    classes = data_classes(train) if classes is None else classes
     asked: dict[str, Any] = {"factor": factor, "tolerance": tolerance, "measure": measure}
     asked |= {"rounding": rounding, "classes": classes}
     found = coefficient_candidates(base, step=step, **asked)
@@ -150,8 +151,6 @@ def search_coefficients(
     summary = describe(rows, True)
     networks = {each.key: each.spec for each in (*plan.references, *plan.candidates)}
     best = replace(networks[summary["winner"]], name=f"{base.name}_phi1")
-    from keras_effnet.serialization import write_spec
-
     write_spec(best, Path(output) / "best.json")
     return CoefficientResult(Compound(**_choices(plan)[summary["winner"]]), best, summary, tuple(rows))
 
@@ -166,7 +165,7 @@ def ladder_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
     made = tuple(steps // eta**below for below in reversed(range(count)))
     if not made or made[0] < 1:
         raise SearchError(
-            f"the first rung would have less than one step: raise `steps`, or lower `rungs` or `eta`. "
+            "the first rung must have a step: raise `steps`, or lower `rungs` or `eta`. "
             f"Received: {steps=}, {eta=}, rungs={count}"
         )
     return made

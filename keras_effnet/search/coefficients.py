@@ -23,6 +23,8 @@ from keras_effnet.spec import BackboneSpec
 
 MEASURES = ("macs", "params", "activations", "latency_ms")
 PAPER = Compound()  # 1.2, 1.1, 1.15: arXiv:1905.11946, section 4
+# How a cost grows with width and resolution; with depth all grow alike.
+EXPONENTS = {"macs": (2, 2), "params": (2, 0), "activations": (1, 2)}
 # Finer than a hundredth, all sizes of any published network round to the same.
 LEAST_STEP = 0.01
 
@@ -40,10 +42,11 @@ class Triple(NamedTuple):
     beta: float
     gamma: float
 
-    @property
-    def nominal(self) -> float:
-        """The factor on multiply-adds that it promises: alpha * beta^2 * gamma^2, the paper's equation 3."""
-        return self.alpha * self.beta**2 * self.gamma**2
+    def nominal(self, measure: str = "macs") -> float:
+        """The factor on a cost that it promises, before rounding: on multiply-adds alpha * beta^2 * gamma^2, the
+        paper's equation 3; weights do not grow with the resolution, activations but once with the width."""
+        width, resolution = EXPONENTS.get(measure, EXPONENTS["macs"])
+        return self.alpha * self.beta**width * self.gamma**resolution
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ def coefficient_candidates(
     cost_of = _cost_reader(measure, classes)
     goal = cost_of(base)[measure] * factor
     groups: dict[BackboneSpec, list[Triple]] = {}
-    for triple in _grid(factor * (1 + tolerance), step):
+    for triple in _grid(factor * (1 + tolerance), step, measure):
         groups.setdefault(_scaled(base, triple, rounding), []).append(triple)
     found, nearest = [], (float("inf"), "")
     for network, triples in groups.items():
@@ -118,7 +121,7 @@ def coefficient_candidates(
         if abs(share - 1) < nearest[0]:
             nearest = (abs(share - 1), f"{tuple(triples[0])} with {factor * share:.3f} times")
         if abs(share - 1) <= tolerance:
-            triples.sort(key=lambda each: (abs(each.nominal - factor), each))
+            triples.sort(key=lambda each: (abs(each.nominal(measure) - factor), each))
             candidate = Candidate(triples[0]._asdict(), network, cost)
             found.append(CoefficientCandidate(candidate, tuple(triples), factor * share))
     if not found:
@@ -155,23 +158,24 @@ def paper_candidate(
         try:
             network = fit_to_budget(base, **limit, rule=PAPER, rounding=rounding, classes=classes)  # pyright: ignore
         except BudgetError as error:
-            raise SearchError(f"the paper's constants lead to no network of this cost: {error}") from error
+            raise SearchError(
+                f"the paper's constants lead to no network of this cost: {error}; raise it. Received: factor={factor!r}"
+            ) from error
     return Candidate(asdict(PAPER), network, cost_of(network))
 
 
-def _grid(largest: float, step: float) -> Iterator[Triple]:
+def _grid(largest: float, step: float, measure: str) -> Iterator[Triple]:
     """Every triple of the grid whose nominal cost is not far above what is asked for."""
-    # Rounding can make a network half as expensive as it promises, seldom less.
+    # Rounding can make a network half as expensive as it promises, seldom less. Width and resolution go no further than
+    # each alone would have to for the multiply-adds: a cost that does not see one of them would never end.
     limit = 2 * largest
-    count = int(limit / step) + 1
-    sizes = [round(1 + number * step, 6) for number in range(count)]
+    sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
+    sides = [size for size in sizes if size**2 <= limit]
     for alpha in sizes:
-        for beta in sizes:
-            if alpha * beta**2 > limit:
-                break
-            for gamma in sizes:
+        for beta in sides:
+            for gamma in sides:
                 triple = Triple(alpha, beta, gamma)
-                if triple.nominal > limit:
+                if triple.nominal(measure) > limit:
                     break
                 yield triple
 

@@ -157,7 +157,7 @@ class Crew:
 
     def _bury(self, member: Member, status: int, done: bool) -> None:
         if status == FATAL:
-            raise SearchError(last_line(member.log))
+            raise SearchError(f"a worker cannot go on; see {str(member.log)!r}. Received: {last_line(member.log)}")
         lost = self.store.give_up(member.name, f"its process ended with status {status}")
         if status == 0 or done:
             return

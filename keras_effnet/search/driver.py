@@ -24,7 +24,7 @@ from keras_effnet.search.page import write_search_report
 from keras_effnet.search.plan import Plan, Row, best_row, outcomes
 from keras_effnet.search.records import TrialLog
 from keras_effnet.search.store import SQLITE_FILE, Store, sqlite_url, study_name
-from keras_effnet.search.task import installed_versions, train_to_dict
+from keras_effnet.search.task import installed_versions, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -87,6 +87,7 @@ class Started:
             "command": self._command,
             "versions": installed_versions(),
             "data": _described(train_to_dict(train)),
+            "metric": metric_name(train),
             "seed": getattr(plan, "seed", 0),
             "steps": steps_trained(rows),
             "trials": {**trials, "retried": states["retried"]},

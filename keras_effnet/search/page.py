@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from keras_effnet.files import write_whole
+from keras_effnet.files import folder_lock, write_whole
 from keras_effnet.report.html import Content, cards, element, page, section, settings, table
 from keras_effnet.report.text import NOTHING, count, short
 from keras_effnet.report.tiles import png_uri
@@ -46,11 +46,12 @@ def write_search_report(summary: dict[str, Any], rows: Sequence[Row], output: Pa
         DataError: a file cannot be written.
     """
     pictures = search_pictures(summary, rows)
-    for each in pictures:
-        write_whole(output / f"{each.name}.png", lambda path, each=each: path.write_bytes(each.content))
     content = _page(summary, rows, pictures)
-    write_whole(output / "report.html", lambda path: path.write_bytes(content))
-    write_result(output, summary)
+    with folder_lock(output):  # of another host that reports on the same search
+        for each in pictures:
+            write_whole(output / f"{each.name}.png", lambda path, each=each: path.write_bytes(each.content))
+        write_whole(output / "report.html", lambda path: path.write_bytes(content))
+        write_result(output, summary)
 
 
 def search_page(summary: Mapping[str, Any], rows: Sequence[Row]) -> bytes:
@@ -189,7 +190,7 @@ def _architecture_table(summary: Mapping[str, Any]) -> Element:
             short_cost(each["cost"][cost]),
             "yes" if each["key"] in front else "",
             each.get("parent") or NOTHING,
-            element("td", "; ".join(map(": ".join, by_stage(each["choices"]).items()))),
+            element("td", [element("div", f"{stage}: {text}") for stage, text in by_stage(each["choices"]).items()]),
         )
         for each in ranked
     ]

@@ -7,13 +7,12 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from keras_effnet.errors import SearchError
-from keras_effnet.files import told_errors, write_whole
+from keras_effnet.files import folder_lock, told_errors, write_whole
 from keras_effnet.report.text import json_text
 from keras_effnet.search.candidates import Candidate, Choice
 from keras_effnet.search.plan import Row
@@ -75,22 +74,20 @@ class TrialLog:
         """
         if not any(self._is_new(row) for row in rows) and self.path.exists():
             return 0
-        with told_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file, _locked(file):
-                self._take_up(file)
+        with folder_lock(self.path.parent), told_errors(self.path), self.path.open("ab+") as file:
+            self._take_up(file)
+            file.truncate(self._end)
+            new = [row for row in rows if self._is_new(row)]
+            lines = [] if self._end else [self._columns]
+            lines += [self._line(row, candidate_of) for row in new]
+            content = _csv(lines)
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
                 file.truncate(self._end)
-                new = [row for row in rows if self._is_new(row)]
-                lines = [] if self._end else [self._columns]
-                lines += [self._line(row, candidate_of) for row in new]
-                content = _csv(lines)
-                try:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    file.truncate(self._end)
-                    raise
+                raise
         self._end += len(content)
         self._numbers |= {row.number for row in new}
         return len(new)
@@ -135,18 +132,6 @@ class TrialLog:
             cells |= {name: getattr(row.job, name) for name in ("key", "rung", "seed", "steps", "parent")}
             cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
         return [_on_one_line(cells.get(name)) for name in self._columns]
-
-
-@contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
-    """Keeps other drivers out while a line is written; Windows has no such lock: there, one driver a folder."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield  # the lock ends as the file is closed
 
 
 def _csv(lines: Sequence[Sequence[Any]]) -> bytes:

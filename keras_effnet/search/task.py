@@ -60,6 +60,17 @@ def read_metric(value: Any) -> float:
     return float(value)
 
 
+def data_classes(train: Any) -> int:
+    """The classes of the data that a train function looks at; where it does not say, ImageNet's 1000."""
+    return getattr(train, "classes", 1000)
+
+
+def metric_name(train: Any) -> str:
+    """What the number is that a train function returns."""
+    values = train_to_dict(train)
+    return {"proxy": "accuracy", "score": f"{values.get('score')} score"}.get(values["kind"], "metric")
+
+
 def train_to_dict(train: Any) -> dict[str, Any]:
     """A train function as JSON holds it, for another process to find.
 

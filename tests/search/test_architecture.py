@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,6 @@ import pytest
 
 from keras_effnet import BackboneSpec, StageSpec, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.cli.main import main
 from keras_effnet.errors import SearchError
 from keras_effnet.search.architecture import ArchitectureResult, search_architecture
 from keras_effnet.search.candidates import spec_key
@@ -58,14 +60,19 @@ def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]
     assert best[-1] == max(rewards.values())
 
 
-def test_every_command_takes_what_was_found(found: tuple[ArchitectureResult, Path], capsys: Any) -> None:
+def keras_effnet(*arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "keras_effnet", *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_other_commands_take_what_was_found(found: tuple[ArchitectureResult, Path]) -> None:
     result, output = found
     assert read_spec(output / "best.json") == result.spec
-    main(["explain", str(output / "best.json")])
-    printed = capsys.readouterr().out
-    assert f"{estimate_cost(result.spec).params:,}" in printed or str(estimate_cost(result.spec).params) in printed
-    main(["fit", str(output / "best.json"), "--macs", "1e6", "--output", str(output / "fitted.json")])
-    assert estimate_cost(read_spec(output / "fitted.json")).macs <= 1e6
+    assert f"{estimate_cost(result.spec).params:,}" in keras_effnet("explain", str(output / "best.json"))
+    assert "1,000,000" in keras_effnet("fit", str(output / "best.json"), "--macs", "1000000")
 
 
 def test_the_front_is_left_as_spec_files(found: tuple[ArchitectureResult, Path]) -> None:
@@ -74,7 +81,7 @@ def test_the_front_is_left_as_spec_files(found: tuple[ArchitectureResult, Path])
     assert [each["key"] for each in front] == result.summary["front"]
     specs = [read_spec(output / each["spec"]) for each in front]
     assert tuple(specs) == result.front
-    for one, next_one in zip(front, front[1:], strict=False):
+    for one, next_one in pairwise(front):
         assert one["cost"]["macs"] < next_one["cost"]["macs"]
         assert one["metric"] < next_one["metric"]
     assert [estimate_cost(spec).macs for spec in specs] == [each["cost"]["macs"] for each in front]
@@ -120,7 +127,7 @@ def test_a_train_function_that_returns_no_number_is_told(tmp_path: Path) -> None
 
 
 def test_a_metric_below_zero_needs_a_reward_without_cost(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match="`exponent=0`"):
+    with pytest.raises(SearchError, match="Received"):
         search(tmp_path / "weighed", lambda task: -1.0)
     assert search(tmp_path / "plain", lambda task: -1.0, exponent=0, trials=6).summary["best"]
 

@@ -209,9 +209,8 @@ def assert_whole(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("make", [coefficients, architecture])
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=[] if case == "one" else pytest.mark.slow) for case in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")  # Matplotlib's words for a layout that has no room
 def test_nothing_is_cut_off(make: Any, case: str) -> None:
     for picture in search_pictures(*make(**CASES[case])):

@@ -112,13 +112,14 @@ def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
 
 
 def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.fsync", lambda _: None)  # a thousand times
+    monkeypatch.setattr("os.fsync", lambda _: None)  # hundreds of times
     rows = [row(0), row(1, "failed")]
     path = tmp_path / "trials.csv"
     TrialLog(path, CHOICES).append(rows, candidate_of)
     whole = path.read_bytes()
     ends = [end + 1 for end, byte in enumerate(whole) if byte == ord("\n")]
-    for cut in range(len(whole) + 1):
+    edges = {end + side for end in (0, *ends) for side in (-1, 0, 1) if 0 <= end + side <= len(whole)}
+    for cut in sorted(edges | set(range(0, len(whole), 37))):
         path.write_bytes(whole[:cut])
         log = TrialLog(path, CHOICES)
         assert len(log.numbers) == max(0, sum(end <= cut for end in ends) - 1)

@@ -1,0 +1,108 @@
+"""The grid of alpha, beta and gamma: against a brute force that scales and counts every triple by itself."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.errors import SearchError
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import Coefficients, Rounding
+from keras_effnet.search.candidates import spec_key
+from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, ladder_rungs
+from keras_effnet.search.coefficients import Triple, coefficient_candidates, paper_candidate
+from keras_effnet.search.training import embedded_base
+
+ROUNDING = Rounding(depth="round")
+
+
+def brute_force(base, step, measure, tolerance):
+    """{key: triples} of all networks within the tolerance of twice the cost."""
+    goal = 2 * getattr(estimate_cost(base), measure)
+    sizes = [round(1 + number * step, 6) for number in range(int(2.6 / step) + 1)]
+    found: dict[str, set] = {}
+    for triple in itertools.product(sizes, sizes[:6], sizes[:6]):
+        spec = scale_spec(base, coefficients=Coefficients(*triple), rounding=ROUNDING)
+        if abs(getattr(estimate_cost(spec), measure) / goal - 1) <= tolerance:
+            found.setdefault(spec_key(spec), set()).add(triple)
+    return found
+
+
+@pytest.mark.parametrize("measure", ["macs", "params", "activations"])
+def test_the_candidates_are_all_networks_of_about_twice_the_cost(measure):
+    base = resolve_backbone("mobilenet_v2")
+    made = coefficient_candidates(base, step=0.2, measure=measure, tolerance=0.15)
+    expected = brute_force(base, 0.2, measure, 0.15)
+    assert {each.candidate.key for each in made} == set(expected)
+    for each in made:
+        # Triples that promise more than twice what is asked for are not looked at, whatever they round to.
+        likely = {triple for triple in expected[each.candidate.key] if Triple(*triple).nominal(measure) <= 4.6}
+        assert set(each.triples) == likely
+        cost = getattr(estimate_cost(each.candidate.spec), measure)
+        assert each.ratio == pytest.approx(cost / getattr(estimate_cost(base), measure))
+        assert 1.7 <= each.ratio <= 2.3
+
+
+def test_no_two_candidates_are_the_same_network_and_the_nearest_triple_stands_for_each():
+    made = coefficient_candidates("efficientnet_b0", step=0.05)
+    keys = [each.candidate.key for each in made]
+    assert len(set(keys)) == len(keys)
+    assert max(len(each.triples) for each in made) > 1
+    for each in made:
+        first, *others = each.triples
+        assert each.candidate.choices == {"alpha": first.alpha, "beta": first.beta, "gamma": first.gamma}
+        assert all(abs(first.nominal() - 2) <= abs(other.nominal() - 2) for other in others)
+
+
+def test_the_papers_triple_is_a_candidate_of_its_own_network():
+    base = embedded_base()
+    made = coefficient_candidates(base, rounding=EMBEDDED_ROUNDING, classes=40)
+    paper = paper_candidate(base, factor=2, tolerance=0.1, measure="macs", rounding=EMBEDDED_ROUNDING, classes=40)
+    assert paper.key == spec_key(scale_spec(base, phi=1, rounding=EMBEDDED_ROUNDING))
+    assert (1.2, 1.1, 1.15) in next(each.triples for each in made if each.candidate.key == paper.key)
+
+
+def test_where_rounding_takes_the_papers_triple_out_of_the_tolerance_its_constants_are_fitted_to_the_cost():
+    base, ceil = resolve_backbone("resnet50"), Rounding(depth="ceil")
+    limit = 2 * estimate_cost(base).macs
+    assert estimate_cost(scale_spec(base, phi=1, rounding=ceil)).macs > 1.02 * limit
+    fitted = paper_candidate(base, factor=2, tolerance=0.02, measure="macs", rounding=ceil)
+    assert 0.95 * limit < fitted.cost["macs"] <= limit
+    assert fitted.choices == {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
+
+
+def test_an_empty_set_says_which_limit_empties_it_and_what_is_nearest():
+    with pytest.raises(SearchError, match=r"the nearest is \(2\.0, 1\.0, 1\.0\) with 2\.028 times") as caught:
+        coefficient_candidates("efficientnet_b0", tolerance=1e-5, step=0.25)
+    assert "Widen the tolerance" in str(caught.value)
+    assert "Received: factor=2.0" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"factor": 1}, "`factor`"),
+        ({"tolerance": 0}, "`tolerance`"),
+        ({"step": 0.001}, "`step`"),
+        ({"measure": "flops"}, "`measure`"),
+    ],
+)
+def test_bad_values_are_named(options, said):
+    with pytest.raises(SearchError, match=said):
+        coefficient_candidates("efficientnet_b0", **options)
+
+
+def test_the_embedded_base_has_a_grid_worth_searching():
+    made = coefficient_candidates(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40)
+    assert len(made) >= 12
+    grown = {axis for each in made for axis, size in zip("abg", each.triples[0], strict=True) if size > 1}
+    assert grown == {"a", "b", "g"}
+
+
+def test_rungs_end_at_the_steps_asked_for():
+    assert ladder_rungs(960, 4, 3) == (60, 240, 960)
+    assert ladder_rungs(7, 4, 1) == (7,)
+    with pytest.raises(SearchError, match="must have a step"):
+        ladder_rungs(10, 4, 3)
