@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
     backbone = None if arguments.backbone is None else backbone_argument(arguments.backbone)
     text = (_coefficients if arguments.search == "coefficients" else _architecture)(backbone, arguments, asked)
     output = arguments.output
-    files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file()))
+    files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file() and each.name[0] != "."))
     sys.stdout.write(f"{text}\n\nIn {output}: {files}\n")
 
 
@@ -130,13 +130,11 @@ def _train(arguments: argparse.Namespace, steps: int) -> Any:
     """The train function of a command line; None: the search's own."""
     if arguments.train is not None:
         return arguments.train
+    from keras_effnet.search.training import Proxy
+
     score = getattr(arguments, "accuracy", None)
     if score not in (None, "training"):
         from keras_effnet.search.scores import ZeroCost
 
-        return ZeroCost(score) if arguments.data is None else ZeroCost(score, data=arguments.data)
-    if arguments.data is None:
-        return None
-    from keras_effnet.search.training import Proxy
-
-    return Proxy(arguments.data, horizon=steps)
+        return ZeroCost(score) if arguments.data is None else ZeroCost(score, arguments.data)
+    return None if arguments.data is None else Proxy(arguments.data, horizon=steps)

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
+from keras_effnet.files import folder_lock
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
 from keras_effnet.search.candidates import count_cost, spec_key
@@ -151,7 +152,8 @@ def search_coefficients(
     summary = describe(rows, True)
     networks = {each.key: each.spec for each in (*plan.references, *plan.candidates)}
     best = replace(networks[summary["winner"]], name=f"{base.name}_phi1")
-    write_spec(best, Path(output) / "best.json")
+    with folder_lock(Path(output)):  # of another host that has just finished the same search
+        write_spec(best, Path(output) / "best.json")
     return CoefficientResult(Compound(**_choices(plan)[summary["winner"]]), best, summary, tuple(rows))
 
 

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SearchError
-from keras_effnet.files import write_whole
+from keras_effnet.files import folder_lock, write_whole
 from keras_effnet.search.crew import Crew, LocalProcess
 from keras_effnet.search.page import write_search_report
 from keras_effnet.search.plan import Plan, Row, best_row, outcomes
@@ -98,7 +98,7 @@ class Started:
         }
 
 
-def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe) -> list[Row]:
+def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> list[Row]:
     """Does what is not done yet of a search, and writes trials.csv, the reports and the pictures.
 
     Args:
@@ -106,7 +106,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe) -> li
         train: a `TrainFunction`: a `Proxy`, a score, the name "package.module:function", or any function, which then
             runs in this process, with one worker.
         engine: where and how.
-        describe: makes the summary for the reports.
+        describe: makes the summary for the reports; None: trials.csv is all that is written.
 
     Returns:
         All trials.
@@ -122,7 +122,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe) -> li
             "a function of this process runs with one worker; give its name, 'package.module:function', for others to "
             f"import it. Received: train={train!r}, workers={engine.workers}, ray_address={engine.ray_address!r}"
         )
-    _claim_folder(engine.output, identity)
+    with folder_lock(engine.output):
+        _claim_folder(engine.output, identity)
     url = sqlite_url(engine.output) if engine.storage is None else engine.storage
     store = Store(url, identity, heartbeat=engine.heartbeat, retries=engine.retries)
     store.mend()
@@ -211,7 +212,7 @@ def _described(train: dict[str, Any]) -> dict[str, Any]:
 class _Progress:
     """What is seen of a search while it runs: a bar, trials.csv, now and then a report."""
 
-    def __init__(self, store: Store, plan: Plan, output: Path, describe: Describe) -> None:
+    def __init__(self, store: Store, plan: Plan, output: Path, describe: Describe | None) -> None:
         self.store = store
         self.plan = plan
         self.output = output
@@ -237,7 +238,8 @@ class _Progress:
 
     def report(self, rows: Sequence[Row], finished: bool) -> None:
         """Writes the report."""
-        write_search_report(self.describe(rows, finished), rows, self.output)
+        if self.describe is not None:
+            write_search_report(self.describe(rows, finished), rows, self.output)
         self.reported = time.monotonic()
 
     def close(self) -> None:

@@ -97,6 +97,7 @@ def test_a_child_is_one_step_from_its_parent() -> None:
     by_key = {job.key: job for job in jobs(rows)}
     children = [job for job in jobs(rows) if job.parent]
     assert len(children) == 16
+    assert make_plan().parents(rows) == {job.key: job.parent for job in jobs(rows)}
     for job in children:
         parent = by_key[job.parent or ""]
         stages = {name.split(".")[0] for name in job.choices if job.choices[name] != parent.choices[name]}

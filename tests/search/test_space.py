@@ -95,6 +95,16 @@ def test_a_spec_holds_what_was_chosen() -> None:
     assert space.spec(choices).drop_path == 0.2
 
 
+def test_a_plain_convolution_neither_expands_nor_has_a_gate() -> None:
+    space = ArchitectureSpace(two_stages())
+    for kind, ratio in (("conv", 0), ("dconv", 0.25)):
+        choices: dict[str, Any] = dict(zip(space.names, (kind, 3, 6, 0.25, 1, 0, True) * 2, strict=True))
+        block: Any = space.spec(choices).stages[0].block
+        assert (block.expand, block.se_ratio) == (1, ratio)
+        canonical = space.flat(space.read(choices))
+        assert (canonical["stage1.expand"], canonical["stage1.se_ratio"]) == (1, ratio)
+
+
 def test_the_cost_is_what_is_counted_of_the_spec() -> None:
     generator = Random("cost")
     for name in ("efficientnet_b0", "resnet50", "mobilenet_v3_small", "convnext_tiny", "densenet121", "mnasnet_a1"):
@@ -222,6 +232,23 @@ def test_the_smallest_and_the_largest_network_are_found(name: str) -> None:
     costs = [counted(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
     assert space.cost(extreme(space, lambda cost: cost[name]))[name] == min(costs)
     assert space.cost(extreme(space, lambda cost: -cost[name]))[name] == max(costs)
+
+
+def test_an_end_is_found_where_the_best_beginning_is_not_that_of_the_best_whole() -> None:
+    space, wrong = small_space(kernels=(3,)), 0
+    every_cost = [(choices, space.cost(choices)) for choices in map(space.read, every(space))]
+    for weight in (1, 3, 10, 30, 100):
+        for sign in (1, -1):
+
+            def measure(cost: Any, weight: int = weight, sign: int = sign) -> float:
+                return sign * (cost["activations"] * weight - cost["params"])
+
+            best = min(measure(cost) for _, cost in every_cost)
+            assert measure(space.cost(extreme(space, measure))) == best
+            tail = space.options(1)[0]
+            first = min((choices[0] for choices, _ in every_cost), key=lambda one: measure(space.cost((one, tail))))
+            wrong += min(measure(cost) for choices, cost in every_cost if choices[0].width == first.width) > best
+    assert wrong, "one stage after the other would do"
 
 
 def test_an_empty_feasible_set_says_which_limit_empties_it_and_what_comes_nearest() -> None:

@@ -1,0 +1,147 @@
+"""What the searches find: evolution against random search, and weights inherited along the search against none.
+
+Command: python benchmarks/searches.py
+Time: about half an hour on 2 cores; stopped, the same command goes on.
+Result: results/searches.json and, by benchmarks/tables.py, its tables in docs/search.md.
+
+Three parts, all on the embedded letters, all by short training with two single-threaded workers:
+
+1. `search_architecture` by evolution and at random, with three seeds each and as many trials.
+2. The six networks found, the base, and the base made as large by the paper's constants are trained longer, from
+   scratch, with three seeds that no search used.
+3. The candidates of one evolution whose children start from their parents' weights are also trained from scratch: as
+   long, twice as long, and ten times as long. Does the order that the inherited ones have agree with the last one?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from measure import save
+
+from keras_effnet import BackboneSpec, fit_to_budget, search_architecture
+from keras_effnet.search.architecture import ArchitectureResult
+from keras_effnet.search.candidates import Candidate, count_cost
+from keras_effnet.search.comparison import compare_finalists
+from keras_effnet.search.driver import Engine, run_search, steps_trained
+from keras_effnet.search.ladder import Ladder
+from keras_effnet.search.plan import Row, outcomes
+from keras_effnet.search.training import Proxy, embedded_base
+from keras_effnet.search.worker import plan_from_dict
+from keras_effnet.serialization import read_spec
+
+METHODS = ("evolution", "random")
+SEEDS = (0, 1, 2)
+FINAL_SEEDS = 3
+CLASSES = 40
+LONGER = {"half": 1, "whole": 2, "long": 10}  # times the steps of the inheriting search
+
+
+def search(folder: Path, options: argparse.Namespace, **changes: Any) -> ArchitectureResult:
+    asked: dict[str, Any] = {"trials": options.trials, "steps": options.steps, "population": 12, "sample": 4}
+    return search_architecture(output=folder, workers=2, **{**asked, **changes})
+
+
+def train_all(folder: Path, specs: dict[str, BackboneSpec], steps: int, seeds: int) -> tuple[Ladder, list[Row]]:
+    """Trains named networks from scratch to the end: a grid with further seeds."""
+    candidates = tuple(Candidate({"name": name}, spec, cost_of(spec)) for name, spec in specs.items())
+    plan = Ladder(candidates, (steps,), finalists=len(candidates), seeds=seeds)
+    return plan, run_search(plan, Proxy(horizon=steps), Engine(folder, workers=2))
+
+
+def cost_of(spec: BackboneSpec) -> dict[str, float]:
+    return count_cost(spec, classes=CLASSES)
+
+
+def compare_methods(output: Path, options: argparse.Namespace) -> tuple[list[dict[str, Any]], dict[str, BackboneSpec]]:
+    rows, specs = [], {}
+    for seed in SEEDS:
+        for method in METHODS:
+            folder = output / f"{method}-{seed}"
+            found = search(folder, options, method=method, seed=seed)
+            best = next(each for each in found.summary["candidates"] if each["key"] == found.summary["best"])
+            rows.append(
+                {
+                    "method": method, "seed": seed, "trials": options.trials, "steps": found.summary["steps"],
+                    "reward": best["value"], "accuracy": best["metric"], "macs": best["cost"]["macs"],
+                    "best_so_far": found.summary["best_so_far"],
+                }
+            )  # fmt: skip
+            specs[f"{method} {seed}"] = replace(read_spec(folder / "best.json"), name=f"{method}_{seed}")
+    return rows, specs
+
+
+def final_training(output: Path, specs: dict[str, BackboneSpec], steps: int) -> list[dict[str, Any]]:
+    base = embedded_base()
+    largest = max(cost_of(spec)["macs"] for spec in specs.values())
+    peers = {"base": base}
+    if largest > cost_of(base)["macs"]:
+        fitted = fit_to_budget(base, macs=largest, classes=CLASSES, resolution=base.resolution)
+        peers["base, as large by the paper's constants"] = fitted
+    plan, rows = train_all(output / "final", {**specs, **peers}, steps, FINAL_SEEDS)
+    found = []
+    for entry in compare_finalists(plan, rows):
+        tests = list(entry["test"].values())
+        found.append(
+            {
+                "network": entry["choices"]["name"], "macs": entry["cost"]["macs"], "params": entry["cost"]["params"],
+                "test": tests, "mean": statistics.fmean(tests), "sd": statistics.stdev(tests),
+            }
+        )  # fmt: skip
+    return found
+
+
+def weight_sharing(output: Path, options: argparse.Namespace) -> dict[str, Any]:
+    from scipy.stats import spearmanr
+
+    folder = output / "inherited"
+    shared = search(folder, options, inherit=True, steps=options.shared_steps)
+    plan = plan_from_dict(json.loads((folder / "search.json").read_text())["plan"])
+    tried = [row for row in outcomes(shared.rows).values() if row.state == "done"][: options.candidates]
+    by_key = {each["key"]: each for each in shared.summary["candidates"]}
+    specs = {row.job.key: plan.candidate(row.job.choices).spec for row in tried if row.job is not None}
+    scratch: dict[str, dict[str, float]] = {}
+    steps: dict[str, int] = {"inherited": len(specs) * options.shared_steps}
+    for name, times in LONGER.items():
+        _, rows = train_all(output / f"scratch-{name}", specs, times * options.shared_steps, 0)
+        done = [row for row in rows if row.state == "done" and row.job is not None and row.metric is not None]
+        scratch[name] = {str(row.job.choices["name"]): float(row.metric or 0) for row in done if row.job is not None}
+        steps[name] = steps_trained(rows)
+    truth = [scratch["long"][key] for key in specs]
+    columns = {"inherited": [by_key[key]["metric"] for key in specs]}
+    columns |= {name: [values[key] for key in specs] for name, values in scratch.items() if name != "long"}
+    children = [number for number, key in enumerate(specs) if by_key[key]["parent"] is not None]
+    table = []
+    for name, values in columns.items():
+        parts = {"all": range(len(truth)), "children": children}
+        found = {
+            part: float(spearmanr([values[n] for n in ns], [truth[n] for n in ns])[0]) for part, ns in parts.items()
+        }
+        table.append({"accuracy": name, "steps": steps[name], **found})
+    inherited = [row.notes["inherited"] for row in tried if "inherited" in row.notes]
+    return {"candidates": len(specs), "children": len(children), "rows": table, "inherited_shares": inherited}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("results/searches"))
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=96)
+    parser.add_argument("--final-steps", type=int, default=960)
+    parser.add_argument("--shared-steps", type=int, default=48)
+    parser.add_argument("--candidates", type=int, default=20)
+    options = parser.parse_args()
+    rows, specs = compare_methods(options.output, options)
+    final = final_training(options.output, specs, options.final_steps)
+    sharing = weight_sharing(options.output, options)
+    settings = {name: value for name, value in vars(options).items() if isinstance(value, int)}
+    save("searches", "python benchmarks/searches.py", rows, final=final, sharing=sharing, settings=settings)
+
+
+if __name__ == "__main__":
+    main()
