@@ -136,7 +136,7 @@ def test_a_metric_below_zero_needs_a_reward_without_cost(tmp_path: Path) -> None
 def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
     from keras_effnet.search.scores import ZeroCost
 
-    sizes: dict[str, Any] = {"trials": 6, "population": 3, "sample": 2, "lag": 0}
+    sizes: dict[str, Any] = {"trials": 3, "population": 2, "sample": 1, "lag": 0}
     scored = search_architecture(None, ZeroCost("naswot"), output=tmp_path / "score", **sizes)
     target = scored.summary["reward"]["target"]
     assert all(each["cost"]["macs"] <= target for each in scored.summary["candidates"])

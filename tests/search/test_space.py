@@ -74,7 +74,7 @@ def test_the_size_is_the_number_of_different_networks() -> None:
 
 
 def test_equal_networks_have_equal_keys_and_names() -> None:
-    space = small_space(kernels=(3,))
+    space = small_space(kernels=(3,), kinds=("conv", "mbconv", "fused"))
     by_behaviour: dict[Any, set[tuple[str, str]]] = {}
     for choices in every(space):
         spec = space.spec(choices)

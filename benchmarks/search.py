@@ -1,0 +1,122 @@
+"""The speed of the searches: halving against the grid, two workers against one, and what the engine itself takes.
+
+Command: python benchmarks/search.py
+Time: about 45 minutes on 2 cores; halving and the grid go on where they were stopped.
+Result: results/search.json and, by benchmarks/tables.py, a table in docs/search.md.
+
+1. `search_coefficients` by halving and by plain grid, with the same seed, on the embedded data: steps trained until the
+   choice of each, and how far apart the choices are. Wanted: a fifth of the steps, and the grid's choice or one within
+   its noise (two standard deviations over seeds).
+2. The same list of networks trained by one single-threaded worker and by two, from start to end, in turn. Wanted: 0.6.
+3. Trials that take no time: what the store, the plan, trials.csv and the progress take. Wanted: 2 % of 10 seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from measure import compare, save
+
+from keras_effnet import search_architecture, search_coefficients
+from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, CoefficientResult
+from keras_effnet.search.coefficients import coefficient_candidates
+from keras_effnet.search.crew import THREAD_VARIABLES
+from keras_effnet.search.driver import Engine, run_search, steps_trained
+from keras_effnet.search.ladder import Ladder
+from keras_effnet.search.task import Task
+from keras_effnet.search.training import Proxy, embedded_base
+
+TRIAL_SECONDS = 10.0  # of which the engine may take a share
+
+
+def halving_and_grid(output: Path, steps: int) -> dict[str, Any]:
+    """Steps and choices of both, before any finalist is trained with other seeds."""
+    asked: dict[str, Any] = {"steps": steps, "workers": 2}
+    halving = search_coefficients(output=output / "coefficients", **asked)
+    grid = search_coefficients(output=output / "grid", method="grid", seeds=0, **asked)
+    climbed = [row for row in halving.rows if row.job is not None and row.job.seed == 0]
+    by_key = {each["key"]: each for each in grid.summary["candidates"]}
+    choice = max(
+        (each for each in halving.summary["candidates"] if each["steps"] == steps), key=lambda each: each["metric"]
+    )
+    best = max(by_key.values(), key=lambda each: each["metric"])
+    return {
+        "candidates": len(by_key),
+        "halving_steps": steps_trained(climbed),
+        "grid_steps": steps_trained(grid.rows),
+        "ratio": steps_trained(climbed) / steps_trained(grid.rows),
+        "halving_choice": _triple(choice),
+        "grid_choice": _triple(best),
+        "halving_choice_accuracy": by_key[choice["key"]]["metric"],
+        "grid_choice_accuracy": best["metric"],
+        "noise": _noise(halving),
+        "halving_choice_rank": 1 + sum(each["metric"] > by_key[choice["key"]]["metric"] for each in by_key.values()),
+    }
+
+
+def _triple(candidate: dict[str, Any]) -> list[float]:
+    return [candidate["choices"][name] for name in ("alpha", "beta", "gamma")]
+
+
+def _noise(result: CoefficientResult) -> float:
+    """Standard deviation over seeds, pooled over the finalists."""
+    return statistics.fmean(each["sd"] ** 2 for each in result.summary["finalists"]) ** 0.5
+
+
+def workers(count: int, steps: int, rounds: int) -> dict[str, Any]:
+    """One and two workers in turn."""
+    found = coefficient_candidates(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40)
+    candidates = tuple(each.candidate for each in found)[:count]
+    os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for size in seconds:
+            plan = Ladder(candidates, (steps,), finalists=1, seeds=0)
+            with tempfile.TemporaryDirectory() as folder:
+                started = time.perf_counter()
+                run_search(plan, Proxy(horizon=steps), Engine(Path(folder), workers=size))
+                seconds[size].append(time.perf_counter() - started)
+    return {"trials": count, "steps": steps, **compare(seconds[2], seconds[1])}
+
+
+def overhead(trials: int) -> dict[str, Any]:
+    """Seconds between the end of one trial's training and the begin of the next one's."""
+    begins: list[float] = []
+
+    def train(task: Task) -> float:
+        begins.append(time.perf_counter())
+        return task.candidate.cost["macs"] / 1e9
+
+    with tempfile.TemporaryDirectory() as folder:
+        search_architecture(None, train, output=folder, trials=trials, classes=40)
+    gaps = [later - earlier for earlier, later in pairwise(begins)]
+    last = statistics.fmean(gaps[-len(gaps) // 4 :])
+    return {
+        "trials": trials, "mean_s": statistics.fmean(gaps), "last_quarter_s": last, "share": last / TRIAL_SECONDS,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("results/search"))
+    parser.add_argument("--steps", type=int, default=960, help="of halving and grid")
+    parser.add_argument("--trials", type=int, default=10, help="for one and two workers")
+    parser.add_argument("--trial-steps", type=int, default=120)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--overhead-trials", type=int, default=200)
+    options = parser.parse_args()
+    empty = {"overhead": overhead(options.overhead_trials)}
+    pair = {"workers": workers(options.trials, options.trial_steps, options.rounds)}
+    ladder = {"halving": halving_and_grid(options.output, options.steps)}
+    save("search", "python benchmarks/search.py", [], **ladder, **pair, **empty)
+
+
+if __name__ == "__main__":
+    main()
