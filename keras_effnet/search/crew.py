@@ -129,11 +129,15 @@ class Crew:
             self.finished, self.deaths = finished, 0
         running = {row.worker: row.number for row in rows if row.state == "running" and row.job is not None}
         for member in list(self.members):
-            self._watch(member, running.get(member.name))
+            hangs = self._hangs(member, running.get(member.name))
+            if hangs:
+                logger.warning("trial %d hangs: ended after %.0f s", running[member.name], self.trial_timeout)
+                member.handle.kill()
             status = member.handle.poll()
             if status is not None:
                 self.members.remove(member)
-                self._bury(member, status, done)
+                ended = f"its process ended with status {status}"
+                self._bury(member, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
         if not done:
             self.start()
 
@@ -142,27 +146,26 @@ class Crew:
         for member in self.members:
             member.handle.kill()
         for member in self.members:
-            self.store.give_up(member.name, "interrupted")
+            self.store.give_up(member.name, "interrupted", stopped=True)
         self.members.clear()
 
-    def _watch(self, member: Member, number: int | None) -> None:
+    def _hangs(self, member: Member, number: int | None) -> bool:
         if number is None:
             member.trial = None
         elif member.trial is None or member.trial[0] != number:
             member.trial = (number, time.monotonic())
-        elif time.monotonic() - member.trial[1] > self.trial_timeout:
-            logger.warning("trial %d hangs: ended after %.0f s", number, self.trial_timeout)
-            member.handle.kill()
-            self.store.give_up(member.name, f"hung: ended after {self.trial_timeout:g} s")
+        return member.trial is not None and time.monotonic() - member.trial[1] > self.trial_timeout
 
-    def _bury(self, member: Member, status: int, done: bool) -> None:
+    def _bury(self, member: Member, status: int, reason: str, done: bool) -> None:
         if status == FATAL:
             raise SearchError(f"a worker cannot go on; see {str(member.log)!r}. Received: {last_line(member.log)}")
-        lost = self.store.give_up(member.name, f"its process ended with status {status}")
+        lost = self.store.give_up(member.name, reason)
         if status == 0 or done:
             return
-        self.deaths += 1
         logger.warning("worker %s ended with status %d at trial %s: another one starts", member.name, status, lost)
+        if lost:
+            return  # each trial can end so only as often as it is tried
+        self.deaths += 1
         if self.deaths > MAX_DEATHS * self.size:
             raise SearchError(
                 f"workers die whatever they do; the last one said: {last_line(member.log)!r}. Received: {self.deaths} "

@@ -106,12 +106,12 @@ class Evolution(Plan):
 
     def next_job(self, rows: Sequence[Row], index: int) -> Job | None:
         before, found = _in_order(rows)[:index], outcomes(rows)
-        past = [found[job.what] for job in before[: max(0, index - self.lag)] if isinstance(job, Job)]
-        if index >= self.trials or UNKNOWN in before or any(row.state not in SETTLED for row in past):
+        past = [found[job.what] for job in before[: max(0, index - self.lag)] if job is not None]
+        if index >= self.trials or None in before or any(row.state not in SETTLED for row in past):
             return None
         generator = Random(f"{self.method}-{self.seed}-{index}")
         parent = self._parent(past, index, generator)
-        tried = {job.key for job in before if isinstance(job, Job)}
+        tried = {job.key for job in before if job is not None}
         child = self._new(parent, tried, generator)
         if child is None:
             return None
@@ -121,7 +121,7 @@ class Evolution(Plan):
     def is_done(self, rows: Sequence[Row]) -> bool:
         jobs = _in_order(rows)
         settled = all(row.state in SETTLED for row in outcomes(rows).values())
-        return settled and UNKNOWN not in jobs and self.next_job(rows, len(jobs)) is None
+        return settled and None not in jobs and self.next_job(rows, len(jobs)) is None
 
     def total(self) -> tuple[int, int]:
         return self.trials, self.trials * self.steps
@@ -146,8 +146,8 @@ class Evolution(Plan):
         jobs, found = _in_order(rows), outcomes(rows)
         family: dict[str, str | None] = {}
         for index, job in enumerate(jobs):
-            if isinstance(job, Job):
-                past = [found[each.what] for each in jobs[: max(0, index - self.lag)] if isinstance(each, Job)]
+            if job is not None:
+                past = [found[each.what] for each in jobs[: max(0, index - self.lag)] if each is not None]
                 parent = self._parent(past, index, Random(f"{self.method}-{self.seed}-{index}"))
                 family[job.key] = None if parent is None else parent.key
         return family
@@ -157,8 +157,11 @@ class Evolution(Plan):
         alive = [row for row in past if row.state == "done"][-self.population :]
         if self.method == "random" or index < self.population or not alive:
             return None
-        sample = [generator.choice(alive) for _ in range(self.sample)]  # with replacement, as in Algorithm 1
-        return max(sample, key=lambda row: (row.value or 0.0, -row.number)).job
+        sample = [
+            generator.choice(range(len(alive))) for _ in range(self.sample)
+        ]  # with replacement, as in Algorithm 1
+        # Of equally good ones the oldest: a second try has a late number, but its candidate's age.
+        return alive[max(sample, key=lambda place: (alive[place].value or 0.0, -place))].job
 
     def _new(self, parent: Job | None, tried: set[str], generator: Random) -> Candidate | None:
         """A candidate within the limits that has not been tried; None where there seems to be none."""
@@ -179,31 +182,11 @@ class Evolution(Plan):
 
 
 PLAIN = ("trials", "steps", "population", "sample", "lag", "seed", "method", "inherit")
-UNKNOWN = "unknown"
-NOTHING = "nothing"
 
 
-def _in_order(rows: Sequence[Row]) -> list[Job | str]:
-    """What each number of a candidate came to: its job, UNKNOWN (not written down yet), or NOTHING (never will be).
-
-    A worker that is killed before it has written its job down leaves that to a second try. Which one is not said; the
-    jobs that second tries begin are taken in their order.
-    """
-    own = {row.job.what for row in rows if row.fresh and row.job is not None}
-    again = [row for row in rows if not row.fresh]
-    late: list[Job | str] = [
-        *{row.job.what: row.job for row in again if row.job is not None and row.job.what not in own}.values(),
-        *(NOTHING for row in again if row.job is None and row.state == "failed"),
-    ]
-    found: list[Job | str] = []
-    for row in rows:
-        if row.fresh and row.job is not None:
-            found.append(row.job)
-        elif row.fresh and row.state in ("failed", "void"):
-            found.append(NOTHING)
-        elif row.fresh:
-            found.append(late.pop(0) if row.state == "retried" and late else UNKNOWN)
-    return found
+def _in_order(rows: Sequence[Row]) -> list[Job | None]:
+    """The jobs in the order of their candidates; None for one that is not written down yet."""
+    return [row.job for row in rows if row.fresh and row.state != "void"]
 
 
 def pareto_front(rows: Sequence[Row], plan: Plan, cost: str) -> list[str]:

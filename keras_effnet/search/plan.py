@@ -51,7 +51,7 @@ class Row:
         number: of the trial, from 0.
         job: None: not known yet.
         state: "waiting" (to be tried again), "running", "done", "retried" (failed; another trial has its job), "failed"
-            (for good), or "void" (there was nothing left to do).
+            (for good), or "void" (it came to no job: there was nothing left to do, or it was ended before).
         fresh: whether it is no second try of another one.
         metric: what the training came to; None unless done.
         value: what is maximised, made from the metric and the cost; None unless done.
@@ -94,8 +94,9 @@ class Plan(ABC):
         """The next job; None where there is none now.
 
         Args:
-            rows: all trials of lower numbers, in order; each but the void ones has its job.
-            index: how many of them are fresh.
+            rows: all trials of lower numbers, in order, each of which but the void ones has its job; then the second
+                tries of them.
+            index: how many of them are fresh and not void.
         """
 
     @abstractmethod

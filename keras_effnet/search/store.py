@@ -1,8 +1,8 @@
 """What a search remembers: an Optuna study in a database, and the trials in it as the plan reads them.
 
 SQLite in the output folder serves one machine, PostgreSQL any number of hosts. Optuna gives every trial a number, hands
-no trial out twice, and finds trials whose process is gone by their heartbeat; they are queued again by its
-`RetryHeartbeatStaleTrialCallback`. What a trial does stands in its user attribute "job", what it came to in "notes".
+no trial out twice, and finds trials whose process is gone by their heartbeat; they are queued again. What a trial does
+stands in its user attribute "job", what it came to in "notes".
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
-from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -28,6 +29,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.search.plan import Job, Row, State
 
 JOB, NOTES, IDENTITY = "job", "notes", "identity"
+STOPPED = "stopped"  # of a trial that its search was stopped at: that was no fault of its own, and counts as no try
 SQLITE_FILE = "search.db"
 LOCK_SECONDS = 60.0  # that SQLite waits for another process; Optuna's own trials of two writers needed that much
 GRACE = 4  # heartbeats that may be missed: a worker that is busy with TensorFlow's graph sends them late
@@ -67,17 +69,17 @@ class Store:
         self.name = study_name(identity or {}) if name is None else name
         self.retries = retries
         self._rows: dict[int, Row] = {}
+        self._sighted: dict[int, float] = {}  # since when a trial has been seen to run
         arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
-        beat = max(1, math.ceil(heartbeat))
+        self._beat = beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            again = RetryHeartbeatStaleTrialCallback(max_retry=retries)
             self._storage = RDBStorage(
                 self.url,
                 engine_kwargs={"connect_args": arguments},
                 heartbeat_interval=beat,
                 grace_period=GRACE * beat,
-                heartbeat_stale_trial_callback=again,
+                heartbeat_stale_trial_callback=self._queue_again,
             )
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._storage)
@@ -159,9 +161,10 @@ class Store:
         )
 
     def _state(self, trial: FrozenTrial) -> State:
+        if trial.state == TrialState.FAIL and JOB not in trial.user_attrs:
+            return "void"
         if trial.state == TrialState.FAIL:
-            tries = len(trial.system_attrs.get("retry_history", []))
-            return "retried" if tries < self.retries else "failed"
+            return "retried" if len(_tries(trial)) <= self.retries else "failed"
         names: dict[TrialState, State] = {
             TrialState.WAITING: "waiting",
             TrialState.RUNNING: "running",
@@ -170,23 +173,32 @@ class Store:
         }
         return names[trial.state]
 
-    def first_number(self, number: int) -> int:
-        """The number that a trial, or the one that it is another try of, began with."""
-        return first_number(self.study.get_trials(deepcopy=False)[number])
-
     def try_again(self, number: int) -> None:
         """Queues a failed trial once more, unless it has been tried often enough.
 
         Raises:
             SearchError: the database cannot be written.
         """
-        with self.errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)
-            trial = self.study.get_trials(deepcopy=True)[number]
-            RetryHeartbeatStaleTrialCallback(max_retry=self.retries)(self.study, trial)
+        with self.errors():
+            self._queue_again(self.study, self.study.get_trials(deepcopy=False)[number])
 
-    def give_up(self, worker: str, reason: str) -> list[int]:
+    def _queue_again(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        # Optuna's own RetryHeartbeatStaleTrialCallback, by whose names this goes, counts the trials that were stopped,
+        # and hands on the notes of the try before.
+        if self._state(trial) != "retried":
+            return
+        job = {name: value for name, value in trial.user_attrs[JOB].items() if name != "worker"}
+        history = {"failed_trial": first_number(trial), "retry_history": _tries(trial)}
+        again = optuna.create_trial(state=TrialState.WAITING, user_attrs={JOB: job}, system_attrs=history)
+        study.add_trial(again)
+
+    def give_up(self, worker: str, reason: str, *, stopped: bool = False) -> list[int]:
         """Fails the running trials of a worker that is known to be gone, and queues them again.
+
+        Args:
+            worker: its name.
+            reason: that is noted.
+            stopped: whether the search was stopped, so that this counts as no try.
 
         Returns:
             Their numbers.
@@ -198,12 +210,13 @@ class Store:
         for number in lost:
             with self.errors():
                 trial = self.study.get_trials(deepcopy=False)[number]
-                self._storage.set_trial_user_attr(trial._trial_id, NOTES, {"error": reason})
                 try:
+                    self._storage.set_trial_user_attr(trial._trial_id, NOTES, {"error": reason})
+                    self._storage.set_trial_user_attr(trial._trial_id, STOPPED, stopped)
                     self.study.tell(number, state=TrialState.FAIL)
                 except (UpdateFinishedTrialError, ValueError):
                     continue  # its heartbeat was missed first: it is queued already
-            self.try_again(number)
+        self.mend(worker)
         return lost
 
     def find_lost(self) -> None:
@@ -212,12 +225,22 @@ class Store:
         Raises:
             SearchError: the database cannot be read or written.
         """
+        now = time.monotonic()
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                # A trial whose process was killed before its first heartbeat would run for ever: it is given that one,
+                # once, which does no harm to a trial that lives.
+                if now - self._sighted.setdefault(trial.number, now) > GRACE * self._beat:
+                    self._sighted[trial.number] = math.inf
+                    self._storage.record_heartbeat(trial._trial_id)
             optuna.storages.fail_stale_trials(self.study)
 
-    def mend(self) -> None:
+    def mend(self, worker: str | None = None) -> None:
         """Queues again what failed and was to be tried again, where whoever should have done so was killed in between.
+
+        Args:
+            worker: whose trials are meant, none of which runs; None: all.
 
         Raises:
             SearchError: the database cannot be read or written.
@@ -229,7 +252,7 @@ class Store:
             tries[first_number(trial)] = trial.number
         rows = self.rows()
         for number in tries.values():
-            if rows[number].state == "retried":
+            if rows[number].state == "retried" and worker in (None, rows[number].worker):
                 self.try_again(number)
 
 
@@ -266,13 +289,19 @@ def study_name(identity: dict[str, Any]) -> str:
 
 
 def fresh_rows(rows: Sequence[Row]) -> int:
-    """How many of these trials are no second tries."""
-    return sum(row.fresh for row in rows)
+    """How many of these trials are no second tries, and came to a job or still may."""
+    return sum(row.fresh and row.state != "void" for row in rows)
 
 
 def first_number(trial: FrozenTrial) -> int:
     """The number that a trial, or the one that it is another try of, began with."""
     return trial.system_attrs.get("failed_trial", trial.number)
+
+
+def _tries(trial: FrozenTrial) -> list[int]:
+    """The numbers of the tries that have failed by now, this one among them."""
+    before = trial.system_attrs.get("retry_history", [])
+    return before if trial.user_attrs.get(STOPPED) else [*before, trial.number]
 
 
 def _advice(message: str) -> str:

@@ -24,7 +24,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.plan import Job, Plan
-from keras_effnet.search.store import JOB, NOTES, Store, fresh_rows
+from keras_effnet.search.store import JOB, NOTES, STOPPED, Store, fresh_rows
 from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric, train_from_dict
 
 logger = logging.getLogger(__name__)
@@ -125,33 +125,39 @@ class Worker:
         try:
             candidate = self.plan.candidate(job.choices)
             metric = self._metric(job, candidate, trial)
+            value = self.plan.value(candidate, metric)
         except BaseException as error:
             self._failed = True
             self._notes["error"] = f"{type(error).__name__}: {error!s:.500}"
             if isinstance(error, SearchError):
                 self._fatal = error
+            trial.set_user_attr(STOPPED, isinstance(error, SearchError | KeyboardInterrupt))
             raise
         else:
             self._notes["metric"] = metric
             trial.report(metric, job.steps)
-            return self.plan.value(candidate, metric)
+            return value
         finally:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
 
     def _job(self, trial: optuna.Trial) -> Job | None:
-        """What a trial is to do; None where others were quicker and nothing is left."""
+        """What a trial is to do; None where others were quicker: nothing is left, or a second try goes first."""
         known = trial.user_attrs.get(JOB)
         job = None
         if known is not None:
             job = Job(**{name: value for name, value in known.items() if name != "worker"})
         while job is None:
-            rows = self.store.rows(below=trial.number)
-            if all(row.job is not None or row.state in ("void", "retried", "failed") for row in rows):
-                index = fresh_rows(rows[: self.store.first_number(trial.number)])
-                job = self.plan.next_job(rows, index)
-                if job is None and self.plan.is_done(rows):
+            rows = self.store.rows()
+            if any(row.state == "waiting" for row in rows):
+                return None  # whoever else could take it may be gone
+            lower, later = rows[: trial.number], rows[trial.number + 1 :]
+            if all(row.job is not None or row.state == "void" for row in lower):
+                known = [*lower, *(row for row in later if not row.fresh)]
+                job = self.plan.next_job(known, fresh_rows(lower))
+                if job is None and self.plan.is_done(known):
                     return None
             if job is None:
+                self.store.find_lost()
                 time.sleep(POLL)
         trial.set_user_attr(JOB, {**asdict(job), "worker": self.name})
         return job
@@ -165,7 +171,10 @@ class Worker:
             trial.report(read_metric(metric), step)
 
         task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
-        metric = read_metric(self.train(task))
+        try:
+            metric = read_metric(self.train(task))
+        except SystemExit as error:  # would end the worker, with a status that means something else
+            raise TrainingError(f"the train function ended its process. Received: {error!r}") from error
         if not math.isfinite(metric):
             raise TrainingError(f"the metric is not finite. Received: {metric}")
         return metric

@@ -126,10 +126,16 @@ def test_a_train_function_that_returns_no_number_is_told(tmp_path: Path) -> None
         search(tmp_path, lambda task: "good")
 
 
-def test_a_metric_below_zero_needs_a_reward_without_cost(tmp_path: Path) -> None:
-    with pytest.raises(SearchError, match="Received"):
-        search(tmp_path / "weighed", lambda task: -1.0)
-    assert search(tmp_path / "plain", lambda task: -1.0, exponent=0, trials=6).summary["best"]
+def test_metrics_below_zero_are_ranked_where_the_cost_is_left_out(tmp_path: Path) -> None:
+    result = search(tmp_path, lambda task: blocks(task) - 1, exponent=0, trials=6)
+    metrics = {each["key"]: each["metric"] for each in result.summary["candidates"]}
+    assert max(metrics.values()) < 0
+    assert metrics[result.summary["best"]] == max(metrics.values())
+
+
+def test_a_metric_below_zero_ends_a_search_whose_reward_it_would_turn_round(tmp_path: Path) -> None:
+    with pytest.raises(SearchError, match=r"leave it out of the reward.*Received: metric="):
+        search(tmp_path, lambda task: -1.0)
 
 
 @pytest.mark.slow

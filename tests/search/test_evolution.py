@@ -187,19 +187,22 @@ def test_a_candidate_that_is_tried_again_is_waited_for() -> None:
 def test_a_worker_killed_before_it_wrote_its_job_down() -> None:
     plan = make_plan(trials=12)
     whole = run(plan)
-    silent = replace(whole[6], job=None, state="retried", metric=None, value=None)
+    silent = replace(whole[6], job=None, state="running", metric=None, value=None)
     rows = [*whole[:6], silent]
     assert plan.next_job(rows, 7) is None  # number 6 is unknown, and 7 must not be the same
-    waiting = Row(7, None, "waiting", fresh=False)
-    assert plan.next_job([*rows, waiting], 7) is None
-    assert not plan.is_done([*rows, waiting])
-    # The second try takes the job of number 6, and all goes on as if nothing had been.
-    assert plan.next_job([*rows], 6) == whole[6].job
-    again = replace(whole[6], number=7, fresh=False)
-    assert plan.next_job([*rows, again], 7) == whole[7].job
-    # Killed each time, it is given up, and does not hold up the others.
-    given_up = [*rows, replace(waiting, state="retried"), replace(waiting, number=8, state="failed")]
-    assert plan.next_job(given_up, 7) is not None
+    assert not plan.is_done(rows)
+    # Once it is known to be gone the next number takes the job, and all goes on as if nothing had been.
+    void = [*whole[:6], replace(silent, state="void")]
+    assert plan.next_job(void, 6) == whole[6].job
+    assert plan.next_job([*void, replace(whole[6], number=7)], 7) == whole[7].job
+
+
+def test_of_equally_good_ones_the_older_is_the_parent_also_when_it_was_tried_again() -> None:
+    plan = make_plan(trials=12, lag=0)
+    rows = [replace(row, value=1.0) for row in run(plan)[:8]]
+    retried = [replace(row, state="retried", value=None) for row in rows]
+    again = [replace(row, number=8 + place, fresh=False) for place, row in enumerate(reversed(rows))]
+    assert plan.next_job([*retried, *again], 8) == plan.next_job(rows, 8)
 
 
 def test_a_space_that_is_used_up_ends_the_search() -> None:

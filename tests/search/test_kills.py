@@ -1,0 +1,74 @@
+"""Searches whose workers and drivers are killed: what is lost, and that the same call ends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from search_trains import (
+    LADDER,
+    PAUSE,
+    begin_slowly,
+    calls,
+    ended_once,
+    finish,
+    hurry,
+    listed,
+    rows_of,
+    search,
+    start,
+    steady,
+    wait_for,
+    workers_of,
+)
+
+from keras_effnet.search.plan import Row
+
+
+def results(rows: list[Row]) -> dict[str, float | None]:
+    return {row.job.key: row.metric for row in rows if row.job is not None and row.state == "done"}
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_its_trial_alone_which_goes_on_from_its_checkpoint(tmp_path):
+    asked = {**LADDER, "workers": 2, "retries": 1}
+    process = begin_slowly(tmp_path, **asked)
+    began = calls(tmp_path, "begin")
+    victim = began[-1]
+    os.kill(victim.process, signal.SIGKILL)
+    hurry(tmp_path)
+    assert finish(process)[0] == 0
+    rows = rows_of(tmp_path, **asked)
+    lost = [row for row in rows if row.state == "retried"]
+    assert [(row.job.key, row.error) for row in lost if row.job] == [(victim.key, "its process ended with status -9")]
+    again = [call for call in calls(tmp_path, "begin") if call.key == victim.key]
+    assert again[0].step == 0
+    assert again[1].step > 0
+    assert again[1].process != victim.process
+    assert [row.state for row in rows].count("done") == 4
+    assert ended_once(tmp_path)
+    assert sorted(line["state"] for line in listed(tmp_path)) == ["done"] * 4 + ["retried"]
+
+
+@pytest.mark.slow
+def test_a_killed_driver_takes_its_workers_along_and_the_same_call_goes_on(tmp_path):
+    asked = {**LADDER, "count": 6, "workers": 2}
+    process = begin_slowly(tmp_path, **asked)
+    hurry(tmp_path)
+    wait_for(lambda: len(calls(tmp_path, "end")) >= 2, "trials end")
+    (tmp_path / PAUSE).write_text("0.5")
+    process.kill()
+    finish(process)
+    wait_for(lambda: not workers_of(tmp_path), "the workers end")
+    finished = [row for row in rows_of(tmp_path, **asked) if row.state == "done"]
+    assert finished
+    hurry(tmp_path)
+    assert finish(start(tmp_path, **asked))[0] == 0
+    rows = rows_of(tmp_path, **asked)
+    assert [row for row in rows if row.number in {row.number for row in finished}] == finished
+    assert ended_once(tmp_path)
+    numbers = [int(line["number"]) for line in listed(tmp_path)]
+    assert sorted(numbers) == [row.number for row in rows]
+    undisturbed = search(tmp_path / "other", steady, **{**asked, "workers": 1})
+    assert results(rows) == results(undisturbed)
