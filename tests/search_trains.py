@@ -177,7 +177,8 @@ def rows_of(output: Path, train: str = "search_trains:steady", storage: str | No
     named = {name: options[name] for name in ("kind", "count", "steps", "seed") if name in options}
     plan = make_plan(**named)
     identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
-    return Store(storage or sqlite_url(output), name=study_name(identity)).rows()
+    url = sqlite_url(output) if storage is None else storage
+    return Store(url, name=study_name(identity), retries=options.get("retries", 2)).rows()
 
 
 def listed(output: Path) -> list[dict[str, str]]:

@@ -4,6 +4,9 @@ Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1
 is trained a little; of those that have reached a rung the best 1/eta go on to the next one, as soon as there are enough
 to tell. A candidate that goes on does so from its own checkpoint, so that no step is trained twice.
 
+One thing differs. There candidates never end, and whoever may climb goes first. Here they are finitely many, so that a
+free worker takes the lowest job there is: it has as much to do, and fewer climb who would not have been among the best.
+
 With one rung this is the plain grid search that halving is checked against.
 """
 
@@ -95,7 +98,7 @@ class Ladder(Plan):
 
     def next_job(self, rows: Sequence[Row], index: int) -> Job | None:
         found = outcomes(rows)
-        return self._climb(found) or self._start(found) or self._compare(found)
+        return self._start(found) or self._climb(found) or self._compare(found)
 
     def is_done(self, rows: Sequence[Row]) -> bool:
         found = outcomes(rows)
@@ -156,8 +159,8 @@ class Ladder(Plan):
         return range(self.seed + 1, self.seed + 1 + self.seeds)
 
     def _climb(self, found: Mapping[Any, Row]) -> Job | None:
-        """The best candidate that may go on from the highest rung."""
-        for rung in reversed(range(len(self.rungs) - 1)):
+        """The best candidate that may go on from the lowest rung."""
+        for rung in range(len(self.rungs) - 1):
             here = self.on_rung(found, rung)
             for row in here[: len(here) // self.eta]:
                 job = row.job
