@@ -61,6 +61,17 @@ def halving_and_grid(output: Path, steps: int) -> dict[str, Any]:
     }
 
 
+def outcome(output: Path, steps: int) -> dict[str, Any]:
+    """What the search of coefficients found, for docs/search.md."""
+    found = search_coefficients(output=output / "coefficients", steps=steps, workers=2).summary
+    names = ("base", "finalists", "winner", "rule", "difference", "trials", "steps", "grid_steps")
+    counts = {
+        "networks": len(found["candidates"]),
+        "triples": sum(len(each["triples"]) for each in found["candidates"]),
+    }
+    return {**{name: found[name] for name in names}, **counts}
+
+
 def _triple(candidate: dict[str, Any]) -> list[float]:
     return [candidate["choices"][name] for name in ("alpha", "beta", "gamma")]
 
@@ -115,7 +126,8 @@ def main() -> None:
     empty = {"overhead": overhead(options.overhead_trials)}
     pair = {"workers": workers(options.trials, options.trial_steps, options.rounds)}
     ladder = {"halving": halving_and_grid(options.output, options.steps)}
-    save("search", "python benchmarks/search.py", [], **ladder, **pair, **empty)
+    found = {"coefficients": outcome(options.output, options.steps)}
+    save("search", "python benchmarks/search.py", [], **found, **ladder, **pair, **empty)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,108 @@ def scores(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _where(content)])
 
 
+def coefficients(content: dict[str, Any]) -> str:
+    """The search of alpha, beta and gamma that benchmarks/search.py ran, as Markdown."""
+    found = content["coefficients"]
+    lines = [
+        f"{found['networks']} networks, of {found['triples']} triples, cost twice the base's "
+        f"{found['base']['macs']:,} multiply-adds within 10 %. {found['trials']['done']} trials of {found['steps']:,} "
+        f"steps in all; the plain grid alone takes {found['grid_steps']:,}.",
+        "",
+        "| alpha, beta, gamma | multiply-adds, times the base's | validation accuracy, mean (sd over seeds) | test |",
+        "|---|---|---|---|",
+    ]
+    for each in found["finalists"]:
+        triple = ", ".join(f"{each['choices'][name]:g}" for name in ("alpha", "beta", "gamma"))
+        marks = ["the paper's"] * (each["label"] == "paper") + ["winner"] * (each["key"] == found["winner"])
+        label = f" ({', '.join(marks)})" if marks else ""
+        ratio = each["cost"]["macs"] / found["base"]["macs"]
+        test = ", ".join(f"{value:.3f}" for value in each["test"].values())
+        lines.append(f"| {triple}{label} | {ratio:.3f} | **{each['mean']:.4f}** ({each['sd']:.4f}) | {test} |")
+    difference = found["difference"]
+    if difference is not None:
+        lines += [
+            "",
+            f"`{found['rule']}` against the paper's triple on the test pictures, {difference['seeds']} seeds: "
+            f"{difference['mean']:+.4f}, 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}: "
+            f"**{difference['verdict']}**.",
+        ]
+    return "\n".join([*lines, "", _where(content)])
+
+
+def methods(content: dict[str, Any]) -> str:
+    """What both ways of searching a baseline found, as Markdown."""
+    settings, seeds = content["settings"], sorted({row["seed"] for row in content["rows"]})
+    lines = [
+        f"{settings['trials']} candidates of {settings['steps']} steps each; the largest reward of each seed:",
+        "",
+        f"| method | {' | '.join(f'seed {seed}' for seed in seeds)} | mean |",
+        f"|---|{'---|' * len(seeds)}---|",
+    ]
+    for method in dict.fromkeys(row["method"] for row in content["rows"]):
+        rewards = [row["reward"] for row in content["rows"] if row["method"] == method]
+        cells = " | ".join(f"{reward:.3f}" for reward in rewards)
+        lines.append(f"| {method} | {cells} | **{sum(rewards) / len(rewards):.3f}** |")
+    lines += [
+        "",
+        f"The networks found, and the base, trained from scratch for {settings['final_steps']} steps with other seeds:",
+        "",
+        "| network | multiply-adds | parameters | test accuracy, mean (sd over seeds) |",
+        "|---|---|---|---|",
+    ]
+    for row in content["final"]:
+        score = f"**{row['mean']:.4f}** ({row['sd']:.4f})"
+        lines.append(f"| {row['network']} | {row['macs']:,} | {row['params']:,} | {score} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
+def sharing(content: dict[str, Any]) -> str:
+    """Whether inherited weights rank candidates as long training does, as Markdown."""
+    found, settings = content["sharing"], content["settings"]
+    shares = found["inherited_shares"]
+    lines = [
+        f"Spearman's rank correlation with training {8 * settings['shared_steps']} steps from scratch, over "
+        f"{found['candidates']} candidates of an evolution whose children inherit, and over the {found['children']} "
+        f"that have a parent (they took over {sum(shares) / max(1, len(shares)):.0%} of their weights on average):",
+        "",
+        "| accuracy after | steps in all | all | children |",
+        "|---|---|---|---|",
+    ]
+    names = {"inherited": f"{settings['shared_steps']} steps from the parent's weights"}
+    names |= {"same": f"{settings['shared_steps']} steps from scratch"}
+    names |= {"twice": f"{2 * settings['shared_steps']} steps from scratch"}
+    for row in found["rows"]:
+        lines.append(
+            f"| {names[row['accuracy']]} | {row['steps']:,} | **{row['all']:+.2f}** | {row['children']:+.2f} |"
+        )
+    return "\n".join([*lines, "", _where(content)])
+
+
+def speed(content: dict[str, Any]) -> str:
+    """How fast the searches are, as Markdown."""
+    halving, pair, empty = content["halving"], content["workers"], content["overhead"]
+    gap = halving["grid_choice_accuracy"] - halving["halving_choice_accuracy"]
+    ours, grids = (", ".join(f"{value:g}" for value in halving[name]) for name in ("halving_choice", "grid_choice"))
+    lines = [
+        "| what | measured | wanted |",
+        "|---|---|---|",
+        f"| steps of halving, share of the plain grid's over {halving['candidates']} networks | "
+        f"**{halving['ratio']:.3f}** ({halving['halving_steps']:,} of {halving['grid_steps']:,}) | 0.2 |",
+        f"| its choice ({ours}) against the grid's ({grids}), accuracy of the same training | {gap:.3f} behind, rank "
+        f"{halving['halving_choice_rank']}; the seeds differ by {halving['noise']:.3f} (sd) | within the noise |",
+        f"| two single-threaded workers against one, {pair['trials']} trials of {pair['steps']} steps | "
+        f"**{pair['ratio']:.2f}** ({pair['ratio_min']:.2f} to {pair['ratio_max']:.2f}; {pair['ours_s']:.0f} s and "
+        f"{pair['peer_s']:.0f} s) | 0.6 |",
+        f"| the engine's own time a trial, after {empty['trials']} trials | {empty['last_quarter_s']:.2f} s: "
+        f"**{empty['share']:.1%}** of a trial of 10 s | 2 % |",
+    ]
+    counted = content.get("counted")
+    if counted is not None:
+        row = counted["rows"][0]
+        lines.append(f"| {row['what']} | **{row['ours_s']:.1f} s** | 60 s |")
+    return "\n".join([*lines, "", _where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -139,32 +242,43 @@ def _seconds(value: float) -> str:
     return f"{value * 1e3:.2f} ms" if value < 1 else f"{value:.2f} s"
 
 
+# Results that have a place of their own: the page, and what writes them.
+ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
+    "inherit": (INHERIT, inheritance),
+    "augment": (AUGMENT, table),
+    "scores": (SEARCH, scores),
+    "coefficients": (SEARCH, coefficients),
+    "methods": (SEARCH, methods),
+    "sharing": (SEARCH, sharing),
+    "speed": (SEARCH, speed),
+}
+# Files of which a page takes more than one table, and files that it takes its tables from.
+SOURCES = {"coefficients": "search", "speed": "search", "methods": "searches", "sharing": "searches"}
+# Results that stand on a page of their own and in docs/benchmarks.md.
+ALSO: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
+    "pipeline": (DATA, pipeline),
+    "features": (FINETUNE, table),
+    "grow": (INHERIT, table),
+}
+# Shares of limits, not times against a peer: benchmarks/budget.py writes docs/budget.md.
+OWN_PAGE = ("budget", "latency")
+
+
 def main() -> None:
-    parts, inherit = [INTRODUCTION], INHERIT.read_text()
-    for path in sorted(RESULTS.glob("*.json")):
-        if path.stem in ("budget", "latency"):
-            continue  # shares of limits, not times against a peer: benchmarks/budget.py writes docs/budget.md
-        content = json.loads(path.read_text())
-        if path.stem == "inherit":
-            inherit = fill(inherit, path.stem, inheritance(content))
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+    for name, (page, write) in {**ELSEWHERE, **ALSO}.items():
+        source = SOURCES.get(name, name)
+        if source in found:
+            content = found[source] if name != "speed" else {**found[source], "counted": found.get("candidates")}
+            page.write_text(fill(page.read_text(), name, write(content)))
+    parts = [INTRODUCTION]
+    for name, content in found.items():
+        if name in OWN_PAGE or name in ELSEWHERE or name in SOURCES.values():
             continue
-        if path.stem == "augment":
-            AUGMENT.write_text(fill(AUGMENT.read_text(), path.stem, table(content)))
-            continue
-        if path.stem == "scores":
-            SEARCH.write_text(fill(SEARCH.read_text(), path.stem, scores(content)))
-            continue
-        if path.stem == "pipeline":
-            DATA.write_text(fill(DATA.read_text(), path.stem, pipeline(content)))
-        if path.stem == "features":
-            FINETUNE.write_text(fill(FINETUNE.read_text(), path.stem, table(content)))
-        if path.stem == "grow":
-            inherit = fill(inherit, path.stem, table(content))
-        script = Path(__file__).parent / f"{path.stem}.py"
-        title = (ast.get_docstring(ast.parse(script.read_text())) or path.stem).splitlines()[0].rstrip(".")
+        script = Path(__file__).parent / f"{name}.py"
+        title = (ast.get_docstring(ast.parse(script.read_text())) or name).splitlines()[0].rstrip(".")
         parts.append(f"## {title}\n\n{table(content)}\n")
     DOCS.write_text("\n".join(parts))
-    INHERIT.write_text(inherit)
 
 
 if __name__ == "__main__":

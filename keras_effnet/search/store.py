@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import random
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ JOB, NOTES, IDENTITY = "job", "notes", "identity"
 STOPPED = "stopped"  # of a trial that its search was stopped at: that was no fault of its own, and counts as no try
 SQLITE_FILE = "search.db"
 LOCK_SECONDS = 60.0  # that SQLite waits for another process; Optuna's own trials of two writers needed that much
+OPENINGS = 20  # tries to open a new database that as many processes make at the same time
 GRACE = 4  # heartbeats that may be missed: a worker that is busy with TensorFlow's graph sends them late
 # What PostgreSQL's own form of an address means here: psycopg 3, which the extra installs.
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -70,15 +72,19 @@ class Store:
         self.retries = retries
         self._rows: dict[int, Row] = {}
         self._sighted: dict[int, float] = {}  # since when a trial has been seen to run
-        arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
-        self._beat = beat = max(1, math.ceil(heartbeat))
+        self._arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
+        self._beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
+            self._open(identity)
+
+    def _open(self, identity: dict[str, Any] | None, tries: int = OPENINGS) -> None:
+        try:
             self._storage = RDBStorage(
                 self.url,
-                engine_kwargs={"connect_args": arguments},
-                heartbeat_interval=beat,
-                grace_period=GRACE * beat,
+                engine_kwargs={"connect_args": self._arguments},
+                heartbeat_interval=self._beat,
+                grace_period=GRACE * self._beat,
                 heartbeat_stale_trial_callback=self._queue_again,
             )
             if identity is None:
@@ -87,6 +93,13 @@ class Store:
             else:
                 self.study = self._create(identity)
                 self.identity = identity
+        except (SQLAlchemyError, StorageInternalError) as error:
+            message = str(error.__cause__ or error).lower()
+            if tries == 1 or not any(words in message for words in ("already exists", "unique constraint")):
+                raise
+            # Optuna makes its tables one by one, and so did another process at the same moment.
+            time.sleep(random.uniform(0.1, 0.5))
+            self._open(identity, tries - 1)
 
     def _create(self, identity: dict[str, Any]) -> optuna.Study:
         try:
