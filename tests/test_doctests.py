@@ -51,11 +51,16 @@ KERAS_FREE = (
     "keras_effnet.scaling.stride",
     "keras_effnet.scaling.tables",
     "keras_effnet.scaling.tinynet",
+    "keras_effnet.search.candidates",
+    "keras_effnet.search.coefficients",
+    "keras_effnet.search.comparison",
     "keras_effnet.search.evolution",
+    "keras_effnet.search.ladder",
     "keras_effnet.search.limits",
     "keras_effnet.search.reward",
     "keras_effnet.search.space",
     "keras_effnet.search.tables",
+    "keras_effnet.search.training",
     "keras_effnet.serialization",
     "keras_effnet.spec",
     "keras_effnet.trace",
@@ -102,7 +107,13 @@ def test_there_are_examples() -> None:
     assert sum(map(run, KERAS_FREE)) >= 15
 
 
-SLOW = ("keras_effnet.testing", "keras_effnet.search.architecture", "keras_effnet.search.scores")
+SLOW = (
+    "keras_effnet.search.architecture",
+    "keras_effnet.search.coefficient_search",
+    "keras_effnet.search.scores",
+    "keras_effnet.search.store",
+    "keras_effnet.testing",
+)
 
 
 @pytest.mark.parametrize("module", [*BUILDING, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])

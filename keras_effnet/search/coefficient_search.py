@@ -111,12 +111,12 @@ def search_coefficients(
         RegistryError: an unknown name.
 
     Example:
-        >>> def train(task):  # how good is a network? Here: the nearer to 8 million activations
-        ...     return -abs(task.candidate.cost["activations"] - 8e6)
+        >>> def train(task):  # how good is a network? Here: the fewer activations, the better
+        ...     return -task.candidate.cost["activations"]
         >>> from tempfile import mkdtemp
         >>> result = search_coefficients("efficientnet_b0", train, output=mkdtemp(), step=0.1, steps=16)
         >>> result.rule
-        Compound(alpha=1.9, beta=1.0, gamma=1.0)
+        Compound(alpha=1.0, beta=1.4, gamma=1.0)
     """
     check_choice(SearchError, "method", method, get_args(Method))
     started = Started()

@@ -98,7 +98,7 @@ def coefficient_candidates(
     Example:
         >>> found = coefficient_candidates("efficientnet_b0", step=0.1)
         >>> len(found), found[0].candidate.choices
-        (21, {'alpha': 1.9, 'beta': 1.0, 'gamma': 1.0})
+        (21, {'alpha': 1.2, 'beta': 1.0, 'gamma': 1.2})
     """
     base = resolve_backbone(spec)
     check_number(SearchError, "factor", factor, 1, open_low=True)

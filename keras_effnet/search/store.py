@@ -130,11 +130,8 @@ class Store:
             cause: BaseException = error.__cause__ or error
             raise SearchError(f"{_advice(str(cause))}: {cause!s:.300}. Received: {self.shown_url!r}") from error
 
-    def rows(self, below: int | None = None) -> list[Row]:
+    def rows(self) -> list[Row]:
         """The trials in the order of their numbers.
-
-        Args:
-            below: only those of lower numbers; None: all.
 
         Raises:
             SearchError: the database cannot be read.
@@ -142,7 +139,7 @@ class Store:
         with self.errors():
             trials = self.study.get_trials(deepcopy=False)
         found = []
-        for trial in trials if below is None else trials[:below]:
+        for trial in trials:
             row = self._rows.get(trial.number)
             if row is None:
                 row = self._row(trial)

@@ -1,0 +1,236 @@
+"""Stores that cannot be used, and what a store says of trials whose process is gone."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from search_trains import LADDER, calls, hold_lock, make_plan, search, steady, stored
+
+from keras_effnet.errors import KerasEffnetError, SearchError
+from keras_effnet.search import store as module
+from keras_effnet.search.plan import Job
+from keras_effnet.search.store import JOB, Store, sqlite_url, storage_url
+from keras_effnet.search.worker import Worker
+
+IDENTITY = {"search": "ladder", "plan": {"candidates": 3}}
+ONE = Job("key", {"gamma": 1.0}, 4, 0)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'search.db'}"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of a finished search."""
+    folder = tmp_path_factory.mktemp("made")
+    search(folder, steady, kind="ladder", count=1)
+    return stored(folder)
+
+
+def put(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def refused(folder: Path, words: str, **options: Any) -> None:
+    """The search in this folder is refused with these words, and nothing there has changed."""
+    before = stored(folder)
+    with pytest.raises(SearchError, match=rf"(?s){words}.*Received: "):
+        search(folder, steady, **{"kind": "ladder", "count": 1, **options})
+    assert stored(folder) == before
+
+
+def test_a_locked_store(tmp_path, made):
+    put(made, tmp_path)
+    connection = hold_lock(tmp_path / "search.db")
+    with pytest.raises(SearchError, match="the store is locked by another process: end what holds it.* Received: "):
+        Store(sqlite_url(tmp_path), IDENTITY, patience=0.1)
+    connection.rollback()
+    connection.close()
+    assert stored(tmp_path) == made
+    assert Store(sqlite_url(tmp_path), IDENTITY, patience=0.1).rows() == []
+
+
+def test_a_file_that_is_no_database(tmp_path, made):
+    put({**made, "search.db": b"number,metric\n" * 100}, tmp_path)
+    refused(tmp_path, "the store is no database, or a broken one: restore or delete the file")
+
+
+def test_a_corrupt_store(tmp_path, made):
+    content = made["search.db"]
+    put({**made, "search.db": content[:4096] + b"\xff" * (len(content) - 4096)}, tmp_path)
+    refused(tmp_path, "the store is no database, or a broken one")
+
+
+def test_a_store_cut_short(tmp_path, made):
+    put({**made, "search.db": made["search.db"][:20_000]}, tmp_path)
+    refused(tmp_path, "the store is no database, or a broken one")
+
+
+def test_a_folder_of_another_search(tmp_path, made):
+    put(made, tmp_path)
+    refused(tmp_path, "holds another search, with another plan.seed; name another folder", seed=1)
+    refused(tmp_path, "holds another search, with another plan.candidates, plan.rungs; ", count=2, steps=8)
+
+
+def test_a_folder_of_a_store_alone(tmp_path, made):
+    put({"search.db": made["search.db"]}, tmp_path)
+    refused(tmp_path, "holds a store, but nothing that says of which search: name another folder")
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe"])
+def test_a_folder_whose_description_is_broken(tmp_path, made, content):
+    put({**made, "search.json": content}, tmp_path)
+    refused(tmp_path, "cannot be read.* Name another folder")
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(KerasEffnetError, match="name another folder.* Received: "):
+        search(tmp_path / "file" / "output", steady, **LADDER)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_study_of_another_search(url):
+    Store(url, IDENTITY, name="mine")
+    with pytest.raises(SearchError, match="another search of this name. Received: 'mine' in 'sqlite:"):
+        Store(url, {**IDENTITY, "plan": {}}, name="mine")
+    assert Store(url, name="mine").identity == IDENTITY
+
+
+def test_a_search_that_is_not_there(url):
+    with pytest.raises(SearchError, match=r"the store holds no such search.* Received: 'sqlite:"):
+        Store(url, name="none")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("here.db", "a store is an address such as"), ("nonsense://x", "the store cannot be used")],
+)
+def test_what_is_no_address(text, words):
+    with pytest.raises(SearchError, match=rf"{words}.* Received: "):
+        Store(text, IDENTITY)
+
+
+def test_a_password_is_not_shown():
+    with pytest.raises(SearchError) as caught:
+        Store("postgresql://me:secret@127.0.0.1:9/searches", IDENTITY)
+    assert "secret" not in str(caught.value)
+    assert storage_url("postgres://me:secret@db/x") == "postgresql+psycopg://me:secret@db/x"
+
+
+def make_store(url: str, number: int, ready: Any, told: Any) -> None:
+    ready.wait()
+    try:
+        told.put(Store(url, {**IDENTITY, "number": number}).rows())
+    except SearchError as error:
+        told.put(str(error))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("same", [True, False])
+def test_processes_that_make_a_store_at_the_same_time(url, same):
+    context = multiprocessing.get_context("spawn")
+    ready, told = context.Barrier(4), context.Queue()
+    makers = [context.Process(target=make_store, args=(url, number * (not same), ready, told)) for number in range(4)]
+    for maker in makers:
+        maker.start()
+    assert [told.get(timeout=60) for _ in makers] == [[]] * 4
+    for maker in makers:
+        maker.join()
+
+
+def ask(store: Store, worker: str = "one") -> optuna.Trial:
+    trial = store.study.ask()
+    trial.set_user_attr(JOB, {**vars(ONE), "worker": worker})
+    return trial
+
+
+def states(store: Store) -> list[str]:
+    return [row.state for row in store.rows()]
+
+
+def test_a_lost_worker_costs_a_try_and_a_stopped_one_none(url):
+    store = Store(url, IDENTITY, retries=1)
+    ask(store)
+    for stopped in (True, True, False, True):
+        assert len(store.give_up("one", "gone", stopped=stopped)) == 1
+        again = store.study.ask()
+        job = again.user_attrs[JOB]
+        assert "worker" not in job
+        again.set_user_attr(JOB, {**job, "worker": "one"})
+    store.give_up("one", "gone for good")
+    assert states(store) == ["retried"] * 4 + ["failed"]
+    assert [row.fresh for row in store.rows()] == [True] + [False] * 4
+    assert {row.job for row in store.rows() if row.job and vars(row.job) != vars(ONE)} == set()
+    assert store.rows()[-1].error == "gone for good"
+
+
+def test_what_another_process_has_given_up_already_is_queued_once(url):
+    store = Store(url, IDENTITY)
+    ask(store)
+    rows = store.rows()
+    store.rows = lambda: rows if len(rows) == 1 and not told else Store.rows(store)  # type: ignore[method-assign]
+    told: list[int] = []
+    store.study.tell(0, state=optuna.trial.TrialState.FAIL)
+    store.try_again(0)
+    assert store.give_up("one", "gone") == [0]
+    told.append(1)
+    assert states(store) == ["retried", "waiting"]
+
+
+def test_a_worker_that_was_killed_before_it_queued_its_trial_again(url):
+    store = Store(url, IDENTITY)
+    for worker in ("one", "two"):
+        ask(store, worker)
+    for number in (0, 1):
+        store.study.tell(number, state=optuna.trial.TrialState.FAIL)
+    assert store.give_up("one", "gone") == []
+    assert states(store) == ["retried", "retried", "waiting"]
+    store.mend()
+    store.mend()
+    assert states(store) == ["retried", "retried", "waiting", "waiting"]
+
+
+@pytest.mark.parametrize("beats", [True, False], ids=["once", "never"])
+def test_a_ticket_whose_worker_was_killed_before_it_had_a_job_holds_up_nobody(tmp_path, monkeypatch, beats):
+    monkeypatch.setattr(module, "GRACE", 1)
+    plan = make_plan("evolution", 3)
+    store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1)
+    lost = store.study.ask()
+    if beats:
+        store._storage.record_heartbeat(lost._trial_id)
+    Worker(store, plan, steady, tmp_path, "other").run()
+    rows = store.rows()
+    assert [row.state for row in rows] == ["void", "done", "done", "done"]
+    alone = search(tmp_path / "alone", steady, kind="evolution", count=3)
+    assert [row.job for row in rows[1:]] == [row.job for row in alone]
+
+
+def test_a_ticket_gives_way_to_a_trial_that_is_to_be_tried_again(tmp_path):
+    plan = make_plan("ladder", 2)
+    store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1)
+    first = plan.next_job([], 0)
+    assert first is not None
+    lost = store.study.ask()
+    lost.set_user_attr(JOB, {**vars(first), "worker": "lost"})
+    worker = Worker(store, plan, steady, tmp_path, "other")
+    # The ticket is drawn while the first trial runs, which ends before the ticket has a job.
+    draw = worker._job
+
+    def late(trial: optuna.Trial) -> Job | None:
+        if trial.number == 1:
+            store.give_up("lost", "gone")
+        return draw(trial)
+
+    worker._job = late  # type: ignore[method-assign]
+    worker.run()
+    assert states(store) == ["retried", "void", "done", "done"]
+    assert [call.key for call in calls(tmp_path, "end")] == [each.key for each in plan.order]
