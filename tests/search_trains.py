@@ -6,6 +6,7 @@ in the middle of a trial, and how far a trial is stands in its folder, as a chec
 
 from __future__ import annotations
 
+import atexit
 import csv
 import json
 import math
@@ -16,10 +17,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_effnet import scale_spec
+from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
@@ -59,7 +62,7 @@ def steady(task: Task) -> float:
 
 def faulty(task: Task) -> float:
     """Trains; but the candidates 1 to 5 fail, each in its own way, whenever they are tried."""
-    number = round(task.candidate.choices["gamma"] * 10 - 10)
+    number = round(10 * float(task.candidate.choices["gamma"]) - 10)
     if number == 1:
         raise ValueError("a layer is missing")
     if number == 2:
@@ -119,7 +122,7 @@ def make_plan(kind: str, count: int, steps: int = 4, seed: int = 0) -> Plan:
     if kind == "ladder":
         candidates = tuple(candidate(number) for number in range(count))
         return Ladder(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
-    space = ArchitectureSpace("efficientnet_b0")
+    space = ArchitectureSpace(resolve_backbone("efficientnet_b0"))
     return Evolution(space, Reward(4e8), Limits(), count, steps, population=4, sample=2, lag=2, seed=seed)
 
 
@@ -131,12 +134,17 @@ def search(output: Path, train: Any = "search_trains:steady", **options: Any) ->
 
 def start(output: Path, **options: Any) -> subprocess.Popen[str]:
     """Starts `search` as a process."""
-    words = [sys.executable, __file__, str(output), json.dumps(options)]
+    return run([sys.executable, __file__, str(output), json.dumps(options)])
+
+
+def run(command: Sequence[str]) -> subprocess.Popen[str]:
+    """Starts a command that finds these train functions."""
     folder = str(Path(__file__).parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen(
-        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(list(command), env=environment, start_new_session=True, **pipes)
+    atexit.register(process.kill)  # of a test that failed
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:

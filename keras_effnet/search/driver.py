@@ -151,6 +151,8 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
     path, name = output / SEARCH_FILE, study_name(identity)
     try:
         found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it is no description of a search")
     except FileNotFoundError:
         if (output / SQLITE_FILE).exists():
             raise SearchError(

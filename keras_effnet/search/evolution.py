@@ -157,9 +157,8 @@ class Evolution(Plan):
         alive = [row for row in past if row.state == "done"][-self.population :]
         if self.method == "random" or index < self.population or not alive:
             return None
-        sample = [
-            generator.choice(range(len(alive))) for _ in range(self.sample)
-        ]  # with replacement, as in Algorithm 1
+        # With replacement, as in Algorithm 1.
+        sample = [generator.choice(range(len(alive))) for _ in range(self.sample)]
         # Of equally good ones the oldest: a second try has a late number, but its candidate's age.
         return alive[max(sample, key=lambda place: (alive[place].value or 0.0, -place))].job
 

@@ -128,7 +128,8 @@ class Store:
             yield
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
-            raise SearchError(f"{_advice(str(cause))}: {cause!s:.300}. Received: {self.shown_url!r}") from error
+            said = " ".join(str(cause).split())
+            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {self.shown_url!r}") from error
 
     def rows(self) -> list[Row]:
         """The trials in the order of their numbers.
@@ -319,9 +320,9 @@ def _advice(message: str) -> str:
     if "locked" in low:
         return "the store is locked by another process: end what holds it, and start the same command again"
     if "not a database" in low or "malformed" in low or "corrupt" in low:
-        return "the store is no database, or a broken one: restore or delete the file, or name another output folder"
+        return "the store is no database, or a broken one: restore the file, or name another output folder"
     if "no module named" in low or ("psycopg" in low and "import" in low):
         return "the store needs a driver that is not installed: pip install 'keras-effnet[postgresql]'"
-    if "no record was found" in low:
+    if "record does not exist" in low:
         return "the store holds no such search"
     return "the store cannot be used"

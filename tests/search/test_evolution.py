@@ -199,10 +199,10 @@ def test_a_worker_killed_before_it_wrote_its_job_down() -> None:
 
 def test_of_equally_good_ones_the_older_is_the_parent_also_when_it_was_tried_again() -> None:
     plan = make_plan(trials=12, lag=0)
-    rows = [replace(row, value=1.0) for row in run(plan)[:8]]
+    rows = [replace(row, value=1.0) for row in run(plan)[:11]]
     retried = [replace(row, state="retried", value=None) for row in rows]
-    again = [replace(row, number=8 + place, fresh=False) for place, row in enumerate(reversed(rows))]
-    assert plan.next_job([*retried, *again], 8) == plan.next_job(rows, 8)
+    again = [replace(row, number=11 + place, fresh=False) for place, row in enumerate(reversed(rows))]
+    assert plan.next_job([*retried, *again], 11) == plan.next_job(rows, 11)
 
 
 def test_a_space_that_is_used_up_ends_the_search() -> None:

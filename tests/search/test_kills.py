@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from search_trains import (
@@ -23,11 +25,44 @@ from search_trains import (
     workers_of,
 )
 
-from keras_effnet.search.plan import Row
+from keras_effnet.errors import SearchError
+from keras_effnet.search.crew import MAX_DEATHS, Crew
+from keras_effnet.search.plan import Job, Row
+from keras_effnet.search.store import JOB, Store, sqlite_url
 
 
 def results(rows: list[Row]) -> dict[str, float | None]:
     return {row.job.key: row.metric for row in rows if row.job is not None and row.state == "done"}
+
+
+class Dead:
+    """A worker that draws a trial, or none, and is killed."""
+
+    def __init__(self, store: Store, name: str, log: Path, job: Job | None) -> None:
+        log.touch()
+        if job is not None:
+            store.study.ask().set_user_attr(JOB, {**asdict(job), "worker": name})
+
+    def poll(self) -> int:
+        return -9
+
+    def kill(self) -> None:
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+@pytest.mark.parametrize("job", [Job("key", {}, 4, 0), None], ids=["its trial", "something else"])
+def test_workers_may_die_of_a_trial_as_often_as_it_is_tried_and_not_of_something_else(tmp_path, job):
+    store = Store(sqlite_url(tmp_path), {}, retries=MAX_DEATHS + 2)
+    crew = Crew(store, tmp_path, 1, 1, 60, lambda command, _, log: Dead(store, command[-3], log, job))
+    for _ in range(MAX_DEATHS + 1):
+        crew.look_after(store.rows(), False)
+    if job is None:
+        with pytest.raises(SearchError, match=rf"workers die whatever they do.* Received: {MAX_DEATHS + 1} deaths"):
+            crew.look_after(store.rows(), False)
+    else:
+        crew.look_after(store.rows(), False)
+        assert {row.error for row in store.rows() if row.state == "retried"} == {"its process ended with status -9"}
 
 
 @pytest.mark.slow

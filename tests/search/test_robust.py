@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from typing import Any
 
 import pytest
 import search_trains
 from search_trains import (
     LADDER,
+    PAUSE,
     begin_slowly,
     calls,
     ended_once,
@@ -18,9 +20,11 @@ from search_trains import (
     hurry,
     listed,
     rows_of,
+    run,
     search,
     start,
     steady,
+    wait_for,
     workers_of,
 )
 
@@ -42,17 +46,18 @@ def reasons(rows: list[Row], state: str) -> dict[Any, str | None]:
 
 
 def test_what_fails_in_this_process_is_tried_again_and_given_up(tmp_path):
-    rows = search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=2)
+    rows = search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=1)
     expected = {gamma: REASONS[gamma] for gamma in (1.1, 1.2, 1.3)}
-    assert [row.state for row in rows].count("retried") == 2 * 3
+    assert [row.state for row in rows].count("retried") == 3
     assert reasons(rows, "retried") == reasons(rows, "failed") == expected
     assert list(reasons(rows, "done")) == [1.0]
-    assert len(listed(tmp_path)) == len(rows) == 3 * 3 + 1
+    assert len(listed(tmp_path)) == len(rows) == 2 * 3 + 1
     # All is done: the same call runs nothing.
-    assert search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=2) == rows
+    assert search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=1) == rows
     assert len(calls(tmp_path, "begin")) == 1
 
 
+@pytest.mark.slow
 def test_without_retries_the_first_failure_counts(tmp_path):
     rows = search(tmp_path, search_trains.faulty, kind="ladder", count=3, retries=0)
     assert [row.state for row in rows].count("retried") == 0
@@ -113,18 +118,32 @@ def test_ctrl_c_in_this_process_costs_no_try(tmp_path):
     interrupted = []
 
     def stopped(task: Task) -> float:
-        if len(interrupted) < 3:
+        if len(interrupted) < 2:
             interrupted.append(task)
             raise KeyboardInterrupt
         return steady(task)
 
-    for _ in range(3):
+    for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             search(tmp_path, stopped, **LADDER, retries=0)
     rows = search(tmp_path, stopped, **LADDER, retries=0)
     assert [row.state for row in rows].count("done") == 4
-    assert [row.state for row in rows].count("retried") == 3
+    assert [row.state for row in rows].count("retried") == 2
     assert ended_once(tmp_path)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_command_with_130_and_its_workers(tmp_path):
+    (tmp_path / PAUSE).write_text("0.5")
+    words = "search coefficients efficientnet_b0 --train search_trains:steady --workers 2 --heartbeat 1 --steps 64"
+    command = [sys.executable, "-m", "keras_effnet", *words.split(), "--output", str(tmp_path)]
+    process = run(command)
+    wait_for(lambda: len(calls(tmp_path, "begin")) == 2, "both workers are at a trial")
+    os.kill(process.pid, signal.SIGINT)
+    status, errors = finish(process)
+    assert status == 130
+    assert "Traceback" not in errors
+    assert not workers_of(tmp_path)
 
 
 @pytest.mark.slow
@@ -157,6 +176,7 @@ def test_two_searches_in_one_store_do_not_mix(tmp_path):
         assert ended_once(tmp_path / str(each["seed"]))
 
 
+@pytest.mark.slow
 def test_one_search_after_the_other_in_one_store(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     for seed in (0, 1):
