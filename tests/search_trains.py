@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_effnet import scale_spec
+from keras_effnet.files import write_whole
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
 from keras_effnet.search.candidates import Candidate
@@ -181,12 +182,13 @@ def workers_of(output: Path) -> list[int]:
 
 
 def rows_of(output: Path, train: str = "search_trains:steady", storage: str | None = None, **options: Any) -> list[Row]:
-    """The trials that a search has stored."""
+    """The trials that a search has stored, but those that came to nothing."""
     named = {name: options[name] for name in ("kind", "count", "steps", "seed") if name in options}
     plan = make_plan(**named)
     identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
     url = sqlite_url(output) if storage is None else storage
-    return Store(url, name=study_name(identity), retries=options.get("retries", 2)).rows()
+    rows = Store(url, name=study_name(identity), retries=options.get("retries", 2)).rows()
+    return [row for row in rows if row.state != "void"]
 
 
 def listed(output: Path) -> list[dict[str, str]]:
@@ -198,7 +200,7 @@ def listed(output: Path) -> list[dict[str, str]]:
 def begin_slowly(output: Path, **options: Any) -> Any:
     """Starts a search of slow trials, and waits until each worker is in the middle of one."""
     output.mkdir(exist_ok=True)
-    (output / PAUSE).write_text("0.5")
+    set_pause(output, 0.5)
     process = start(output, **options)
 
     def halfway() -> bool:
@@ -210,9 +212,14 @@ def begin_slowly(output: Path, **options: Any) -> Any:
     return process
 
 
+def set_pause(output: Path, seconds: float) -> None:
+    """How long a step takes from now on."""
+    write_whole(output / PAUSE, lambda path: path.write_text(str(seconds)))
+
+
 def hurry(output: Path) -> None:
     """Lets trials end at once."""
-    (output / PAUSE).write_text("0")
+    set_pause(output, 0)
 
 
 def stored(output: Path) -> dict[str, bytes]:

@@ -23,6 +23,7 @@ import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -87,6 +88,8 @@ class Store:
                 grace_period=GRACE * self._beat,
                 heartbeat_stale_trial_callback=self._queue_again,
             )
+            if self.url.startswith("sqlite"):
+                _take_turns(self._storage.engine)
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._storage)
                 self.identity = self.study.user_attrs[IDENTITY]
@@ -265,6 +268,17 @@ class Store:
         for number in tries.values():
             if rows[number].state == "retried" and worker in (None, rows[number].worker):
                 self.try_again(number)
+
+
+def _take_turns(engine: Engine) -> None:
+    """Lets SQLite's transactions begin with their lock, as SQLAlchemy describes for its driver.
+
+    Optuna reads that a trial waits, and then takes it. Other databases lock the row in between; SQLite has no such
+    lock, and two processes were seen to take the same trial.
+    """
+    engine.dispose()  # of connections that began otherwise
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def storage_url(text: str) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from search_trains import (
     LADDER,
-    PAUSE,
     begin_slowly,
     calls,
     ended_once,
@@ -19,6 +18,7 @@ from search_trains import (
     listed,
     rows_of,
     search,
+    set_pause,
     start,
     steady,
     wait_for,
@@ -91,8 +91,8 @@ def test_a_killed_driver_takes_its_workers_along_and_the_same_call_goes_on(tmp_p
     asked = {**LADDER, "count": 6, "workers": 2}
     process = begin_slowly(tmp_path, **asked)
     hurry(tmp_path)
-    wait_for(lambda: len(calls(tmp_path, "end")) >= 2, "trials end")
-    (tmp_path / PAUSE).write_text("0.5")
+    wait_for(lambda: "done" in {row.state for row in rows_of(tmp_path, **asked)}, "a trial ends")
+    set_pause(tmp_path, 0.5)
     process.kill()
     finish(process)
     wait_for(lambda: not workers_of(tmp_path), "the workers end")

@@ -12,7 +12,6 @@ import pytest
 import search_trains
 from search_trains import (
     LADDER,
-    PAUSE,
     begin_slowly,
     calls,
     ended_once,
@@ -22,6 +21,7 @@ from search_trains import (
     rows_of,
     run,
     search,
+    set_pause,
     start,
     steady,
     wait_for,
@@ -134,7 +134,7 @@ def test_ctrl_c_in_this_process_costs_no_try(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_with_130_and_its_workers(tmp_path):
-    (tmp_path / PAUSE).write_text("0.5")
+    set_pause(tmp_path, 0.5)
     words = "search coefficients efficientnet_b0 --train search_trains:steady --workers 2 --heartbeat 1 --steps 64"
     command = [sys.executable, "-m", "keras_effnet", *words.split(), "--output", str(tmp_path)]
     process = run(command)

@@ -149,6 +149,28 @@ def test_processes_that_make_a_store_at_the_same_time(url, same):
         maker.join()
 
 
+def draw_trials(url: str, ready: Any, told: Any) -> None:
+    store = Store(url, IDENTITY)
+    ready.wait()
+    told.put([store.study.ask().number for _ in range(10)])
+
+
+@pytest.mark.slow
+def test_processes_never_draw_the_same_waiting_trial(url):
+    store = Store(url, IDENTITY)
+    for _ in range(40):
+        store.study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.WAITING))
+    context = multiprocessing.get_context("spawn")
+    ready, told = context.Barrier(3), context.Queue()
+    workers = [context.Process(target=draw_trials, args=(url, ready, told)) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    numbers = [number for _ in workers for number in told.get(timeout=60)]
+    for worker in workers:
+        worker.join()
+    assert len(set(numbers)) == len(numbers) == 30
+
+
 def ask(store: Store, worker: str = "one") -> optuna.Trial:
     trial = store.study.ask()
     trial.set_user_attr(JOB, {**vars(ONE), "worker": worker})
