@@ -67,6 +67,7 @@ class Worker:
         self._fatal: Exception | None = None
         self._number, self._failed = -1, False  # of the trial at hand
         self._notes: dict[str, Any] = {}
+        self._reported: set[int] = set()
 
     def run(self, trials: int | None = None) -> None:
         """Works until the plan is done.
@@ -114,7 +115,7 @@ class Worker:
 
     def _objective(self, trial: optuna.Trial) -> float:
         self._number = trial.number
-        self._notes = {}
+        self._notes, self._reported = {}, set()
         try:
             job = self._job(trial)
         except Exception as error:  # of the store or the plan: no trial could go on
@@ -135,7 +136,8 @@ class Worker:
             raise
         else:
             self._notes["metric"] = metric
-            trial.report(metric, job.steps)
+            if job.steps not in self._reported:
+                trial.report(metric, job.steps)
             return value
         finally:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
@@ -168,6 +170,7 @@ class Worker:
         parent = None if job.parent is None else self.folder(job.parent, job.seed)
 
         def report(step: int, metric: float) -> None:
+            self._reported.add(step)
             trial.report(read_metric(metric), step)
 
         task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
