@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -89,6 +90,11 @@ def save(name: str, command: str, rows: list[dict[str, Any]], **more: Any) -> No
                 f"{key}={value:.4g}" if isinstance(value, float) else f"{key}={value}" for key, value in row.items()
             )
         )
+
+
+def this_command() -> str:
+    """The command that runs, with its options."""
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def _processor() -> str:

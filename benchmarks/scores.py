@@ -22,7 +22,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from measure import save
+from measure import save, this_command
 from scipy.stats import kendalltau, spearmanr
 from tqdm import tqdm
 
@@ -123,7 +123,7 @@ def main() -> None:
             print(row)
         return
     settings = {"candidates": options.candidates, "seeds": options.seeds, "proxy": proxy.to_dict()}
-    save("scores", "python benchmarks/scores.py", made, settings=settings, networks=found)
+    save("scores", this_command(), made, settings=settings, networks=found)
 
 
 if __name__ == "__main__":

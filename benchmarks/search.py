@@ -22,7 +22,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from measure import compare, save
+from measure import compare, save, this_command
 
 from keras_effnet import search_architecture, search_coefficients
 from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, CoefficientResult
@@ -127,7 +127,7 @@ def main() -> None:
     pair = {"workers": workers(options.trials, options.trial_steps, options.rounds)}
     ladder = {"halving": halving_and_grid(options.output, options.steps)}
     found = {"coefficients": outcome(options.output, options.steps)}
-    save("search", "python benchmarks/search.py", [], **found, **ladder, **pair, **empty)
+    save("search", this_command(), [], **found, **ladder, **pair, **empty)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from measure import save
+from measure import save, this_command
 
 from keras_effnet import BackboneSpec, fit_to_budget, search_architecture
 from keras_effnet.search.architecture import ArchitectureResult
@@ -140,7 +140,14 @@ def main() -> None:
     final = final_training(options.output, specs, options.final_steps)
     sharing = weight_sharing(options.output, options)
     settings = {name: value for name, value in vars(options).items() if isinstance(value, int)}
-    save("searches", "python benchmarks/searches.py", rows, final=final, sharing=sharing, settings=settings)
+    save(
+        "searches",
+        this_command(),
+        rows,
+        final=final,
+        sharing=sharing,
+        settings=settings,
+    )
 
 
 if __name__ == "__main__":
