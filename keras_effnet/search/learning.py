@@ -57,6 +57,11 @@ def train_candidate(proxy: Proxy, task: Task) -> float:
     model = _network(spec, data, task.seed)
     checkpoint = _checkpoint(task.folder, spec, proxy, task.seed)
     done = checkpoint.state["epoch"]
+    if done > task.steps:
+        raise TrainingError(
+            "what was trained longer says nothing of shorter training: delete the folder, or name another output. "
+            f"Received: {str(task.folder)!r} with {done} steps, {task.steps} asked for"
+        )
     if not done and task.parent is not None:
         model, share = _inherited(model, task.parent, proxy, task.seed)
         task.note("inherited", share)

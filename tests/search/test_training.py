@@ -68,6 +68,8 @@ def test_training_in_pieces_is_training_in_one_go_to_the_bit(tmp_path, monkeypat
     pieces = PROXY(make_task(tmp_path / "pieces", 24))
     assert whole == pieces
     assert notes["test_accuracy"] > 0.15  # chance is 0.1
+    with pytest.raises(TrainingError, match=r"Received: .* with 24 steps, 12 asked for"):
+        PROXY(make_task(tmp_path / "whole", 12))
     for ours, theirs in zip(final_weights(tmp_path / "whole"), final_weights(tmp_path / "pieces"), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
