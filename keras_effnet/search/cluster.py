@@ -10,17 +10,20 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.crew import Handle, Spawn
+from keras_effnet.search.crew import Handle, Spawn, child_environment
 
 # Of a worker whose node or actor is gone: nobody can say how its process ended.
 LOST = -1
 SECONDS = 60.0  # that the cluster may take to answer; starting an actor took 2 to 10 seconds on two cores
+# Tried in a process that can be ended.
+PROBE = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 LONGEST_NAME = 255  # of a host, RFC 1035
 
 
@@ -38,7 +41,6 @@ def connect(address: str) -> Spawn:
         SearchError: Ray is not installed, or no cluster answers.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    _check_answer(address)
     try:
         import ray
     except ImportError as error:
@@ -46,6 +48,7 @@ def connect(address: str) -> Spawn:
             "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'. Received: "
             f"ray_address={address!r}, and no module named 'ray'"
         ) from error
+    _check_answer(address)
     try:
         if not ray.is_initialized():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -66,14 +69,15 @@ _ADVICE = "no Ray cluster answers; start one with `ray start --head`, or name it
 
 
 def _check_answer(address: str) -> None:
-    """Ray itself waits for minutes for a host that does not answer."""
+    """Ray itself waits for minutes for a host that does not answer, and for ever for one that is no cluster."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not port.isdigit() or not host or len(host) > LONGEST_NAME:
-        return  # "auto" and its like: Ray finds the address
     try:
-        socket.create_connection((host, int(port)), timeout=SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise SearchError(f"{_ADVICE}: {error}. Received: ray_address={address!r}") from error
+        if port.isdigit() and 0 < len(host) <= LONGEST_NAME:  # else "auto" and its like: Ray finds the address
+            socket.create_connection((host, int(port)), timeout=SECONDS).close()
+        probe = [sys.executable, "-c", PROBE, address]
+        subprocess.run(probe, capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - our own text
+    except (OSError, OverflowError, subprocess.SubprocessError) as error:
+        raise SearchError(f"{_ADVICE}: {error!s:.300}. Received: ray_address={address!r}") from error
 
 
 class NodeProcess:
@@ -83,7 +87,7 @@ class NodeProcess:
         Path(log).parent.mkdir(parents=True, exist_ok=True)
         with Path(log).open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command, stdout=file, stderr=file, env={**os.environ, **environment}, cwd=folder
+                command, stdout=file, stderr=file, env=child_environment(environment), cwd=folder
             )
 
     def poll(self) -> int | None:

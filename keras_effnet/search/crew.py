@@ -16,7 +16,7 @@ from uuid import uuid4
 from keras_effnet.errors import SearchError
 from keras_effnet.search.plan import Row
 from keras_effnet.search.store import Store
-from keras_effnet.search.worker import FATAL
+from keras_effnet.search.worker import FATAL, PARENT_VARIABLE, STORE_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class LocalProcess:
         with log.open("ab") as file:
             # A session of its own: Ctrl-C is for the driver, which ends its workers itself.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                list(command), stdout=file, stderr=file, env={**os.environ, **environment}, start_new_session=True
+                list(command), stdout=file, stderr=file, env=child_environment(environment), start_new_session=True
             )
 
     def poll(self) -> int | None:
@@ -61,6 +61,11 @@ class LocalProcess:
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
+
+
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that shall end with this one."""
+    return {**os.environ, **more, PARENT_VARIABLE: str(os.getpid())}
 
 
 @dataclass
@@ -112,8 +117,9 @@ class Crew:
             log = self.output / LOGS_FOLDER / f"worker-{name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             options = [str(self.output), name, str(self.heartbeat), str(self.store.retries)]
-            command = [sys.executable, "-m", "keras_effnet.search.worker", self.store.url, self.store.name, *options]
-            environment = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+            command = [sys.executable, "-m", "keras_effnet.search.worker", self.store.name, *options]
+            # Commands are seen by all who share the machine, and an address may hold a password.
+            environment = {STORE_VARIABLE: self.store.url, "TF_CPP_MIN_LOG_LEVEL": "2"}
             if self.threads is not None:
                 environment |= dict.fromkeys(THREAD_VARIABLES, str(self.threads))
             self.members.append(Member(name, self.spawn(command, environment, log), log))
@@ -175,5 +181,8 @@ class Crew:
 
 def last_line(log: Path) -> str:
     """The last line that a process has printed."""
-    lines = log.read_text(errors="replace").strip().splitlines()
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:  # it ran on another host
+        return "what it said lies on its own host"
     return lines[-1] if lines else "nothing"

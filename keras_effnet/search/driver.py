@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 SEARCH_FILE = "search.json"
 LOOK_SECONDS = 0.5  # between two looks at the workers
+PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")  # in an address, with the name before it
 REPORT_SECONDS = 60  # between two reports while the search runs: each takes some seconds of a core
 
 Describe = Callable[[Sequence[Row], bool], dict[str, Any]]
@@ -76,7 +78,8 @@ class Started:
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
-        self._command = shlex.join(["keras-effnet", *sys.argv[1:]])
+        # What a report holds, others may read.
+        self._command = PASSWORD.sub(r"\1***@", shlex.join(["keras-effnet", *sys.argv[1:]]))
 
     def summary(self, search: str, train: Any, plan: Plan, rows: Sequence[Row], finished: bool) -> dict[str, Any]:
         """The part of a summary that both searches share, JSON-able."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 
 from keras_effnet.errors import SearchError, TrainingError
@@ -32,9 +33,11 @@ logger = logging.getLogger(__name__)
 POLL = 0.1  # seconds between two looks into the store, by whoever waits
 FATAL = 3  # exit status: an error that no other try can mend
 TRIALS_FOLDER = "trials"
-# After so many a process makes room for a fresh one: TensorFlow keeps some 100 MB of every network that it has traced,
-# whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
+STORE_VARIABLE, PARENT_VARIABLE = "KERAS_EFFNET_STORE", "KERAS_EFFNET_PARENT"
+# A process makes room for a fresh one after so many, where memory is scarce: TensorFlow keeps some 100 MB of every
+# network that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
 TRIALS_PER_PROCESS = 20
+SCARCE = 0.5  # share of the machine's memory that is free
 
 
 class Worker:
@@ -69,17 +72,17 @@ class Worker:
         self._notes: dict[str, Any] = {}
         self._reported: set[int] = set()
 
-    def run(self, trials: int | None = None) -> None:
+    def run(self, enough: Callable[[int], bool] = lambda count: False) -> None:
         """Works until the plan is done.
 
         Args:
-            trials: ends after so many, done or not; None: never.
+            enough: whether to end before, after so many trials.
 
         Raises:
             SearchError: the store fails, or the train function returns no number.
         """
         count = 0
-        while trials is None or count < trials:
+        while not enough(count):
             rows = self.store.rows()
             if self.plan.is_done(rows):
                 return
@@ -202,6 +205,12 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
     return kinds[values["kind"]].from_dict(values)
 
 
+def makes_room(trials: int) -> bool:
+    """Whether a process has done enough, and keeps memory that others need."""
+    memory = psutil.virtual_memory()
+    return trials >= TRIALS_PER_PROCESS and memory.available < SCARCE * memory.total
+
+
 def end_with_parent(parent: int) -> None:
     """Ends this process once the one that started it is gone: nobody else would."""
 
@@ -213,13 +222,13 @@ def end_with_parent(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def main(url: str, study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
+def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
     """A worker as a process of its own; gives its exit status."""
-    end_with_parent(os.getppid())
+    end_with_parent(int(os.environ[PARENT_VARIABLE]))
     try:
-        store = Store(url, name=study, heartbeat=float(heartbeat), retries=int(retries))
+        store = Store(os.environ[STORE_VARIABLE], name=study, heartbeat=float(heartbeat), retries=int(retries))
         plan, train = plan_from_dict(store.identity["plan"]), train_from_dict(store.identity["train"])
-        Worker(store, plan, train, Path(output), name).run(TRIALS_PER_PROCESS)
+        Worker(store, plan, train, Path(output), name).run(makes_room)
     except SearchError as error:
         sys.stderr.write(f"{error}\n")
         return FATAL

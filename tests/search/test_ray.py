@@ -36,7 +36,18 @@ def test_a_search_on_two_nodes_goes_on_with_one(tmp_path):
     assert ended_once(tmp_path)
 
 
+@pytest.mark.slow
+def test_what_listens_and_is_no_cluster_is_told(monkeypatch):
+    pytest.importorskip("ray", reason="needs Ray: pip install 'keras-effnet[ray]'")
+    monkeypatch.setattr(cluster, "SECONDS", 8)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = "{}:{}".format(*silent.getsockname())
+        with pytest.raises(SearchError, match=r"no Ray cluster answers.*timed out.*Received"):
+            cluster.connect(address)
+
+
 def test_a_cluster_that_is_not_there_is_told_at_once():
+    pytest.importorskip("ray", reason="needs Ray: pip install 'keras-effnet[ray]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*free.getsockname())

@@ -49,7 +49,12 @@ def our_convnext(depths: tuple[int, ...] = DEPTHS, prefix: str = "convnext_x") -
 
 @pytest.mark.parametrize(
     "top",
-    [{"classifier_activation": None}, {"include_top": False}, {"include_top": False, "pooling": "max"}],
+    [
+        {"classifier_activation": None},
+        # What is new without a top, no layout changes: these wait for the slow run.
+        pytest.param({"include_top": False}, marks=pytest.mark.slow),
+        pytest.param({"include_top": False, "pooling": "max"}, marks=pytest.mark.slow),
+    ],
     ids=["top", "features", "pooled"],
 )
 @pytest.mark.parametrize("layout", WRITERS)
