@@ -1,14 +1,17 @@
 """The speed of the searches: halving against the grid, two workers against one, and what the engine itself takes.
 
 Command: python benchmarks/search.py
-Time: about 45 minutes on 2 cores; halving and the grid go on where they were stopped.
+Time: about half an hour on 2 cores; the searches go on where they were stopped.
 Result: results/search.json and, by benchmarks/tables.py, a table in docs/search.md.
 
-1. `search_coefficients` by halving and by plain grid, with the same seed, on the embedded data: steps trained until the
-   choice of each, and how far apart the choices are. Wanted: a fifth of the steps, and the grid's choice or one within
-   its noise (two standard deviations over seeds).
+1. `search_coefficients` by halving and by plain grid, with the same seed, from a small base on the embedded letters:
+   steps trained until the choice of each, and how far apart the choices are. Wanted: a fifth of the steps, and the
+   grid's choice or one within its noise (two standard deviations over seeds).
 2. The same list of networks trained by one single-threaded worker and by two, from start to end, in turn. Wanted: 0.6.
-3. Trials that take no time: what the store, the plan, trials.csv and the progress take. Wanted: 2 % of 10 seconds.
+3. Trials that take no time, in one process: what the store, the plan, trials.csv and the progress take. Wanted: 2 % of
+   10 seconds. That a worker process must import TensorFlow first is not in it.
+
+And `search_coefficients` as it is by default, whose outcome docs/search.md tells.
 """
 
 from __future__ import annotations
@@ -89,7 +92,10 @@ def outcome(output: Path) -> dict[str, Any]:
     """What the search of coefficients finds by default, for docs/search.md."""
     found = search_coefficients(output=output / "coefficients", workers=2).summary
     names = ("base", "finalists", "winner", "rule", "difference", "trials", "steps", "grid_steps")
-    counts = {"networks": len(found["candidates"]), "triples": sum(len(each["triples"]) for each in found["candidates"])}
+    counts = {
+        "networks": len(found["candidates"]),
+        "triples": sum(len(each["triples"]) for each in found["candidates"]),
+    }
     return {**{name: found[name] for name in names}, **counts}
 
 

@@ -205,7 +205,8 @@ def speed(content: dict[str, Any]) -> str:
     lines = [
         "| what | measured | wanted |",
         "|---|---|---|",
-        f"| steps of halving, share of the plain grid's over {halving['candidates']} networks | "
+        f"| steps of halving, share of the plain grid's: {halving['candidates']} networks of about "
+        f"{2 * halving['params']:,.0f} parameters, on letters | "
         f"**{halving['ratio']:.3f}** ({halving['halving_steps']:,} of {halving['grid_steps']:,}) | 0.2 |",
         f"| its choice ({ours}) against the grid's ({grids}), accuracy of the same training | {gap:.3f} behind, rank "
         f"{halving['halving_choice_rank']}; the seeds differ by {halving['noise']:.3f} (sd) | within the noise |",
