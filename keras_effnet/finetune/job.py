@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -34,6 +32,7 @@ from keras_effnet.finetune.training import is_better, train_phase
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scale import load_model
 from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
 
 logger = logging.getLogger(__name__)
@@ -205,7 +204,7 @@ class FinetuneJob:
         probabilities = predict_all(model, batches)
         evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
         metrics = {
-            "command": shlex.join(["keras-effnet", *sys.argv[1:]]),
+            "command": this_command(),
             "versions": versions(),
             "data": describe_data(data),
             "model": self._describe_model(model),

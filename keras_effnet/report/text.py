@@ -1,12 +1,16 @@
-"""Numbers and JSON as texts for people."""
+"""Numbers, JSON and commands as texts for people."""
 
 from __future__ import annotations
 
 import json
 import re
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 NOTHING = "\N{EN DASH}"
+PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")  # in an address, with the name before it
 
 
 def percent(share: float | None) -> str:
@@ -47,3 +51,10 @@ def json_text(content: dict[str, Any]) -> str:
     text = json.dumps(content, indent=2)
     # Within a JSON text no line ends, so that this finds lists alone.
     return re.sub(r"\[\n[-+.\deE\s,]+\]", lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def this_command() -> str:
+    """The command that runs, this package's own or a script's; without passwords: others read what it stands in."""
+    script, *words = sys.argv
+    ours = Path(script).stem == "keras-effnet" or Path(script).parts[-2:] == ("keras_effnet", "__main__.py")
+    return PASSWORD.sub(r"\1***@", shlex.join(["keras-effnet", *words] if ours else ["python", script, *words]))

@@ -12,7 +12,7 @@ from typing import Any
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.explanation import explain
-from keras_effnet.files import write_whole
+from keras_effnet.files import folder_lock, write_whole
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.search.candidates import count_cost
 from keras_effnet.search.driver import Engine, Started, run_search
@@ -21,7 +21,7 @@ from keras_effnet.search.limits import Limits
 from keras_effnet.search.plan import Row, best_row, outcomes
 from keras_effnet.search.reward import EXPONENT, MEASURES, Reward
 from keras_effnet.search.space import ArchitectureSpace
-from keras_effnet.search.task import train_to_dict
+from keras_effnet.search.task import data_classes, train_to_dict
 from keras_effnet.search.training import Proxy, embedded_base
 from keras_effnet.spec import BackboneSpec
 
@@ -148,26 +148,22 @@ def search_architecture(
 
     def describe(rows: Sequence[Row], finished: bool) -> dict[str, Any]:
         told = started.summary("architecture", train, plan, rows, finished)
-        return {**told, "metric": _metric_name(train), **summarize(plan, rows)}
+        return {**told, **summarize(plan, rows)}
 
     rows = run_search(plan, train, Engine(Path(output), storage, workers, **engine), describe)
     summary = describe(rows, True)
-    best, front = write_networks(plan, summary, Path(output))
+    with folder_lock(Path(output)):  # of another host that has just finished the same search
+        best, front = write_networks(plan, summary, Path(output))
     return ArchitectureResult(best, front, summary, tuple(rows))
 
 
 def _space(spec: BackboneSpec | str | ArchitectureSpace | None, train: Any, classes: int | None) -> ArchitectureSpace:
     if isinstance(spec, ArchitectureSpace):
         return spec
-    count: int = getattr(train, "classes", 1000) if classes is None else classes
+    count = data_classes(train) if classes is None else classes
     if spec is None:
         return ArchitectureSpace(embedded_base(), divisor=EMBEDDED_DIVISOR, classes=count)
     return ArchitectureSpace(resolve_backbone(spec), classes=count)
-
-
-def _metric_name(train: Any) -> str:
-    values = train_to_dict(train)
-    return {"proxy": "accuracy", "score": f"{values.get('score')} score"}.get(values["kind"], "metric")
 
 
 def summarize(plan: Evolution, rows: Sequence[Row]) -> dict[str, Any]:

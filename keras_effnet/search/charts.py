@@ -11,7 +11,7 @@ from typing import Any
 WIDTH = 8.0  # inches
 DPI = 130
 # Seen by people who see few colours, and in gray: viridis for values, and for what stands out the vermilion of Okabe
-# and Ito's palette (2008; written down from memory, without their page at hand).
+# and Ito's palette (Color Universal Design, 2008; the value as the R packages colorblindr and see have it).
 WINNER, PAPER = "#d55e00", "#000000"
 MAP = "viridis"
 FAINT = "0.75"

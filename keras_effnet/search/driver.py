@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
-import shlex
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,6 +17,7 @@ from tqdm import tqdm
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SearchError
 from keras_effnet.files import folder_lock, write_whole
+from keras_effnet.report.text import this_command
 from keras_effnet.search.crew import Crew, LocalProcess
 from keras_effnet.search.page import write_search_report
 from keras_effnet.search.plan import Plan, Row, best_row, outcomes
@@ -32,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 SEARCH_FILE = "search.json"
 LOOK_SECONDS = 0.5  # between two looks at the workers
-PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")  # in an address, with the name before it
 REPORT_SECONDS = 60  # between two reports while the search runs: each takes some seconds of a core
 
 Describe = Callable[[Sequence[Row], bool], dict[str, Any]]
@@ -78,8 +75,7 @@ class Started:
 
     def __init__(self) -> None:
         self._begin = time.monotonic()
-        # What a report holds, others may read.
-        self._command = PASSWORD.sub(r"\1***@", shlex.join(["keras-effnet", *sys.argv[1:]]))
+        self._command = this_command()
 
     def summary(self, search: str, train: Any, plan: Plan, rows: Sequence[Row], finished: bool) -> dict[str, Any]:
         """The part of a summary that both searches share, JSON-able."""

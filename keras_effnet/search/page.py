@@ -46,7 +46,7 @@ def write_search_report(summary: dict[str, Any], rows: Sequence[Row], output: Pa
         DataError: a file cannot be written.
     """
     pictures = search_pictures(summary, rows)
-    content = _page(summary, rows, pictures)
+    content = search_page(summary, rows, pictures)
     with folder_lock(output):  # of another host that reports on the same search
         for each in pictures:
             write_whole(output / f"{each.name}.png", lambda path, each=each: path.write_bytes(each.content))
@@ -54,20 +54,17 @@ def write_search_report(summary: dict[str, Any], rows: Sequence[Row], output: Pa
         write_result(output, summary)
 
 
-def search_page(summary: Mapping[str, Any], rows: Sequence[Row]) -> bytes:
+def search_page(summary: Mapping[str, Any], rows: Sequence[Row], pictures: Sequence[Picture]) -> bytes:
     """The whole page.
 
     Args:
         summary: as result.json holds it.
         rows: the trials of the search.
+        pictures: that it shows.
 
     Returns:
         HTML in UTF-8 that refers to no other file. While the search runs, a browser reads it again by itself.
     """
-    return _page(summary, rows, search_pictures(summary, rows))
-
-
-def _page(summary: Mapping[str, Any], rows: Sequence[Row], pictures: Sequence[Picture]) -> bytes:
     coefficients = summary["search"] == "coefficients"
     title = f"Coefficients for {summary['base']['name']}" if coefficients else "Search for an architecture"
     parts = [_rule, _finalists] if coefficients else [_best]

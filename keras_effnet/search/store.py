@@ -73,6 +73,7 @@ class Store:
         self.retries = retries
         self._rows: dict[int, Row] = {}
         self._sighted: dict[int, float] = {}  # since when a trial has been seen to run
+        self._queued_at: dict[int, float] = {}  # when a failed trial is queued again, if nobody does so before
         self._arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
         self._beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
@@ -236,6 +237,8 @@ class Store:
     def find_lost(self) -> None:
         """Fails and queues again the trials whose heartbeat has stopped; Optuna itself looks before every trial.
 
+        A trial that failed on a host that was gone before it had queued it again is queued, too.
+
         Raises:
             SearchError: the database cannot be read or written.
         """
@@ -249,6 +252,10 @@ class Store:
                     self._sighted[trial.number] = math.inf
                     self._storage.record_heartbeat(trial._trial_id)
             optuna.storages.fail_stale_trials(self.study)
+        for row in self._left():
+            # Not at the same moment by all who wait, or it would be queued as often.
+            if now > self._queued_at.setdefault(row.number, now + GRACE * self._beat * random.uniform(1, 2)):
+                self.try_again(row.number)
 
     def mend(self, worker: str | None = None) -> None:
         """Queues again what failed and was to be tried again, where whoever should have done so was killed in between.
@@ -259,15 +266,17 @@ class Store:
         Raises:
             SearchError: the database cannot be read or written.
         """
+        for row in self._left():
+            if worker in (None, row.worker):
+                self.try_again(row.number)
+
+    def _left(self) -> list[Row]:
+        """Trials that failed and are to be tried again, and that nobody has queued."""
         with self.errors():
             trials = self.study.get_trials(deepcopy=False)
-        tries: dict[int, int] = {}
-        for trial in trials:
-            tries[first_number(trial)] = trial.number
+        last = {first_number(trial): trial.number for trial in trials}
         rows = self.rows()
-        for number in tries.values():
-            if rows[number].state == "retried" and worker in (None, rows[number].worker):
-                self.try_again(number)
+        return [rows[number] for number in last.values() if rows[number].state == "retried"]
 
 
 def _take_turns(engine: Engine) -> None:

@@ -13,8 +13,8 @@ from keras_effnet.search.worker import TRIALS_PER_PROCESS, makes_room
 
 
 def test_no_report_holds_the_password_of_a_store(monkeypatch):
-    words = ["x", "search", "coefficients", "--storage", "postgresql://me:hunter2@db:5432/x", "--output", "a:b@c"]
-    monkeypatch.setattr("sys.argv", words)
+    words = ["search", "coefficients", "--storage", "postgresql://me:hunter2@db:5432/x", "--output", "a:b@c"]
+    monkeypatch.setattr("sys.argv", ["/bin/keras-effnet", *words])
     said = Started().summary("coefficients", steady, make_plan("ladder", 2), [], False)["command"]
     assert said == "keras-effnet search coefficients --storage postgresql://me:***@db:5432/x --output a:b@c"
 

@@ -88,7 +88,7 @@ def test_the_page_refers_to_nothing_outside(report: Report) -> None:
 
 def test_the_winner_can_be_pasted_and_is_compared() -> None:
     summary, rows = coefficients(5)
-    page = Reader(search_page(summary, rows).decode())
+    page = Reader(search_page(summary, rows, []).decode())
     text, _, code = page.texts["winner"].partition("from keras_effnet")
     assert run_python(f"from keras_effnet{code}\nprint(rule)") == summary["rule"]
     assert "+0.0123, 95% interval -0.0040 to +0.0286: not told apart." in text
@@ -112,13 +112,13 @@ def test_two_drivers_report_to_one_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("make", [coefficients, architecture])
 def test_while_the_search_runs_the_page_says_so(make: Any) -> None:
-    content = search_page(*make(3, trained=False, finished=False))
+    content = search_page(*make(3, trained=False, finished=False), [])
     assert f'<meta http-equiv="refresh" content="{REFRESH}">' in content.decode()
     page = Reader(content.decode())
     assert "Still running: 0 of about" in page.texts["running"]
     assert not {"winner", "best", "compared"} & set(page.texts)
     assert page.texts["candidates"].count("0000000000") == 3
-    assert b"refresh" not in search_page(*make(3, trained=False))
+    assert b"refresh" not in search_page(*make(3, trained=False), [])
 
 
 @pytest.mark.slow

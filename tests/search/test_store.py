@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,19 @@ def test_a_worker_that_was_killed_before_it_queued_its_trial_again(url):
     store.mend()
     store.mend()
     assert states(store) == ["retried", "retried", "waiting", "waiting"]
+
+
+def test_a_host_that_was_gone_before_it_queued_its_trial_again(url, monkeypatch):
+    store = Store(url, IDENTITY, heartbeat=1)
+    ask(store, "of another host")
+    store.study.tell(0, state=optuna.trial.TrialState.FAIL)
+    store.find_lost()
+    assert states(store) == ["retried"]  # it may be about to
+    later = time.monotonic() + 2 * module.GRACE
+    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    for _ in range(2):
+        store.find_lost()
+    assert states(store) == ["retried", "waiting"]
 
 
 @pytest.mark.slow
