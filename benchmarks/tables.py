@@ -142,7 +142,8 @@ def coefficients(content: dict[str, Any]) -> str:
     if difference is not None:
         lines += [
             "",
-            f"`{found['rule']}` against the paper's triple on the test pictures, {difference['seeds']} seeds: "
+            f"`{found['rule']}` against the paper's constants at the same cost, on the test pictures, "
+            f"{difference['seeds']} seeds: "
             f"{difference['mean']:+.4f}, 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}: "
             f"**{difference['verdict']}**.",
         ]

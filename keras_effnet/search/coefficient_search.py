@@ -76,7 +76,7 @@ def search_coefficients(
 
     Every triple of a grid whose rounded network costs about `factor` times the base is a candidate; those that round to
     the same network are trained once. All are trained a little, the best quarter goes on, and so forth; the best few
-    and the paper's triple at the same cost are then trained with `seeds` further seeds, and compared. Stopped at any
+    and the paper's constants at the same cost are then trained with `seeds` further seeds, and compared. Stopped at any
     moment, the same call goes on.
 
     Args:
@@ -126,9 +126,8 @@ def search_coefficients(
     if rounding is None:
         rounding = EMBEDDED_ROUNDING if spec is None else Rounding(depth="round")
     classes = data_classes(train) if classes is None else classes
-    asked: dict[str, Any] = {"factor": factor, "tolerance": tolerance, "measure": measure}
-    asked |= {"rounding": rounding, "classes": classes}
-    found = coefficient_candidates(base, step=step, **asked)
+    asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
+    found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
     paper = paper_candidate(base, **asked)
     plan = Ladder(
         tuple(each.candidate for each in found),
@@ -207,7 +206,7 @@ def _choices(plan: Ladder) -> dict[str, Any]:
 
 
 def _difference(plan: Ladder, finalists: Sequence[dict[str, Any]], winner: str | None) -> dict[str, Any] | None:
-    """The winner against the paper's triple; on test pictures where there are any, for those chose nothing."""
+    """The winner against the paper's constants; on test pictures where there are any, for those chose nothing."""
     by_key = {entry["key"]: entry for entry in finalists}
     ours, theirs = by_key.get(winner or ""), by_key.get(spec_key(plan.references[0].spec))
     if ours is None or theirs is None or ours is theirs:

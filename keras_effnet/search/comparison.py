@@ -1,6 +1,6 @@
 """Which finalist is best, and whether that is more than chance: the seeds decide.
 
-Finalists and the paper's triple are trained with the same seeds, which took no part in choosing the finalists. Two of
+Finalists and the paper's network are trained with the same seeds, which took no part in choosing the finalists. Two of
 them differ, seed by seed, by amounts whose mean has a t-interval (Student 1908; any textbook: paired t). With few seeds
 it is wide, and says so.
 """

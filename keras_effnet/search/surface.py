@@ -89,14 +89,15 @@ def _write(axes: Any, place: tuple[float, float, float], texts: list[str], colou
 
 
 def _outline(axes: Any, summary: Mapping[str, Any], alphas: list[float], gammas: list[float], cells: Any) -> None:
-    """Frames around the winner and the paper's triple, where it is on the grid."""
+    """Frames around the winner and the paper's network, where it is on the grid."""
     from matplotlib.patches import Rectangle
 
-    frames = {each["key"]: ("the paper's", PAPER, _rounded(_triple(each))) for each in papers(summary)}
-    winner = next((each for each in summary["candidates"] if each["key"] == summary.get("winner")), None)
-    if winner is not None:
-        frames["winner"] = ("winner", WINNER, _rounded(_triple(winner)))
-    for label, colour, (alpha, beta, gamma) in frames.values():
+    by_key = {each["key"]: each for each in summary["candidates"]}
+    framed = [("the paper's", PAPER, by_key.get(each["key"], each)) for each in papers(summary)]
+    if summary.get("winner") in by_key:
+        framed.append(("winner", WINNER, by_key[summary["winner"]]))
+    for label, colour, candidate in framed:
+        alpha, beta, gamma = _rounded(_triple(candidate))
         strips = [strip[0] for strip in cells.get((alpha, gamma), ())]
         if beta in strips:
             left = alphas.index(alpha) - 0.5 + strips.index(beta) / len(strips)

@@ -112,15 +112,16 @@ def duration(seconds: float) -> str:
 
 
 def comparison(summary: Mapping[str, Any]) -> str:
-    """Whether the winner is really better than the paper's triple; nothing where that is not known."""
+    """Whether the winner is really better than the paper's constants; nothing where that is not known."""
     found = summary.get("difference")
     if found is None:
         is_paper = any(each["key"] == summary.get("winner") for each in papers(summary))
-        return "That is the network of the paper's triple." if is_paper else ""
+        return "That is the network of the paper's constants." if is_paper else ""
     where = "test pictures, " if found.get("on") == "test" else ""
     interval = f"{found['confidence']:.0%} interval {found['low']:+.4f} to {found['high']:+.4f}"
     seeds = f"{where}{found['seeds']} seeds"
-    return f"Against the paper's triple ({seeds}): {found['mean']:+.4f}, {interval}: {found['verdict']}."
+    told = f"{found['mean']:+.4f}, {interval}: {found['verdict']}."
+    return f"Against the paper's constants at the same cost ({seeds}): {told}"
 
 
 def finalist_label(summary: Mapping[str, Any], finalist: Mapping[str, Any]) -> str:
@@ -130,7 +131,7 @@ def finalist_label(summary: Mapping[str, Any], finalist: Mapping[str, Any]) -> s
 
 
 def papers(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The paper's triple among the finalists, if it is there."""
+    """The network of the paper's constants among the finalists, if it is there."""
     return [each for each in summary.get("finalists") or () if each["label"] == "paper"]
 
 

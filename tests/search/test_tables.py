@@ -54,7 +54,7 @@ def test_the_paper_may_win_and_nothing_may_be_known_of_it() -> None:
     summary, _ = coefficients(40)
     paper = next(each["key"] for each in summary["finalists"] if each["label"] == "paper")
     assert comparison({**summary, "difference": None}) == ""
-    assert "paper's triple" in comparison({**summary, "difference": None, "winner": paper})
+    assert "paper's constants" in comparison({**summary, "difference": None, "winner": paper})
     assert "test pictures" not in comparison({**summary, "difference": {**summary["difference"], "on": "metrics"}})
 
 
