@@ -15,8 +15,8 @@ DESCRIPTION = """The paper's two searches on small data: coefficients (which alp
 about twice the cost?) and architecture (which baseline is best at a cost?). Both run without arguments on letters that
 the package draws. Interrupted or killed, the same command goes on."""
 COEFFICIENTS = """Trains all networks of a grid of (alpha, beta, gamma) that cost about twice the base, most of them
-only a little (successive halving); trains the best and the paper's (1.2, 1.1, 1.15) with further seeds; prints the
-winner as a Compound(...) to paste, and whether it is better than chance."""
+only a little (successive halving); trains the best and the paper's (1.2, 1.1, 1.15), at the same cost, with further
+seeds; prints the winner as a Compound(...) to paste, and whether it is better than chance."""
 ARCHITECTURE = """Searches the baseline: stage by stage the kind of block, kernel, expansion, squeeze-and-excitation,
 width, depth and skip (MnasNet's space), by regularised evolution or at random, for the largest
 ACC * (cost / target)^w. Leaves the best as a spec file, best.json, that every other command takes."""

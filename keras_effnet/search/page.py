@@ -85,9 +85,10 @@ def search_page(summary: Mapping[str, Any], rows: Sequence[Row], pictures: Seque
 
 def _cards(summary: Mapping[str, Any]) -> dict[str, str]:
     trials = summary["trials"]
-    best = max((each["metric"] for each in summary["candidates"] if each.get("metric") is not None), default=None)
+    found = [each["mean"] for each in summary.get("finalists") or ()]
+    found = found or [each["metric"] for each in summary["candidates"] if each.get("metric") is not None]
     return {
-        f"best {metric_name(summary)}": digits(best),
+        f"best {metric_name(summary)}": digits(max(found, default=None)),
         "trials done": count(trials["done"]),
         "failed": count(trials["failed"]),
         "networks": count(len(summary["candidates"])),
