@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -91,34 +90,6 @@ def train_to_dict(train: Any) -> dict[str, Any]:
             f"Received: train={train!r}"
         )
     return {"kind": "here", "function": f"{train.__module__}:{getattr(train, '__qualname__', type(train).__name__)}"}
-
-
-def train_from_dict(values: dict[str, Any]) -> TrainFunction:
-    """The train function that `train_to_dict` wrote.
-
-    Raises:
-        SearchError: the function is not found, or lives in another process.
-    """
-    if values["kind"] == "proxy":
-        from keras_effnet.search.training import Proxy
-
-        return Proxy.from_dict(values)
-    if values["kind"] == "score":
-        from keras_effnet.search.scores import ZeroCost
-
-        return ZeroCost.from_dict(values)
-    name = values["function"]
-    module, _, function = name.partition(":")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SearchError(
-            f"the train function cannot be imported: {error}. Name it as 'package.module:function', and put the folder "
-            f"of the module on PYTHONPATH. Received: {name!r}"
-        ) from error
-    return found
 
 
 def installed_versions() -> dict[str, str]:

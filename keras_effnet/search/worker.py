@@ -7,6 +7,7 @@ same job, without any lock; a worker that dies holds up nobody for longer than i
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
@@ -26,7 +27,7 @@ from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.plan import Job, Plan
 from keras_effnet.search.store import JOB, NOTES, STOPPED, Store, fresh_rows
-from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric, train_from_dict
+from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric
 
 logger = logging.getLogger(__name__)
 
@@ -203,6 +204,34 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
     if values.get("kind") not in kinds:
         raise SearchError(f"a plan is one of {', '.join(kinds)}. Received: kind={values.get('kind')!r}")
     return kinds[values["kind"]].from_dict(values)
+
+
+def train_from_dict(values: dict[str, Any]) -> TrainFunction:
+    """The train function that `train_to_dict` wrote.
+
+    Raises:
+        SearchError: the function is not found, or lives in another process.
+    """
+    if values["kind"] == "proxy":
+        from keras_effnet.search.training import Proxy
+
+        return Proxy.from_dict(values)
+    if values["kind"] == "score":
+        from keras_effnet.search.scores import ZeroCost
+
+        return ZeroCost.from_dict(values)
+    name = values["function"]
+    module, _, function = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in function.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SearchError(
+            f"the train function cannot be imported: {error}. Name it as 'package.module:function', and put the folder "
+            f"of the module on PYTHONPATH. Received: {name!r}"
+        ) from error
+    return found
 
 
 def makes_room(trials: int) -> bool:

@@ -113,13 +113,15 @@ def test_two_drivers_report_to_one_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("make", [coefficients, architecture])
 def test_while_the_search_runs_the_page_says_so(make: Any) -> None:
-    content = search_page(*make(3, trained=False, finished=False), [])
+    summary, rows = make(3, trained=False, finished=False)
+    content = search_page(summary, rows, [])
     assert f'<meta http-equiv="refresh" content="{REFRESH}">' in content.decode()
     page = Reader(content.decode())
     assert "Still running: 0 of about" in page.texts["running"]
     assert not {"winner", "best", "compared"} & set(page.texts)
     assert page.texts["candidates"].count("0000000000") == 3
-    assert b"refresh" not in search_page(*make(3, trained=False), [])
+    summary, rows = make(3, trained=False)
+    assert b"refresh" not in search_page(summary, rows, [])
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ from keras_effnet.errors import BuildError, SearchError
 from keras_effnet.registry import backbones
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.scores import SCORES, ZENS, ZeroCost, naswot, synflow, zen_score
-from keras_effnet.search.task import Task, train_from_dict, train_to_dict
+from keras_effnet.search.task import Task, train_to_dict
+from keras_effnet.search.worker import train_from_dict
 
 TESTS = Path(__file__).parents[1]
 Arrays = Mapping[str, np.ndarray]

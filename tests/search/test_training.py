@@ -14,8 +14,9 @@ from keras_effnet import BackboneSpec, StageSpec
 from keras_effnet.blocks import ConvBlock, FusedMBConv, MBConv
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.task import Task, read_metric, train_from_dict, train_to_dict
+from keras_effnet.search.task import Task, read_metric, train_to_dict
 from keras_effnet.search.training import Proxy, embedded_base
+from keras_effnet.search.worker import train_from_dict
 
 TINY = BackboneSpec(
     name="tiny",
