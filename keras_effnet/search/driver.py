@@ -219,6 +219,11 @@ class _Progress:
         self.output = output
         self.describe = describe
         self.log = TrialLog(output / "trials.csv", plan.names)
+        if lost := self.log.numbers - {row.number for row in store.rows()}:
+            raise SearchError(
+                "trials.csv lists trials that the store does not hold: bring the store back, or name another output "
+                f"folder. Received: {len(lost)} such trials in {str(self.log.path)!r}, store {store.shown_url!r}"
+            )
         self.trials, steps = plan.total()
         self.bar = tqdm(total=steps, unit="step", unit_scale=True)
         self.reported = time.monotonic()

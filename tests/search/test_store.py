@@ -76,6 +76,16 @@ def test_a_store_cut_short(tmp_path, made):
     refused(tmp_path, "the store is no database, or a broken one")
 
 
+def test_a_store_that_was_deleted_and_not_its_list(tmp_path):
+    search(tmp_path, steady, kind="ladder", count=1)
+    (tmp_path / "search.db").unlink()
+    listed = (tmp_path / "trials.csv").read_bytes()
+    for _ in range(2):  # the second time there is a new, empty one
+        with pytest.raises(SearchError, match=r"bring the store back, or name another output.* Received: \d+ such"):
+            search(tmp_path, steady, kind="ladder", count=1)
+    assert (tmp_path / "trials.csv").read_bytes() == listed
+
+
 def test_a_folder_of_another_search(tmp_path, made):
     put(made, tmp_path)
     refused(tmp_path, "holds another search, with another plan.seed; name another folder", seed=1)
