@@ -143,15 +143,16 @@ class Store:
         """
         with self.errors():
             trials = self.study.get_trials(deepcopy=False)
-        found = []
-        for trial in trials:
-            row = self._rows.get(trial.number)
-            if row is None:
-                row = self._row(trial)
-                if row.state in ("done", "failed", "retried", "void"):
-                    self._rows[trial.number] = row
-            found.append(row)
-        return found
+        return [self._known(trial) for trial in trials]
+
+    def _known(self, trial: FrozenTrial) -> Row:
+        """The row of a trial, kept once nothing in it can change."""
+        row = self._rows.get(trial.number)
+        if row is None:
+            row = self._row(trial)
+            if row.state in ("done", "failed", "retried", "void"):
+                self._rows[trial.number] = row
+        return row
 
     def _row(self, trial: FrozenTrial) -> Row:
         job, notes = trial.user_attrs.get(JOB), dict(trial.user_attrs.get(NOTES, {}))
@@ -274,9 +275,9 @@ class Store:
         """Trials that failed and are to be tried again, and that nobody has queued."""
         with self.errors():
             trials = self.study.get_trials(deepcopy=False)
-        last = {first_number(trial): trial.number for trial in trials}
-        rows = self.rows()
-        return [rows[number] for number in last.values() if rows[number].state == "retried"]
+        # Of one look into the store: what has been queued since must not be missed beside a newer state.
+        last = {first_number(trial): trial for trial in trials}
+        return [row for row in map(self._known, last.values()) if row.state == "retried"]
 
 
 def _take_turns(engine: Engine) -> None:
