@@ -1,7 +1,7 @@
 """The speed of the searches: halving against the grid, two workers against one, and what the engine itself takes.
 
 Command: python benchmarks/search.py
-Time: about half an hour on 2 cores; the searches go on where they were stopped.
+Time: about 40 minutes on 2 cores; the searches go on where they were stopped.
 Result: results/search.json and, by benchmarks/tables.py, a table in docs/search.md.
 
 1. `search_coefficients` by halving and by plain grid, with the same seed, from a small base on the embedded letters:

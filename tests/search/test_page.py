@@ -94,6 +94,7 @@ def test_the_winner_can_be_pasted_and_is_compared() -> None:
     assert "+0.0123, 95% interval -0.0040 to +0.0286: not told apart." in text
     for each in summary["finalists"]:
         assert f"{each['mean']:.4f}" in page.texts["compared"]
+    assert "the paper's" in page.texts["compared"]
     best = max(each["mean"] for each in summary["finalists"])
     assert f"{best:.4f}best {summary['metric']}" in page.texts["top"], "not that of a single seed"
 
