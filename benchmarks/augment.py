@@ -50,7 +50,7 @@ def photographs(side: int) -> np.ndarray:
 
 
 def single(engine: str, name: str, images: np.ndarray) -> Compute:
-    """One operation on each picture of a batch."""
+    """One operation on each image of a batch."""
     draws = Draws()
     apply = operations_of(engine, MAGNITUDE, draws)[name]
 
@@ -102,7 +102,7 @@ def pairs(images: np.ndarray) -> list[tuple[str, str, Compute, Compute]]:
 
 
 def seconds(compute: Compute, calls: int) -> float:
-    """Of one picture."""
+    """Of one image."""
     start = time.perf_counter()
     for _ in range(calls):
         compute()
@@ -117,7 +117,7 @@ def measure(name: str, peer: str, compute: tuple[Compute, Compute], side: int) -
         calls.append(max(1, round(SECONDS / (seconds(one, 1) * BATCH))))
     found = [[seconds(one, number) for one, number in zip(compute, calls, strict=True)] for _ in range(ROUNDS)]
     result = compare(*zip(*found, strict=True))
-    rates = {"unit": "pictures/s", "ours": 1 / result["ours_s"], "peers": 1 / result["peer_s"]}
+    rates = {"unit": "images/s", "ours": 1 / result["ours_s"], "peers": 1 / result["peer_s"]}
     return {"what": f"{name}, {side} px", "peer": peer, **rates, **result}
 
 

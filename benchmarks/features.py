@@ -8,10 +8,10 @@ Result: results/features.json and, by benchmarks/tables.py, its table in docs/fi
 The peer is the first phase of "Image classification via fine-tuning with EfficientNet" (keras-team/keras-io,
 examples/vision/image_classification_efficientnet_fine_tuning.py): the backbone frozen, global average pooling,
 BatchNorm, dropout of 0.2, a dense layer, Adam with 0.01, batches of 64, 25 epochs, and rotation, translation and
-contrast at random. Its flip is left out, since the pictures are digits; a second peer leaves out all augmentation. All
+contrast at random. Its flip is left out, since the images are digits; a second peer leaves out all augmentation. All
 start from one backbone: EfficientNet-B0, trained on drawn letters here, since no ImageNet weights are embedded. Held
 out are the 359 test digits, looked at after every epoch. The clock runs from the loaded backbone and the loaded
-pictures until the accuracy is first reached, compilation included; in fresh processes that take turns.
+images until the accuracy is first reached, compilation included; in fresh processes that take turns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ import keras
 import numpy as np
 from keras_effnet import load_data
 from keras_effnet.data.batches import Batches
-from keras_effnet.finetune.network import make_network
+from keras_effnet.finetune.transfer_model import make_network
 from keras_effnet.finetune.recipe import Recipe
 
 FOLDER, RESOLUTION, SEED = Path({folder!r}), {resolution}, {seed}
@@ -113,11 +113,11 @@ def augment(images, labels):
         images = layer(images, training=True)
     return images, labels
 
-pictures = tf.data.Dataset.from_tensor_slices(train).shuffle(len(train[0])).batch(64)
-pictures = pictures.map(augment, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+images = tf.data.Dataset.from_tensor_slices(train).shuffle(len(train[0])).batch(64)
+images = images.map(augment, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 held_out = tf.data.Dataset.from_tensor_slices(test).batch(64)
 curve = Curve()
-model.fit(pictures, validation_data=held_out, epochs=25, callbacks=[curve], verbose=0)
+model.fit(images, validation_data=held_out, epochs=25, callbacks=[curve], verbose=0)
 print(json.dumps(curve.rows))
 """
 )

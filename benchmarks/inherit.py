@@ -6,11 +6,11 @@ Time: about 20 minutes on 2 cores; with --quick two, to see whether it runs. A r
 Result: results/inherit.json, docs/images/inherit.png and, by benchmarks/tables.py, a table in docs/inherit.md.
 
 Two sizes of EfficientNet-B0 for 32 px, on drawn letters and on scikit-learn's digits. Compute is 3 x multiply-adds x
-pictures (forward, and backward twice that) of all that was trained: a grown network's account begins with that of the
+images (forward, and backward twice that) of all that was trained: a grown network's account begins with that of the
 small one, a shrunk network's with that of the large one. Every run has its own cosine decay to zero over its own steps,
 so that none is judged before its end; that is why equal time needs other runs than equal compute. Seconds are of
 training, growing, selecting and recalibrating as they are called; compiling the two training steps, which happens once
-for all runs, and looking at held-out pictures are left out.
+for all runs, and looking at held-out images are left out.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from measure import save
 from tqdm import tqdm
 
 from keras_effnet import build_model, estimate_cost, grow_model, recalibrate
+from keras_effnet.atomic import atomic_write
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.pictures import Pictures, load_digits, split_few
-from keras_effnet.files import write_whole
+from keras_effnet.data.images import Images, load_digits, split_few
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.training import Schedule, compile_for, evaluate, restore, snapshot, train
 
 COMMAND = "python benchmarks/inherit.py"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "inherit.png"
 TASKS = ("letters", "digits")
-CHECKS = 8  # looks at the held-out pictures during a run
+CHECKS = 8  # looks at the held-out images during a run
 # Forward, gradients of values, gradients of weights: each costs about as much.
 FORWARD_AND_BACKWARD = 3
 
@@ -58,7 +58,7 @@ class Settings:
     batch_size: int = 64
     letters: int = 10_000
     labels_per_class: int = 50  # of the digits
-    recalibration: int = 1024  # pictures
+    recalibration: int = 1024  # images
     jitter: float = 0.15
     # Each the best of those tried on letters with a seed of its own: 4e-3 and 1e-2; 1.5e-3, 4e-3 and 1e-2.
     fresh_rate: float = 4e-3
@@ -87,7 +87,7 @@ class Network:
         self.blank = snapshot(self.model)
         # Traced before anything is timed.
         count, size = settings.batch_size, settings.resolution
-        black = Pictures(np.zeros((count, size, size, 3), "uint8"), np.zeros(count, "int32"), ("",) * classes)
+        black = Images(np.zeros((count, size, size, 3), "uint8"), np.zeros(count, "int32"), ("",) * classes)
         train(self.model, black, Schedule(1, count, 1e-9), seed=0, progress=tqdm(disable=True))
         evaluate(self.model, black)
 
@@ -132,8 +132,8 @@ class Run:
         return Account(self.compute[-1], self.seconds[-1])
 
 
-def load(task: str, settings: Settings, seed: int) -> tuple[Pictures, Pictures]:
-    """Pictures to train on, and others."""
+def load(task: str, settings: Settings, seed: int) -> tuple[Images, Images]:
+    """Images to train on, and others."""
     if task == "letters":
         size = settings.resolution
         return render_letters(settings.letters, size, 2 * seed), render_letters(1_000, size, 2 * seed + 1)
@@ -146,13 +146,13 @@ class Seed:
     Args:
         small: the small network.
         large: the large one.
-        task: whose pictures.
-        seed: of the pictures, the first weights, and the order in which pictures come.
+        task: whose images.
+        seed: of the images, the first weights, and the order in which images come.
     """
 
     def __init__(self, small: Network, large: Network, task: str, seed: int) -> None:
         self.small, self.large, self.settings = small, large, small.settings
-        self.pictures, self.held_out = load(task, self.settings, seed)
+        self.images, self.held_out = load(task, self.settings, seed)
         self.steps = self.settings.digits_steps if task == "digits" else self.settings.steps
         self.seed = seed
         self.bar = tqdm(desc=f"{task}, seed {seed}", unit="step", total=0)
@@ -196,7 +196,7 @@ class Seed:
         seconds = [spent.seconds]
         for first, last in pairwise(marks):
             started = time.perf_counter()
-            train(network.model, self.pictures, schedule, seed=self.seed, progress=self.bar, first=first, last=last)
+            train(network.model, self.images, schedule, seed=self.seed, progress=self.bar, first=first, last=last)
             seconds.append(seconds[-1] + time.perf_counter() - started)
             accuracy.append(evaluate(network.model, self.held_out)["accuracy"])
         return Run(steps, [spent.compute + network.compute(mark) for mark in marks], seconds, accuracy)
@@ -215,14 +215,14 @@ class Seed:
 
     def _shrink(self, spent: Account) -> tuple[list[np.ndarray], Account, dict[str, Any]]:
         """Weights of the small network from the large one as it stands, recalibrated."""
-        size, count = self.settings.batch_size, min(self.settings.recalibration, len(self.pictures))
+        size, count = self.settings.batch_size, min(self.settings.recalibration, len(self.images))
         started = time.perf_counter()
         model = grow_model(self.large.model, self.small.spec, seed=self.seed)
         seconds = time.perf_counter() - started
         self.small.begin(model.get_weights())
         selected = evaluate(self.small.model, self.held_out)["accuracy"]
         started = time.perf_counter()
-        images = self.pictures.images[:count].astype("float32")
+        images = self.images.images[:count].astype("float32")
         recalibrate(model, [images[first : first + size] for first in range(0, count, size)])
         seconds += time.perf_counter() - started
         compute = spent.compute + count * self.small.macs
@@ -340,7 +340,7 @@ def measure(settings: Settings, seeds: int, output: Path) -> dict[str, list[dict
                 done = Seed(networks[0], networks[1], task, seed).run()
                 content = {"settings": asdict(settings), "seed": seed, "networks": facts, **done}
                 text = json.dumps(content, indent=1)
-                write_whole(path, lambda part, text=text: part.write_text(text))
+                atomic_write(path, lambda part, text=text: part.write_text(text))
             results[task].append(content)
     return results
 

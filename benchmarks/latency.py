@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from keras_effnet import fit_to_budget
 from keras_effnet.latency import calibrate_latency, measure_latency
-from keras_effnet.latency import fit as search
+from keras_effnet.latency import latency_budget as search
 
 CASES = [(name, limit) for name in ("efficientnet_b0", "mobilenet_v2", "resnet50") for limit in (10.0, 20.0, 50.0)]
 

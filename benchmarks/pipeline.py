@@ -41,19 +41,19 @@ from keras_effnet.data.sets import load_data
 
 COMMAND = "python benchmarks/pipeline.py"
 THREADS, RESOLUTION, BATCH, CLASSES = 2, 224, 16, 4
-PICTURES = 240
+IMAGES = 240
 ROUNDS, STEPS, WARM = 3, 3, 1  # the first step of a round, for which nothing was read ahead, does not count
 PEER = "image_dataset_from_directory"
 CROPPED = Augmentation(crop=0.5, flip=True)
 
 
-def write_pictures(folder: Path) -> int:
+def write_images(folder: Path) -> int:
     """JPEG files in class folders; returns their mean size in bytes."""
     from keras_effnet.data.glyphs import render_letters
 
     generator = np.random.default_rng(0)
-    letters = render_letters(PICTURES, 64).images
-    for number in range(PICTURES):
+    letters = render_letters(IMAGES, 64).images
+    for number in range(IMAGES):
         size = tuple(int(side) for side in generator.integers(300, 501, 2))
         coarse = Image.fromarray(generator.integers(0, 256, (12, 12, 3), np.uint8)).resize(
             size, Image.Resampling.BICUBIC
@@ -123,9 +123,9 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     with tempfile.TemporaryDirectory() as temporary:
-        size = write_pictures(Path(temporary) / "pictures")
+        size = write_images(Path(temporary) / "images")
         load = os.getloadavg()[0]
-        found = measure(Path(temporary) / "pictures")
+        found = measure(Path(temporary) / "images")
     seconds = {name: [wait + work for wait, work in rounds] for name, rounds in found.items()}
     rows = [
         {"what": what, "peer": PEER, **compare(seconds[ours], seconds[peer])}

@@ -26,14 +26,14 @@ from measure import save, this_command
 from scipy.stats import kendalltau, spearmanr
 from tqdm import tqdm
 
-from keras_effnet.files import write_whole
+from keras_effnet.atomic import atomic_write
 from keras_effnet.search.architecture import EMBEDDED_DIVISOR, MOST
 from keras_effnet.search.candidates import Candidate, count_cost
 from keras_effnet.search.limits import Limits, draw_feasible, some_feasible
+from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.scores import SCORES, ZeroCost
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import Task
-from keras_effnet.search.training import Proxy, embedded_base
 
 CONTROLS = ("params", "macs")
 
@@ -59,7 +59,7 @@ def measured(train: Callable[[Task], float], candidate: Candidate, seed: int, st
     return [train(task), time.perf_counter() - start]
 
 
-def look_at(candidate: Candidate, proxy: Proxy, seeds: int, output: Path, bar: tqdm) -> dict[str, Any]:
+def look_at(candidate: Candidate, proxy: ProxyTraining, seeds: int, output: Path, bar: tqdm) -> dict[str, Any]:
     """All measurements of one candidate; those that are in its file are not made again."""
     path = output / f"{candidate.key}.json"
     found = json.loads(path.read_text()) if path.exists() else {}
@@ -68,7 +68,7 @@ def look_at(candidate: Candidate, proxy: Proxy, seeds: int, output: Path, bar: t
     for name, (train, seed) in jobs.items():
         if name not in found:
             found[name] = measured(train, candidate, seed, proxy.horizon, output / "trials" / f"{candidate.key}-{seed}")
-            write_whole(path, lambda part: part.write_text(json.dumps(found)))
+            atomic_write(path, lambda part: part.write_text(json.dumps(found)))
         bar.update()
     return {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost), "measured": found}
 
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=160, help="of training")
     parser.add_argument("--output", type=Path, help="where finished networks are kept; given, no result is recorded")
     options = parser.parse_args()
-    proxy = Proxy(horizon=options.steps)
+    proxy = ProxyTraining(horizon=options.steps)
     output = options.output or Path("results") / f"scores-{options.steps}"
     bar = tqdm(total=options.candidates * (len(SCORES) + options.seeds), unit="measurement")
     found = [

@@ -37,13 +37,13 @@ from keras_effnet import (
 )
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.search.candidates import count_cost
+from keras_effnet.search.coefficient_grid import coefficient_candidates
 from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, CoefficientResult
-from keras_effnet.search.coefficients import coefficient_candidates
-from keras_effnet.search.crew import THREAD_VARIABLES
 from keras_effnet.search.driver import Engine, run_search, steps_trained
-from keras_effnet.search.ladder import Ladder
+from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task
-from keras_effnet.search.training import Proxy, embedded_base
+from keras_effnet.search.worker_pool import THREAD_VARIABLES
 
 TRIAL_SECONDS = 10.0  # of which the engine may take a share
 
@@ -116,10 +116,10 @@ def workers(count: int, steps: int, rounds: int) -> dict[str, Any]:
     seconds: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(rounds):
         for size in seconds:
-            plan = Ladder(candidates, (steps,), finalists=1, seeds=0)
+            plan = SuccessiveHalving(candidates, (steps,), finalists=1, seeds=0)
             with tempfile.TemporaryDirectory() as folder:
                 started = time.perf_counter()
-                run_search(plan, Proxy(horizon=steps), Engine(Path(folder), workers=size))
+                run_search(plan, ProxyTraining(horizon=steps), Engine(Path(folder), workers=size))
                 seconds[size].append(time.perf_counter() - started)
     return {"trials": count, "steps": steps, **compare(seconds[2], seconds[1])}
 

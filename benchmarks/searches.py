@@ -29,9 +29,9 @@ from keras_effnet.search.architecture import ArchitectureResult
 from keras_effnet.search.candidates import Candidate, count_cost
 from keras_effnet.search.comparison import compare_finalists
 from keras_effnet.search.driver import Engine, run_search, steps_trained
-from keras_effnet.search.ladder import Ladder
 from keras_effnet.search.plan import Row, outcomes
-from keras_effnet.search.training import Proxy, embedded_base
+from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.worker import plan_from_dict
 from keras_effnet.serialization import read_spec
 
@@ -47,11 +47,13 @@ def search(folder: Path, options: argparse.Namespace, **changes: Any) -> Archite
     return search_architecture(output=folder, workers=2, **{**asked, **changes})
 
 
-def train_all(folder: Path, specs: dict[str, BackboneSpec], steps: int, seeds: int) -> tuple[Ladder, list[Row]]:
+def train_all(
+    folder: Path, specs: dict[str, BackboneSpec], steps: int, seeds: int
+) -> tuple[SuccessiveHalving, list[Row]]:
     """Trains named networks from scratch to the end: a grid with further seeds."""
     candidates = tuple(Candidate({"name": name}, spec, cost_of(spec)) for name, spec in specs.items())
-    plan = Ladder(candidates, (steps,), finalists=len(candidates), seeds=seeds)
-    return plan, run_search(plan, Proxy(horizon=steps), Engine(folder, workers=2))
+    plan = SuccessiveHalving(candidates, (steps,), finalists=len(candidates), seeds=seeds)
+    return plan, run_search(plan, ProxyTraining(horizon=steps), Engine(folder, workers=2))
 
 
 def cost_of(spec: BackboneSpec) -> dict[str, float]:

@@ -45,7 +45,7 @@ def table(content: dict[str, Any]) -> str:
 def inheritance(content: dict[str, Any]) -> str:
     """What benchmarks/inherit.py measured, as Markdown."""
     lines = [
-        "| pictures | way | equal in | compute, time | inherited | from scratch | difference (std; single seeds) |",
+        "| images | way | equal in | compute, time | inherited | from scratch | difference (std; single seeds) |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in content["rows"]:
@@ -67,7 +67,7 @@ def inheritance(content: dict[str, Any]) -> str:
         f"Held-out accuracy, means over {len(first)} seeds; differences in points, paired by seed. Compute and time: "
         f"of the network that inherits, in shares of the one from scratch. EfficientNet-B0 at {sizes}, "
         f"{settings['resolution']} px; from scratch, the large one takes {settings['steps']} steps of "
-        f"{settings['batch_size']} pictures on letters and {settings['digits_steps']} on digits. "
+        f"{settings['batch_size']} images on letters and {settings['digits_steps']} on digits. "
         "A grown network's compute and time include the small one's training, "
         "a shrunk network's the large one's.",
         "",
@@ -142,7 +142,7 @@ def coefficients(content: dict[str, Any]) -> str:
     if difference is not None:
         lines += [
             "",
-            f"`{found['rule']}` against the paper's constants at the same cost, on the test pictures, "
+            f"`{found['rule']}` against the paper's constants at the same cost, on the test images, "
             f"{difference['seeds']} seeds: "
             f"{difference['mean']:+.4f}, 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}: "
             f"**{difference['verdict']}**.",

@@ -3,7 +3,7 @@
 Command: python examples/compare_scaled_backbones.py [--train] [--output FOLDER]
 Time: 2 seconds on 2 cores; with --train about 10 minutes.
 Result: a table, results/compare/costs.csv and results/compare/costs.png: cost against phi for each backbone. With
---train also the accuracy on held-out real digits after a short training of each network, scaled to small pictures.
+--train also the accuracy on held-out real digits after a short training of each network, scaled to small images.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def cost_row(backbone: str, phi: float) -> dict[str, Any]:
 
 
 def small_spec(backbone: str, phi: float) -> BackboneSpec:
-    """The backbone scaled in depth and width, for pictures of 32 px."""
+    """The backbone scaled in depth and width, for images of 32 px."""
     nominal = Compound()(phi)
     scaled = scale_spec(backbone, coefficients=Coefficients(depth=nominal.depth, width=nominal.width))
     preprocessing = Preprocessing(scale=1 / 127.5, offset=-1.0)
@@ -45,7 +45,7 @@ def trained_row(backbone: str, phi: float, epochs: int = 12) -> dict[str, Any]:
     import keras
 
     from keras_effnet import build_model
-    from keras_effnet.data.pictures import load_digits, split_few
+    from keras_effnet.data.images import load_digits, split_few
 
     keras.utils.set_random_seed(0)
     spec = small_spec(backbone, phi)
@@ -100,7 +100,7 @@ def main() -> None:
     figure = Figure(figsize=(15 if arguments.train else 10, 4), layout="constrained")
     panels = figure.subplots(1, 3 if arguments.train else 2)
     for axes, quantity, label in zip(
-        panels, ("params", "macs"), ("parameters", "multiply-adds a picture"), strict=False
+        panels, ("params", "macs"), ("parameters", "multiply-adds an image"), strict=False
     ):
         plot(costs, axes, "phi", quantity, xlabel="phi", ylabel=label, yscale="log", title=f"{label} against phi")
     if arguments.train:
@@ -108,7 +108,7 @@ def main() -> None:
         trained = [trained_row(backbone, phi) for backbone, phi in tqdm(networks, desc="training", unit="network")]
         report(trained, "trained", arguments.output)
         title = f"digits at {RESOLUTION} px, 800 labels"
-        labels = {"xlabel": "multiply-adds a picture", "ylabel": "held-out accuracy", "xscale": "log", "title": title}
+        labels = {"xlabel": "multiply-adds an image", "ylabel": "held-out accuracy", "xscale": "log", "title": title}
         plot(trained, panels[2], "macs", "accuracy", **labels)
     figure.savefig(arguments.output / "costs.png", dpi=120)
     print(f"in {arguments.output}: {', '.join(sorted(path.name for path in arguments.output.iterdir()))}")

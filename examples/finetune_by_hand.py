@@ -3,8 +3,8 @@
 Command: python examples/finetune_by_hand.py
 Time: about 40 seconds on 2 cores, most of it making the "pretrained" file that a real job would already have.
 Result: 0.848 of 1,747 held-out digits with only the classifier trained, 0.886 with the whole network trained at a small
-rate; 0.721 with the same network trained from scratch on the same five pictures a class. (One run; the last digits
-depend on the machine, and another draw of pictures gives other numbers.)
+rate; 0.721 with the same network trained from scratch on the same five images a class. (One run; the last digits
+depend on the machine, and another draw of images gives other numbers.)
 
 `keras-effnet finetune` does this with cached features, restarts after a crash, a report and defaults with their sources
 (docs/finetune.md). This file shows the steps.
@@ -21,7 +21,7 @@ import numpy as np
 from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model, scale_model
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.pictures import load_digits, split_few
+from keras_effnet.data.images import load_digits, split_few
 
 SIDE, LABELS_PER_CLASS = 16, 5
 
@@ -62,7 +62,7 @@ def train(model: keras.Model, rate: float, epochs: int, x: np.ndarray, y: np.nda
     )
     callbacks = [
         keras.callbacks.TerminateOnNaN(),
-        # Stops when the loss on the few pictures no longer falls. Labels to choose by are too dear to hold out here.
+        # Stops when the loss on the few images no longer falls. Labels to choose by are too dear to hold out here.
         keras.callbacks.EarlyStopping(monitor="loss", patience=10, restore_best_weights=True),
     ]
     model.fit(x, y, batch_size=10, epochs=epochs, verbose=0, callbacks=callbacks)
@@ -72,7 +72,7 @@ def train(model: keras.Model, rate: float, epochs: int, x: np.ndarray, y: np.nda
 def main() -> None:
     keras.utils.set_random_seed(0)
     few, held_out = split_few(load_digits(SIDE), LABELS_PER_CLASS)
-    pictures = (few.images, few.labels, held_out.images, held_out.labels)
+    images = (few.images, few.labels, held_out.images, held_out.labels)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "letters.keras"
         pretrained(path)
@@ -83,19 +83,19 @@ def main() -> None:
     classifier = model.layers[-1]
     for layer in model.layers:
         layer.trainable = layer is classifier
-    print(f"classifier alone: {train(model, 1e-2, 40, *pictures):.3f}")
+    print(f"classifier alone: {train(model, 1e-2, 40, *images):.3f}")
 
-    # Then all of it at a small rate. BatchNorm stays as it is: fifty pictures say little about statistics.
+    # Then all of it at a small rate. BatchNorm stays as it is: fifty images say little about statistics.
     for layer in model.layers:
         layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-    print(f"whole network:    {train(model, 1e-3, 20, *pictures):.3f}")
+    print(f"whole network:    {train(model, 1e-3, 20, *images):.3f}")
 
     # The same network, which has seen nothing before.
     scratch = keras.models.clone_model(model)
     for layer in scratch.layers:
         layer.trainable = True
     quick_statistics(scratch)
-    print(f"from scratch:     {train(scratch, 3e-3, 30, *pictures):.3f}")
+    print(f"from scratch:     {train(scratch, 3e-3, 30, *images):.3f}")
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ spec = BackboneSpec(
 )
 
 
-def pictures() -> tuple[np.ndarray, ...]:
-    """Training pictures, held-out pictures, and the labels of both."""
+def images() -> tuple[np.ndarray, ...]:
+    """Training images, held-out images, and the labels of both."""
     images, labels = load_digits(return_X_y=True)
     large = np.kron(images.reshape(-1, 8, 8) / 16, np.ones((SIDE // 8, SIDE // 8)))
     return tuple(
@@ -49,7 +49,7 @@ def train(model: keras.Model, x: np.ndarray, y: np.ndarray, epochs: int) -> None
 
 def main() -> None:
     keras.utils.set_random_seed(0)
-    x, held_out, y, labels = pictures()
+    x, held_out, y, labels = images()
 
     def show(step: str, model: keras.Model) -> None:
         found = np.argmax(model.predict(held_out, batch_size=256, verbose=0), axis=-1)

@@ -1,10 +1,10 @@
-"""Few pictures of some classes: what class weights do, and what to measure instead of accuracy.
+"""Few images of some classes: what class weights do, and what to measure instead of accuracy.
 
 Command: python examples/imbalanced_classes.py
 Time: about 30 seconds on 2 cores.
 Result: accuracy 0.957 hides that the rare half of the digits is recognised in 0.46 of all cases; balanced accuracy (the
 mean of the classes' recalls) is 0.725. With weights that make every class count the same it was 0.735, and 0.485 of the
-rare: weights help a little, and do not replace pictures. (One run; the last digits depend on the machine.)
+rare: weights help a little, and do not replace images. (One run; the last digits depend on the machine.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.data.pictures import Pictures, load_digits, split_few
+from keras_effnet.data.images import Images, load_digits, split_few
 
 SIDE, MANY, FEW, TESTED = 16, 60, 4, 40
 
@@ -30,7 +30,7 @@ spec = BackboneSpec(
 )
 
 
-def pictures() -> tuple[Pictures, Pictures]:
+def images() -> tuple[Images, Images]:
     """Digits to learn from, the even ones often and the odd ones rarely, and as many of each to test on."""
     test, rest = split_few(load_digits(SIDE), TESTED)
     often, _ = split_few(rest, MANY)
@@ -39,11 +39,11 @@ def pictures() -> tuple[Pictures, Pictures]:
 
 
 def main() -> None:
-    train, test = pictures()
+    train, test = images()
     classes = np.arange(len(train.class_names))
     # n / (classes * n of the class): scikit-learn's "balanced". Each class then weighs as much as any other.
     weights = compute_class_weight("balanced", classes=classes, y=train.labels)
-    print(f"pictures of each class: {np.bincount(train.labels).tolist()}")
+    print(f"images of each class: {np.bincount(train.labels).tolist()}")
     print(f"weights:                {[float(round(weight, 2)) for weight in weights]}")
     for name, class_weight in (("plain", None), ("weighted", dict(enumerate(weights)))):
         keras.utils.set_random_seed(0)

@@ -3,7 +3,7 @@
 Command: python examples/paper_sets.py                             lists them
          python examples/paper_sets.py oxford_flowers102           fetches one, if need be, and trains on it
          python examples/paper_sets.py aircraft --data-dir DIR     one that must be fetched by hand
-         python examples/paper_sets.py food101 --mock              a dry run with random pictures and no network
+         python examples/paper_sets.py food101 --mock              a dry run with random images and no network
 Time: of a dry run about 30 seconds on 2 cores.
 Result: the sizes of its parts, and the accuracy on its test part. `keras-effnet finetune oxford_flowers102` does what
     this leaves out: it trains the whole network after its head, with the recipe of the paper's transfer setting.
@@ -25,14 +25,14 @@ from keras_effnet.data.batches import Batches
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.sets import load_data
 
-MOCKED = 256  # pictures of a dry run
+MOCKED = 256  # images of a dry run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("name", nargs="?", choices=PAPER_SETS, help="without one: lists them all")
     parser.add_argument("--data-dir", help="tensorflow-datasets' folder, or the one with an unpacked archive")
-    parser.add_argument("--mock", action="store_true", help="random pictures in place of the real ones, smaller ones")
+    parser.add_argument("--mock", action="store_true", help="random images in place of the real ones, smaller ones")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=32)
     arguments = parser.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def list_sets() -> None:
-    """Table 6 of the paper, and where the pictures come from."""
+    """Table 6 of the paper, and where the images come from."""
     print(f"{'name':<19}{'':<18}{'train':>7}{'test':>8}{'classes':>9}  from")
     for name, recipe in PAPER_SETS.items():
         source = f"tensorflow-datasets, {recipe.tfds}" if recipe.tfds else "an archive in --data-dir"
@@ -65,7 +65,7 @@ def train(arguments: argparse.Namespace, cache: Path | None) -> None:
     splits = load_data(arguments.name, data_dir=arguments.data_dir, cache=cache)
     parts = {"train on": splits.train, "choose by": splits.validation, "test on": splits.test}
     counts = ", ".join(f"{len(part):,} to {use}" for use, part in parts.items() if part is not None)
-    print(f"{splits.name}: {counts}; {len(splits.train.class_names)} classes, {len(splits.skipped)} pictures skipped")
+    print(f"{splits.name}: {counts}; {len(splits.train.class_names)} classes, {len(splits.skipped)} images skipped")
 
     side = 64 if arguments.mock else 224
     weights = None if arguments.mock else "imagenet"

@@ -33,6 +33,6 @@ model = scale_model(resnet50_spec, phi=-2, classes=10)
 counted = estimate_cost(scale_spec(resnet50_spec, phi=-2), classes=10).params
 print(f"\n{model.name}: {model.count_params():,} parameters built, {counted:,} counted")
 
-# Features for a head of your own: any size of picture, any number of channels.
+# Features for a head of your own: any size of image, any number of channels.
 features = build_model(scale_spec(resnet50_spec, phi=-2), include_top=False, pooling="avg", input_shape=(None, None, 1))
-print(f"features of gray pictures: {features.input_shape} -> {features.output_shape}")
+print(f"features of gray images: {features.input_shape} -> {features.output_shape}")

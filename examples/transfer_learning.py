@@ -13,7 +13,7 @@ import keras
 
 from keras_effnet import Coefficients, Preprocessing, build_model, scale_spec
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.pictures import load_digits, split_few
+from keras_effnet.data.images import load_digits, split_few
 from keras_effnet.scaling import limit_stride
 
 RESOLUTION = 32
@@ -54,7 +54,7 @@ def fit_and_score(what: str, rate: float, epochs: int) -> None:
 features.trainable = False
 fit_and_score("features frozen", rate=1e-2, epochs=30)
 
-# Then everything, at a tenth of that rate. The statistics stay frozen: 10 pictures are too few to measure them.
+# Then everything, at a tenth of that rate. The statistics stay frozen: 10 images are too few to measure them.
 features.trainable = True
 for layer in digits.layers:
     if isinstance(layer, keras.layers.BatchNormalization):

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from keras_effnet.backbones.timm import timm_spec
+    from keras_effnet.backbones.timm_specs import timm_spec
     from keras_effnet.budget import fit_to_budget
     from keras_effnet.builder.model import build_model
     from keras_effnet.cost import Cost, estimate_cost
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from keras_effnet.finetune.options import FinetuneOptions
     from keras_effnet.finetune.recipe import Recipe
     from keras_effnet.inheritance.grow import grow_model
+    from keras_effnet.inheritance.inheritance_report import InheritanceReport
     from keras_effnet.inheritance.recalibrate import recalibrate
-    from keras_effnet.inheritance.report import InheritanceReport
-    from keras_effnet.inheritance.scale import scale_model
+    from keras_effnet.inheritance.scaled_model import scale_model
     from keras_effnet.scaling import Coefficients, Rounding, scale_spec
     from keras_effnet.search.architecture import search_architecture
     from keras_effnet.search.coefficient_search import search_coefficients
     from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
     from keras_effnet.weights.load import load_weights
-    from keras_effnet.weights.report import LoadReport
+    from keras_effnet.weights.load_report import LoadReport
 
 __version__ = "0.1.0"
 

@@ -24,8 +24,8 @@ from decimal import Decimal
 
 from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
 from keras_effnet.checks import check_bool, check_int
+from keras_effnet.codecs import located, shown
 from keras_effnet.errors import SpecError
-from keras_effnet.forms import located, shown
 from keras_effnet.spec import MAX_SIZE, MAX_STAGES, StageSpec
 
 _TOKEN = re.compile(r"(se|[rksieoc])([0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})|(noskip)")

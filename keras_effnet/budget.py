@@ -63,17 +63,17 @@ def fit_to_budget(
 
     Args:
         spec: the base, a backbone or the name of a registered one.
-        macs: multiply-adds a picture, above 0.
+        macs: multiply-adds an image, above 0.
         params: all weights, as `model.count_params()` counts them, above 0.
-        activations: outputs of convolutions and dense layers, numbers a picture, above 0.
+        activations: outputs of convolutions and dense layers, numbers an image, above 0.
         model_bytes: of the weights as float32 (4 a parameter), above 0. A saved file adds its graph, some 0.1 to 1 MB.
-        latency_ms: milliseconds for one picture through the compiled model on this machine, above 0; see
+        latency_ms: milliseconds for one image through the compiled model on this machine, above 0; see
             `keras_effnet.latency`.
         rule: the way to go, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone (width
             and resolution in `DepthOnly`) stays as in the base.
         rounding: of sizes; by default the paper's, but with depths rounded to the nearest.
-        resolution: keeps this side of the picture, in pixels, at least the total stride; None: it scales too.
-        channels: of the picture.
+        resolution: keeps this side of the image, in pixels, at least the total stride; None: it scales too.
+        channels: of the image.
         classes: of the classifier.
 
     Returns:
@@ -107,7 +107,7 @@ def fit_to_budget(
     way = _Way(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
     if latency_ms is None:
         return _fit(way, limits, count)
-    from keras_effnet.latency.fit import fit_latency
+    from keras_effnet.latency.latency_budget import fit_latency
 
     return fit_latency(lambda measure: _fit(way, limits, measure), count, latency_ms, channels, classes)
 

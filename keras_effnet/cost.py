@@ -3,9 +3,9 @@
 | quantity | unit | what counts | source |
 |---|---|---|---|
 | `params` | numbers | every weight, the untrained ones too: `model.count_params()` | keras |
-| `macs` | multiply-adds a picture | convolutions and dense layers, without biases | the "FLOPS" of arXiv:1905.11946 |
-| `flops` | operations a picture | 2 * macs | |
-| `activations` | numbers a picture | outputs of convolutions and dense layers | arXiv:2103.06877, section 3 |
+| `macs` | multiply-adds an image | convolutions and dense layers, without biases | the "FLOPS" of arXiv:1905.11946 |
+| `flops` | operations an image | 2 * macs | |
+| `activations` | numbers an image | outputs of convolutions and dense layers | arXiv:2103.06877, section 3 |
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ FLOAT32_BYTES = 4
 MAX_UNEQUAL_BLOCKS = 10_000
 
 
-class Picture(NamedTuple):
-    """The shape of what flows through a network; a vector is a picture of 1 x 1."""
+class Shape(NamedTuple):
+    """The shape of what flows through a network; a vector is an image of 1 x 1."""
 
     height: int
     width: int
@@ -62,13 +62,13 @@ class StageCost:
         depth: number of its blocks.
         params: all its weights.
         trainable_params: those that training changes.
-        macs: multiply-adds a picture.
-        activations: outputs of its convolutions and dense layers, a picture.
+        macs: multiply-adds an image.
+        activations: outputs of its convolutions and dense layers, an image.
     """
 
     operator: str
-    input: Picture
-    output: Picture
+    input: Shape
+    output: Shape
     depth: int
     params: int
     trainable_params: int
@@ -83,8 +83,8 @@ class Cost:
     Args:
         params: all weights, as `model.count_params()` counts them.
         trainable_params: those that training changes.
-        macs: multiply-adds a picture in convolutions and dense layers: the paper's "FLOPS".
-        activations: outputs of convolutions and dense layers, numbers a picture.
+        macs: multiply-adds an image in convolutions and dense layers: the paper's "FLOPS".
+        activations: outputs of convolutions and dense layers, numbers an image.
         stages: stem (with preprocessing), stages, head, and the top (classifier or pooling) where there is one.
     """
 
@@ -96,7 +96,7 @@ class Cost:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations a picture: one multiplication and one addition for each of `macs`."""
+        """Floating-point operations an image: one multiplication and one addition for each of `macs`."""
         return 2 * self.macs
 
     @property
@@ -121,8 +121,8 @@ def estimate_cost(
 
     Args:
         spec: a backbone or the name of a registered one.
-        resolution: of the picture, in pixels, or (height, width); the spec's by default. At least the total stride.
-        channels: of the picture, at least 1.
+        resolution: of the image, in pixels, or (height, width); the spec's by default. At least the total stride.
+        channels: of the image, at least 1.
         classes: of the classifier, at least 1.
         include_top: whether the classifier counts.
         pooling: without top, "avg", "max" or None; costs no parameters.
@@ -148,8 +148,8 @@ def estimate_cost(
     for side in sides:
         check_int(BuildError, "resolution", side, spec.total_stride)
     check_int(BuildError, "channels", channels, 1)
-    counter, picture = CostCounter(), Picture(*sides, channels)
-    output = read_network(spec, counter, picture, include_top=include_top, pooling=pooling, classes=classes)
+    counter, image = CostCounter(), Shape(*sides, channels)
+    output = read_network(spec, counter, image, include_top=include_top, pooling=pooling, classes=classes)
     if include_top or pooling or counter.totals != counter.closed:
         # Some networks normalise the features that they give in place of a classifier.
         operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalisation"
@@ -157,7 +157,7 @@ def estimate_cost(
     return Cost(*counter.totals, tuple(counter.stages))
 
 
-class CostCounter(Ops[Picture]):
+class CostCounter(Ops[Shape]):
     """The reader that adds up.
 
     `totals` are over everything read so far, `closed` over the stages that are finished, `stages` over each of them.
@@ -168,15 +168,15 @@ class CostCounter(Ops[Picture]):
         self.stages: list[StageCost] = []
         self.closed = Counts()
 
-    def close_stage(self, operator: str, input: Picture, output: Picture, depth: int) -> None:
+    def close_stage(self, operator: str, input: Shape, output: Shape, depth: int) -> None:
         """Books all that was counted since the last stage was closed."""
         counts = plus(self.totals, self.closed, times=-1)
         self.stages.append(StageCost(operator, input, output, depth, *counts))
         self.closed = self.totals
 
     def stage(
-        self, x: Picture, block: Callable[[int, Picture], Picture], *, depth: int, repeated: range, operator: str
-    ) -> Picture:
+        self, x: Shape, block: Callable[[int, Shape], Shape], *, depth: int, repeated: range, operator: str
+    ) -> Shape:
         index, y = 0, x
         while index < depth:
             before, previous = self.totals, y
@@ -196,17 +196,17 @@ class CostCounter(Ops[Picture]):
         self.close_stage(operator, x, y, depth)
         return y
 
-    def channels(self, x: Picture) -> int:
+    def channels(self, x: Shape) -> int:
         return x.channels
 
-    def size(self, x: Picture) -> tuple[int, int]:
+    def size(self, x: Shape) -> tuple[int, int]:
         return x.height, x.width
 
     def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
         self.totals = plus(self.totals, Counts(weights + untrained, weights, macs, activations))
 
-    def _window(self, x: Picture, channels: int, kernel: int, stride: int, padding: Padding, name: str) -> Picture:
-        """The picture that a window leaves when it slides over `x`."""
+    def _window(self, x: Shape, channels: int, kernel: int, stride: int, padding: Padding, name: str) -> Shape:
+        """The image that a window leaves when it slides over `x`."""
         sides = []
         for size in (x.height, x.width):
             cells = (size + sum(padding_zeros(padding, kernel, stride, size)) - kernel) // stride + 1
@@ -216,11 +216,11 @@ class CostCounter(Ops[Picture]):
                     f"resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
                 )
             sides.append(cells)
-        return Picture(sides[0], sides[1], channels)
+        return Shape(sides[0], sides[1], channels)
 
     def conv(
         self,
-        x: Picture,
+        x: Shape,
         width: int,
         kernel: int = 1,
         stride: int = 1,
@@ -230,7 +230,7 @@ class CostCounter(Ops[Picture]):
         bias: bool = False,
         activation: str | None = None,
         name: str,
-    ) -> Picture:
+    ) -> Shape:
         if x.channels % groups or width % groups:
             raise SpecError(
                 f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`. "
@@ -243,7 +243,7 @@ class CostCounter(Ops[Picture]):
 
     def depthwise(
         self,
-        x: Picture,
+        x: Shape,
         kernel: int,
         stride: int = 1,
         *,
@@ -251,77 +251,75 @@ class CostCounter(Ops[Picture]):
         multiplier: int = 1,
         bias: bool = False,
         name: str,
-    ) -> Picture:
+    ) -> Shape:
         width = x.channels * multiplier
         y = self._window(x, width, kernel, stride, padding, name)
         weights = kernel * kernel * width
         self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
         return y
 
-    def dense(
-        self, x: Picture, width: int, *, activation: str | Callable[..., Any] | None = None, name: str
-    ) -> Picture:
+    def dense(self, x: Shape, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Shape:
         weights = x.channels * width
         self._count(weights + width, x.height * x.width * weights, x.height * x.width * width)
-        return Picture(x.height, x.width, width)
+        return Shape(x.height, x.width, width)
 
-    def norm(self, x: Picture, norm: Norm, *, name: str) -> Picture:
+    def norm(self, x: Shape, norm: Norm, *, name: str) -> Shape:
         self._count(2 * x.channels, 0, 0, untrained=2 * x.channels if isinstance(norm, BatchNorm) else 0)
         return x
 
-    def scale(self, x: Picture, initial: float, *, name: str) -> Picture:
+    def scale(self, x: Shape, initial: float, *, name: str) -> Shape:
         self._count(x.channels, 0, 0)
         return x
 
-    def act(self, x: Picture, activation: str | Callable[..., Any] | None, *, name: str) -> Picture:
+    def act(self, x: Shape, activation: str | Callable[..., Any] | None, *, name: str) -> Shape:
         return x
 
     def pool(
-        self, x: Picture, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> Picture:
+        self, x: Shape, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
+    ) -> Shape:
         return self._window(x, x.channels, kernel, stride, padding, name)
 
-    def global_pool(self, x: Picture, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Picture:
-        return Picture(1, 1, x.channels)
+    def global_pool(self, x: Shape, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Shape:
+        return Shape(1, 1, x.channels)
 
-    def add(self, x: Picture, y: Picture, *, name: str) -> Picture:
+    def add(self, x: Shape, y: Shape, *, name: str) -> Shape:
         if x != y:
-            raise SpecError(f"layer {name!r} adds pictures of different shapes. Received: {x} and {y}")
+            raise SpecError(f"layer {name!r} adds images of different shapes. Received: {x} and {y}")
         return x
 
-    def mul(self, x: Picture, y: Picture, *, name: str) -> Picture:
+    def mul(self, x: Shape, y: Shape, *, name: str) -> Shape:
         return x
 
-    def concat(self, x: Picture, y: Picture, *, name: str) -> Picture:
+    def concat(self, x: Shape, y: Shape, *, name: str) -> Shape:
         if x[:2] != y[:2]:
-            raise SpecError(f"layer {name!r} joins pictures of different sizes. Received: {x} and {y}")
+            raise SpecError(f"layer {name!r} joins images of different sizes. Received: {x} and {y}")
         return x._replace(channels=x.channels + y.channels)
 
-    def dropout(self, x: Picture, rate: float, *, per_sample: bool = False, name: str) -> Picture:
+    def dropout(self, x: Shape, rate: float, *, per_sample: bool = False, name: str) -> Shape:
         return x
 
-    def flatten(self, x: Picture, *, name: str) -> Picture:
+    def flatten(self, x: Shape, *, name: str) -> Shape:
         return x
 
-    def rescale(self, x: Picture, scale: float, offset: float, *, name: str) -> Picture:
+    def rescale(self, x: Shape, scale: float, offset: float, *, name: str) -> Shape:
         return x
 
     def standardize(
         self,
-        x: Picture,
+        x: Shape,
         *,
         mean: Sequence[float] | None = None,
         variance: Sequence[float] | None = None,
         name: str,
-    ) -> Picture:
+    ) -> Shape:
         if mean is None:
-            # A mean and a variance for each channel, and Keras' count of the pictures they were taken from.
+            # A mean and a variance for each channel, and Keras' count of the images they were taken from.
             self._count(0, 0, 0, untrained=2 * x.channels + 1)
         return x
 
     def layer(
         self,
-        x: Picture,
+        x: Shape,
         make: Callable[[str], Any],
         *,
         shape: tuple[int, int, int],
@@ -329,6 +327,6 @@ class CostCounter(Ops[Picture]):
         trainable_params: int = 0,
         macs: int = 0,
         name: str,
-    ) -> Picture:
+    ) -> Shape:
         self._count(trainable_params, macs, 0, untrained=params - trainable_params)
-        return Picture(*shape)
+        return Shape(*shape)

@@ -42,7 +42,7 @@ class ConformanceError(KerasEffnetError, AssertionError):
 
 
 class DataError(KerasEffnetError, ValueError):
-    """Pictures that cannot be trained on."""
+    """Images that cannot be trained on."""
 
 
 class InheritanceError(KerasEffnetError, ValueError):

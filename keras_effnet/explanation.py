@@ -24,7 +24,7 @@ class StageRow:
         channels: that it emits.
         layers: blocks in it.
         params: all its weights.
-        macs: multiply-adds a picture.
+        macs: multiply-adds an image.
     """
 
     stage: int
@@ -49,7 +49,7 @@ class Explanation:
         realised: the ratios of blocks, widths and resolution to the base's after rounding.
         nominal_macs: the factor on multiply-adds that the coefficients promise: depth * width^2 * resolution^2.
         realised_macs: the factor that was counted.
-        resolution: of the picture, in pixels.
+        resolution: of the image, in pixels.
         rows: the stages.
         cost: of the whole.
         family: name of the base of the published family that the backbone belongs to; None where it belongs to none.
@@ -85,7 +85,7 @@ class Explanation:
                 "",
                 f"params       {cost.params:,} ({cost.trainable_params:,} trainable, "
                 f"{cost.weight_bytes / 1e6:,.1f} MB as float32)",
-                f"MACs         {cost.macs:,} (multiply-adds a picture: the paper's FLOPS)",
+                f"MACs         {cost.macs:,} (multiply-adds an image: the paper's FLOPS)",
                 f"FLOPs        {cost.flops:,} (2 * MACs)",
                 f"activations  {cost.activations:,}",
             ]
@@ -110,7 +110,7 @@ def explain(
         rule: as in `scale_spec`.
         coefficients: as in `scale_spec`.
         rounding: as in `scale_spec`.
-        channels: of the picture.
+        channels: of the image.
         classes: of the classifier.
 
     Returns:

@@ -25,14 +25,14 @@ def read_network(
     classes: int = 1000,
     classifier_activation: str | Callable[..., Any] | None = "softmax",
 ) -> T:
-    """Reads preprocessing, stem, stages, head and top of `spec` with `ops`, starting from the picture `x`.
+    """Reads preprocessing, stem, stages, head and top of `spec` with `ops`, starting from the image `x`.
 
     Args:
         spec: the network.
         ops: the reader.
-        x: the picture, as `ops` sees it.
+        x: the image, as `ops` sees it.
         include_top: whether the classifier follows the features.
-        pooling: without top, pools the features over the picture.
+        pooling: without top, pools the features over the image.
         classes: of the classifier, at least 1.
         classifier_activation: on the class scores; None gives logits.
 
@@ -72,7 +72,7 @@ def _preprocess(spec: BackboneSpec, ops: Ops[T], x: T) -> T:
     if pixels.mean is not None and pixels.variance is not None:
         channels = ops.channels(x)
         fits = channels == len(pixels.mean)
-        # Pictures of other channels than the statistics: each gets their mean.
+        # Images of other channels than the statistics: each gets their mean.
         mean = pixels.mean if fits else (fmean(pixels.mean),) * channels
         variance = pixels.variance if fits else (fmean(pixels.variance),) * channels
         x = ops.standardize(x, mean=mean, variance=variance, name="normalization")

@@ -13,9 +13,9 @@ of your own (a latency model, a drawing) subclasses `Ops` and sees every block t
 | `scale` | one trained factor for each channel (ConvNeXt's layer scale) | yes |
 | `act` | activation | no |
 | `pool` | max or average pooling over a window | no |
-| `global_pool` | max or average over the whole picture | no |
-| `add`, `mul` | elementwise, `mul` broadcasting over the picture | no |
-| `concat` | channels of one picture after those of another | no |
+| `global_pool` | max or average over the whole image | no |
+| `add`, `mul` | elementwise, `mul` broadcasting over the image | no |
+| `concat` | channels of one image after those of another | no |
 | `dropout` | of single values, or of whole samples (drop-path) | no |
 | `flatten` | (1, 1, channels) to (channels,) | no |
 | `rescale`, `standardize` | preprocessing inside the model | `standardize` without statistics |
@@ -35,7 +35,7 @@ from keras_effnet.checks import check_number, check_rate
 from keras_effnet.errors import SpecError
 
 Padding = Literal["same", "correct", "even", "symmetric", "valid"]
-"""How zeros are put around a picture before a window of `kernel` slides over it with a stride.
+"""How zeros are put around an image before a window of `kernel` slides over it with a stride.
 
 * `same`: TensorFlow's: the output has ceil(size / stride) cells; the odd zero goes to the end.
 * `even`: the zeros that `same` would put around an even size, whatever the size is (Keras' MobileNet).
@@ -99,7 +99,7 @@ def check_norm(norm: object) -> None:
 
 
 def padding_zeros(padding: Padding, kernel: int, stride: int, size: int | None) -> tuple[int, int]:
-    """The zeros put before and after one axis of a picture.
+    """The zeros put before and after one axis of an image.
 
     Args:
         padding: one of `PADDINGS`.
@@ -258,6 +258,6 @@ class Ops(ABC, Generic[T]):
             shape: (height, width, channels) of the output.
             params: all weights, the untrained ones too.
             trainable_params: those that training changes.
-            macs: multiply-adds for one picture.
+            macs: multiply-adds for one image.
             name: of the layer.
         """

@@ -2,7 +2,7 @@
 
     {"schema": 1, "backbone": {"name": "mine", "stem": {"block": {"block": "conv"}, "width": 16, "stride": 2}, ...}}
 
-What stands at its default is left out. The types of the dataclasses say what a file may hold (`keras_effnet.forms`);
+What stands at its default is left out. The types of the dataclasses say what a file may hold (`keras_effnet.codecs`);
 `keras_effnet/spec.schema.json` says the same to editors. The standard library parses: nothing is executed.
 """
 
@@ -15,8 +15,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from keras_effnet.codecs import Record, shortened, shown
 from keras_effnet.errors import SpecError
-from keras_effnet.forms import Record, shortened, shown
 from keras_effnet.spec import MAX_SIZE, BackboneSpec
 
 SCHEMA = 1

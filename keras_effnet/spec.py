@@ -17,7 +17,7 @@ from keras_effnet.blocks.ends import Classifier, DenseClassifier
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_rate
 from keras_effnet.errors import SpecError
 
-# A stage that strides further sees a 224 px picture as fewer than 7 x 7 cells all by itself.
+# A stage that strides further sees a 224 px image as fewer than 7 x 7 cells all by itself.
 MAX_STRIDE = 32
 
 # Far beyond any network, and so small that no count of one overflows a float.
@@ -44,7 +44,7 @@ class Preprocessing:
         scale: for the model; 1 adds no layer unless `offset` does.
         offset: for the model.
         standardize: for the model: a Normalization layer that keeps a mean and a variance for each channel.
-        mean: for the model: one number a channel. Pictures of other channels get the mean of them for each channel.
+        mean: for the model: one number a channel. Images of other channels get the mean of them for each channel.
         variance: for the model: as many numbers above 0.
 
     Raises:
@@ -111,7 +111,7 @@ class StageSpec:
         width: channels that scaling multiplies, at least 1: what the block emits, unless the block says otherwise
             (`Bottleneck` emits `expand` times as many).
         depth: number of blocks, at least 1.
-        stride: step of that block over the picture, 1 to 32.
+        stride: step of that block over the image, 1 to 32.
         fixed: what scaling leaves as it is: "nothing", "width", "depth" or "both" (EfficientNet-Lite keeps its stem,
             its head and the depths of its first and last stage).
 
@@ -155,7 +155,7 @@ class BackboneSpec:
         stages: at least one.
         head: a last convolution before pooling (EfficientNet's 1280 channels), or None.
         classifier: pooling, dropout and class scores; used only where a model is built with its top.
-        resolution: height and width of a picture in pixels, at least the product of all strides.
+        resolution: height and width of an image in pixels, at least the product of all strides.
         drop_path: rate of the last block's drop-path, in [0, 1); block i of n has `drop_path * i / n`.
         preprocessing: what happens to pixels before the stem.
         initializer: of kernels: Keras' default, or EfficientNet's variance scaling by fan-out.
@@ -214,7 +214,7 @@ class BackboneSpec:
 
     @property
     def parts(self) -> tuple[StageSpec, ...]:
-        """Stem, stages and head, in the order in which a picture goes through them."""
+        """Stem, stages and head, in the order in which an image goes through them."""
         return (self.stem, *self.stages, *(() if self.head is None else (self.head,)))
 
     @property

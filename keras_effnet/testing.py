@@ -48,7 +48,7 @@ class GraphCounts(NamedTuple):
     """What `graph_counts` found.
 
     Args:
-        macs: multiply-adds of convolutions and dense layers, for one picture.
+        macs: multiply-adds of convolutions and dense layers, for one image.
         activations: numbers that they put out.
         params: all weights.
     """
@@ -242,7 +242,7 @@ def _whole(stage: StageSpec) -> StageSpec:
 
 
 def _scaled(spec: BackboneSpec, phi: float) -> BackboneSpec:
-    # Small pictures would fall below the total stride at low phi: what is checked is depth and width.
+    # Small images would fall below the total stride at low phi: what is checked is depth and width.
     made = Compound()(phi)
     coefficients = made if phi >= 0 else replace(made, resolution=1.0)
     return scale_spec(spec, coefficients=coefficients, rounding=Rounding(depth="round"))

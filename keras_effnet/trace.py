@@ -7,7 +7,7 @@ channels on. Some verbs tie axes to each other, so that what happens to a channe
 |---|---|
 | `conv`, `dense` | read all, make a new axis; a grouped one keeps both sides in groups |
 | `depthwise`, `norm`, `scale`, `act`, `pool`, `dropout`, ... | pass them on; `multiplier` filters make runs of copies |
-| `add`, `mul` | tie those of one picture to those of the other, one by one |
+| `add`, `mul` | tie those of one image to those of the other, one by one |
 | `concat` | put them one after the other, each run with its own axis |
 | `layer` | reads all, makes a new axis; nothing is known of what it does |
 """
@@ -42,7 +42,7 @@ class Axis:
 
 
 class Run(NamedTuple):
-    """Neighbouring channels of a picture: those of an axis in order, each `repeat` times in a row."""
+    """Neighbouring channels of an image: those of an axis in order, each `repeat` times in a row."""
 
     axis: Axis
     repeat: int = 1
@@ -54,11 +54,11 @@ class Run(NamedTuple):
 
 @dataclass(eq=False)
 class Value:
-    """A picture (or a vector) that flows through the network.
+    """An image (or a vector) that flows through the network.
 
     Args:
         runs: its channels, as they were known when it was made; `resolved` says what they are.
-        maker: the node that made it; None for the picture that the network reads.
+        maker: the node that made it; None for the image that the network reads.
     """
 
     runs: tuple[Run, ...]
@@ -113,7 +113,7 @@ class Section:
             -1, the classifier the number after the last.
         block: number of the block in its stage.
         input: what it reads.
-        nodes: in the order in which a picture goes through them.
+        nodes: in the order in which an image goes through them.
         output: what it makes.
     """
 
@@ -133,7 +133,7 @@ class Trace:
 
     Args:
         spec: the network.
-        sections: in the order in which a picture goes through them.
+        sections: in the order in which an image goes through them.
     """
 
     spec: BackboneSpec
@@ -168,7 +168,7 @@ def trace_network(
 
     Args:
         spec: the network.
-        channels: of the picture.
+        channels: of the image.
         classes: of the classifier.
         include_top: whether the classifier is read.
         pooling: without top, "avg", "max" or None.
@@ -185,9 +185,9 @@ def trace_network(
         >>> len([node for node in trace.nodes if node.verb == "conv"])
         53
     """
-    picture = Value((Run(Axis(channels)),))
-    tracer = Tracer(picture)
-    read_network(spec, tracer, picture, include_top=include_top, pooling=pooling, classes=classes)
+    image = Value((Run(Axis(channels)),))
+    tracer = Tracer(image)
+    read_network(spec, tracer, image, include_top=include_top, pooling=pooling, classes=classes)
     return Trace(spec, tracer.sections)
 
 
@@ -203,7 +203,7 @@ def resolve(runs: Sequence[Run]) -> list[Run]:
 
 
 def tie(left: Value, right: Value, name: str) -> None:
-    """Ties the channels of two pictures, one by one; splits axes where runs end at different places.
+    """Ties the channels of two images, one by one; splits axes where runs end at different places.
 
     Raises:
         SpecError: copies that a depthwise multiplier made would have to be tied to copies in other runs.
@@ -254,11 +254,11 @@ class Tracer(Ops[Value]):
     """The reader that follows channels; `sections` holds what it read.
 
     Args:
-        picture: what the network reads.
+        image: what the network reads.
     """
 
-    def __init__(self, picture: Value) -> None:
-        self.sections = [Section(-1, 0, picture)]
+    def __init__(self, image: Value) -> None:
+        self.sections = [Section(-1, 0, image)]
 
     def stage(
         self, x: Value, block: Callable[[int, Value], Value], *, depth: int, repeated: range, operator: str

@@ -31,9 +31,9 @@ with atheris.instrument_imports(include=["keras_effnet"]):  # pyright: ignore[re
     from keras_effnet.errors import KerasEffnetError
     from keras_effnet.registry import backbones
     from keras_effnet.serialization import MAX_BYTES, read_spec
-    from keras_effnet.weights.checkpoint import read_variables, variable_names
-    from keras_effnet.weights.files import read_weight_file
-    from keras_effnet.weights.timm import read_safetensors
+    from keras_effnet.weights.keras_files import read_weight_file
+    from keras_effnet.weights.tf_checkpoint import read_variables, variable_names
+    from keras_effnet.weights.timm_weights import read_safetensors
 
 import h5py
 import numpy as np

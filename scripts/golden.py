@@ -1,4 +1,4 @@
-"""Writes the golden values of the tests: `python scripts/golden.py`. Look at the difference before you keep it.
+"""Writes the golden values of the tests: `python scripts/golden.py`. Example at the difference before you keep it.
 
 | file | holds | counted from |
 |---|---|---|

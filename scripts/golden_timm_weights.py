@@ -7,10 +7,10 @@ takes only the names. Rows of other names stay as they are.
 |---|---|
 | `tensors` | a checksum of the names and shapes in timm's state dict, for 10 classes |
 | `mean`, `std` | of pixels, in timm's default configuration |
-| `gain` | of kernels, such that different pictures give different logits |
-| `logits` | of two pictures of `side` x (`side` + 32) px, with random weights and statistics; for some names |
+| `gain` | of kernels, such that different images give different logits |
+| `logits` | of two images of `side` x (`side` + 32) px, with random weights and statistics; for some names |
 
-Weights and pictures follow from names and shapes alone (`tests/random_tensors.py`), so that none are stored.
+Weights and images follow from names and shapes alone (`tests/random_tensors.py`), so that none are stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from random_tensors import CLASSES, digest  # noqa: E402 - the path comes first
 from timm_reference import random_logits, shapes_of, unbuilt  # noqa: E402
 
-from keras_effnet.backbones.timm import timm_names  # noqa: E402
+from keras_effnet.backbones.timm_specs import timm_names  # noqa: E402
 
 FILE = ROOT / "tests" / "golden" / "timm_weights.json"
 SIDE = 64
@@ -49,7 +49,7 @@ def row(name: str) -> dict[str, Any]:
     if name not in WITH_LOGITS:
         return found
     gain, logits = random_logits(name, SIDE)
-    shown = [[float(f"{value:.7g}") for value in picture] for picture in logits]
+    shown = [[float(f"{value:.7g}") for value in image] for image in logits]
     return {**found, "gain": gain, "side": SIDE, "logits": shown}
 
 

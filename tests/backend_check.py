@@ -7,7 +7,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from support import BACKEND_SPECS, assert_same_outputs, outputs, pictures
+from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images
 
 from keras_effnet import build_model, scale_model
 
@@ -15,7 +15,7 @@ from keras_effnet import build_model, scale_model
 def main(folder: Path) -> None:
     for name, spec in BACKEND_SPECS.items():
         model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
-        x = pictures(2, spec.resolution, spec.resolution, 3)
+        x = random_images(2, spec.resolution, spec.resolution, 3)
         expected = np.load(folder / f"{name}.npy")
         assert_same_outputs(outputs(model, x), expected)
 

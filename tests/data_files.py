@@ -1,4 +1,4 @@
-"""Pictures that tests write to disk. Each shows which one it is."""
+"""Images that tests write to disk. Each shows which one it is."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from PIL import Image
 
 
-def write_picture(path: Path, value: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
-    """A flat gray picture, whose values tell it from others."""
+def write_image(path: Path, value: int = 0, size: tuple[int, int] = (12, 10)) -> Path:
+    """A flat gray image, whose values tell it from others."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (value, value, value)).save(path)
     return path
 
 
 def write_classes(root: Path, counts: Mapping[str, int]) -> Path:
-    """A folder with so many pictures of each class, whose values are 0, 1, 2, ... in the order of names."""
+    """A folder with so many images of each class, whose values are 0, 1, 2, ... in the order of names."""
     value = 0
     for name in sorted(counts):
         for number in range(counts[name]):
-            write_picture(root / name / f"{number:03}.png", value)
+            write_image(root / name / f"{number:03}.png", value)
             value += 1
     return root
 
@@ -37,5 +37,5 @@ def write_noise(path: Path, size: tuple[int, int] = (400, 300), seed: int = 0) -
 
 
 def values(source: Sequence | object) -> list[int]:
-    """The value of each picture of a source, read in order."""
+    """The value of each image of a source, read in order."""
     return [int(source.read(index)[0, 0, 0]) for index in range(len(source))]  # pyright: ignore

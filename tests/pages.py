@@ -15,7 +15,7 @@ import pytest
 
 
 class Reader(HTMLParser):
-    """The text and the pictures of each section, all tags, and everything that a tag refers to."""
+    """The text and the images of each section, all tags, and everything that a tag refers to."""
 
     VOID = ("img", "meta", "br")
 
@@ -121,6 +121,6 @@ def assert_nothing_is_hidden(found: dict[str, Any]) -> None:
     assert found["fetched"] == []
 
 
-def screenshot(original: Path, picture: Path, width: int, height: int = 1600) -> None:
+def screenshot(original: Path, image: Path, width: int, height: int = 1600) -> None:
     """The page itself, with its policy, as a PNG file."""
-    run_browser(picture.parent, f"--window-size={width},{height}", f"--screenshot={picture}", original.as_uri())
+    run_browser(image.parent, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())

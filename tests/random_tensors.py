@@ -38,13 +38,13 @@ def random_tensors(shapes: Shapes, gain: float) -> dict[str, np.ndarray]:
     return {name: random_tensor(name, shape, gain) for name, shape in shapes.items()}
 
 
-def random_pictures(side: int) -> np.ndarray:
-    """Two normalised pictures, channels last, wider than high; the second is paler, so that they differ on average."""
+def random_images(side: int) -> np.ndarray:
+    """Two normalised images, channels last, wider than high; the second is paler, so that they differ on average."""
     generator = np.random.RandomState(1)
     coarse = generator.standard_normal((2, side // 16, side // 16 + 2, 3)).repeat(16, axis=1).repeat(16, axis=2)
-    pictures = coarse + 0.5 * generator.standard_normal(coarse.shape)
-    pictures[1] *= 0.3
-    return pictures.astype("float32")
+    images = coarse + 0.5 * generator.standard_normal(coarse.shape)
+    images[1] *= 0.3
+    return images.astype("float32")
 
 
 def digest(shapes: Shapes) -> str:

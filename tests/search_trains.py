@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_effnet import scale_spec
-from keras_effnet.files import write_whole
+from keras_effnet.atomic import atomic_write
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
 from keras_effnet.search.evolution import Evolution
-from keras_effnet.search.ladder import Ladder
 from keras_effnet.search.limits import Limits
 from keras_effnet.search.plan import Plan, Row
 from keras_effnet.search.reward import Reward
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.store import Store, sqlite_url, study_name
+from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task, train_to_dict
 
 PAUSE, CALLS = "pause", "calls"  # files beside trials.csv: seconds of a step; what train functions did
@@ -122,7 +122,7 @@ def make_plan(kind: str, count: int, steps: int = 4, seed: int = 0) -> Plan:
     """A small search."""
     if kind == "ladder":
         candidates = tuple(candidate(number) for number in range(count))
-        return Ladder(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
+        return SuccessiveHalving(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
     space = ArchitectureSpace(resolve_backbone("efficientnet_b0"))
     return Evolution(space, Reward(4e8), Limits(), count, steps, population=4, sample=2, lag=2, seed=seed)
 
@@ -214,7 +214,7 @@ def begin_slowly(output: Path, **options: Any) -> Any:
 
 def set_pause(output: Path, seconds: float) -> None:
     """How long a step takes from now on."""
-    write_whole(output / PAUSE, lambda path: path.write_text(str(seconds)))
+    atomic_write(output / PAUSE, lambda path: path.write_text(str(seconds)))
 
 
 def hurry(output: Path) -> None:

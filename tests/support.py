@@ -75,7 +75,7 @@ def tiny_spec(*blocks: Block, resolution: int = 32, depth: int = 2, **changes: A
         **changes,
     }
     stages = tuple(
-        # Three strides in all, whatever the number of blocks, so that a small picture is enough.
+        # Three strides in all, whatever the number of blocks, so that a small image is enough.
         StageSpec(block, width=8 + 4 * number, depth=depth, stride=2 if number in (1, 3, 5) else 1)
         for number, block in enumerate(blocks)
     )
@@ -164,7 +164,7 @@ def stage_of(name: str, spec: BackboneSpec) -> int:
     return 0
 
 
-def pictures(*shape: int, seed: int = 0) -> np.ndarray:
+def random_images(*shape: int, seed: int = 0) -> np.ndarray:
     """Random pixels, 0 to 255."""
     return np.random.default_rng(seed).uniform(0, 255, shape).astype("float32")
 

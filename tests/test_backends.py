@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from support import BACKEND_SPECS, outputs, pictures, randomize, run_python
+from support import BACKEND_SPECS, outputs, random_images, randomize, run_python
 
 from keras_effnet import build_model
 
@@ -36,7 +36,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = build_model(spec, classes=5)
         randomize(model, seed=3)
         model.save_weights(folder / f"{name}.weights.h5")
-        np.save(folder / f"{name}.npy", outputs(model, pictures(2, spec.resolution, spec.resolution, 3)))
+        np.save(folder / f"{name}.npy", outputs(model, random_images(2, spec.resolution, spec.resolution, 3)))
     return folder
 
 
@@ -50,7 +50,7 @@ def test_another_backend_computes_the_same_trains_saves_and_loads(backend: str, 
 
 CHANNELS_FIRST = """
 import tempfile, pathlib, keras
-from support import assert_same_outputs, outputs, pictures, randomize
+from support import assert_same_outputs, outputs, images, randomize
 from keras_effnet import applications
 keras.config.set_image_data_format("channels_first")
 for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):
@@ -61,7 +61,7 @@ for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)),
         path = pathlib.Path(folder) / "theirs.weights.h5"
         theirs.save_weights(path)
         ours = getattr(applications, name)(weights=str(path), **options)
-    x = pictures(1, *shape)
+    x = random_images(1, *shape)
     assert_same_outputs(outputs(ours, x), outputs(theirs, x))
 print("equal")
 """

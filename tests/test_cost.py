@@ -34,7 +34,7 @@ FAMILIES = ("efficientnet_b0", "resnet50", "mobilenet_v1", "mobilenet_v2")
 EXACT = Rounding(divisor=1, depth="round", resolution_multiple=1)
 NARROW = Coefficients(depth=0.3, width=0.2, resolution=0.37)
 
-# Each of these changes what is counted: with and without top, poolings, channels, classes, odd and oblong pictures.
+# Each of these changes what is counted: with and without top, poolings, channels, classes, odd and oblong images.
 ARGUMENTS: tuple[dict[str, Any], ...] = (
     {},
     {"channels": 1, "classes": 7},

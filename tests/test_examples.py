@@ -35,7 +35,7 @@ def test_fine_tuning_by_hand_beats_training_from_scratch() -> None:
 
 @pytest.mark.slow
 def test_a_network_for_gray_is_the_one_for_colours_and_learns_on() -> None:
-    found = run("gray_pictures")
+    found = run("gray_images")
     assert found["three channels"] == found["one channel"]
     assert found["largest difference of the probabilities"][0] < 1e-4
     assert found["trained on"][0] >= 0.8  # of two classes

@@ -43,7 +43,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[BackboneSpe
         return Latency(time, time, time, calls=15, warm_up=3, batch=1, machine={})
 
     monkeypatch.setattr("keras_effnet.latency.table.measure_latency", measure)
-    monkeypatch.setattr("keras_effnet.latency.fit.measure_latency", measure)
+    monkeypatch.setattr("keras_effnet.latency.latency_budget.measure_latency", measure)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return timed
 
@@ -62,7 +62,7 @@ def test_layers_and_numbers_are_those_of_the_built_graph(name: str) -> None:
         kind = layer.__class__.__name__
         if kind in ("InputLayer", "Rescaling", "Normalization", "GaussianNoise", "Dropout", "ZeroPadding2D", "Reshape"):
             continue
-        # Global pooling reads a whole picture to write one cell.
+        # Global pooling reads a whole image to write one cell.
         tensor: Any = layer.input if kind.startswith("Global") else layer.output
         layers += 1
         numbers += math.prod(tensor.shape[1:])
@@ -131,7 +131,7 @@ def test_a_foretelling_that_is_wrong_by_half_is_corrected(monkeypatch: pytest.Mo
     wrong = LatencyTable(
         Work(*(unit * factor for unit, factor in zip(TRUE, (1, 3, 0.5, 2, 0.3, 0.6), strict=True))), {}, 0
     )
-    monkeypatch.setattr("keras_effnet.latency.fit.calibrate_latency", lambda: wrong)
+    monkeypatch.setattr("keras_effnet.latency.latency_budget.calibrate_latency", lambda: wrong)
     found = fit_to_budget("efficientnet_b0", latency_ms=30)
     assert 0.9 * 30 <= true_time(found) <= 30
     assert len(machine) <= 5
@@ -153,7 +153,7 @@ def test_a_machine_slower_than_foretold_by_any_factor_is_an_error(
 ) -> None:
     slow: Callable[..., Latency] = lambda spec, **_: Latency(1e6, 1e6, 1e6, 15, 3, 1, {})  # noqa: E731
     calibrate_latency()
-    monkeypatch.setattr("keras_effnet.latency.fit.measure_latency", slow)
+    monkeypatch.setattr("keras_effnet.latency.latency_budget.measure_latency", slow)
     with pytest.raises(BudgetError, match=r"latency_ms.*Received"):
         fit_to_budget("efficientnet_b0", latency_ms=30)
 

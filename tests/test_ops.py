@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import outputs, pictures, tiny_spec
+from support import outputs, random_images, tiny_spec
 
 from keras_effnet import build_model, estimate_cost
 from keras_effnet.blocks import Block, MBConv, Placement
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.cost import CostCounter, Picture
+from keras_effnet.cost import CostCounter, Shape
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import PADDINGS, Ops, padding_zeros
 from keras_effnet.testing import graph_counts
@@ -77,27 +77,25 @@ def test_a_users_block_of_other_verbs_is_counted_as_it_is_built(resolution: tupl
     model = build_model(spec, input_shape=(*resolution, 3))
     assert (cost.macs, cost.activations, cost.params) == graph_counts(model.layers)
     assert "Unusual" in {stage.operator for stage in cost.stages}
-    assert outputs(model, pictures(1, *resolution, 3)).shape == (1, 1000)
+    assert outputs(model, random_images(1, *resolution, 3)).shape == (1, 1000)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(16, 16), (17, 15)])
 def test_counted_sizes_are_the_built_ones_for_every_padding(padding: Any, size: tuple[int, int]) -> None:
-    pixels, picture = keras.Input((*size, 3)), Picture(*size, 3)
+    pixels, image = keras.Input((*size, 3)), Shape(*size, 3)
     for kernel, stride in product((1, 2, 3, 5), (1, 2, 3)):
         options: dict[str, Any] = {"padding": padding, "name": f"window_{kernel}_{stride}"}
         built, counted = KerasLayers("glorot_uniform"), CostCounter()
         assert built.conv(pixels, 4, kernel, stride, **options).shape[1:] == counted.conv(
-            picture, 4, kernel, stride, **options
+            image, 4, kernel, stride, **options
         )
-        assert built.pool(pixels, kernel, stride, **options).shape[1:] == counted.pool(
-            picture, kernel, stride, **options
-        )
+        assert built.pool(pixels, kernel, stride, **options).shape[1:] == counted.pool(image, kernel, stride, **options)
 
 
 @dataclass(frozen=True)
 class Mismatched(Block):
-    """Adds two pictures of different widths."""
+    """Adds two images of different widths."""
 
     def apply(self, ops: Ops, x: Any, at: Placement) -> Any:
         return ops.add(x, ops.conv(x, ops.channels(x) + 1, name="wider"), name="sum")
@@ -108,5 +106,5 @@ class Mismatched(Block):
 
 def test_a_block_that_adds_different_shapes_is_refused_before_it_is_built() -> None:
     for read in (estimate_cost, build_model):
-        with pytest.raises(SpecError, match=r"'sum' adds pictures of different shapes\. Received"):
+        with pytest.raises(SpecError, match=r"'sum' adds images of different shapes\. Received"):
             read(tiny_spec(Mismatched()))

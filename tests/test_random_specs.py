@@ -85,7 +85,7 @@ def test_phi_0_is_the_identity(spec: BackboneSpec, rule: Compound, rounding: Rou
 
 def check_monotone(spec: BackboneSpec, rule: Compound, rounding: Rounding, phis: list[float]) -> None:
     # Where rounding makes two neighbouring widths equal, a shortcut needs no convolution any more: a wider network can
-    # cost less. A block that does not pad makes the picture smaller, so that one block more can save more behind it
+    # cost less. A block that does not pad makes the image smaller, so that one block more can save more behind it
     # than it costs. So only networks are compared whose stages change their widths at the same places, and which have
     # as many blocks that do not pad.
     seen: dict[tuple[Any, ...], tuple[int, ...]] = {}

@@ -88,7 +88,7 @@ class WrongDeclaration(Good):
         x = super().apply(ops, x, at)
         height, width = ops.size(x)
         shape = (height or 0, width or 0, ops.channels(x))
-        # PReLU has a weight for each number of the picture.
+        # PReLU has a weight for each number of the image.
         return ops.layer(x, lambda name: keras.layers.PReLU(name=name), shape=shape, name=f"bad{at.index}")
 
 

@@ -20,7 +20,7 @@ from support import (
     assert_same_outputs,
     every_block_spec,
     outputs,
-    pictures,
+    random_images,
     tiny_spec,
 )
 
@@ -157,7 +157,7 @@ def axes_of(trace: Trace) -> list[Axis]:
 
 
 def places(value: Value, moved: dict[Axis, np.ndarray]) -> np.ndarray:
-    """The old place of each channel of a picture whose axes change their order."""
+    """The old place of each channel of an image whose axes change their order."""
     found, start = [], 0
     for run in value.resolved:
         order = moved.get(run.axis, np.arange(run.axis.size))
@@ -204,8 +204,8 @@ def grouped(wide: np.ndarray, groups: int) -> np.ndarray:
 
 
 def check_permutation(model: keras.Model, trace: Trace, moved: dict[Axis, np.ndarray]) -> None:
-    """The model with these axes in another order computes the same, of a picture whose channels moved as well."""
-    x = pictures(2, *model.input_shape[1:])
+    """The model with these axes in another order computes the same, of an image whose channels moved as well."""
+    x = random_images(2, *model.input_shape[1:])
     expected = outputs(model, x)[..., places(trace.output, moved)]
     layers, kept = layers_with_weights(model), {}
     changed = []
@@ -408,7 +408,7 @@ def test_the_law_holds_for_a_plugin() -> None:
 
 
 def value(*sizes: int) -> Value:
-    """A picture of axes of these sizes, one after the other."""
+    """An image of axes of these sizes, one after the other."""
     return Value(tuple(Run(Axis(size)) for size in sizes))
 
 
@@ -416,7 +416,7 @@ def sizes(found: Value) -> list[tuple[int, int]]:
     return [(run.axis.size, run.repeat) for run in found.resolved]
 
 
-def test_axes_split_where_runs_of_the_other_picture_end() -> None:
+def test_axes_split_where_runs_of_the_other_image_end() -> None:
     left, right = value(4, 6), value(7, 3)
     tie(left, right, "add")
     assert left.resolved == right.resolved
@@ -442,7 +442,7 @@ def test_ties_reach_what_was_tied_before() -> None:
     assert sizes(one) == [(2, 1), (4, 1)]
 
 
-def test_a_picture_that_repeats_an_axis_makes_the_other_do_so() -> None:
+def test_a_image_that_repeats_an_axis_makes_the_other_do_so() -> None:
     axis = Axis(4)
     left, right = Value((Run(axis), Run(axis))), value(8)
     tie(left, right, "add")
@@ -564,6 +564,6 @@ def test_a_layer_outside_the_vocabulary_makes_its_own_axis() -> None:
 
 
 def test_the_tracer_answers_without_sizes() -> None:
-    picture = value(3)
-    tracer = Tracer(picture)
-    assert (tracer.channels(picture), tracer.size(picture)) == (3, (None, None))
+    image = value(3)
+    tracer = Tracer(image)
+    assert (tracer.channels(image), tracer.size(image)) == (3, (None, None))

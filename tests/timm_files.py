@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from keras_effnet import BackboneSpec
 from keras_effnet.trace import Node, trace_network
 from keras_effnet.weights.named import tensor_places
-from keras_effnet.weights.timm import TIMM
+from keras_effnet.weights.timm_weights import TIMM
 
 
 def torch_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import timm  # pyright: ignore[reportMissingImports]
 import torch
-from random_tensors import CLASSES, random_pictures, random_tensors
+from random_tensors import CLASSES, random_images, random_tensors
 
 GAINS = tuple(number / 20 for number in range(8, 30))
 
@@ -24,17 +24,17 @@ def unbuilt(name: str) -> Any:
 
 
 def contrast(logits: np.ndarray) -> float:
-    """How far the pictures' logits are apart, as a share of the largest."""
+    """How far the images' logits are apart, as a share of the largest."""
     return float(np.abs(logits[0] - logits[1]).max() / np.abs(logits).max())
 
 
 def random_logits(name: str, side: int) -> tuple[float, np.ndarray]:
-    """(gain, logits) of an architecture with random weights of a gain at which pictures are told apart.
+    """(gain, logits) of an architecture with random weights of a gain at which images are told apart.
 
     Below some gain signals die between the biases, above another they explode.
     """
     model = timm.create_model(name, pretrained=False, num_classes=CLASSES).eval()
-    x = torch.from_numpy(random_pictures(side)).permute(0, 3, 1, 2)
+    x = torch.from_numpy(random_images(side)).permute(0, 3, 1, 2)
     for gain in GAINS:
         tensors = random_tensors(shapes_of(model), gain)
         model.load_state_dict({key: torch.from_numpy(value) for key, value in tensors.items()})

@@ -80,7 +80,7 @@ _ARGUMENTS = {
     "include_top": "whether the classifier follows the features.",
     "weights": 'None (random), "imagenet" (Keras\' own file), or the path of a weight file.',
     "input_tensor": "a Keras tensor to build upon.",
-    "input_shape": "of one picture, such as (224, 224, 3) or (None, None, 1).",
+    "input_shape": "of one image, such as (224, 224, 3) or (None, None, 1).",
     "pooling": 'without top: None, "avg" or "max".',
     "classes": "of the classifier; 1000 with ImageNet weights and top.",
     "classifier_activation": "on the class scores; None gives logits.",
@@ -98,7 +98,7 @@ def documented(build: Builder, name: str, resolution: int, about: str = "", /, *
     Args:
         build: the builder; its signature tells the arguments and their order.
         name: of its namesake in keras.applications.
-        resolution: of a picture by default, in pixels.
+        resolution: of an image by default, in pixels.
         about: what else there is to say, after the first line.
         **texts: what to say of arguments and errors that not all builders have, or that mean more here.
 
@@ -129,7 +129,7 @@ def mobile_resolution(
     Keras' rule for MobileNet and MobileNetV2, which have a weight file for each of several resolutions.
 
     Args:
-        input_shape: of one picture, or None.
+        input_shape: of one image, or None.
         input_tensor: a Keras tensor, or None; counts where there is no shape.
         weights: as the builder was given them: with "imagenet" an input that no weights were made for is logged.
         published: resolutions with weights, in pixels.
@@ -147,7 +147,7 @@ def mobile_resolution(
         return height
     if weights == "imagenet":
         logger.warning(
-            "no ImageNet weights were made for pictures of %s x %s: those for %d are used", height, width, default
+            "no ImageNet weights were made for images of %s x %s: those for %d are used", height, width, default
         )
     return default
 
@@ -184,7 +184,7 @@ def decode_predictions(preds: Any, top: int = 5) -> list[list[tuple[str, str, fl
         top: how many, at least 1.
 
     Returns:
-        For each picture, (WordNet id, class name, score) from the most likely down.
+        For each image, (WordNet id, class name, score) from the most likely down.
 
     Raises:
         ValueError: `preds` has another shape.

@@ -67,7 +67,7 @@ def _application(spec: BackboneSpec, size: str) -> _Application:
         )
 
     text = (
-        "whether the model takes pixels 0 to 255 and rescales them itself. In pictures of other than three channels B0 "
+        "whether the model takes pixels 0 to 255 and rescales them itself. In images of other than three channels B0 "
         "to B3 standardise each channel by the mean of ImageNet's statistics, where Keras rescales to -1 to 1."
     )
     return documented(build, f"EfficientNetV2{size}", spec.resolution, include_preprocessing=text)

@@ -29,7 +29,7 @@ def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
     """Builds MobileNet as `keras.applications.MobileNet` does.
 
     Args:
-        input_shape: of one picture; (224, 224, 3) by default.
+        input_shape: of one image; (224, 224, 3) by default.
         alpha: width multiplier, above 0; 0.25, 0.5, 0.75 or 1 with ImageNet weights.
         depth_multiplier: depthwise filters for each channel; 1 with ImageNet weights.
         dropout: of the classifier, in [0, 1).
@@ -74,7 +74,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels 0 to 255 to -1 to 1: Keras' "tf" mode.
 
     Args:
-        x: a numpy array or tensor of one picture or a batch; an array of floats may be changed in place.
+        x: a numpy array or tensor of one image or a batch; an array of floats may be changed in place.
         data_format: "channels_first" or "channels_last"; Keras' default.
 
     Returns:

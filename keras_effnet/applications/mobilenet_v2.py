@@ -27,7 +27,7 @@ def MobileNetV2(  # noqa: N802 - named after its namesake in keras.applications
     """Builds MobileNetV2 as `keras.applications.MobileNetV2` does.
 
     Args:
-        input_shape: of one picture; (224, 224, 3) by default.
+        input_shape: of one image; (224, 224, 3) by default.
         alpha: width multiplier, above 0; 0.35, 0.5, 0.75, 1, 1.3 or 1.4 with ImageNet weights.
         include_top: whether the classifier follows the features.
         weights: None (random), "imagenet" (Keras' own file), or the path of a weight file.
@@ -70,7 +70,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels 0 to 255 to -1 to 1: Keras' "tf" mode.
 
     Args:
-        x: a numpy array or tensor of one picture or a batch; an array of floats may be changed in place.
+        x: a numpy array or tensor of one image or a batch; an array of floats may be changed in place.
         data_format: "channels_first" or "channels_last"; Keras' default.
 
     Returns:

@@ -16,7 +16,7 @@ def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels 0 to 255, RGB, to BGR with ImageNet's channel means taken off: Keras' "caffe" mode.
 
     Args:
-        x: a numpy array or tensor of one picture or a batch; an array of floats may be changed in place.
+        x: a numpy array or tensor of one image or a batch; an array of floats may be changed in place.
         data_format: "channels_first" or "channels_last"; Keras' default.
 
     Returns:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from keras_effnet.backbones.pixels import EDGE_PIXELS
+from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec

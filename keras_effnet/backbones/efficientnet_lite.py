@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
-from keras_effnet.backbones.pixels import EDGE_PIXELS
+from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.spec import BackboneSpec, Fixed, StageSpec

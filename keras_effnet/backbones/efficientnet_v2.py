@@ -6,7 +6,7 @@ grow more in the later stages (section 3.3).
 
 Where Keras differs from that file, we follow Keras: widths may be rounded below 90 % of their exact value, and dropout
 is 0.2 for every size that Keras has. Where Keras differs from itself, we do not: its drop-path ramp of B1 to B3 divides
-by the 21 blocks of B0, ours by those that there are; and pictures of other than three channels are rescaled to -1 to 1
+by the 21 blocks of B0, ours by those that there are; and images of other than three channels are rescaled to -1 to 1
 there in B0 to B3, while we standardise each channel by the mean of ImageNet's statistics.
 """
 
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.ops import BatchNorm

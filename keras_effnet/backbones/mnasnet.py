@@ -6,7 +6,7 @@ channels there (mnasnet_model.py), and so does scaling here.
 
 from __future__ import annotations
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.blocks import ConvBlock, DenseClassifier, MBConv
 from keras_effnet.spec import BackboneSpec, StageSpec
 

@@ -21,7 +21,7 @@ The names say the multiply-adds at 224 px.
 
 from __future__ import annotations
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.blocks import Bottleneck, ConvBlock
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.spec import BackboneSpec, StageSpec

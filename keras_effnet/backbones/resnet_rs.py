@@ -7,7 +7,7 @@ trained others too (101 at 160, 152 at 192 and 224, 350 at 320 px).
 
 from __future__ import annotations
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.blocks import Bottleneck, DeepStem, DenseClassifier
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.spec import BackboneSpec, StageSpec

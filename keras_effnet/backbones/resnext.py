@@ -5,7 +5,7 @@ The paper's "d" is the width of a group in the first stage: 32 groups of 4 chann
 
 from __future__ import annotations
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.blocks import Bottleneck, ResNetStem
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.spec import BackboneSpec, StageSpec

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
-from keras_effnet.scaling.tinynet import PUBLISHED
+from keras_effnet.scaling.tinynet_rule import PUBLISHED
 from keras_effnet.spec import BackboneSpec
 
 TINYNET_TABLE: Mapping[str, Coefficients] = MappingProxyType(

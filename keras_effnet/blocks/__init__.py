@@ -2,7 +2,7 @@
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.bottleneck import Bottleneck
-from keras_effnet.blocks.convnext import ConvNeXtBlock, PatchStem
+from keras_effnet.blocks.convnext_block import ConvNeXtBlock, PatchStem
 from keras_effnet.blocks.ends import (
     Classifier,
     ConvBlock,

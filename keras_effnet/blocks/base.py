@@ -21,7 +21,7 @@ class Placement:
 
     Args:
         width: channels that the stage asks for. Most blocks emit as many; `Bottleneck` emits `expand` times as many.
-        stride: step over the picture; the stage's for its first block (or its last: `Block.strides_last`), 1 for the
+        stride: step over the image; the stage's for its first block (or its last: `Block.strides_last`), 1 for the
             others.
         stage: number of the stage, from 1; the stem has 0.
         block: number of the block in its stage, from 0.

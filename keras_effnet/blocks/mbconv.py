@@ -37,7 +37,7 @@ class MBConv(Block):
         depthwise_name: of its layer, after the block's: Keras' EfficientNetV2 says "dwconv2".
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
 
     Example:
         >>> from keras_effnet import StageSpec
@@ -101,7 +101,7 @@ class FusedMBConv(Block):
         expands: which width `expand` multiplies: "input", or "output" (EfficientNet-EdgeTPU's first block).
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
 
     Example:
         >>> FusedMBConv().describe()
@@ -152,7 +152,7 @@ def check_padding_keeps_size(padding: Padding, kernel: int, skip: bool = True) -
     check_choice(SpecError, "padding", padding, PADDINGS)
     if skip and sum(padding_zeros(padding, kernel, stride=1, size=1)) != kernel - 1:
         raise SpecError(
-            "`padding` must keep the size of the picture where the input is added: give 'same', or an odd kernel with "
+            "`padding` must keep the size of the image where the input is added: give 'same', or an odd kernel with "
             f"'symmetric', or skip=False. Received: padding={padding!r}, kernel={kernel}, skip=True"
         )
 

@@ -37,7 +37,7 @@ class InvertedResidualV3(Block):
         padding: of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of a picture whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
 
     Example:
         >>> InvertedResidualV3(kernel=5, se_ratio=0.25).describe()

@@ -1,4 +1,4 @@
-"""The stems of the ResNet and DenseNet families: down to a quarter of the picture's side.
+"""The stems of the ResNet and DenseNet families: down to a quarter of the image's side.
 
 | block | source |
 |---|---|
@@ -59,7 +59,7 @@ class ResNetStem(Block):
         if self.norm is not None:
             x = ops.norm(x, self.norm, name="conv1_bn")
             x = ops.act(x, self.activation, name="conv1_relu")
-        # The zeros around the picture take part in the maximum. After ReLU they never win; without, Keras has it so.
+        # The zeros around the image take part in the maximum. After ReLU they never win; without, Keras has it so.
         return ops.pool(x, 3, 2, padding="symmetric", name=self.pool_name) if at.stride == 4 else x
 
     def describe(self) -> str:

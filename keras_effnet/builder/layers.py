@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_effnet.builder.values import FirstValues
+from keras_effnet.builder.initialization import Initialization
 from keras_effnet.errors import BuildError
 from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind, padding_zeros
 from keras_effnet.spec import Initializer
@@ -22,7 +22,7 @@ class KerasLayers(Ops[Any]):
     """
 
     def __init__(self, initializer: Initializer) -> None:
-        self.values = FirstValues()
+        self.values = Initialization()
         # Keras annotates initialisers as strings.
         self.conv_initializer: Any
         self.dense_initializer: Any
@@ -110,7 +110,7 @@ class KerasLayers(Ops[Any]):
         if self.channels_first and len(x.shape) == 4:
             # Keras' Dense joins what stands on the last axis.
             raise BuildError(
-                f"layer {name!r} is fully connected over the channels of a picture, which Keras can only do where they "
+                f"layer {name!r} is fully connected over the channels of an image, which Keras can only do where they "
                 "stand last: use keras.config.set_image_data_format('channels_last'). Received: 'channels_first'"
             )
         layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)

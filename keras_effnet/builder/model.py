@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from keras_effnet.builder.arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, picture_shape
+from keras_effnet.builder.build_arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, image_shape
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, embed_spec
+from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.builder.tag import Tag, attach_tag
-from keras_effnet.builder.values import deep_recursion, paused_garbage_collection
 from keras_effnet.errors import BuildError
 from keras_effnet.network import read_network
 from keras_effnet.registry import resolve_backbone
@@ -40,7 +40,7 @@ def build_model(
             the architectures that have one), or the path of a weight file: Keras', timm's (`.safetensors`) or a
             released TensorFlow checkpoint of EfficientNet; `keras_effnet.load_weights` says more.
         input_tensor: a Keras tensor to build upon; the model then starts where that tensor's graph starts.
-        input_shape: of one picture, in Keras' image data format: (height, width, channels) with any number of
+        input_shape: of one image, in Keras' image data format: (height, width, channels) with any number of
             channels, None for a side that may vary. By default (resolution, resolution, 3), without top
             (None, None, 3).
         pooling: without top: None (a feature map), "avg" or "max" (a vector).
@@ -65,7 +65,7 @@ def build_model(
         (None, 10)
     """
     spec = resolve_backbone(spec)
-    shape = picture_shape(spec, include_top, input_tensor, input_shape)
+    shape = image_shape(spec, include_top, input_tensor, input_shape)
     check_weights_arguments(spec, weights, include_top, classes, classifier_activation, shape)
     check_memory(spec, shape, include_top, classes, memory_limit)
     # Found before the model is built: a missing file costs no time.
@@ -75,7 +75,7 @@ def build_model(
         output = read_network(
             spec,
             KerasLayers(spec.initializer),
-            attach_tag(pixels, Tag(spec, include_top, pooling, classes)),  # pyright: ignore[reportArgumentType]
+            embed_spec(pixels, EmbeddedSpec(spec, include_top, pooling, classes)),  # pyright: ignore[reportArgumentType]
             include_top=include_top,
             pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
             classes=classes,

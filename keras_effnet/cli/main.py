@@ -18,10 +18,28 @@ from absl import app
 from absl.flags import argparse_flags
 
 from keras_effnet import __version__
-from keras_effnet.cli import evaluate, explain, finetune, fit, grow, predict, search, transfer
+from keras_effnet.cli import (
+    evaluate_command,
+    explain_command,
+    finetune_command,
+    fit_command,
+    grow_command,
+    predict_command,
+    search_command,
+    transfer_command,
+)
 from keras_effnet.errors import KerasEffnetError
 
-COMMANDS = (transfer, explain, fit, grow, finetune, predict, evaluate, search)
+COMMANDS = (
+    transfer_command,
+    explain_command,
+    fit_command,
+    grow_command,
+    finetune_command,
+    predict_command,
+    evaluate_command,
+    search_command,
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,1 +1,1 @@
-"""Labelled pictures: where they come from, and how they reach the training."""
+"""Labelled images: where they come from, and how they reach the training."""

@@ -6,51 +6,51 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from keras_effnet.data.files import open_files
+from keras_effnet.data.image_files import open_files
 from keras_effnet.data.paper import PaperSet, check_sizes
-from keras_effnet.data.parts import Parts
+from keras_effnet.data.splits import Splits
 from keras_effnet.errors import DataError
 
 # Berg et al. 2014, "Birdsnap: Large-scale Fine-grained Visual Categorization of Birds"; the layout is that of the
 # archive's own readme.txt, release 1.1: tab-separated tables with a header, paths such as "Coopers_Hawk/0561.jpg".
 BIRDSNAP_ARCHIVE = "http://thomasberg.org/datasets/birdsnap/1.1/birdsnap.tgz"
-# Where the archive's script puts the pictures, and where people move them.
+# Where the archive's script puts the images, and where people move them.
 BIRDSNAP_IMAGES = ("download/images", "images")
 
 # Maji et al. 2013, arXiv:1306.5151; the layout is that of fgvc-aircraft-2013b.
 AIRCRAFT_PAGE = "http://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/"
-# The lowest rows of each picture name its photographer, and the authors ask to remove them before any use.
+# The lowest rows of each image name its photographer, and the authors ask to remove them before any use.
 AIRCRAFT_BANNER = 20
 
-Rows = list[tuple[Path, str]]  # pictures, each with the name of its class
+Rows = list[tuple[Path, str]]  # images, each with the name of its class
 
 
-def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> Parts:
-    """Reads the unpacked archive, after its script has fetched the pictures.
+def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> Splits:
+    """Reads the unpacked archive, after its script has fetched the images.
 
     Many of them are no longer where the script looks for them. What is listed is compared with the paper's Table 6;
     what is missing is left out, counted and listed as unreadable files are.
 
     Args:
         root: the folder `birdsnap`, or the one that holds it.
-        cache: see `keras_effnet.data.files.open_files`.
+        cache: see `keras_effnet.data.image_files.open_files`.
         recipe: whose sizes the lists must have.
 
     Returns:
-        Pictures to train on and to test on; the classes are the common English names of the birds.
+        Images to train on and to test on; the classes are the common English names of the birds.
 
     Raises:
         DataError: the folder is not there, or not what it should be.
     """
     how = (
-        f"Get {BIRDSNAP_ARCHIVE}, unpack it, run its get_birdsnap.py, which fetches the pictures, and name the folder "
+        f"Get {BIRDSNAP_ARCHIVE}, unpack it, run its get_birdsnap.py, which fetches the images, and name the folder "
         "birdsnap, or the one that holds it, by data_dir"
     )
     root = _find(root, "birdsnap", "test_images.txt", how)
     images = next((root / name for name in BIRDSNAP_IMAGES if (root / name).is_dir()), None)
     if images is None:
         raise DataError(
-            f"Birdsnap's lists are there, but no pictures in {' or '.join(BIRDSNAP_IMAGES)}. Run get_birdsnap.py. "
+            f"Birdsnap's lists are there, but no images in {' or '.join(BIRDSNAP_IMAGES)}. Run get_birdsnap.py. "
             f"Received: {str(root)!r}"
         )
     species = {row["id"]: row["common"] for row in _table(root / "species.txt", ("id", "common"))}
@@ -59,23 +59,21 @@ def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> Parts:
     parts: dict[bool, Rows] = {False: [], True: []}
     for row in listed:
         if row["species_id"] not in species:
-            raise DataError(
-                f"each picture must be of a listed species. Received: {row} in {str(root / 'images.txt')!r}"
-            )
+            raise DataError(f"each image must be of a listed species. Received: {row} in {str(root / 'images.txt')!r}")
         parts[row["path"] in test].append((images / row["path"], species[row["species_id"]]))
     return _parts(parts[False], parts[True], tuple(species.values()), recipe, cache)
 
 
-def read_aircraft(root: Path, cache: Path, recipe: PaperSet) -> Parts:
+def read_aircraft(root: Path, cache: Path, recipe: PaperSet) -> Splits:
     """Reads the unpacked archive; the classes are its variants, such as "Boeing 737-700".
 
     Args:
         root: the folder `fgvc-aircraft-2013b`, or its `data`, or the one that holds it.
-        cache: see `keras_effnet.data.files.open_files`.
+        cache: see `keras_effnet.data.image_files.open_files`.
         recipe: whose sizes the lists must have.
 
     Returns:
-        Pictures to train on (the archive's training and validation parts, as in Table 6) and to test on, without the
+        Images to train on (the archive's training and validation parts, as in Table 6) and to test on, without the
         banner at their lower edge.
 
     Raises:
@@ -94,17 +92,17 @@ def read_aircraft(root: Path, cache: Path, recipe: PaperSet) -> Parts:
 def _aircraft_rows(root: Path, table: str, names: Sequence[str]) -> Rows:
     rows = []
     for number, line in enumerate(_lines(root / table), 1):
-        picture, _, variant = line.partition(" ")
+        image, _, variant = line.partition(" ")
         if variant not in names:
             raise DataError(
                 "each line must be a number and a variant that variants.txt lists; unpack the archive again. "
                 f"Received: {line!r} in line {number} of {str(root / table)!r}"
             )
-        rows.append((root / "images" / f"{picture}.jpg", variant))
+        rows.append((root / "images" / f"{image}.jpg", variant))
     return rows
 
 
-def _parts(train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, cache: Path, banner: int = 0) -> Parts:
+def _parts(train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, cache: Path, banner: int = 0) -> Splits:
     check_sizes(recipe, train=len(train), test=len(test), classes=len(names))
     numbers = {name: number for number, name in enumerate(names)}
     opened = [
@@ -113,10 +111,10 @@ def _parts(train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, ca
     ]
     if not all(len(source) for source in opened):
         raise DataError(
-            f"{recipe.title} has lists, but no pictures that can be read. Unpack the archive again. "
+            f"{recipe.title} has lists, but no images that can be read. Unpack the archive again. "
             f"Received: {str(train[0][0])!r}, ..."
         )
-    return Parts(opened[0], test=opened[1])
+    return Splits(opened[0], test=opened[1])
 
 
 def _find(root: Path, folder: str, mark: str, how: str) -> Path:

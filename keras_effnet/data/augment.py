@@ -1,14 +1,14 @@
 """Augmentation: random crop and flip, RandAugment (Cubuk et al. 2020, arXiv:1909.13719), MixUp (Zhang et al. 2018,
 arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899).
 
-RandAugment applies N operations to each picture, each drawn from the paper's 14 and of strength M on its scale from 0
+RandAugment applies N operations to each image, each drawn from the paper's 14 and of strength M on its scale from 0
 to 10. An operation is one layer: Keras' own or, when asked for, keras-cv's, whose maintainers have ended its
-development (`keras_effnet.data.operations`). A picture runs through the operations that were drawn for it alone;
+development (`keras_effnet.data.operations`). An image runs through the operations that were drawn for it alone;
 `keras.layers.RandAugment` runs every batch through all of them and keeps one, which is why it is several times slower
 (docs/augment.md has the measurements).
 
 The layers run as TensorFlow operations on the CPU, whatever Keras' backend is. What they draw is a function of the
-given seed and of the picture's place in the batch: the same seed gives the same pictures, bit by bit, in any thread and
+given seed and of the image's place in the batch: the same seed gives the same images, bit by bit, in any thread and
 on any backend. keras-cv's MixUp and CutMix draw from TensorFlow's global generator, which cannot be set back for one
 call alone, so both engines use Keras' MixUp and CutMix.
 """
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 Engine = Literal["auto", "keras_cv", "keras"]
 Box = tuple[float, float, float, float]
 
-# The crop's proportions differ from the picture's by at most this: Szegedy et al. 2015, arXiv:1409.4842, section 6.
+# The crop's proportions differ from the image's by at most this: Szegedy et al. 2015, arXiv:1409.4842, section 6.
 LARGEST_ASPECT = 4 / 3
 CROP = 0.5  # ours: training from scratch keeps 8 % or more of the area (there), which is much for a few epochs
 OPERATIONS = 2  # RandAugment's N in google's code for EfficientNet
@@ -51,12 +51,12 @@ _TRACING = threading.Lock()
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How pictures are changed at random while a network learns from them.
+    """How images are changed at random while a network learns from them.
 
     Args:
-        crop: smallest share of a picture's area that a random crop keeps, in (0, 1]; 1: no crop.
-        flip: whether every second picture is mirrored. Digits and letters change their meaning then.
-        operations: RandAugment's N: operations a picture goes through, at least 0.
+        crop: smallest share of an image's area that a random crop keeps, in (0, 1]; 1: no crop.
+        flip: whether every second image is mirrored. Digits and letters change their meaning then.
+        operations: RandAugment's N: operations an image goes through, at least 0.
         magnitude: RandAugment's M: their strength, from 0 to 10. At 0 no operation is applied.
         mixup: MixUp's alpha, in [0, 1]; 0: none. With CutMix too, each batch is mixed by either, at equal chance.
         cutmix: CutMix's alpha, in [0, 1]; 0: none.
@@ -94,7 +94,7 @@ def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
 
     Args:
         phi: any number; up to 0 there is a random crop and a flip only.
-        flip: whether pictures are mirrored: False for digits, letters and all that a mirror changes.
+        flip: whether images are mirrored: False for digits, letters and all that a mirror changes.
 
     Returns:
         RandAugment's magnitude grows from 0 at phi = 0 to 10 at 4; MixUp's and CutMix's alpha from 0 at 4 over 0.2 at
@@ -117,23 +117,23 @@ def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
 
 
 def random_box(height: int, width: int, smallest: float, generator: np.random.Generator) -> Box:
-    """A random part of a picture, to be resized to the square that a network sees.
+    """A random part of an image, to be resized to the square that a network sees.
 
-    Since a picture that is not cropped is resized whole, whatever its proportions, the crop's proportions are drawn
-    around the picture's own. (Szegedy et al. draw around the square, and try again where that does not fit.)
+    Since an image that is not cropped is resized whole, whatever its proportions, the crop's proportions are drawn
+    around the image's own. (Szegedy et al. draw around the square, and try again where that does not fit.)
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         smallest: share of its area that is kept at least, in (0, 1].
         generator: what is drawn from: three numbers and always as many.
 
     Returns:
-        `(left, top, right, bottom)` inside the picture, in pixels and parts of them, as Pillow's `resize(box=...)`
+        `(left, top, right, bottom)` inside the image, in pixels and parts of them, as Pillow's `resize(box=...)`
         takes it. Its share of the area is drawn evenly from `smallest` to 1.
     """
     share = smallest + (1 - smallest) * generator.random()
-    limit = math.log(min(LARGEST_ASPECT, 1 / share))  # a wider one would not fit into the picture
+    limit = math.log(min(LARGEST_ASPECT, 1 / share))  # a wider one would not fit into the image
     aspect = math.exp(limit * (2 * generator.random() - 1))
     wide = min(math.sqrt(share * aspect), 1.0) * width
     high = min(math.sqrt(share / aspect), 1.0) * height
@@ -143,11 +143,11 @@ def random_box(height: int, width: int, smallest: float, generator: np.random.Ge
 
 
 def center_box(height: int, width: int, share: float) -> Box:
-    """The middle of a picture, as networks are tested on it.
+    """The middle of an image, as networks are tested on it.
 
     Args:
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
+        height: of the image, in pixels.
+        width: of the image, in pixels.
         share: of each side that is kept, in (0, 1]: 0.875 is 224 of 256 pixels.
 
     Returns:
@@ -162,13 +162,13 @@ def center_box(height: int, width: int, share: float) -> Box:
 
 
 class Augmenter:
-    """Applies RandAugment, MixUp and CutMix to batches. Crop and flip are applied where pictures are read.
+    """Applies RandAugment, MixUp and CutMix to batches. Crop and flip are applied where images are read.
 
     Calls may come from several threads at once.
 
     Args:
         augmentation: what to apply.
-        resolution: side of the pictures, in pixels.
+        resolution: side of the images, in pixels.
         classes: length of the labels.
 
     Attributes:
@@ -222,7 +222,7 @@ class Augmenter:
         side = (self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:3] != side or labels.shape != (len(images), self.classes):
             raise DataError(
-                f"a batch must be pictures of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
+                f"a batch must be images of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
                 f"(n, {self.classes}). Received: {images.shape} and {labels.shape}"
             )
         if self._function is None:
@@ -237,7 +237,7 @@ class Augmenter:
     def _augment(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        with tf.device("/CPU:0"):  # an operation on one small picture is no work for a GPU
+        with tf.device("/CPU:0"):  # an operation on one small image is no work for a GPU
             if self.engine is not None:
                 seeds = tf.map_fn(lambda place: fold_in(seed, place), tf.range(images.shape[0]))
                 images = tf.map_fn(

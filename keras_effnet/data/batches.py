@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
-from keras_effnet.data.pictures import MAX_RESOLUTION
+from keras_effnet.data.images import MAX_RESOLUTION
 from keras_effnet.data.reading import resize_square
 from keras_effnet.data.rows import batch_rows
 from keras_effnet.data.source import Source
@@ -31,7 +31,7 @@ class Batches(keras.utils.PyDataset):
     Keras tells the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first. Only an epoch that
     was begun and read to its last batch counts here. Who must be sure sets `epoch` before each one.
 
-    Pictures that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
+    Images that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
     divides its `loss` by all rows, those of weight 0 too.
 
     The next batch is read while one is worked on. Keras' own queue, which more `workers` would turn on, gives some
@@ -39,15 +39,15 @@ class Batches(keras.utils.PyDataset):
     3.15.1).
 
     Args:
-        source: the pictures.
-        resolution: side of the pictures given, in pixels, 1..4096.
-        batch_size: pictures a batch, over all processes; at least 1.
+        source: the images.
+        resolution: side of the images given, in pixels, 1..4096.
+        batch_size: images a batch, over all processes; at least 1.
         channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601).
         seed: of the order and the augmentation, at least 0.
-        shuffle: True: every batch is full, cut from an endless row of shuffles, each of which holds every picture once.
-            False: in order; the last batch is filled up with pictures of weight 0.
+        shuffle: True: every batch is full, cut from an endless row of shuffles, each of which holds every image once.
+            False: in order; the last batch is filled up with images of weight 0.
         augmentation: None: none.
-        center_crop: share of each side that is kept of a picture that is not cropped at random, in (0, 1].
+        center_crop: share of each side that is kept of an image that is not cropped at random, in (0, 1].
         shard: `(rank, processes)`: give this process' rows of each batch.
         epoch: the first epoch's number.
 
@@ -55,10 +55,10 @@ class Batches(keras.utils.PyDataset):
         failure: the error that a batch could not be read for. Keras on TensorFlow turns it into one of its own.
 
     Raises:
-        DataError: a value outside its range, or no pictures.
+        DataError: a value outside its range, or no images.
 
     Example:
-        >>> from keras_effnet.data.pictures import load_digits
+        >>> from keras_effnet.data.images import load_digits
         >>> batches = Batches(load_digits(8), resolution=32, batch_size=64)
         >>> images, labels, weights = batches[0]
         >>> len(batches), images.shape, labels.shape, weights.shape
@@ -88,7 +88,7 @@ class Batches(keras.utils.PyDataset):
         _check_channels(channels)
         _check_shard(shard, batch_size)
         if not len(source):
-            raise DataError("there must be pictures to make batches of. Received: a source of 0 pictures")
+            raise DataError("there must be images to make batches of. Received: a source of 0 images")
         self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
         self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
         self.shard, self.epoch = shard, epoch
@@ -111,10 +111,10 @@ class Batches(keras.utils.PyDataset):
 
         Returns:
             Images, float32 of shape `(rows, resolution, resolution, channels)`, 0..255; one-hot labels, float32 of
-            shape `(rows, classes)`; weights, float32 of shape `(rows,)`: 0 for pictures that only fill up.
+            shape `(rows, classes)`; weights, float32 of shape `(rows,)`: 0 for images that only fill up.
 
         Raises:
-            DataError: a picture can no longer be read. It is also kept in `failure`.
+            DataError: an image can no longer be read. It is also kept in `failure`.
         """
         if not 0 <= step < len(self):
             raise IndexError(step)  # what ends a loop over a sequence
@@ -132,7 +132,7 @@ class Batches(keras.utils.PyDataset):
         )
         rank, processes = self.shard
         mine = np.split(np.arange(self.batch_size), processes)[rank]
-        # Numbered by its place in the whole batch, a picture is cropped alike however many processes there are.
+        # Numbered by its place in the whole batch, an image is cropped alike however many processes there are.
         images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
         labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
         if self._augmenter is not None:
@@ -150,13 +150,13 @@ class Batches(keras.utils.PyDataset):
         self._begun = self._read_to_end = False
 
     def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
-        """Some pictures, each given by its number in the source and a seed."""
+        """Some images, each given by its number in the source and a seed."""
         images = np.empty((len(wanted), self.resolution, self.resolution, self.channels), np.float32)
 
         def fill(first: int) -> None:
             for place in range(first, len(wanted), THREADS):
                 index, seed = wanted[place]
-                images[place] = self._picture(index, np.random.default_rng(seed))
+                images[place] = self._image(index, np.random.default_rng(seed))
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
@@ -166,7 +166,7 @@ class Batches(keras.utils.PyDataset):
             raise
         return images
 
-    def _picture(self, index: int, generator: np.random.Generator) -> np.ndarray:
+    def _image(self, index: int, generator: np.random.Generator) -> np.ndarray:
         crop = 1.0 if self.augmentation is None else self.augmentation.crop
         # The smallest crop should still have as many pixels as the network sees.
         pixels = self.source.read(index, math.ceil(self.resolution / min(math.sqrt(crop), self.center_crop)))
@@ -183,7 +183,7 @@ class Batches(keras.utils.PyDataset):
 def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise DataError(
-            "pictures have 3 channels (RGB) or 1 (gray); for others, such as a satellite's, feed the network arrays "
+            "images have 3 channels (RGB) or 1 (gray); for others, such as a satellite's, feed the network arrays "
             f"of your own. Received: channels={channels!r}"
         )
 

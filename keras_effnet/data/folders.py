@@ -1,4 +1,4 @@
-"""Folders with a sub-folder of pictures for each class, whole or already split."""
+"""Folders with a sub-folder of images for each class, whole or already split."""
 
 from __future__ import annotations
 
@@ -7,39 +7,39 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_effnet.data.files import open_files
-from keras_effnet.data.parts import Parts
+from keras_effnet.data.image_files import open_files
 from keras_effnet.data.source import Source
+from keras_effnet.data.splits import Splits
 from keras_effnet.errors import DataError
 
 VALIDATION_NAMES = ("validation", "val")
 SPLIT_NAMES = ("train", "test", *VALIDATION_NAMES)
 
 
-def read_folder(root: Path, cache: Path) -> Parts:
+def read_folder(root: Path, cache: Path) -> Splits:
     """Reads a folder with class sub-folders, or with `train/`, `test/` and `validation/` (or `val/`) that hold them.
 
     Args:
         root: the folder. The names of the class sub-folders, sorted, become the class names. Hidden entries are
             ignored.
-        cache: see `keras_effnet.data.files.open_files`.
+        cache: see `keras_effnet.data.image_files.open_files`.
 
     Returns:
         What the folder holds.
 
     Raises:
-        DataError: no folder, fewer than two classes, a class without a readable picture to train on, or a class that
+        DataError: no folder, fewer than two classes, a class without a readable image to train on, or a class that
             there is nothing to train on for.
     """
     if not _is_split(root):
-        return Parts(_open(class_folders(root), cache))
+        return Splits(_open(class_folders(root), cache))
     folders = class_folders(root / "train")
     names = [folder.name for folder in folders]
     found = {name: _open_like(root / name, names, cache) for name in SPLIT_NAMES[1:] if (root / name).is_dir()}
     if len(found.keys() & set(VALIDATION_NAMES)) > 1:
         raise DataError(f"a folder has one validation part; rename or remove one. Received: {str(root)!r} with both")
     validation = next((found[name] for name in VALIDATION_NAMES if name in found), None)
-    return Parts(_open(folders, cache), validation, found.get("test"))
+    return Splits(_open(folders, cache), validation, found.get("test"))
 
 
 def class_folders(root: Path) -> list[Path]:
@@ -50,13 +50,13 @@ def class_folders(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise DataError(
-            "The folder of pictures must exist and hold one sub-folder per class. Check the path. "
+            "The folder of images must exist and hold one sub-folder per class. Check the path. "
             f"Received: {str(root)!r}, which is {'a file' if root.exists() else 'missing'}"
         )
     folders = _sub_folders(root)
     if len(folders) < 2:
         raise DataError(
-            f"{str(root)!r} must hold at least two sub-folders of pictures, one per class. Sort the pictures "
+            f"{str(root)!r} must hold at least two sub-folders of images, one per class. Sort the images "
             f"into sub-folders named after their classes. Received: {len(folders)} sub-folders "
             f"{[folder.name for folder in folders]}"
         )
@@ -73,11 +73,11 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def check_classes(class_names: Sequence[str], labels: np.ndarray, files: Sequence[int], where: str) -> None:
-    """Raises DataError unless each class has a picture.
+    """Raises DataError unless each class has an image.
 
     Args:
         class_names: of the classes.
-        labels: of the readable pictures.
+        labels: of the readable images.
         files: how many there are of each class, readable or not.
         where: what a user may change.
     """
@@ -85,7 +85,7 @@ def check_classes(class_names: Sequence[str], labels: np.ndarray, files: Sequenc
     for name, count, total in zip(class_names, counts, files, strict=True):
         if count == 0:
             raise DataError(
-                f"Class {name!r} has no readable picture; each class needs at least one. Add pictures to {where}, or "
+                f"Class {name!r} has no readable image; each class needs at least one. Add images to {where}, or "
                 f"remove the class. Received: {total} files, none of which Pillow can read"
             )
 
@@ -119,7 +119,7 @@ def _open_like(root: Path, names: Sequence[str], cache: Path) -> Source:
         )
     source = _open_lists(tuple(names), [visible_files(root / name) for name in names], cache)
     if not len(source):
-        raise DataError(f"a part to test on must hold pictures; fill it, or remove it. Received: {str(root)!r}")
+        raise DataError(f"a part to test on must hold images; fill it, or remove it. Received: {str(root)!r}")
     return source
 
 

@@ -1,6 +1,6 @@
-"""Pictures of letters, rendered from the fonts which Matplotlib ships: something to pre-train on offline.
+"""Images of letters, rendered from the fonts which Matplotlib ships: something to pre-train on offline.
 
-Every letter is drawn once per font; then each picture warps one of those drawings the way a hand would
+Every letter is drawn once per font; then each image warps one of those drawings the way a hand would
 (slant, proportions, perspective, wobble, pen width), is reduced to a few pixels by averaging, as scikit-learn's
 digits were, and enlarged again. There are no digits among them.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from keras_effnet.data.pictures import Pictures, enlarge_gray
+from keras_effnet.data.images import Images, enlarge_gray
 from keras_effnet.errors import DataError
 
 # Matplotlib's fonts with a full Latin alphabet; its others hold symbols only.
@@ -23,7 +23,7 @@ FONTS = (
     *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10", "cmmi10"),
 )
 
-# Once a letter is scaled to fill its picture, these differ from their capital by size alone; an "l" is an "I".
+# Once a letter is scaled to fill its image, these differ from their capital by size alone; an "l" is an "I".
 SAME_SHAPE = {letter: letter.upper() for letter in "ckopsuvwxyz"} | {"l": "I"}
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
 CLASS_NAMES = tuple(letter for letter in LETTERS if letter not in SAME_SHAPE)
@@ -33,21 +33,21 @@ BODY = 44  # of which the letter fills at most this much, so that a warp finds b
 FONT_SIZE = 72  # drawn larger than BODY and reduced, which smooths the edges
 PEN_BLUR = 2.5  # radius in pixels; a blurred edge, cut at a level drawn at random, gives pens of any width
 BOX = 4  # side in pixels of the squares which are averaged to one coarse pixel, as for scikit-learn's digits
-COARSE_SIDES = (8, 8, 8, 8, 7, 9, 10)  # sides of the coarse pictures; most like the digits', some finer
-CHUNK = 1024  # pictures warped at once: their coordinates stay within some 50 MB
+COARSE_SIDES = (8, 8, 8, 8, 7, 9, 10)  # sides of the coarse images; most like the digits', some finer
+CHUNK = 1024  # images warped at once: their coordinates stay within some 50 MB
 ELASTIC_KNOTS = 4  # knots per side of the smooth random displacement that makes a line wobble
 
 
-def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Pictures:
-    """Render pictures of letters in many fonts, warped as if written by hand.
+def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
+    """Render images of letters in many fonts, warped as if written by hand.
 
     Args:
-        count: number of pictures, 1 or more; every class gets `count // 40` of them or one more.
-        resolution: side of the pictures in pixels, 1..4096.
-        seed: the same seed renders the same pictures.
+        count: number of images, 1 or more; every class gets `count // 40` of them or one more.
+        resolution: side of the images in pixels, 1..4096.
+        seed: the same seed renders the same images.
 
     Returns:
-        `count` pictures in random order, of 40 classes: the capitals, and those small letters which have
+        `count` images in random order, of 40 classes: the capitals, and those small letters which have
         another shape than their capital. Bright ink on a dark ground, as in scikit-learn's digits.
 
     Raises:
@@ -75,7 +75,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Pictures:
             part = members[start : start + CHUNK]
             ink = _handwrite(atlas, drawings[part], int(side), rng)
             images[part] = enlarge_gray(_scan(ink, rng), resolution)
-    return Pictures(images, labels, CLASS_NAMES)
+    return Images(images, labels, CLASS_NAMES)
 
 
 def _draw_atlas() -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ def _handwrite(atlas: np.ndarray, drawings: np.ndarray, side: int, rng: np.rando
 
 
 def _warp(count: int, fine: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where in an atlas cell each pixel of `count` pictures of `fine`x`fine` looks: two `(count, fine**2)`."""
+    """Where in an atlas cell each pixel of `count` images of `fine`x`fine` looks: two `(count, fine**2)`."""
 
     def draw(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, (count, 1)).astype(np.float32)

@@ -14,11 +14,11 @@ LARGEST_MAGNITUDE = 10.0  # RandAugment's scale, section 3: "an integer scale fr
 # github.com/tensorflow/tpu models/official/efficientnet/autoaugment.py.
 ROTATE_DEGREES = 30.0
 SHEAR = 0.3
-TRANSLATE = 100 / 224  # of the side: 100 pixels there, for pictures of about B0's 224
+TRANSLATE = 100 / 224  # of the side: 100 pixels there, for images of about B0's 224
 ENHANCE = 0.9  # colour, contrast, brightness and sharpness by 0.1 to 1.9; 1 changes nothing
 POSTERIZE_BITS = 4  # left of 8
 SOLARIZE = 256  # inverts what is brighter than this less its share of the magnitude
-FILL = 128.0  # the gray that comes in where a picture was moved away
+FILL = 128.0  # the gray that comes in where an image was moved away
 
 
 class Draws:
@@ -63,7 +63,7 @@ def operations_of(engine: str, magnitude: float, draws: Draws) -> dict[str, Call
         draws: what their randomness comes from.
 
     Returns:
-        Functions of one picture, a float32 tensor of shape `(side, side, channels)`; for use in a TensorFlow graph.
+        Functions of one image, a float32 tensor of shape `(side, side, channels)`; for use in a TensorFlow graph.
         Where the paper has one strength and a random sign, the layers draw evenly from the whole range between.
     """
     make = {"keras": _keras_operations, "keras_cv": _keras_cv_operations}[engine]
@@ -104,7 +104,7 @@ def _keras_operations(share: float, draws: Draws) -> dict[str, Callable[[Any], A
 
 
 def _histogram(values: Any, value_range: Any, nbins: int) -> Any:
-    """What Keras' own counts, which on the JAX backend goes through a picture 256 times, even in TensorFlow's graph."""
+    """What Keras' own counts, which on the JAX backend goes through an image 256 times, even in TensorFlow's graph."""
     import tensorflow as tf
 
     return tf.math.bincount(tf.cast(tf.reshape(values, [-1]), "int32"), minlength=nbins, maxlength=nbins)

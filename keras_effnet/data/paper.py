@@ -9,15 +9,15 @@ from keras_effnet.errors import DataError
 
 @dataclass(frozen=True)
 class PaperSet:
-    """One row of Table 6, and where its pictures come from.
+    """One row of Table 6, and where its images come from.
 
     Args:
         title: as the table has it.
-        train: pictures to train on.
-        test: pictures to test on.
+        train: images to train on.
+        test: images to test on.
         classes: of them.
         tfds: its name in tensorflow-datasets; None: it has it not.
-        train_split: what there makes up the training pictures.
+        train_split: what there makes up the training images.
         test_split: what there makes up those to test on.
         printed_test: what the table prints for `test`, where that is not what the set has.
     """
@@ -33,7 +33,7 @@ class PaperSet:
 
 
 # Sizes: Table 6. Splits: the pages of these sets at https://www.tensorflow.org/datasets/catalog. Of the flowers, train
-# and validation are 1,020 each; the table's 2,040 are both. Food-101's test pictures are called validation there (its
+# and validation are 1,020 each; the table's 2,040 are both. Food-101's test images are called validation there (its
 # builder reads them from the archive's test.json). Of the pets, the set itself has 3,669 to test on, there and in other
 # libraries, and with 3,680 to train on that makes its 7,349; the table's 3,369 looks like a slip.
 PAPER_SETS: dict[str, PaperSet] = {
@@ -53,8 +53,8 @@ def check_sizes(recipe: PaperSet, *, train: int, test: int, classes: int) -> Non
 
     Args:
         recipe: the row.
-        train: pictures to train on that were found.
-        test: pictures to test on that were found.
+        train: images to train on that were found.
+        test: images to test on that were found.
         classes: that were found.
 
     Example:
@@ -62,9 +62,9 @@ def check_sizes(recipe: PaperSet, *, train: int, test: int, classes: int) -> Non
         >>> check_sizes(PAPER_SETS["cifar10"], train=49_999, test=10_000, classes=10)
         Traceback (most recent call last):
             ...
-        keras_effnet.errors.DataError: CIFAR-10 must have 50,000 pictures to train on (Table 6 of the paper), ...
+        keras_effnet.errors.DataError: CIFAR-10 must have 50,000 images to train on (Table 6 of the paper), ...
     """
-    what = {"pictures to train on": train, "pictures to test on": test, "classes": classes}
+    what = {"images to train on": train, "images to test on": test, "classes": classes}
     for (name, found), wanted in zip(what.items(), (recipe.train, recipe.test, recipe.classes), strict=True):
         if found != wanted:
             raise DataError(

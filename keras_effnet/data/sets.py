@@ -11,18 +11,18 @@ import numpy as np
 
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
+from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.folders import read_folder
+from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
-from keras_effnet.data.parts import Parts, at_most, hold_out
-from keras_effnet.data.pictures import Pictures, load_digits
 from keras_effnet.data.source import Source
-from keras_effnet.data.tables import read_table
+from keras_effnet.data.splits import Splits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
 
-# Fixed, whatever the seed, so that a test picture is one for everybody.
+# Fixed, whatever the seed, so that a test image is one for everybody.
 DIGITS_TEST_SHARE, DIGITS_TEST_SEED = 0.2, 0
-# Letters that are drawn: 40 classes of 100 pictures, and of 25 to test on. At 32 pixels they have more than they show.
+# Letters that are drawn: 40 classes of 100 images, and of 25 to test on. At 32 pixels they have more than they show.
 GLYPHS, GLYPHS_TEST, GLYPHS_RESOLUTION = 4_000, 1_000, 32
 
 ARCHIVES = {"birdsnap": read_birdsnap, "aircraft": read_aircraft}
@@ -32,7 +32,7 @@ TFDS = "tfds:"
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """Pictures, each for one use.
+    """Images, each for one use.
 
     Attributes:
         name: what the user asked for.
@@ -62,7 +62,7 @@ def load_data(
     labels_per_class: int | None = None,
     cache: Path | None = None,
 ) -> DataSplits:
-    """Loads labelled pictures.
+    """Loads labelled images.
 
     Args:
         data: "digits" (scikit-learn's), "glyphs" (drawn letters), one of the paper's eight (`PAPER_SETS`), "tfds:NAME"
@@ -70,10 +70,10 @@ def load_data(
             `read_table`).
         data_dir: where data sets lie that are neither embedded nor a path: tensorflow-datasets' own folder, or the one
             with an unpacked archive.
-        validation: share of the training pictures held out to make choices on, of each class, in (0, 1); not used
+        validation: share of the training images held out to make choices on, of each class, in (0, 1); not used
             where the data has such a part.
         seed: of what is held out, and of what `labels_per_class` leaves.
-        labels_per_class: train on so many pictures of each class at most; None: all.
+        labels_per_class: train on so many images of each class at most; None: all.
         cache: folder for what need not be done twice: which files can be read, and packed data sets. None:
             `keras_effnet` in Keras' folder, `~/.keras`.
 
@@ -106,7 +106,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_effnet"
 
 
-def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Parts:
+def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Splits:
     if data == "digits":
         return _digits()
     if data == "glyphs":
@@ -128,15 +128,15 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Pa
     return read_folder(path, cache)
 
 
-def _digits() -> Parts:
+def _digits() -> Splits:
     digits = load_digits(8)  # as they are; they are enlarged as they are used
     train, test = hold_out(digits, DIGITS_TEST_SHARE, DIGITS_TEST_SEED)
-    return Parts(train, test=test)
+    return Splits(train, test=test)
 
 
-def _glyphs() -> Parts:
+def _glyphs() -> Splits:
     from keras_effnet.data.glyphs import render_letters
 
     train, test = (render_letters(GLYPHS, GLYPHS_RESOLUTION, 0), render_letters(GLYPHS_TEST, GLYPHS_RESOLUTION, 1))
     numbers = np.arange(GLYPHS, GLYPHS + GLYPHS_TEST)
-    return Parts(train, test=Pictures(test.images, test.labels, test.class_names, numbers))
+    return Splits(train, test=Images(test.images, test.labels, test.class_names, numbers))

@@ -1,4 +1,4 @@
-"""A source: labelled pictures that are read one by one, in any order. Everything that trains or tests takes one."""
+"""A source: labelled images that are read one by one, in any order. Everything that trains or tests takes one."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 class Source(ABC):
-    """Labelled pictures, each read when it is asked for.
+    """Labelled images, each read when it is asked for.
 
     Attributes:
         labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
         class_names: one name for each class, in the order of the labels.
-        skipped: what was left out, because no picture could be read from it: a path, or a name in an archive, each.
+        skipped: what was left out, because no image could be read from it: a path, or a name in an archive, each.
     """
 
     labels: np.ndarray
@@ -26,28 +26,28 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int, size: int | None = None) -> np.ndarray:
-        """Picture `index` as RGB.
+        """Image `index` as RGB.
 
         Args:
             index: in `0..len(self) - 1`.
-            size: the shorter side need not be larger than this, in pixels: a decoder may then read a smaller picture,
+            size: the shorter side need not be larger than this, in pixels: a decoder may then read a smaller image,
                 which is faster; None: all pixels.
 
         Returns:
             uint8 array of shape `(height, width, 3)`, values 0..255, upright.
 
         Raises:
-            DataError: the picture cannot be read (any more).
+            DataError: the image cannot be read (any more).
         """
 
     @abstractmethod
     def name_of(self, index: int) -> str:
-        """What a user knows picture `index` by: its path, or its name and number in a set."""
+        """What a user knows image `index` by: its path, or its name and number in a set."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """The same text for the same pictures and labels, another for others: what a cache is keyed by."""
+        """The same text for the same images and labels, another for others: what a cache is keyed by."""
 
     @abstractmethod
     def take(self, indices: Sequence[int] | np.ndarray) -> Source:
-        """The pictures at `indices`, in that order, with the same class names."""
+        """The images at `indices`, in that order, with the same class names."""

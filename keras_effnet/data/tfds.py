@@ -13,29 +13,31 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from keras_effnet.data.packed import PackedPictures, is_packed, write_pack
+from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PaperSet, check_sizes
-from keras_effnet.data.parts import Parts
+from keras_effnet.data.splits import Splits
 from keras_effnet.errors import DataError
 
 PATIENCE = 5.0  # seconds to wait for a server; tfds itself tries again for minutes
 PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
-def read_tfds(name: str, data_dir: str | os.PathLike[str] | None, cache: Path, recipe: PaperSet | None = None) -> Parts:
+def read_tfds(
+    name: str, data_dir: str | os.PathLike[str] | None, cache: Path, recipe: PaperSet | None = None
+) -> Splits:
     """Loads a set of tensorflow-datasets, fetches it first where it is not there.
 
     Args:
         name: as tensorflow-datasets calls it, such as "cifar10" or "cifar10_corrupted/brightness_1".
         data_dir: its folder for data sets; None: its own default, `~/tensorflow_datasets`.
-        cache: folder for the packed pictures.
+        cache: folder for the packed images.
         recipe: what the paper says of the set: which splits make it up, and how large they must be.
 
     Returns:
         The parts. Without a recipe: the splits train, validation and test, as far as there are such.
 
     Raises:
-        DataError: tensorflow-datasets is not installed; no such set; one without pictures and labels; one that cannot
+        DataError: tensorflow-datasets is not installed; no such set; one without images and labels; one that cannot
             be fetched; other sizes than the recipe's.
     """
     builder = _make_builder(name, data_dir)
@@ -58,8 +60,8 @@ def read_tfds(name: str, data_dir: str | os.PathLike[str] | None, cache: Path, r
         total = sum(sizes.get(one, 0) for one in split.split("+")) or None
         if not is_packed(path, total):
             write_pack(path, _examples(builder, split, image, label), names, total)
-        sources[part] = PackedPictures(path)
-    return Parts(**sources)
+        sources[part] = PackedImages(path)
+    return Splits(**sources)
 
 
 def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
@@ -79,23 +81,23 @@ def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         why = "has no set of this name"
         if plain in known:
             why, near = "has this set, but not in that configuration or version", []
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else "Look it up in its catalog. "
+        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else "Example it up in its catalog. "
         raise DataError(f"tensorflow-datasets {why}. {hint}Received: {name!r}") from error
 
 
 def _features(builder: Any) -> tuple[str, str]:
-    """What the picture and its class are called."""
+    """What the image and its class are called."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     kinds = {name: type(feature) for name, feature in features.items()}
-    # A set may hold more pictures and classes than the two that it is about: masks, coarse classes.
+    # A set may hold more images and classes than the two that it is about: masks, coarse classes.
     keys = builder.info.supervised_keys or tuple(kinds)
     images = [key for key in keys if kinds.get(key) is tfds.features.Image]
     labels = [key for key in keys if kinds.get(key) is tfds.features.ClassLabel]
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            "a set must give one picture and one class for it. "
+            "a set must give one image and one class for it. "
             f"Received: {builder.name!r} with {', '.join(f'{name}: {kind.__name__}' for name, kind in kinds.items())}"
         )
     return images[0], labels[0]

@@ -16,9 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.errors import TrainingError
-from keras_effnet.files import write_whole
-from keras_effnet.finetune.placement import Placement
+from keras_effnet.finetune.distribution import Distribution
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Checkpoint:
     Args:
         folder: of the checkpoint; made if missing.
         identity: what the run is asked to do, JSON-able: a folder goes on only with what it was begun with.
-        placement: of several processes the first one reads and writes, and sends the others what they need.
+        distribution: of several processes the first one reads and writes, and sends the others what they need.
 
     Attributes:
         state: "phase" and "epoch": how many phases, and epochs of the phase after them, are done; "history": a row for
@@ -40,17 +40,17 @@ class Checkpoint:
         DataError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], placement: Placement | None = None) -> None:
+    def __init__(self, folder: Path, identity: dict[str, Any], distribution: Distribution | None = None) -> None:
         self.folder = folder
-        self.placement = Placement() if placement is None else placement
+        self.distribution = Distribution() if distribution is None else distribution
         self._path = folder / "state.json"
         fresh = {"phase": 0, "epoch": 0, "history": [], "best": None, "weights": None}
         self.state: dict[str, Any] = {"identity": json.loads(json.dumps(identity)), **fresh}
-        if self._path.exists() and self.placement.is_first:
+        if self._path.exists() and self.distribution.is_first:
             self._resume()
         else:
             self.save()  # finds out now whether the folder can be written
-        self.state = json.loads(self.placement.share_text(json.dumps(self.state)))
+        self.state = json.loads(self.distribution.share_text(json.dumps(self.state)))
 
     def _resume(self) -> None:
         try:
@@ -79,8 +79,8 @@ class Checkpoint:
             DataError: the file cannot be written; the old one is still there.
         """
         state = {**self.state, **changes}
-        if self.placement.is_first:
-            write_whole(self._path, lambda path: path.write_text(json.dumps(state, indent=1)))
+        if self.distribution.is_first:
+            atomic_write(self._path, lambda path: path.write_text(json.dumps(state, indent=1)))
         self.state = state
 
     def save_weights(self, variables: Sequence[Any], **changes: Any) -> None:
@@ -88,11 +88,11 @@ class Checkpoint:
         number = len(changes.get("history", self.state["history"]))
         name = f"weights-{changes.get('phase', self.state['phase'])}-{number}.npz"
         arrays = {str(index): _value(variable) for index, variable in enumerate(variables)}
-        if self.placement.is_first:
-            write_whole(self.folder / name, lambda path: _save_arrays(path, arrays))
+        if self.distribution.is_first:
+            atomic_write(self.folder / name, lambda path: _save_arrays(path, arrays))
         old = self.state["weights"]
         self.save(weights=name, **changes)
-        if self.placement.is_first and old not in (None, name):
+        if self.distribution.is_first and old not in (None, name):
             (self.folder / old).unlink(missing_ok=True)
 
     def load_weights(self, variables: Sequence[Any]) -> None:
@@ -101,11 +101,11 @@ class Checkpoint:
         Raises:
             TrainingError: the file is missing, broken, or of other variables; nothing was changed.
         """
-        if self.placement.is_first:
+        if self.distribution.is_first:
             arrays = self._read_weights(variables)
         else:
             arrays = [np.zeros_like(_value(variable)) for variable in variables]
-        for variable, array in zip(variables, self.placement.share(arrays), strict=True):
+        for variable, array in zip(variables, self.distribution.share(arrays), strict=True):
             variable.assign(array)
 
     def _read_weights(self, variables: Sequence[Any]) -> list[np.ndarray]:

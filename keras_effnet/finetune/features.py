@@ -1,8 +1,8 @@
 """Features of a frozen network, computed once.
 
-While only the classifier learns, what reaches it from a picture never changes. So it is computed once for each picture
+While only the classifier learns, what reaches it from an image never changes. So it is computed once for each image
 (and for each augmented view of it), kept in a file that is named after all that it depends on, and read from there in
-every epoch, every later run, and every recipe with the same pictures and weights.
+every epoch, every later run, and every recipe with the same images and weights.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.rows import batch_rows, read_ahead
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
-from keras_effnet.files import write_whole
 from keras_effnet.finetune.recipe import Recipe
 
-FEATURE_BATCH = 64  # pictures at once where nothing is learned; larger ones are no faster on two cores
+FEATURE_BATCH = 64  # images at once where nothing is learned; larger ones are no faster on two cores
 SAVE_EVERY = 20  # batches between two notes of how far the file is: at most so many are computed again
 
 
@@ -31,7 +31,7 @@ def split_model(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """A model in two, which share its layers: up to the classifier's dropout, and from there on.
 
     Args:
-        model: one that ends in a classifier: a dense layer, or a convolution where the picture is one pixel.
+        model: one that ends in a classifier: a dense layer, or a convolution where the image is one pixel.
 
     Returns:
         `(features, head)`; `head(features(x))` is `model(x)`.
@@ -71,22 +71,22 @@ def cached_features(
     channels: int,
     view: int = 0,
 ) -> np.ndarray:
-    """What a frozen network makes of each picture; computed where no file has it yet, and then from where it stopped.
+    """What a frozen network makes of each image; computed where no file has it yet, and then from where it stopped.
 
     Args:
         features: the network without its classifier.
-        source: the pictures.
+        source: the images.
         recipe: whose crop and augmentation are used.
         folder: for the files; made if missing.
-        resolution: of the pictures, in pixels.
-        channels: of the pictures.
-        view: 0 is the picture as it is tested; others are augmented, each in its own way.
+        resolution: of the images, in pixels.
+        channels: of the images.
+        view: 0 is the image as it is tested; others are augmented, each in its own way.
 
     Returns:
-        A read-only float32 array `(pictures, ...)` that lies on disk.
+        A read-only float32 array `(images, ...)` that lies on disk.
 
     Raises:
-        DataError: a picture that cannot be read, or a file that cannot be written.
+        DataError: an image that cannot be read, or a file that cannot be written.
     """
     batches = Batches(
         source,
@@ -113,7 +113,7 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
     done = json.loads(done_path.read_text()) if done_path.exists() and part.exists() else 0
     rows = _open_rows(part, shape, new=not done)
     title = "features" if not view else f"features of view {view + 1}"
-    with tqdm(total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="picture") as progress:
+    with tqdm(total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="image") as progress:
         for number, (images, _, _) in enumerate(read_ahead(batches, done), done):
             first = number * FEATURE_BATCH
             last = min(first + FEATURE_BATCH, shape[0])
@@ -121,7 +121,7 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
             progress.update(last - first)
             if number % SAVE_EVERY == SAVE_EVERY - 1:
                 rows.flush()
-                write_whole(done_path, lambda path, text=str(number + 1): path.write_text(text))
+                atomic_write(done_path, lambda path, text=str(number + 1): path.write_text(text))
     rows.flush()
     done_path.unlink(missing_ok=True)
 
@@ -159,11 +159,11 @@ def _key(features: keras.Model, source: Source, recipe: Recipe, resolution: int,
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Rows of features with their labels, drawn as `Batches` draws pictures: from the seed, the epoch and the step.
+    """Rows of features with their labels, drawn as `Batches` draws images: from the seed, the epoch and the step.
 
     Args:
-        views: for each view an array of features, of the same pictures; each epoch reads the next view.
-        labels: int array, one for each picture.
+        views: for each view an array of features, of the same images; each epoch reads the next view.
+        labels: int array, one for each image.
         classes: how many there are.
         batch_size: rows at once.
         seed: of their order.

@@ -12,25 +12,25 @@ import keras
 import numpy as np
 
 import keras_effnet
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.atomic import atomic_write
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.cost import estimate_cost
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
 from keras_effnet.explanation import explain
-from keras_effnet.files import write_whole
 from keras_effnet.finetune.checkpoint import Checkpoint
+from keras_effnet.finetune.distribution import Distribution, set_determinism
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
-from keras_effnet.finetune.network import RANDOM, make_network
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_for, plan_phases
-from keras_effnet.finetune.placement import Placement, set_determinism
 from keras_effnet.finetune.precision import set_precision
 from keras_effnet.finetune.training import is_better, train_phase
+from keras_effnet.finetune.transfer_model import RANDOM, make_network
 from keras_effnet.inheritance.recalibrate import recalibrate
-from keras_effnet.inheritance.scale import load_model
+from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
@@ -38,7 +38,7 @@ from keras_effnet.report.write import write_report
 logger = logging.getLogger(__name__)
 
 HEAD_BATCH = 256  # rows of features: small, so that many go at once
-RECALIBRATION_PICTURES = 1024  # Wu and Johnson 2021 (arXiv:2105.07576), section 3: a thousand are enough
+RECALIBRATION_IMAGES = 1024  # Wu and Johnson 2021 (arXiv:2105.07576), section 3: a thousand are enough
 
 
 class FinetuneJob:
@@ -47,21 +47,21 @@ class FinetuneJob:
     Args:
         options: what to do.
         output: folder for results; made if missing.
-        placement: where it runs; by default on one device.
+        distribution: where it runs; by default on one device.
 
     Raises:
         TrainingError: the folder belongs to a run with other options.
-        DataError: pictures that cannot be trained on, or a folder that cannot be written.
+        DataError: images that cannot be trained on, or a folder that cannot be written.
     """
 
-    def __init__(self, options: FinetuneOptions, output: Path, placement: Placement | None = None) -> None:
+    def __init__(self, options: FinetuneOptions, output: Path, distribution: Distribution | None = None) -> None:
         self.options = options
-        self.placement = Placement() if placement is None else placement
+        self.distribution = Distribution() if distribution is None else distribution
         self.recipe = options.recipe
         self.output = output
         self.model_path = output / "model.keras"
         # Processes on one disk must not write each other's files.
-        self._features = output / ("features" if self.placement.is_first else f"features-{self.placement.rank}")
+        self._features = output / ("features" if self.distribution.is_first else f"features-{self.distribution.rank}")
 
     def run(self) -> dict[str, Any] | None:
         """Does what is not done yet, and writes the results.
@@ -76,11 +76,11 @@ class FinetuneJob:
         options, recipe = self.options, self.recipe
         if keras.config.image_data_format() != "channels_last":
             raise TrainingError(
-                "pictures are read with their channels last; keras.config.set_image_data_format('channels_last') "
+                "images are read with their channels last; keras.config.set_image_data_format('channels_last') "
                 f"first. Received: image_data_format={keras.config.image_data_format()!r}"
             )
         set_determinism(options.deterministic)
-        self.placement.start()
+        self.distribution.start()
         data = load_data(
             options.data,
             data_dir=options.data_dir,
@@ -88,14 +88,14 @@ class FinetuneJob:
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
         )
-        identity = {**options.to_dict(), "pictures": [data.train.fingerprint(), data.validation.fingerprint()]}
-        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.placement)
+        identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution)
         model = self._network(data)
         phases = plan_phases(model, recipe)
         if checkpoint.state["phase"] < len(phases):
             self._train(model, phases, data, checkpoint)
-        metrics = self._finish(data, checkpoint) if self.placement.is_first else None
-        self.placement.wait("the results are written")
+        metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
+        self.distribution.wait("the results are written")
         return metrics
 
     def _network(self, data: DataSplits) -> keras.Model:
@@ -111,7 +111,7 @@ class FinetuneJob:
             channels=options.channels,
             recipe=self.recipe,
         )
-        spec, classes = read_tag(model).spec, len(data.train.class_names)
+        spec, classes = read_embedded_spec(model).spec, len(data.train.class_names)
         self.resolution = spec.resolution
         shape = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
         warn_of_memory(estimate_memory(spec, self.recipe, **shape))
@@ -124,7 +124,7 @@ class FinetuneJob:
             # Features go through one device: they are computed once, and the classifier alone is quick to train.
             self._train_head(model, phases[0], data, checkpoint)
             checkpoint.save_weights(model.variables, phase=1, epoch=0)
-        with self.placement.scope():
+        with self.distribution.scope():
             learner = self._learner(model)
             for number in range(checkpoint.state["phase"], len(phases)):
                 # Every phase starts from a file, so that a run that was cut starts it from the same bits.
@@ -143,7 +143,7 @@ class FinetuneJob:
 
     def _train_head(self, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint) -> None:
         features, head = split_model(model)
-        # Labels stay whole: a mixed picture's features would need mixed labels kept with them.
+        # Labels stay whole: a mixed image's features would need mixed labels kept with them.
         augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
         recipe = replace(self.recipe, augmentation=augmentation)
         shape = {"resolution": self.resolution, "channels": self.options.channels}
@@ -160,7 +160,7 @@ class FinetuneJob:
         train_phase(head, phase, recipe, batches, validation, checkpoint)
         row = checkpoint.state["history"][-1]
         if is_better(row, checkpoint.state["best"]):
-            if self.placement.is_first:
+            if self.distribution.is_first:
                 self._save(model)
             checkpoint.save(best=row)
 
@@ -168,14 +168,14 @@ class FinetuneJob:
         self, learner: keras.Model, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint
     ) -> None:
         recipe = self.recipe
-        shard = self.placement.shard
+        shard = self.distribution.shard
         batches = self._batches(data.train, shuffle=True, augmentation=recipe.augmentation, shard=shard)
         validation = self._batches(data.validation, center_crop=recipe.center_crop, shard=shard)
 
         def keep() -> None:
-            if self.placement.is_first:
+            if self.distribution.is_first:
                 weights = learner.get_weights()
-                with self.placement.alone():
+                with self.distribution.alone():
                     model.set_weights(weights)
                     self._save(model)
 
@@ -184,18 +184,18 @@ class FinetuneJob:
 
     def _recalibrate(self, model: keras.Model, source: Source) -> None:
         batches = self._batches(source, shuffle=True)
-        count = min(len(batches), -(-RECALIBRATION_PICTURES // self.recipe.batch_size))
+        count = min(len(batches), -(-RECALIBRATION_IMAGES // self.recipe.batch_size))
         recalibrate(model, (batches[number][0] for number in range(count)))
 
     def _batches(self, source: Source, **options: Any) -> Batches:
-        """Pictures as the network takes them."""
+        """Images as the network takes them."""
         recipe, channels = self.recipe, self.options.channels
         shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
         return Batches(source, seed=recipe.seed, **shape, **options)
 
     def _save(self, model: keras.Model) -> None:
         """Writes the model as people use it: in float32, without an optimizer."""
-        write_whole(self.model_path, lambda path: model.save(path, include_optimizer=False))
+        atomic_write(self.model_path, lambda path: model.save(path, include_optimizer=False))
 
     def _finish(self, data: DataSplits, checkpoint: Checkpoint) -> dict[str, Any]:
         model = load_model(self.model_path)
@@ -217,7 +217,7 @@ class FinetuneJob:
         return metrics
 
     def _describe_model(self, model: keras.Model) -> dict[str, Any]:
-        tag = read_tag(model)
+        tag = read_embedded_spec(model)
         cost = estimate_cost(tag.spec, resolution=self.resolution, channels=self.options.channels, classes=tag.classes)
         return {
             "name": model.name,

@@ -20,7 +20,7 @@ COPIES = {"sgd": 3, "adamw": 4}
 # activation keep a copy each, and gradients pass through two of them at a time. Measured: docs/finetune.md.
 KEPT_PER_ACTIVATION = 4.0
 RUNTIME_BYTES = 1.2e9  # TensorFlow 2.21 with Keras, before any model: 0.7 GB; its threads' buffers on top
-SHARE_OF_FREE = 0.8  # the rest is for the pictures that wait, and for other programs
+SHARE_OF_FREE = 0.8  # the rest is for the images that wait, and for other programs
 
 
 @dataclass(frozen=True)
@@ -29,24 +29,24 @@ class MemoryEstimate:
 
     Args:
         fixed: whatever the batch: weights, gradients, the optimizer's state, the libraries.
-        per_picture: for each picture of a batch.
+        per_image: for each image of a batch.
         batch_size: asked for.
         free: on this machine now.
     """
 
     fixed: float
-    per_picture: float
+    per_image: float
     batch_size: int
     free: float
 
     @property
     def total(self) -> float:
-        return self.fixed + self.per_picture * self.batch_size
+        return self.fixed + self.per_image * self.batch_size
 
     @property
     def suggested(self) -> int:
         """The largest power of two that fits, from 1 to 1024."""
-        room = (SHARE_OF_FREE * self.free - self.fixed) / self.per_picture
+        room = (SHARE_OF_FREE * self.free - self.fixed) / self.per_image
         return next((2**power for power in range(10, 0, -1) if 2**power <= room), 1)
 
     @property
@@ -54,11 +54,9 @@ class MemoryEstimate:
         return self.total <= SHARE_OF_FREE * self.free
 
     def __str__(self) -> str:
-        text = (
-            f"about {self.total / 1e9:.1f} GB at {self.batch_size} pictures a batch, {self.free / 1e9:.1f} GB are free"
-        )
+        text = f"about {self.total / 1e9:.1f} GB at {self.batch_size} images a batch, {self.free / 1e9:.1f} GB are free"
         if self.fits:
-            return f"{text}; up to {self.suggested} pictures a batch would fit"
+            return f"{text}; up to {self.suggested} images a batch would fit"
         return f"{text}: a batch of {self.suggested} fits (--batch-size {self.suggested})"
 
 
@@ -70,8 +68,8 @@ def estimate_memory(
     Args:
         spec: the backbone as it is built.
         recipe: whose optimizer, precision and batch count.
-        resolution: of the pictures, in pixels.
-        channels: of the pictures.
+        resolution: of the images, in pixels.
+        channels: of the images.
         classes: of the classifier.
 
     Returns:
@@ -84,7 +82,7 @@ def estimate_memory(
     pixels = FLOAT_BYTES * resolution * resolution * channels
     return MemoryEstimate(
         fixed=RUNTIME_BYTES + FLOAT_BYTES * copies * cost.params,
-        per_picture=KEPT_PER_ACTIVATION * width * cost.activations + pixels,
+        per_image=KEPT_PER_ACTIVATION * width * cost.activations + pixels,
         batch_size=recipe.batch_size,
         free=float(psutil.virtual_memory().available),
     )

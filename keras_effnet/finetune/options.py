@@ -21,11 +21,11 @@ class FinetuneOptions:
         backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
         weights: "imagenet", "saved" (those of the `.keras` file), the path of a weight file, or "random".
         phi: how the backbone is scaled.
-        resolution: of the pictures, in pixels, at least 8; None: the scaled backbone's own.
-        channels: of the pictures: 3, or 1 for gray.
+        resolution: of the images, in pixels, at least 8; None: the scaled backbone's own.
+        channels: of the images: 3, or 1 for gray.
         data_dir: where the set lies or is downloaded to; None: where its library puts it.
-        validation: share of the training pictures that the best epoch is chosen by, in (0, 1), where the set has none.
-        labels_per_class: training pictures of each class; None: all.
+        validation: share of the training images that the best epoch is chosen by, in (0, 1), where the set has none.
+        labels_per_class: training images of each class; None: all.
         recipe: how it is trained.
         deterministic: whether every operation must give the same bits in every run; slower on a GPU.
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.finetune.recipe import Recipe, batchnorm_momentum, rate_at
 from keras_effnet.trace import trace_network
 
@@ -61,12 +61,12 @@ def plan_phases(model: keras.Model, recipe: Recipe) -> list[Phase]:
 
 def _layers_of_parts(model: keras.Model) -> list[list[str]]:
     """Names of the layers with weights: of what comes before the stem, the stem, each stage, head and classifier."""
-    tag = read_tag(model)
+    tag = read_embedded_spec(model)
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
     traced = trace_network(tag.spec, channels=model.input_shape[axis], classes=tag.classes)
     parts: dict[int, list[str]] = {}
     for section in traced.sections:
-        # What only rescales the pictures is no part of its own.
+        # What only rescales the images is no part of its own.
         part = parts.setdefault(max(section.part, 0), [])
         part += [node.name for node in section.nodes if node.has_weights]
     return [parts[number] for number in sorted(parts)]

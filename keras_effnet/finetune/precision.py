@@ -1,4 +1,4 @@
-"""Computing in bfloat16 where it does no harm: everywhere but at the pictures and at the class scores."""
+"""Computing in bfloat16 where it does no harm: everywhere but at the images and at the class scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a network is moved to new pictures, as one value: printable, JSON-able, the same for whoever has it.
+"""How a network is moved to new images, as one value: printable, JSON-able, the same for whoever has it.
 
 The setting that the EfficientNet paper borrows (Tan and Le 2019, arXiv:1905.11946, section 5.2) is that of Kornblith et
 al. 2019 (arXiv:1805.08974, "Do Better ImageNet Models Transfer Better?"): SGD with Nesterov momentum 0.9, a cosine
@@ -45,7 +45,7 @@ class Recipe:
         epochs: passes with the whole network learning; 0 leaves this phase out.
         rate: its largest learning rate; above 0. 0.003 is the middle of the grid of Kornblith et al., seven rates from
             0.0001 to 0.1.
-        batch_size: pictures an update, at least 1.
+        batch_size: images an update, at least 1.
         optimizer: of the whole network: "sgd" (Nesterov momentum 0.9) or "adamw" (Loshchilov and Hutter 2019,
             arXiv:1711.05101).
         decay: of the rate: "cosine" to zero (arXiv:1608.03983), "exponential" (0.97 every 2.4 epochs, as the paper
@@ -54,25 +54,25 @@ class Recipe:
             arXiv:1706.02677, section 2.2).
         weight_decay: decoupled, at least 0; never of biases and normalisation (He et al. 2019, arXiv:1812.01187).
         clip: largest norm of all gradients of the whole network together, at least 0; 0: none (Pascanu et al. 2013,
-            arXiv:1211.5063). Frozen statistics of other pictures can make the first gradients thousands of times too
+            arXiv:1211.5063). Frozen statistics of other images can make the first gradients thousands of times too
             large.
         label_smoothing: in [0, 1) (Szegedy et al. 2016, arXiv:1512.00567, section 7; 0.1 there).
         average: momentum of a moving average of the weights, which is what is tested and kept, in [0, 1); 0: none. The
             paper's training on ImageNet uses one (0.9999); over few steps 0.99 is nearer to what that does.
         batchnorm: statistics of BatchNorm while the whole network learns: "frozen" (the default: those of a few batches
             of a small set are worse than the ones that came with the weights), "recalibrated" (taken anew from the new
-            pictures once, then frozen; Li et al. 2016, arXiv:1603.04779) or "trained" (with momentum max(1 - 10/s, 0.9)
+            images once, then frozen; Li et al. 2016, arXiv:1603.04779) or "trained" (with momentum max(1 - 10/s, 0.9)
             at s steps an epoch: Kornblith et al., appendix).
         unfreeze: "whole": all at once; "gradual": stage by stage from the classifier down (Howard and Ruder 2018,
             arXiv:1801.06146, section 3.3), the epochs shared out evenly.
         precision: "mixed_bfloat16" computes all but the first and the last layers in bfloat16.
         accumulate: updates are made from so many batches, at least 1.
-        views: of each picture while the classifier learns: the picture and `views - 1` augmented ones; at least 1.
+        views: of each image while the classifier learns: the image and `views - 1` augmented ones; at least 1.
         dropout: before the classifier, in [0, 1); None: 0.2 at phi = 0 to 0.5 at phi = 7, as the paper.
         drop_path: of the last block, in [0, 1); None: the backbone's own.
-        augmentation: of the pictures learned from.
+        augmentation: of the images learned from.
         center_crop: share of the side that is looked at in testing, in (0, 1]; 0.875 is 224 of 256 pixels, as the
-            networks were tested on ImageNet; 1: the whole picture.
+            networks were tested on ImageNet; 1: the whole image.
         seed: of everything random, at least 0.
 
     Raises:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from keras_effnet.errors import KerasEffnetError, LostProcessError, TrainingError
 from keras_effnet.finetune.checkpoint import Checkpoint
+from keras_effnet.finetune.distribution import lost_a_process
 from keras_effnet.finetune.phases import Phase, phase_rates
-from keras_effnet.finetune.placement import lost_a_process
 from keras_effnet.finetune.recipe import Recipe
 
 
@@ -39,7 +39,7 @@ def train_phase(
         keep: called when the model is better than it ever was, with its averaged weights if there are any.
 
     Raises:
-        DataError: a picture that cannot be read, or a file that cannot be written.
+        DataError: an image that cannot be read, or a file that cannot be written.
         TrainingError: the loss is no longer a number.
     """
     model.optimizer.build(model.trainable_variables)
@@ -49,8 +49,8 @@ def train_phase(
     batches.epoch = done  # `fit` reads a batch before the first epoch begins
     rows = len(batches) * batches.batch_size
     bar: dict[str, Any] = {"total": rows * phase.epochs, "initial": rows * done, "desc": phase.name}
-    silent = not checkpoint.placement.is_first
-    with tqdm(unit="picture", unit_scale=True, disable=silent, **bar) as progress:
+    silent = not checkpoint.distribution.is_first
+    with tqdm(unit="image", unit_scale=True, disable=silent, **bar) as progress:
         notes = EpochNotes(phase, recipe, batches, checkpoint, progress, keep)
         arguments: dict[str, Any] = {"initial_epoch": done, "epochs": phase.epochs, "verbose": 0, "shuffle": False}
         try:
@@ -58,12 +58,12 @@ def train_phase(
         except KerasEffnetError:
             raise
         except Exception as error:
-            if checkpoint.placement.processes > 1 and lost_a_process(error):
+            if checkpoint.distribution.processes > 1 and lost_a_process(error):
                 raise LostProcessError(
                     "another process is gone. What all had done up to the last whole epoch is kept; start all of them "
                     f"again with the same command. Received: {error!s:.300}"
                 ) from error
-            # A framework that reads pictures in a thread of its own wraps what that raises in an error of its own.
+            # A framework that reads images in a thread of its own wraps what that raises in an error of its own.
             failure = batches.failure or validation.failure
             if failure is None:
                 raise

@@ -6,7 +6,7 @@
 | `pairing` | which layer of the new network inherits from which of the old one |
 | `arrays` | what becomes of one layer's weights |
 | `identity` | how a block that is new starts as the identity |
-| `adapt` | how a stem takes pictures of other channels |
+| `adapt` | how a stem takes images of other channels |
 | `plan`, `report` | all of it for one pair of networks, and what became of each layer |
 | `compare` | by how much two networks differ, stage by stage |
 | `grow` | the Keras models on both ends |

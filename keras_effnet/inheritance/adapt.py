@@ -1,15 +1,15 @@
-"""A stem that takes pictures of other channels than it was trained on.
+"""A stem that takes images of other channels than it was trained on.
 
 | `stem` | each new channel gets | what stays |
 |---|---|---|
-| "sum" | the sum of all old kernels, divided by the new channels | pictures whose channels are equal (gray ones) |
+| "sum" | the sum of all old kernels, divided by the new channels | images whose channels are equal (gray ones) |
 | "mean" | their mean | the size of the kernels |
-| "repeat" | the old kernels in turn, times old over new channels | pictures that repeat their channels |
+| "repeat" | the old kernels in turn, times old over new channels | images that repeat their channels |
 | "fresh" | random numbers | nothing |
 
 Kernels are compared as they meet pixels: what the model itself does to pixels, channel by channel, is part of them. The
 constant part of it goes into the normalisation (or the bias) behind the stem's convolution. Where the means of channels
-differ (EfficientNet's) this cannot hold for windows that reach over the border: the zeros around a normalised picture
+differ (EfficientNet's) this cannot hold for windows that reach over the border: the zeros around a normalised image
 stand for another color than gray, and one channel cannot tell that from gray.
 """
 
@@ -42,16 +42,16 @@ class Pixels:
 
 
 class AdaptedStem:
-    """The old network's weights, with a stem for pictures of other channels.
+    """The old network's weights, with a stem for images of other channels.
 
     Args:
         trace: the old network, with its own channels.
         read: gives its weights.
-        channels: of the new pictures.
+        channels: of the new images.
         stem: how the kernels follow: "sum", "mean" or "repeat".
 
     Raises:
-        InheritanceError: a layer that reads the picture is no plain convolution, or nothing behind one can take up a
+        InheritanceError: a layer that reads the image is no plain convolution, or nothing behind one can take up a
             constant.
     """
 
@@ -62,7 +62,7 @@ class AdaptedStem:
         self.old_channels = trace.input.channels
         self.pixels = trace.sections[0].nodes
         self.statistics = {node.name for node in self.pixels if node.has_weights}
-        self.convs = {node.name: node for node in reads_picture(trace)}
+        self.convs = {node.name: node for node in reads_image(trace)}
         self.constants = {node.name: self._constant_of(node) for node in self.convs.values()}
         self.norms = self._norms_behind(trace)
         self.names = {*self.statistics, *self.convs, *self.norms}
@@ -84,13 +84,13 @@ class AdaptedStem:
 
     @property
     def keeps_border(self) -> bool:
-        """Whether the zeros around a picture stand for what they stood for before."""
+        """Whether the zeros around an image stand for what they stood for before."""
         return all(
             node.options["padding"] == "valid" or not self.constants[name].any() for name, node in self.convs.items()
         )
 
     def __call__(self, name: str) -> list[np.ndarray]:
-        """The weights of a layer, as a network for the new pictures would have them."""
+        """The weights of a layer, as a network for the new images would have them."""
         arrays = self.read(name)
         if name in self.statistics:
             mean, variance, *count = arrays
@@ -128,7 +128,7 @@ class AdaptedStem:
             both = self(node.name) if adapted else self.read(node.name)
             return both[0].reshape(-1).astype(float), both[1].reshape(-1).astype(float)
         both = [node.options[name] for name in ("mean", "variance")]
-        # Constants of the spec: as keras_effnet.network has them for pictures of any channels.
+        # Constants of the spec: as keras_effnet.network has them for images of any channels.
         mean, variance = ([fmean(numbers)] * channels if len(numbers) != channels else numbers for numbers in both)
         return np.array(mean, float), np.array(variance, float)
 
@@ -145,7 +145,7 @@ class AdaptedStem:
         return kernel / new.gain[:, None]
 
     def _constant_of(self, conv: Node) -> np.ndarray:
-        """What the new kernel lacks for each channel that it makes, where the window lies inside the picture."""
+        """What the new kernel lacks for each channel that it makes, where the window lies inside the image."""
         factor = self.channels / self.old_channels if self.stem == "mean" else 1.0
         old, new = self._gains(adapted=False), self._gains(adapted=True)
         before = factor * np.einsum("hwio,i->o", self.read(conv.name)[0].astype(float), old.shift)
@@ -154,24 +154,24 @@ class AdaptedStem:
         return np.where(np.abs(before - after) > _ROUNDING * np.abs(before).max(initial=1.0), before - after, 0)
 
 
-def reads_picture(trace: Trace) -> list[Node]:
-    """The convolutions that read the picture, behind what the model does to pixels.
+def reads_image(trace: Trace) -> list[Node]:
+    """The convolutions that read the image, behind what the model does to pixels.
 
     Raises:
         InheritanceError: a layer of another kind reads it.
     """
-    found = [node for node in per_picture_channel(trace) if node.mixes]
-    for node in per_picture_channel(trace):
+    found = [node for node in per_image_channel(trace) if node.mixes]
+    for node in per_image_channel(trace):
         if node.verb != "conv" or node.options["groups"] != 1:
             raise InheritanceError(
-                "pictures of other channels need a stem that begins with plain convolutions; use stem='fresh'. "
+                "images of other channels need a stem that begins with plain convolutions; use stem='fresh'. "
                 f"Received: {node.verb} {node.name!r}"
             )
     return found
 
 
-def per_picture_channel(trace: Trace) -> list[Node]:
-    """Layers with weights for each channel of the picture, but for what the model does to pixels."""
+def per_image_channel(trace: Trace) -> list[Node]:
+    """Layers with weights for each channel of the image, but for what the model does to pixels."""
     axes = {run.axis for run in trace.input.resolved}
     return [
         node

@@ -77,7 +77,7 @@ def inherited(
     if node.verb == "layer":
         alike = [array.shape for array in old] == [array.shape for array in fresh]
         return old if alike else fresh
-    # Statistics, factors and biases of single channels; Normalization's count of pictures is a number.
+    # Statistics, factors and biases of single channels; Normalization's count of images is a number.
     pairs = zip(old, fresh, strict=True)
     return [array if array.ndim == 0 else picked(array, start, maps.columns) for array, start in pairs]
 

@@ -11,17 +11,17 @@ from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.trace import Value
 
-_PICTURES = 4
+_IMAGES = 4
 
 
 def stage_differences(old: keras.Model, new: keras.Model, pairing: Pairing, seed: int = 0) -> dict[str, float]:
-    """The largest difference of what each stage emits, on random pictures, as a share of its largest number.
+    """The largest difference of what each stage emits, on random images, as a share of its largest number.
 
     Args:
         old: the old model.
-        new: the new model, for pictures of the same shape.
+        new: the new model, for images of the same shape.
         pairing: of the two.
-        seed: of the pictures.
+        seed: of the images.
 
     Returns:
         One number for each stage from stem to top, by name; of channels that come from old ones.
@@ -30,12 +30,12 @@ def stage_differences(old: keras.Model, new: keras.Model, pairing: Pairing, seed
     shape = [spec.total_stride * 2 if side is None else side for side in old.input_shape[1:]]
     generator = np.random.default_rng(seed)
     raw = spec.preprocessing.mode == "none"
-    pictures = generator.uniform(0, 255, (_PICTURES, *shape)) if raw else generator.normal(size=(_PICTURES, *shape))
+    images = generator.uniform(0, 255, (_IMAGES, *shape)) if raw else generator.normal(size=(_IMAGES, *shape))
     parts = range(len(spec.parts) + bool(pairing.old.sections[-1].nodes))
     outputs = []
     for model, trace in ((old, pairing.old), (new, pairing.new)):
         layers = [model.get_layer(_layer_name(trace.blocks(part)[-1].output)).output for part in parts]
-        outputs.append(keras.Model(model.inputs, layers).predict_on_batch(pictures.astype("float32")))
+        outputs.append(keras.Model(model.inputs, layers).predict_on_batch(images.astype("float32")))
     found: dict[str, float] = {}
     for part, before, after in zip(parts, *map(_listed, outputs), strict=True):
         ends = (pairing.new.blocks(part)[-1].output, pairing.old.blocks(part)[-1].output)

@@ -8,18 +8,18 @@ from typing import Any, get_args
 import keras
 import numpy as np
 
-from keras_effnet.builder.arguments import picture_shape
+from keras_effnet.builder.build_arguments import image_shape
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes, read_embedded_spec
+from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
-from keras_effnet.builder.tag import Tag, name_classes, read_tag
-from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.checks import check_bool, check_choice, check_int
 from keras_effnet.errors import InheritanceError
-from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_picture_channel
+from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import stage_differences
+from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
+from keras_effnet.inheritance.inheritance_report import Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
-from keras_effnet.inheritance.plan import InheritanceOptions, InheritancePlan
-from keras_effnet.inheritance.report import Kind, describe
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import Trace, trace_network
@@ -48,7 +48,7 @@ def grow_model(
     memory_limit: float | None = None,
     return_report: bool = False,
 ) -> Any:
-    """Builds `spec` with what `model` has learned: larger, smaller, or for other pictures and classes.
+    """Builds `spec` with what `model` has learned: larger, smaller, or for other images and classes.
 
     Where the new network is larger it computes the same function. Wider: channels are copied, by one map for all that
     are tied to each other, and what reads the copies shares between them (Net2Net, arXiv:1511.05641). Deeper: new
@@ -69,13 +69,13 @@ def grow_model(
             and no noise they would stay equal for ever.
         noise: standard deviation of noise on widened kernels, as a share of each kernel's own; then nothing is exact.
         seed: of uneven shares and noise.
-        channels: of the pictures; None: the model's, or those of `input_shape`.
-        stem: how the stem takes pictures of other channels: "sum" (exact for gray pictures whose channels were equal),
+        channels: of the images; None: the model's, or those of `input_shape`.
+        stem: how the stem takes images of other channels: "sum" (exact for gray images whose channels were equal),
             "mean", "repeat" or "fresh".
         classes: how many the new classifier has (a fresh one, unless they are as many as before), or which of the old
             ones it keeps, as their numbers; None keeps all.
         classifier_activation: on the class scores; "keep" takes the old one.
-        input_shape: of one picture. By default the new spec's resolution where the model has its own spec's, else the
+        input_shape: of one image. By default the new spec's resolution where the model has its own spec's, else the
             model's own sides.
         name: of the new model; the spec's by default.
         memory_limit: as in `build_model`.
@@ -101,12 +101,12 @@ def grow_model(
     options = InheritanceOptions(select, shares, noise, seed)
     check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
-    tag = read_tag(model) if base is None else _tag_of(model, base)
+    tag = read_embedded_spec(model) if base is None else _tag_of(model, base)
     target = tag.spec if spec is None else resolve_backbone(spec)
     kept = _kept_classes(tag, classes)
     if input_shape is None:
         input_shape = _input_shape(model, tag.spec, target, channels)
-    shape = picture_shape(target, tag.include_top, None, input_shape)
+    shape = image_shape(target, tag.include_top, None, input_shape)
     if channels not in (None, shape[_channel_axis()]):
         raise InheritanceError(f"`channels` must be those of `input_shape`. Received: {channels=}, {input_shape=}")
     plan = _plan(model, tag, target, shape[_channel_axis()], options, stem, kept)
@@ -140,14 +140,14 @@ def grow_model(
 
 def _plan(
     model: keras.Model,
-    tag: Tag,
+    tag: EmbeddedSpec,
     target: BackboneSpec,
     channels: Any,
     options: InheritanceOptions,
     stem: Stem,
     kept: np.ndarray | None,
 ) -> InheritancePlan:
-    """What the new model inherits, with the old one seen as if it took the new one's pictures."""
+    """What the new model inherits, with the old one seen as if it took the new one's images."""
     old_channels = _channels(model)
     arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
     theirs = trace_network(tag.spec, channels=old_channels, **arguments)
@@ -158,7 +158,7 @@ def _plan(
     kinds: dict[str, Kind] = {}
     if channels != old_channels and stem == "fresh":
         pixels = [node for node in theirs.sections[0].nodes if node.has_weights]
-        kinds = dict.fromkeys((node.name for node in (*pixels, *per_picture_channel(theirs))), "fresh")
+        kinds = dict.fromkeys((node.name for node in (*pixels, *per_image_channel(theirs))), "fresh")
     elif channels != old_channels:
         read = AdaptedStem(theirs, read, channels, stem)
         kinds = dict.fromkeys(read.names, "adapted")
@@ -167,7 +167,7 @@ def _plan(
         theirs = trace_network(tag.spec, channels=channels, **arguments)
     plan = InheritancePlan(theirs, ours, read, options, classes=kept, kinds=kinds)
     if channels != old_channels:
-        reason = f"pictures of {channels} channels in place of {old_channels}: {stem}{border}"
+        reason = f"images of {channels} channels in place of {old_channels}: {stem}{border}"
         plan.pairing.differ(0, reason, grows=False)
     if kept is not None:
         plan.pairing.differ(len(target.parts), f"{len(kept)} classes in place of {tag.classes}", grows=False)
@@ -192,7 +192,7 @@ def _assign(layer: Any, arrays: list[np.ndarray]) -> None:
 
 
 def _channel_axis() -> int:
-    """Of the shape of one picture."""
+    """Of the shape of one image."""
     return 0 if keras.config.image_data_format() == "channels_first" else -1
 
 
@@ -212,18 +212,18 @@ def _input_shape(
     return tuple(shape)
 
 
-def _tag_of(model: keras.Model, base: BackboneSpec) -> Tag:
+def _tag_of(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
     """What a model without a tag was built from, as its layers show it."""
     names = {layer.name for layer in model.layers}
     top = {node.name for node in trace_network(base).sections[-1].nodes if node.has_weights}
     pooled = len(model.output_shape) == 2
     classes = model.output_shape[-1]
     if top and top <= names:
-        return Tag(base, classes=classes)
-    return Tag(base, include_top=False, pooling="avg" if pooled else None)
+        return EmbeddedSpec(base, classes=classes)
+    return EmbeddedSpec(base, include_top=False, pooling="avg" if pooled else None)
 
 
-def _kept_classes(tag: Tag, classes: int | Sequence[int] | None) -> np.ndarray | None:
+def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.ndarray | None:
     """The old class of each new one; None where they stay as they are."""
     if classes is None or classes == tag.classes:
         return None
@@ -265,7 +265,7 @@ def _not_exact(
             new.set_weights(values)
         found = stage_differences(model, new, plan.pairing)
         shares = ", ".join(f"{stage} {share:.2g}" for stage, share in found.items())
-        measured = f" Largest differences on random pictures, in shares of the largest output: {shares}."
+        measured = f" Largest differences on random images, in shares of the largest output: {shares}."
     reasons = "; ".join(line.strip() for line in describe([d for d in plan.pairing.differences if d.grows]))
     return InheritanceError(
         f"{plan.pairing.new.spec.name!r} would not compute what {model.name!r} does: {reasons}.{measured} Choose other "

@@ -170,7 +170,7 @@ class Pairing:
         return float(np.mean([np.abs(kernel).mean() for kernel in kernels])) if kernels else 0.0
 
     def rows(self, new: Value, old: Value) -> np.ndarray:
-        """The old channel of each channel of a picture; `FRESH` where it has none."""
+        """The old channel of each channel of an image; `FRESH` where it has none."""
         starts, start = [], 0
         for run in old.resolved:
             starts.append((run, start))

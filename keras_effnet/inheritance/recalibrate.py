@@ -1,6 +1,6 @@
-"""BatchNorm statistics taken anew, for a network whose channels, blocks or pictures are no longer those it learned on.
+"""BatchNorm statistics taken anew, for a network whose channels, blocks or images are no longer those it learned on.
 
-Each picture passes once, and each BatchNorm normalises by the batch at hand, as in training. The statistics are then
+Each image passes once, and each BatchNorm normalises by the batch at hand, as in training. The statistics are then
 those of all batches together, not the tail that a moving average remembers: mean = E[batch mean], variance = E[batch
 variance + batch mean^2] - mean^2 ("PreciseBN": Wu and Johnson 2021, arXiv:2105.07576, section 3). That this is most of
 what a network with fewer channels lacks at first was seen by Yu and Huang (arXiv:1903.05134, "post-statistics").
@@ -24,19 +24,19 @@ _STRENGTHS = ("rate", "stddev")
 def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
     """Takes the moving statistics of every BatchNorm layer anew, frozen layers too; changes nothing else.
 
-    Dropout and drop-path are off meanwhile. Nothing is learned, and no labels are needed. A thousand pictures like
+    Dropout and drop-path are off meanwhile. Nothing is learned, and no labels are needed. A thousand images like
     those that the model will see are enough, in batches like those that it is trained on (Wu and Johnson, section 3).
 
     Args:
         model: a model with BatchNorm layers; layers may be models themselves.
-        batches: pictures as the model takes them, (n, ...) an array; or tuples that begin with them, such as
-            (pictures, labels). Of an endless iterator, cut a piece (`itertools.islice`).
+        batches: images as the model takes them, (n, ...) an array; or tuples that begin with them, such as
+            (images, labels). Of an endless iterator, cut a piece (`itertools.islice`).
 
     Returns:
-        The number of pictures that the statistics come from.
+        The number of images that the statistics come from.
 
     Raises:
-        DataError: no batch at all, one of a wrong shape, or pictures that lead to no finite statistics.
+        DataError: no batch at all, one of a wrong shape, or images that lead to no finite statistics.
         InheritanceError: the model has no BatchNorm layer, or a random layer that cannot be switched off.
             After any error, and after an interruption, the model is as it was.
 
@@ -61,14 +61,14 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
         # A model of its own: it is compiled without touching how the given one is.
         measure = _BatchStatistics(model, variables)
         for batch in batches:
-            pictures = _pictures(batch, model.input_shape)
-            found = [np.asarray(array, float) for array in measure.predict_on_batch(pictures)]
-            count += len(pictures)
+            images = _images(batch, model.input_shape)
+            found = [np.asarray(array, float) for array in measure.predict_on_batch(images)]
+            count += len(images)
             for mean, square, batch_mean, variance in zip(means, squares, found[::2], found[1::2], strict=True):
-                mean += (batch_mean - mean) * (len(pictures) / count)
-                square += (variance + batch_mean**2 - square) * (len(pictures) / count)
+                mean += (batch_mean - mean) * (len(images) / count)
+                square += (variance + batch_mean**2 - square) * (len(images) / count)
     if not count:
-        raise DataError("statistics need pictures: give at least one batch. Received: batches with none")
+        raise DataError("statistics need images: give at least one batch. Received: batches with none")
     values = [
         statistic
         for mean, square in zip(means, squares, strict=True)
@@ -76,15 +76,15 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
     ]
     if not all(np.isfinite(value).all() for value in values):
         raise DataError(
-            "pictures must lead to finite statistics; look for values that are not finite, in pictures and weights. "
-            f"Received: {count} pictures that do not"
+            "images must lead to finite statistics; look for values that are not finite, in images and weights. "
+            f"Received: {count} images that do not"
         )
     _assign(variables, values)
     return count
 
 
 class _BatchStatistics(keras.Model):
-    """From pictures to the statistics that each BatchNorm layer finds in them; writes into no variable.
+    """From images to the statistics that each BatchNorm layer finds in them; writes into no variable.
 
     Args:
         model: as `_measuring` leaves it.
@@ -99,12 +99,12 @@ class _BatchStatistics(keras.Model):
         jit: Any = keras.backend.backend() == "jax"
         self.compile(jit_compile=jit)
 
-    def call(self, pictures: Any) -> list[Any]:
+    def call(self, images: Any) -> list[Any]:
         # Zeros, so that statistics which are not finite leave no trace in the new ones.
         fresh = [(variable, keras.ops.zeros_like(variable.value)) for variable in self.statistics]
         values = [(variable, variable.value) for variable in self.model.variables]
         with keras.StatelessScope([*values, *fresh]) as scope:
-            self.model(pictures, training=True)
+            self.model(images, training=True)
         return [scope.get_current_value(variable) for variable in self.statistics]
 
 
@@ -148,16 +148,16 @@ def _layers(model: Any) -> Iterator[Any]:
             yield layer
 
 
-def _pictures(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
-    """The pictures of a batch, checked against the model's input."""
-    pictures = batch[0] if isinstance(batch, tuple | list) and batch else batch
-    array: Any = keras.ops.convert_to_numpy(pictures) if keras.ops.is_tensor(pictures) else np.asarray(pictures)
+def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The images of a batch, checked against the model's input."""
+    images = batch[0] if isinstance(batch, tuple | list) and batch else batch
+    array: Any = keras.ops.convert_to_numpy(images) if keras.ops.is_tensor(images) else np.asarray(images)
     pairs = zip(shape, array.shape, strict=False)
     fits = array.ndim == len(shape) and all(side in (None, found) for side, found in pairs)
     if not fits or not len(array) or array.dtype.kind not in "biuf":
         raise DataError(
             f"a batch must be an array of numbers of shape {shape}, or a tuple that begins with one. "
-            f"Received: {type(pictures).__name__} of {array.dtype}, shape {array.shape}"
+            f"Received: {type(images).__name__} of {array.dtype}, shape {array.shape}"
         )
     return array
 

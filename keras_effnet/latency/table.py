@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from keras_effnet.latency.reader import Work, read_work
 from keras_effnet.latency.timing import describe_machine, measure_latency
+from keras_effnet.latency.work import Work, read_work
 from keras_effnet.scaling.scale import scale_spec
 
 logger = logging.getLogger(__name__)

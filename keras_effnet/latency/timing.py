@@ -29,7 +29,7 @@ class Latency:
         high_ms: the 90 % quantile.
         calls: timed, after the warm-up.
         warm_up: calls before them.
-        batch: pictures in a call.
+        batch: images in a call.
         machine: backend, versions, processor and threads.
     """
 
@@ -47,8 +47,8 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
 
     Args:
         spec: a backbone or the name of a registered one.
-        batch: pictures in a call, at least 1.
-        channels: of the picture.
+        batch: images in a call, at least 1.
+        channels: of the image.
         classes: of the classifier.
 
     Returns:

@@ -1,1 +1,1 @@
-"""What a run leaves: scores, pictures of what the network saw, and a page to read."""
+"""What a run leaves: scores, images of what the network saw, and a page to read."""

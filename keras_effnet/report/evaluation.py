@@ -1,4 +1,4 @@
-"""How well a model does on labelled pictures: one look at each, and every number that follows from it."""
+"""How well a model does on labelled images: one look at each, and every number that follows from it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class ClassScore:
 
     Args:
         name: of the class.
-        pictures: how many there are of it.
-        precision: share of the pictures that were taken for this class which are of it; None: none was.
-        recall: share of the pictures of this class that were taken for it; None: there is none.
+        images: how many there are of it.
+        precision: share of the images that were taken for this class which are of it; None: none was.
+        recall: share of the images of this class that were taken for it; None: there is none.
         f1: the harmonic mean of the two; None: neither exists.
     """
 
     name: str
-    pictures: int
+    images: int
     precision: float | None
     recall: float | None
     f1: float | None
@@ -40,10 +40,10 @@ class Evaluation:
     """What a model's probabilities are worth.
 
     Args:
-        accuracy: share of pictures whose largest probability is that of their class.
-        top5: share of pictures whose class is among the five largest; None below six classes.
+        accuracy: share of images whose largest probability is that of their class.
+        top5: share of images whose class is among the five largest; None below six classes.
         loss: mean cross-entropy, without label smoothing.
-        confusion: a row for each true class, with how many of its pictures were taken for each class.
+        confusion: a row for each true class, with how many of its images were taken for each class.
         per_class: a score for each class.
     """
 
@@ -63,24 +63,24 @@ class Evaluation:
 
 
 def predict_all(model: keras.Model, batches: Any) -> np.ndarray:
-    """The probabilities of every picture.
+    """The probabilities of every image.
 
     Args:
         model: that ends in probabilities.
         batches: a length, and (images, labels, weights) for each number; what has no weight only fills a batch up.
 
     Returns:
-        float32 array of shape `(pictures, classes)`, in the order of the batches.
+        float32 array of shape `(images, classes)`, in the order of the batches.
 
     Raises:
-        DataError: a picture that cannot be read, or no picture at all.
+        DataError: an image that cannot be read, or no image at all.
     """
     rows = []
     for images, _, weights in read_ahead(batches):
         found = np.asarray(model.predict_on_batch(images), np.float32)
         rows.append(found[np.asarray(weights) > 0])
     if not rows:
-        raise DataError("there must be at least one picture to predict. Received: 0 batches")
+        raise DataError("there must be at least one image to predict. Received: 0 batches")
     return np.concatenate(rows)
 
 
@@ -88,8 +88,8 @@ def evaluate_probabilities(probabilities: np.ndarray, labels: np.ndarray, class_
     """Compares probabilities with the labels.
 
     Args:
-        probabilities: of shape `(pictures, classes)`; each row sums to 1.
-        labels: of shape `(pictures,)`, each in `0..classes - 1`.
+        probabilities: of shape `(images, classes)`; each row sums to 1.
+        labels: of shape `(images,)`, each in `0..classes - 1`.
         class_names: one for each class, at least two.
 
     Returns:
@@ -134,8 +134,8 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> None:
     count = len(labels)
     if classes < 2 or not count or labels.shape != (count,) or probabilities.shape != (count, classes):
         raise DataError(
-            "there must be a picture at least, two classes at least, a label for each picture and a probability for "
-            f"each picture and class. Received: probabilities of shape {probabilities.shape}, labels of shape "
+            "there must be an image at least, two classes at least, a label for each image and a probability for "
+            f"each image and class. Received: probabilities of shape {probabilities.shape}, labels of shape "
             f"{labels.shape}, {classes} classes"
         )
     if not 0 <= labels.min() <= labels.max() < classes:
@@ -145,7 +145,7 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> None:
     if not (probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
         worst = sums[np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))]
         raise DataError(
-            "a model's outputs must be probabilities: at least 0, with a sum of 1 for each picture. Build it with "
+            "a model's outputs must be probabilities: at least 0, with a sum of 1 for each image. Build it with "
             f"classifier_activation='softmax'. Received: outputs from {probabilities.min()} to "
             f"{probabilities.max()}, with a sum of {worst}"
         )

@@ -14,16 +14,16 @@ import numpy as np
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
 
-PICTURES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
+IMAGES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Which parts of each picture speak for a class.
+    """Which parts of each image speak for a class.
 
     Args:
-        model: a functional model from pictures to one score for each class, with a feature map in between.
+        model: a functional model from images to one score for each class, with a feature map in between.
         images: of shape `(n, height, width, channels)`, as the model takes them.
-        classes: of shape `(n,)`: the class that is asked about, for each picture.
+        classes: of shape `(n,)`: the class that is asked about, for each image.
 
     Returns:
         float32 array of shape `(n, rows, columns)`, of the feature map's size. Each map is scaled so that its largest
@@ -31,7 +31,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
 
     Raises:
         BuildError: the model has no feature map, or is not functional.
-        DataError: not one class for each picture, or a class that the model does not have.
+        DataError: not one class for each image, or a class that the model does not have.
 
     Example:
         >>> from keras_effnet import build_model
@@ -43,14 +43,14 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     count = int(head.output_shape[-1])
     if np.shape(classes) != (len(images),) or not len(images) or not 0 <= np.min(classes) <= np.max(classes) < count:
         raise DataError(
-            f"there must be a picture at least, and for each its class, in 0..{count - 1}. "
-            f"Received: {len(images)} pictures, classes={classes!r:.200}"
+            f"there must be an image at least, and for each its class, in 0..{count - 1}. "
+            f"Received: {len(images)} images, classes={classes!r:.200}"
         )
     silent: Any = 0  # Keras annotates its default, "auto"
-    maps = np.asarray(features.predict(images, batch_size=PICTURES_AT_ONCE, verbose=silent), np.float32)
+    maps = np.asarray(features.predict(images, batch_size=IMAGES_AT_ONCE, verbose=silent), np.float32)
     chosen = keras.utils.to_categorical(classes, count)
 
-    # The pictures do not know of each other, so that the gradient of the sum holds that of each.
+    # The images do not know of each other, so that the gradient of the sum holds that of each.
     def total(given: Any) -> Any:
         scores: Any = head(given, training=False)
         return keras.ops.sum(scores * keras.ops.convert_to_tensor(chosen, dtype=scores.dtype))

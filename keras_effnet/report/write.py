@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.data.source import Source
-from keras_effnet.files import write_whole
 from keras_effnet.report.curves import write_curves
-from keras_effnet.report.looks import take_looks
-from keras_effnet.report.page import report_page
+from keras_effnet.report.examples import choose_examples
+from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
 
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
@@ -39,20 +39,20 @@ def write_report(
         metrics: JSON-able: "command", "versions", "data", "model", "recipe", "history" (a row for each epoch),
             "best" (the row whose weights were kept) and "evaluation".
         model: what was trained.
-        source: the pictures that it was evaluated on.
-        probabilities: what it said, for each picture and class.
-        batches: of the same pictures, in order.
+        source: the images that it was evaluated on.
+        probabilities: what it said, for each image and class.
+        batches: of the same images, in order.
         output: a folder; made if missing.
 
     Raises:
-        DataError: a file cannot be written, or a picture cannot be read (any more).
+        DataError: a file cannot be written, or an image cannot be read (any more).
     """
     text = json_text(metrics)
-    write_whole(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    atomic_write(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     write_history(metrics["history"], output)
-    write_whole(output / "curves.png", lambda path: write_curves(metrics["history"], metrics["best"], path))
-    content = report_page(metrics, *take_looks(model, source, probabilities, batches))
-    write_whole(output / "report.html", lambda path: path.write_bytes(content))
+    atomic_write(output / "curves.png", lambda path: write_curves(metrics["history"], metrics["best"], path))
+    content = report_page(metrics, *choose_examples(model, source, probabilities, batches))
+    atomic_write(output / "report.html", lambda path: path.write_bytes(content))
 
 
 def write_history(history: list[dict[str, Any]], output: Path) -> None:
@@ -65,9 +65,9 @@ def write_history(history: list[dict[str, Any]], output: Path) -> None:
     Raises:
         DataError: a file cannot be written.
     """
-    write_whole(output / "history.csv", lambda path: _write_rows(history, path))
+    atomic_write(output / "history.csv", lambda path: _write_rows(history, path))
     for run, names in RUNS.items():
-        write_whole(
+        atomic_write(
             output / "tensorboard" / run / EVENTS, lambda path, names=names: _write_events(history, names, path)
         )
 
@@ -104,7 +104,7 @@ def format_table(metrics: dict[str, Any]) -> str:
     data, model, evaluation, best = (metrics[name] for name in ("data", "model", "evaluation", "best"))
     lines = [
         f"{model['name']}, {model['resolution']} px: {model['params']:,} parameters, {model['macs']:,} MACs",
-        f"{data['name']}: {len(data['classes'])} classes; {data['train']} pictures to learn from, "
+        f"{data['name']}: {len(data['classes'])} classes; {data['train']} images to learn from, "
         f"{data['validation']} to choose by, {data['test']} to test on",
         "",
         f"{'phase':<14}{'epochs':>8}{'validation accuracy':>22}{'images/s':>12}",
@@ -116,7 +116,7 @@ def format_table(metrics: dict[str, Any]) -> str:
     top5 = "" if evaluation["top5"] is None else f", top-5 {evaluation['top5']:.3f}"
     lines += [
         "",
-        f"Kept: epoch {best['epoch']}. On the {evaluation['split']} pictures: accuracy {evaluation['accuracy']:.3f}"
+        f"Kept: epoch {best['epoch']}. On the {evaluation['split']} images: accuracy {evaluation['accuracy']:.3f}"
         f"{top5}, loss {evaluation['loss']:.3f}",
     ]
     if data["skipped"]:

@@ -13,8 +13,8 @@ from keras_effnet.scaling.rules import (
 )
 from keras_effnet.scaling.scale import scale_spec
 from keras_effnet.scaling.stride import limit_stride
-from keras_effnet.scaling.tables import EFFICIENTNET_TABLE, Tabulated
-from keras_effnet.scaling.tinynet import TinyNet
+from keras_effnet.scaling.tabulated import EFFICIENTNET_TABLE, Tabulated
+from keras_effnet.scaling.tinynet_rule import TinyNet
 
 __all__ = [
     "EFFICIENTNET_TABLE",

@@ -18,7 +18,7 @@ class Coefficients:
     Args:
         depth: multiplies the number of blocks of each stage; above 0, at most 1e30.
         width: multiplies channels; above 0, at most 1e30.
-        resolution: multiplies the side of the picture; above 0, at most 1e30.
+        resolution: multiplies the side of the image; above 0, at most 1e30.
         dropout: replaces the classifier's dropout rate, in [0, 1); None keeps it.
         stages: (depth, width) for each stage, multiplied with `depth` and `width`; None: 1 for all. Networks that grow
             more in their later stages (EfficientNetV2, arXiv:2104.00298, section 3.3) are written this way.

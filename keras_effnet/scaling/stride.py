@@ -1,4 +1,4 @@
-"""Fitting a backbone's strides to small pictures."""
+"""Fitting a backbone's strides to small images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_effnet.spec import BackboneSpec, StageSpec
 def limit_stride(spec: BackboneSpec | str, total_stride: int) -> BackboneSpec:
     """Takes the last strides out of a backbone until its total stride is within a limit.
 
-    Backbones for 224 px have a total stride of 32, which leaves of a picture of 32 px a single cell. The early strides
+    Backbones for 224 px have a total stride of 32, which leaves of an image of 32 px a single cell. The early strides
     stay, because most of the cost lies before them. Widths, depths and so parameters do not change.
 
     Args:

@@ -9,5 +9,5 @@
 | `training.py`, `scores.py`, `flow.py` | what a candidate is worth: by short training, by scores without training |
 | `store.py`, `worker.py`, `crew.py`, `cluster.py`, `driver.py` | the engine, on Optuna |
 | `records.py`, `tables.py`, `page.py` | what a search leaves for programs, on a terminal, in a browser |
-| `plots.py`, `surface.py`, `charts.py` | its pictures; the surface among them; what they are made of |
+| `plots.py`, `surface.py`, `charts.py` | its images; the surface among them; what they are made of |
 """

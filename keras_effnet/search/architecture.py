@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.explanation import explain
-from keras_effnet.files import folder_lock, write_whole
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.search.candidates import count_cost
 from keras_effnet.search.driver import Engine, Started, run_search
 from keras_effnet.search.evolution import Evolution, Method, pareto_front
 from keras_effnet.search.limits import Limits
 from keras_effnet.search.plan import Row, best_row, outcomes
+from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.reward import EXPONENT, MEASURES, Reward
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import data_classes, train_to_dict
-from keras_effnet.search.training import Proxy, embedded_base
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def search_architecture(
     Args:
         spec: the base, the name of a registered one, or a space of one's own; None: `embedded_base()`.
         train: a function from a `Task` to a number, the larger the better; or its name, "package.module:function",
-            which more than one worker needs; a `ZeroCost` score; None: `Proxy()`, short training on embedded data.
+            which more than one worker needs; a `ZeroCost` score; None: `ProxyTraining()`, short training on embedded data.
         output: folder for results.
         trials: candidates.
         steps: of training of each; a score needs none.
@@ -104,7 +104,7 @@ def search_architecture(
 
     Returns:
         The best network. The folder then holds best.json, a spec file; front.json, and in front/ a spec file for each
-        network on the Pareto front; trials.csv, result.json, report.html, and pictures.
+        network on the Pareto front; trials.csv, result.json, report.html, and images.
 
     Raises:
         SearchError: a value outside its range; limits that no network keeps; the folder or the store holds another
@@ -122,7 +122,7 @@ def search_architecture(
     check_choice(SearchError, "cost", cost, MEASURES)
     started = Started()
     if train is None:
-        train = Proxy(horizon=steps)
+        train = ProxyTraining(horizon=steps)
     kind = train_to_dict(train)["kind"]
     space = _space(spec, train, classes)
     if target is None:
@@ -220,4 +220,4 @@ def write_networks(
 
 
 def _write(text: str, path: Path) -> None:
-    write_whole(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))
+    atomic_write(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Charts that know nothing of searches: parallel coordinates, and what all pictures share. Drawn by Matplotlib."""
+"""Charts that know nothing of searches: parallel coordinates, and what all images share. Drawn by Matplotlib."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.crew import Handle, Spawn, child_environment
+from keras_effnet.search.worker_pool import Handle, Spawn, child_environment
 
 # Of a worker whose node or actor is gone: nobody can say how its process ended.
 LOST = -1

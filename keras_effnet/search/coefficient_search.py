@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from keras_effnet.atomic import folder_lock
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
-from keras_effnet.files import folder_lock
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
 from keras_effnet.search.candidates import count_cost, spec_key
-from keras_effnet.search.coefficients import CoefficientCandidate, coefficient_candidates, paper_candidate
+from keras_effnet.search.coefficient_grid import CoefficientCandidate, coefficient_candidates, paper_candidate
 from keras_effnet.search.comparison import compare_finalists, paired_difference
 from keras_effnet.search.driver import Engine, Started, run_search
-from keras_effnet.search.ladder import ETA, Ladder
 from keras_effnet.search.plan import Row
+from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
 from keras_effnet.search.task import data_classes
-from keras_effnet.search.training import Proxy, embedded_base
 from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec
 
@@ -82,7 +82,7 @@ def search_coefficients(
     Args:
         spec: the base, or the name of a registered one; None: `embedded_base()`.
         train: a function from a `Task` to a number, the larger the better; or its name, "package.module:function",
-            which more than one worker needs; None: `Proxy()`, short training on embedded data.
+            which more than one worker needs; None: `ProxyTraining()`, short training on embedded data.
         output: folder for results.
         factor: on the cost, above 1.
         tolerance: share of it by which a candidate's cost may differ.
@@ -102,7 +102,7 @@ def search_coefficients(
         engine: further arguments of `Engine`: `ray_address`, `trial_timeout`, `retries`, `heartbeat`.
 
     Returns:
-        The rule found. The folder then holds trials.csv, result.json, report.html, pictures, and best.json: the
+        The rule found. The folder then holds trials.csv, result.json, report.html, images, and best.json: the
         network as a spec file.
 
     Raises:
@@ -122,16 +122,16 @@ def search_coefficients(
     started = Started()
     base = embedded_base() if spec is None else resolve_backbone(spec)
     if train is None:
-        train = Proxy(horizon=steps)
+        train = ProxyTraining(horizon=steps)
     if rounding is None:
         rounding = EMBEDDED_ROUNDING if spec is None else Rounding(depth="round")
     classes = data_classes(train) if classes is None else classes
     asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
     found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
     paper = paper_candidate(base, **asked)
-    plan = Ladder(
+    plan = SuccessiveHalving(
         tuple(each.candidate for each in found),
-        ladder_rungs(steps, eta, rungs if method == "halving" else 1),
+        halving_rungs(steps, eta, rungs if method == "halving" else 1),
         eta,
         finalists,
         seeds,
@@ -156,11 +156,11 @@ def search_coefficients(
     return CoefficientResult(Compound(**_choices(plan)[summary["winner"]]), best, summary, tuple(rows))
 
 
-def ladder_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
+def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
     """Steps of training at each rung: `steps` at the last one, `eta` times fewer at each before.
 
     Example:
-        >>> ladder_rungs(320, 4, 3)
+        >>> halving_rungs(320, 4, 3)
         (20, 80, 320)
     """
     made = tuple(steps // eta**below for below in reversed(range(count)))
@@ -172,7 +172,7 @@ def ladder_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
     return made
 
 
-def summarize(plan: Ladder, found: Sequence[CoefficientCandidate], rows: Sequence[Row]) -> dict[str, Any]:
+def summarize(plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], rows: Sequence[Row]) -> dict[str, Any]:
     """What the trials say so far, JSON-able."""
     ranked = [row for row in plan.best(rows) if row.job is not None]
     tried = {row.job.key: row for row in ranked if row.job is not None}
@@ -200,13 +200,15 @@ def summarize(plan: Ladder, found: Sequence[CoefficientCandidate], rows: Sequenc
     }
 
 
-def _choices(plan: Ladder) -> dict[str, Any]:
+def _choices(plan: SuccessiveHalving) -> dict[str, Any]:
     """The triple of each candidate. That of the grid stands for a network, also where the paper's rounds to it."""
     return {each.key: dict(each.choices) for each in (*plan.references, *plan.candidates)}
 
 
-def _difference(plan: Ladder, finalists: Sequence[dict[str, Any]], winner: str | None) -> dict[str, Any] | None:
-    """The winner against the paper's constants; on test pictures where there are any, for those chose nothing."""
+def _difference(
+    plan: SuccessiveHalving, finalists: Sequence[dict[str, Any]], winner: str | None
+) -> dict[str, Any] | None:
+    """The winner against the paper's constants; on test images where there are any, for those chose nothing."""
     by_key = {entry["key"]: entry for entry in finalists}
     ours, theirs = by_key.get(winner or ""), by_key.get(spec_key(plan.references[0].spec))
     if ours is None or theirs is None or ours is theirs:

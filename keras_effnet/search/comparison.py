@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.ladder import Ladder
 from keras_effnet.search.plan import Row, outcomes
+from keras_effnet.search.successive_halving import SuccessiveHalving
 
 CONFIDENCE = 0.95
 
 
-def compare_finalists(plan: Ladder, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def compare_finalists(plan: SuccessiveHalving, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The candidates trained with the final seeds, the best mean first.
 
     Args:

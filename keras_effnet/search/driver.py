@@ -14,17 +14,17 @@ from typing import Any
 
 from tqdm import tqdm
 
+from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SearchError
-from keras_effnet.files import folder_lock, write_whole
 from keras_effnet.report.text import this_command
-from keras_effnet.search.crew import Crew, LocalProcess
-from keras_effnet.search.page import write_search_report
 from keras_effnet.search.plan import Plan, Row, best_row, outcomes
 from keras_effnet.search.records import TrialLog
+from keras_effnet.search.search_page import write_search_report
 from keras_effnet.search.store import SQLITE_FILE, Store, sqlite_url, study_name
 from keras_effnet.search.task import installed_versions, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
+from keras_effnet.search.worker_pool import LocalProcess, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -98,11 +98,11 @@ class Started:
 
 
 def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> list[Row]:
-    """Does what is not done yet of a search, and writes trials.csv, the reports and the pictures.
+    """Does what is not done yet of a search, and writes trials.csv, the reports and the images.
 
     Args:
         plan: what is tried.
-        train: a `TrainFunction`: a `Proxy`, a score, the name "package.module:function", or any function, which then
+        train: a `TrainFunction`: a `ProxyTraining`, a score, the name "package.module:function", or any function, which then
             runs in this process, with one worker.
         engine: where and how.
         describe: makes the summary for the reports; None: trials.csv is all that is written.
@@ -158,7 +158,7 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
                 f"the output folder holds a store, but nothing that says of which search: name another folder. "
                 f"Received: {str(output)!r}"
             ) from None
-        write_whole(path, lambda part: part.write_text(json.dumps({"study": name, **identity}, indent=1)))
+        atomic_write(path, lambda part: part.write_text(json.dumps({"study": name, **identity}, indent=1)))
         return
     except (OSError, ValueError) as error:
         raise SearchError(
@@ -192,7 +192,7 @@ def _run_crew(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> 
         spawn = connect(engine.ray_address)
     elif engine.workers > 1:
         threads = max(1, (os.cpu_count() or 1) // engine.workers)
-    crew = Crew(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
+    crew = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
     try:
         while True:
             rows = progress.show()

@@ -57,7 +57,7 @@ class Evolution(Plan):
         SearchError: a value outside its range, or limits that no network keeps.
 
     Example:
-        >>> from keras_effnet.search.training import embedded_base
+        >>> from keras_effnet.search.proxy_training import embedded_base
         >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), Limits({"macs": 6e6}))
         >>> job = plan.next_job([], 0)
         >>> job.steps, job.parent, plan.candidate(job.choices).cost["macs"] <= 6e6

@@ -24,7 +24,7 @@ class Flow(NamedTuple):
     """What flows between the verbs.
 
     Args:
-        x: a tensor (pictures, height, width, channels), or (pictures, channels).
+        x: a tensor (images, height, width, channels), or (images, channels).
         depth: convolutions and dense layers on the longest way here.
         level: what `x` stands for is `x * exp(level)`.
     """

@@ -1,4 +1,4 @@
-"""The loop behind `Proxy`: one candidate, from its checkpoint or its parent, to so many steps."""
+"""The loop behind `ProxyTraining`: one candidate, from its checkpoint or its parent, to so many steps."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.atomic import atomic_write
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
-from keras_effnet.builder.tag import read_tag
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import InheritanceError, SearchError, TrainingError
-from keras_effnet.files import write_whole
 from keras_effnet.finetune.checkpoint import Checkpoint
-from keras_effnet.finetune.network import regularized
 from keras_effnet.finetune.phases import Phase, compile_for
-from keras_effnet.finetune.pixels import raw_spec
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.finetune.training import training_variables
+from keras_effnet.finetune.transfer_model import regularized
 from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.inheritance.recalibrate import recalibrate
+from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.search.task import Task
-from keras_effnet.search.training import Proxy
 from keras_effnet.spec import BackboneSpec
 
 SPEC_FILE = "spec.json"
 # Statistics are taken anew before a network is measured: after a few dozen steps a moving average lags behind weights
 # that still change fast. Wu and Johnson 2021 (arXiv:2105.07576), section 3.
-RECALIBRATION_PICTURES = 512
+RECALIBRATION_IMAGES = 512
 WARMUP = 0.02  # share of the steps: a first rung of a sixteenth of them must not end before the rate has risen
 LOOK_EVERY = 10  # steps between two looks at the loss
 TEST_BATCH = 250
 
 
 @functools.lru_cache(maxsize=1)
-def load_splits(proxy: Proxy) -> DataSplits:
+def load_splits(proxy: ProxyTraining) -> DataSplits:
     """The data of a proxy, kept for the next trial. What is held out does not depend on a trial's seed."""
     return load_data(proxy.data, validation=proxy.validation)
 
 
-def train_candidate(proxy: Proxy, task: Task) -> float:
-    """Does what `Proxy.__call__` says."""
+def train_candidate(proxy: ProxyTraining, task: Task) -> float:
+    """Does what `ProxyTraining.__call__` says."""
     if task.steps > proxy.horizon:
         raise SearchError(
             "no trial can take more steps than the rate has a course for; raise the proxy's `horizon`. "
@@ -76,7 +76,7 @@ def train_candidate(proxy: Proxy, task: Task) -> float:
     return metric
 
 
-def _checkpoint(folder: Path, spec: BackboneSpec, proxy: Proxy, seed: int) -> Checkpoint:
+def _checkpoint(folder: Path, spec: BackboneSpec, proxy: ProxyTraining, seed: int) -> Checkpoint:
     return Checkpoint(folder, {"spec": spec.to_json(), "seed": seed, "proxy": proxy.to_dict()})
 
 
@@ -87,7 +87,7 @@ def _network(spec: BackboneSpec, data: DataSplits, seed: int) -> keras.Model:
     return build_model(plain, classes=len(data.train.class_names), input_shape=(side, side, 3))
 
 
-def _compile(model: keras.Model, proxy: Proxy) -> None:
+def _compile(model: keras.Model, proxy: ProxyTraining) -> None:
     plain: dict[str, Any] = {"clip": 0.0, "label_smoothing": 0.0, "batchnorm": "trained"}
     recipe = Recipe(head_epochs=0, epochs=1, rate=proxy.rate, warmup=WARMUP, **plain)
     compile_for(model, Phase("whole", 1, 0, 1), recipe, proxy.horizon)
@@ -95,7 +95,7 @@ def _compile(model: keras.Model, proxy: Proxy) -> None:
     optimizer.build(model.trainable_variables)
 
 
-def _inherited(model: keras.Model, parent: Path, proxy: Proxy, seed: int) -> tuple[keras.Model, float]:
+def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int) -> tuple[keras.Model, float]:
     """The network with what fits of its parent's weights, and the share of its weights that this was."""
     try:
         spec = BackboneSpec.from_json((parent / SPEC_FILE).read_text())
@@ -110,7 +110,9 @@ def _inherited(model: keras.Model, parent: Path, proxy: Proxy, seed: int) -> tup
     shape = model.input_shape[1:]
     try:
         # Where a kernel or a gate has changed no function is kept, and the layers around it stay fresh.
-        grown, report = grow_model(old, read_tag(model).spec, exact=False, input_shape=shape, return_report=True)
+        grown, report = grow_model(
+            old, read_embedded_spec(model).spec, exact=False, input_shape=shape, return_report=True
+        )
     except InheritanceError:
         return model, 0.0  # blocks of another kind: noted, and trained from random weights
     kinds = {row.layer: row.kind for row in report.layers}
@@ -119,10 +121,10 @@ def _inherited(model: keras.Model, parent: Path, proxy: Proxy, seed: int) -> tup
     return grown, 1 - fresh / sum(sizes.values())
 
 
-def _train(model: keras.Model, proxy: Proxy, task: Task, source: Source, checkpoint: Checkpoint) -> None:
+def _train(model: keras.Model, proxy: ProxyTraining, task: Task, source: Source, checkpoint: Checkpoint) -> None:
     side = task.candidate.spec.resolution
     batches = Batches(source, resolution=side, batch_size=proxy.batch_size, seed=task.seed, shuffle=True)
-    write_whole(task.folder / SPEC_FILE, lambda path: path.write_text(task.candidate.spec.to_json()))
+    atomic_write(task.folder / SPEC_FILE, lambda path: path.write_text(task.candidate.spec.to_json()))
     for step in range(checkpoint.state["epoch"], task.steps):
         batches.epoch, number = divmod(step, len(batches))
         images, labels, weights = batches[number]
@@ -137,10 +139,10 @@ def _train(model: keras.Model, proxy: Proxy, task: Task, source: Source, checkpo
             checkpoint.save_weights(training_variables(model), epoch=step + 1, history=history)
 
 
-def _take_statistics(model: keras.Model, proxy: Proxy, source: Source, side: int) -> None:
+def _take_statistics(model: keras.Model, proxy: ProxyTraining, source: Source, side: int) -> None:
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
         batches = Batches(source, resolution=side, batch_size=proxy.batch_size, shuffle=True)
-        count = min(len(batches), -(-RECALIBRATION_PICTURES // proxy.batch_size))
+        count = min(len(batches), -(-RECALIBRATION_IMAGES // proxy.batch_size))
         recalibrate(model, (batches[number][0] for number in range(count)))
 
 

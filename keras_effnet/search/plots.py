@@ -1,4 +1,4 @@
-"""The pictures of a search, each from its summary."""
+"""The images of a search, each from its summary."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from keras_effnet.search.charts import (
 )
 from keras_effnet.search.plan import Row
 from keras_effnet.search.surface import surface
-from keras_effnet.search.tables import TRIPLE, choice_text, cost_name, finalist_label, metric_name, papers
+from keras_effnet.search.trial_tables import TRIPLE, choice_text, cost_name, finalist_label, metric_name, papers
 
 MARKERS = "osD^vP"  # a shape for each rung
 AXES = 8  # side by side; more would be too narrow for their names
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of a report.
+class Plot:
+    """An image of a report.
 
     Args:
         name: of its file, without the ending.
@@ -48,8 +48,8 @@ class Picture:
     content: bytes
 
 
-def search_pictures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Picture]:
-    """All pictures that there is something to draw for.
+def search_images(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Plot]:
+    """All images that there is something to draw for.
 
     Args:
         summary: as result.json holds it.
@@ -58,15 +58,15 @@ def search_pictures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Pic
     if not any(each.get("metric") is not None for each in summary["candidates"]):
         return []
     if summary["search"] == "coefficients":
-        return _coefficient_pictures(summary, rows)
-    return _architecture_pictures(summary)
+        return _coefficient_images(summary, rows)
+    return _architecture_images(summary)
 
 
-def _coefficient_pictures(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Picture]:
+def _coefficient_images(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Plot]:
     cost, metric = cost_name(summary["measure"]), metric_name(summary)
     first = first_metrics(summary, rows)
     found = [
-        Picture(
+        Plot(
             "surface",
             "The surface",
             f"The cost ties the three coefficients together, so that two are free: a cell for each depth (alpha) and "
@@ -75,20 +75,20 @@ def _coefficient_pictures(summary: Mapping[str, Any], rows: Sequence[Row]) -> li
             f"Triples that round to one network share its colour. Gray: not trained.",
             png(surface(summary, first)),
         ),
-        Picture(
+        Plot(
             "cost",
             f"{metric.capitalize()} against {cost}",
             "A point for each network, at its highest rung; finalists with mean and standard deviation over "
             "seeds. The band is the cost that was asked for.",
             png(_cost_of_coefficients(summary)),
         ),
-        Picture(
+        Plot(
             "ladder",
             "The halving ladder",
             "A line for each network. It ends where the network was not among the best of its rung.",
             png(_ladder(summary, rows)),
         ),
-        Picture(
+        Plot(
             "parallel",
             "Choices side by side",
             f"A line for each network, coloured by its {metric} after {summary['rungs'][0]:,} steps, the best on top.",
@@ -97,26 +97,26 @@ def _coefficient_pictures(summary: Mapping[str, Any], rows: Sequence[Row]) -> li
     ]
     if summary.get("finalists"):
         text = "A dot for each seed, a bar for their mean. None of these seeds took part in choosing the finalists."
-        found.insert(0, Picture("finalists", "Finalists", text, png(_finalists(summary))))
+        found.insert(0, Plot("finalists", "Finalists", text, png(_finalists(summary))))
     return found
 
 
-def _architecture_pictures(summary: Mapping[str, Any]) -> list[Picture]:
+def _architecture_images(summary: Mapping[str, Any]) -> list[Plot]:
     cost, metric = cost_name(summary["reward"]["cost"]), metric_name(summary)
     return [
-        Picture(
+        Plot(
             "cost",
             f"{metric.capitalize()} against {cost}",
             "A point for each network, coloured by its reward. No network is better and cheaper than one on the front.",
             png(_cost_of_architectures(summary)),
         ),
-        Picture(
+        Plot(
             "progress",
             "Best so far",
             "The reward of each trial in the order in which they started, and the best until then.",
             png(_progress(summary)),
         ),
-        Picture(
+        Plot(
             "parallel",
             "Choices side by side",
             "A line for each network, coloured by its reward, the best on top. What is the same in all is left out.",
@@ -160,7 +160,7 @@ def _cost_of_coefficients(summary: Mapping[str, Any]) -> Any:
 
 
 def _label_cost(axes: Any, cost: str, metric: str) -> None:
-    units = {"latency_ms": "milliseconds a picture", "macs": "MACs a picture"}
+    units = {"latency_ms": "milliseconds an image", "macs": "MACs an image"}
     axes.set(xlabel=units.get(cost, cost_name(cost)), ylabel=metric)
     in_units(axes.xaxis)
     axes.margins(x=0.06, y=0.08)

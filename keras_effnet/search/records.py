@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from keras_effnet.atomic import as_data_error, atomic_write, folder_lock
 from keras_effnet.errors import SearchError
-from keras_effnet.files import folder_lock, told_errors, write_whole
 from keras_effnet.report.text import json_text
 from keras_effnet.search.candidates import Candidate, Choice
 from keras_effnet.search.plan import Row
@@ -50,7 +50,7 @@ class TrialLog:
         self._numbers: set[int] = set()
         self._end = 0  # of what was taken up, in bytes
         if path.exists():
-            with told_errors(path), path.open("rb") as file:
+            with as_data_error(path), path.open("rb") as file:
                 self._take_up(file)
 
     @property
@@ -74,7 +74,7 @@ class TrialLog:
         """
         if not any(self._is_new(row) for row in rows) and self.path.exists():
             return 0
-        with folder_lock(self.path.parent), told_errors(self.path), self.path.open("ab+") as file:
+        with folder_lock(self.path.parent), as_data_error(self.path), self.path.open("ab+") as file:
             self._take_up(file)
             file.truncate(self._end)
             new = [row for row in rows if self._is_new(row)]
@@ -163,4 +163,4 @@ def write_result(output: Path, summary: dict[str, Any]) -> None:
         DataError: the file cannot be written.
     """
     text = json_text(summary)
-    write_whole(output / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
+    atomic_write(output / "result.json", lambda path: path.write_text(text, encoding="utf-8"))

@@ -22,23 +22,23 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
-from keras_effnet.builder.tag import read_tag
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import SearchError, TrainingError
-from keras_effnet.finetune.pixels import raw_spec
 from keras_effnet.gradient import value_and_gradient
+from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.network import read_network
 from keras_effnet.ops import BatchNorm, Norm
 from keras_effnet.search.flow import Computation, Flow
 from keras_effnet.search.learning import load_splits
+from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.search.task import Task
-from keras_effnet.search.training import Proxy
 
 SMALL_STEP = 0.01  # alpha of arXiv:2102.01063: "mixup_gamma=1e-2" in its released code
 ZENS = 4  # of weights and noise, averaged; the released code takes 32, on a GPU
-SCORE_PICTURES = 64
-# Activations that open and close gates: they are never switched off, and a picture is not told from another by them.
+SCORE_IMAGES = 64
+# Activations that open and close gates: they are never switched off, and an image is not told from another by them.
 GATES = ("sigmoid", "hard_sigmoid", "softmax", "linear")
 TINY = np.float32(1e-30)
 
@@ -46,10 +46,10 @@ TINY = np.float32(1e-30)
 def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     """log S, with S the sum of weight * dR/dweight over all kernels.
 
-    R is the sum of the class scores that a picture of ones gets when all kernels are replaced by their absolute values.
+    R is the sum of the class scores that an image of ones gets when all kernels are replaced by their absolute values.
     As in the papers BatchNorm is left out and activations pass on what they get, which ReLU does with what is never
     negative. Here swish passes it on, too; the gates of squeeze-and-excitation are left open at 1 and count nothing;
-    biases are 0; pictures come in as they are. R is then a sum over all paths of the product of their weights. Each is
+    biases are 0; images come in as they are. R is then a sum over all paths of the product of their weights. Each is
     in S as often as it has weights. S overflows in deep networks, so that it is computed in logarithms throughout.
 
     Args:
@@ -67,12 +67,12 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     Example:
         >>> spec = "mobilenet_v2"
         >>> keras.utils.set_random_seed(0)
-        >>> pictures = np.zeros((2, 64, 64, 3), "float32")
+        >>> images = np.zeros((2, 64, 64, 3), "float32")
         >>> small, large = (build_model(spec, classes=n, input_shape=(64, 64, 3)) for n in (5, 50))
-        >>> synflow(small, pictures) < synflow(large, pictures)
+        >>> synflow(small, images) < synflow(large, images)
         True
     """
-    tag = read_tag(model)
+    tag = read_embedded_spec(model)
     names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
     ones = ops.ones((1, *images.shape[1:]))
 
@@ -87,11 +87,11 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
 
 
 def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
-    """log det K, with K[i, j] the number of units that pictures i and j switch alike, on or off.
+    """log det K, with K[i, j] the number of units that images i and j switch alike, on or off.
 
-    A unit is on where what goes into its activation is above 0. BatchNorm takes the statistics of these pictures. In
+    A unit is on where what goes into its activation is above 0. BatchNorm takes the statistics of these images. In
     the paper units are ReLUs; here those of swish and the others count, too, by the same rule; gates do not (sigmoids,
-    and what stands inside squeeze-and-excitation). Two pictures that no unit tells apart give minus infinity in the
+    and what stands inside squeeze-and-excitation). Two images that no unit tells apart give minus infinity in the
     paper; here the eigenvalues of K are not let below what rounding leaves of 0.
 
     Args:
@@ -104,11 +104,11 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
 
     Raises:
         BuildError: the model was not built by this package.
-        SearchError: there is no activation, or only one picture.
+        SearchError: there is no activation, or only one image.
     """
-    tag, reader = read_tag(model), _Switches(model)
+    tag, reader = read_embedded_spec(model), _Switches(model)
     if len(images) < 2:
-        raise SearchError(f"`naswot` compares pictures, of which there must be two. Received: {len(images)}")
+        raise SearchError(f"`naswot` compares images, of which there must be two. Received: {len(images)}")
     read_network(tag.spec, reader, Flow(ops.convert_to_tensor(images)), include_top=False)
     units = float(reader.alike[0, 0]) if reader.units else 0.0
     if not units:
@@ -121,7 +121,7 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     """log E |f(x) - f(x + 0.01 e)| + the sum over BatchNorm layers of log sqrt(mean variance of their channels).
 
     x and e are normal noise, f the features before pooling, with normal weights, and | | the Frobenius norm for each
-    picture (the released code sums absolute values). BatchNorm divides by the deviations of its batch, without which
+    image (the released code sums absolute values). BatchNorm divides by the deviations of its batch, without which
     deep networks would overflow; the second term puts them back. As in the paper shortcuts and squeeze-and-excitation
     are left out. Activations are the network's own. LayerNorm stays, and adds no term; layer scale and preprocessing
     are left out. The mean of 4 draws.
@@ -138,7 +138,7 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         BuildError: the model was not built by this package.
         TrainingError: the score is not finite.
     """
-    tag, found = read_tag(model), []
+    tag, found = read_embedded_spec(model), []
     for draw in range(ZENS):
         generator = np.random.default_rng((seed, draw))
         x, noise = (generator.standard_normal(images.shape, np.float32) for _ in range(2))
@@ -167,40 +167,40 @@ class ZeroCost:
 
     Args:
         score: "synflow", "naswot" or "zen".
-        data: as `load_data` takes it: gives classes and pictures. Nothing is trained.
-        pictures: how many of it, at least 2.
+        data: as `load_data` takes it: gives classes and images. Nothing is trained.
+        images: how many of it, at least 2.
 
     Raises:
-        SearchError: an unknown score, or too few pictures.
+        SearchError: an unknown score, or too few images.
 
     Example:
         >>> ZeroCost("zen")
-        ZeroCost(score='zen', data='glyphs', pictures=64)
+        ZeroCost(score='zen', data='glyphs', images=64)
     """
 
     score: str
-    data: str = Proxy.data
-    pictures: int = SCORE_PICTURES
+    data: str = ProxyTraining.data
+    images: int = SCORE_IMAGES
 
     def __post_init__(self) -> None:
         check_choice(SearchError, "score", self.score, SCORES)
-        check_int(SearchError, "pictures", self.pictures, 2)
+        check_int(SearchError, "images", self.images, 2)
 
     def __call__(self, task: Task) -> float:
         """The score of a candidate; its steps are not made."""
         keras.utils.clear_session()
         keras.utils.set_random_seed(task.seed)
-        spec, data = raw_spec(task.candidate.spec), load_splits(Proxy(self.data))
+        spec, data = raw_spec(task.candidate.spec), load_splits(ProxyTraining(self.data))
         side = spec.resolution
         model = build_model(spec, classes=len(data.train.class_names), input_shape=(side, side, 3))
-        chosen = np.random.default_rng(task.seed).permutation(len(data.train))[: self.pictures]
+        chosen = np.random.default_rng(task.seed).permutation(len(data.train))[: self.images]
         images = np.stack([data.train.read(int(index), side) for index in chosen]).astype("float32")
         return SCORES[self.score](model, images, task.seed)
 
     @property
     def classes(self) -> int:
         """Of the data. Reads it."""
-        return Proxy(self.data).classes
+        return ProxyTraining(self.data).classes
 
     def to_dict(self) -> dict[str, Any]:
         """The score as JSON holds it."""
@@ -252,7 +252,7 @@ class _Paths(Computation):
 
 
 class _Switches(Computation):
-    """Counts for each two pictures the units that they switch alike."""
+    """Counts for each two images the units that they switch alike."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model)

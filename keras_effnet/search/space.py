@@ -86,13 +86,13 @@ class ArchitectureSpace:
         skips: True, False or both.
         divisor: all widths are multiples of it.
         classes: of the classifier, as costs are counted.
-        channels: of the pictures.
+        channels: of the images.
 
     Raises:
         SearchError: a value outside its range, none, or one that stands twice.
 
     Example:
-        >>> from keras_effnet.search.training import embedded_base
+        >>> from keras_effnet.search.proxy_training import embedded_base
         >>> space = ArchitectureSpace(embedded_base(), kinds=("mbconv",), se_ratios=(0.25,), skips=(True,))
         >>> f"{space.size:,}"
         '3,057,647,616'

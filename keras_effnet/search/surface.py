@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_effnet.search.charts import MAP, PAPER, WINNER, colour_bar, legend_below, new_figure, norm_of
-from keras_effnet.search.tables import TRIPLE, metric_name, papers
+from keras_effnet.search.trial_tables import TRIPLE, metric_name, papers
 
 CELL = (0.62, 0.42)  # inches, wide enough for a number
 LARGEST = (10.0, 8.0)  # inches; on a page of 1,080 pixels its letters are still read

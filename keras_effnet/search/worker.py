@@ -198,9 +198,9 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
         SearchError: no such plan.
     """
     from keras_effnet.search.evolution import Evolution
-    from keras_effnet.search.ladder import Ladder
+    from keras_effnet.search.successive_halving import SuccessiveHalving
 
-    kinds = {kind.kind: kind for kind in (Ladder, Evolution)}
+    kinds = {kind.kind: kind for kind in (SuccessiveHalving, Evolution)}
     if values.get("kind") not in kinds:
         raise SearchError(f"a plan is one of {', '.join(kinds)}. Received: kind={values.get('kind')!r}")
     return kinds[values["kind"]].from_dict(values)
@@ -213,9 +213,9 @@ def train_from_dict(values: dict[str, Any]) -> TrainFunction:
         SearchError: the function is not found, or lives in another process.
     """
     if values["kind"] == "proxy":
-        from keras_effnet.search.training import Proxy
+        from keras_effnet.search.proxy_training import ProxyTraining
 
-        return Proxy.from_dict(values)
+        return ProxyTraining.from_dict(values)
     if values["kind"] == "score":
         from keras_effnet.search.scores import ZeroCost
 

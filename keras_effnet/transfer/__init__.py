@@ -1,1 +1,1 @@
-"""Transfer learning from drawn letters to pictures with few labels."""
+"""Transfer learning from drawn letters to images with few labels."""

@@ -1,6 +1,6 @@
 """The main job: does pre-training on drawn letters help where there are few labels?
 
-Pre-trains a scaled backbone on pictures of letters, moves it to other pictures with few labels a class, and trains the
+Pre-trains a scaled backbone on images of letters, moves it to other images with few labels a class, and trains the
 same network from scratch on the same labels. Several draws of labels, so that the difference means something; the
 network from scratch gets twice the steps, and the best of its held-out scores counts, which favours it.
 """
@@ -15,12 +15,12 @@ from typing import Any, cast
 import keras
 from tqdm import tqdm
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.builder.model import build_model
 from keras_effnet.cost import estimate_cost
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.pictures import Pictures, load_digits, load_folder, split_few
+from keras_effnet.data.images import Images, load_digits, load_folder, split_few
 from keras_effnet.errors import DataError
-from keras_effnet.files import write_whole
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
 from keras_effnet.transfer.training import Schedule, compile_for, copy_features, evaluate, restore, snapshot, train
 
@@ -34,7 +34,7 @@ PRETRAIN_BATCH, PRETRAIN_RATE = 128, 4e-3
 FEW_BATCH, FEW_JITTER = 50, 0.15
 RATES = {TRANSFERRED: 4e-3, SCRATCH: 1e-2}
 STEPS = {TRANSFERRED: 1, SCRATCH: 2}  # times `epochs`
-CHECKS = 4  # looks at the held-out pictures during each run
+CHECKS = 4  # looks at the held-out images during each run
 
 
 class TransferJob:
@@ -62,25 +62,25 @@ class TransferJob:
             The metrics, as `report.write_results` takes them.
 
         Raises:
-            DataError: pictures that cannot be trained on, a folder of another job, or a loss that is no number.
+            DataError: images that cannot be trained on, a folder of another job, or a loss that is no number.
         """
-        pictures = self._load_pictures()
-        # Before the long work: a class with too few pictures is found now.
-        split_few(pictures, self.options.labels_per_class, self.options.seed)
+        images = self._load_images()
+        # Before the long work: a class with too few images is found now.
+        split_few(images, self.options.labels_per_class, self.options.seed)
         state = self._load_state()
         if len(state["pretraining"]) < self.options.pretrain_epochs:
             self._pretrain(state)
         runs = [(number, kind) for number in range(self.options.repeats) for kind in (TRANSFERRED, SCRATCH)]
         left = runs[len(state["runs"]) :]
         if left:
-            self._train_few(pictures, left, state)
-        return self._metrics(pictures, state)
+            self._train_few(images, left, state)
+        return self._metrics(images, state)
 
-    def _load_pictures(self) -> Pictures:
+    def _load_images(self) -> Images:
         if self.options.data is None:
             return load_digits(self.options.resolution)
-        pictures, self.skipped = load_folder(self.options.data, self.options.resolution)
-        return pictures
+        images, self.skipped = load_folder(self.options.data, self.options.resolution)
+        return images
 
     def _load_state(self) -> dict[str, Any]:
         """What a job with these options has done in this folder; nothing yet, if it is new."""
@@ -124,7 +124,7 @@ class TransferJob:
             ) from error
 
     def _save_state(self, state: dict[str, Any]) -> None:
-        write_whole(self._state_path, lambda path: path.write_text(json.dumps(state, indent=1)))
+        atomic_write(self._state_path, lambda path: path.write_text(json.dumps(state, indent=1)))
 
     def _pretrain(self, state: dict[str, Any]) -> None:
         options = self.options
@@ -146,14 +146,14 @@ class TransferJob:
                     model, letters, schedule, seed=options.seed, progress=progress, first=first, last=first + steps
                 )
                 row = {"epoch": epoch + 1, **logs, "held_out_accuracy": evaluate(model, held_out)["accuracy"]}
-                write_whole(self._pretrained_path(epoch + 1), model.save)
+                atomic_write(self._pretrained_path(epoch + 1), model.save)
                 state["pretraining"].append(row)
                 self._save_state(state)
                 self._pretrained_path(epoch).unlink(missing_ok=True)
 
-    def _train_few(self, pictures: Pictures, runs: list[tuple[int, str]], state: dict[str, Any]) -> None:
+    def _train_few(self, images: Images, runs: list[tuple[int, str]], state: dict[str, Any]) -> None:
         options = self.options
-        classes = len(pictures.class_names)
+        classes = len(images.class_names)
         schedules = {kind: self._few_schedule(kind, options.labels_per_class * classes) for kind in RATES}
         pretrained = self._load_pretrained(options.pretrain_epochs)
         keras.utils.set_random_seed(options.seed)
@@ -169,23 +169,23 @@ class TransferJob:
                 model.set_weights(build_model(self.spec, classes=classes).get_weights())
                 if kind == TRANSFERRED:
                     copy_features(pretrained, model)
-                few, held_out = split_few(pictures, options.labels_per_class, seed)
+                few, held_out = split_few(images, options.labels_per_class, seed)
                 rows = self._run_once(model, few, held_out, schedules[kind], seed, progress)
                 if not state["runs"]:
-                    write_whole(self.output / "model.keras", model.save)
+                    atomic_write(self.output / "model.keras", model.save)
                 state["runs"].append({"run": number + 1, "seed": seed, "network": kind, "history": rows})
                 self._save_state(state)
 
     def _few_schedule(self, kind: str, count: int) -> Schedule:
-        # An epoch of fewer pictures than a batch still takes a step: each picture is then in it more than once.
+        # An epoch of fewer images than a batch still takes a step: each image is then in it more than once.
         steps = self.options.epochs * STEPS[kind] * -(-count // FEW_BATCH)
         return Schedule(steps, FEW_BATCH, RATES[kind], jitter=FEW_JITTER)
 
     @staticmethod
     def _run_once(
-        model: keras.Model, few: Pictures, held_out: Pictures, schedule: Schedule, seed: int, progress: tqdm
+        model: keras.Model, few: Images, held_out: Images, schedule: Schedule, seed: int, progress: tqdm
     ) -> list[dict[str, float]]:
-        """Trains over one schedule, and looks at the held-out pictures `CHECKS` times, the last time at its end."""
+        """Trains over one schedule, and looks at the held-out images `CHECKS` times, the last time at its end."""
         rows, first = [], 0
         marks = sorted({max(1, schedule.steps * number // CHECKS) for number in range(1, CHECKS + 1)})
         for last in marks:
@@ -194,18 +194,18 @@ class TransferJob:
             first = last
         return rows
 
-    def _metrics(self, pictures: Pictures, state: dict[str, Any]) -> dict[str, Any]:
+    def _metrics(self, images: Images, state: dict[str, Any]) -> dict[str, Any]:
         options = self.options
-        classes = len(pictures.class_names)
+        classes = len(images.class_names)
         cost = estimate_cost(self.spec, classes=classes)
         return {
             "options": options.to_dict(),
             "versions": {"keras": keras.version(), "backend": keras.backend.backend()},
             "network": {"params": cost.params, "macs": cost.macs, "flops": cost.flops},
-            "pictures": {
+            "images": {
                 "labelled": options.labels_per_class * classes,
-                "held_out": len(pictures) - options.labels_per_class * classes,
-                "classes": list(pictures.class_names),
+                "held_out": len(images) - options.labels_per_class * classes,
+                "classes": list(images.class_names),
                 "skipped": self.skipped,
             },
             "pretraining": state["pretraining"],

@@ -21,12 +21,12 @@ class TransferOptions:
     Args:
         backbone: a spec, or the name of a registered one.
         phi: how it is scaled; depth and width follow it, the resolution is `resolution`.
-        data: folder of class sub-folders of pictures; None: scikit-learn's digits.
-        resolution: of all pictures, in pixels, at least 8.
+        data: folder of class sub-folders of images; None: scikit-learn's digits.
+        resolution: of all images, in pixels, at least 8.
         letters: how many to draw for pre-training, at least 1.
         pretrain_epochs: passes over them, at least 1.
-        epochs: passes over the labelled pictures, at least 1; from scratch twice as many.
-        labels_per_class: pictures of each class to learn from, at least 1.
+        epochs: passes over the labelled images, at least 1; from scratch twice as many.
+        labels_per_class: images of each class to learn from, at least 1.
         repeats: draws of labels, at least 1.
         seed: of everything random, at least 0.
 
@@ -64,7 +64,7 @@ class TransferOptions:
 
 
 def transfer_spec(options: TransferOptions) -> BackboneSpec:
-    """The backbone for small pictures that need no preprocessing by the caller.
+    """The backbone for small images that need no preprocessing by the caller.
 
     Raises:
         RegistryError, ScalingError: as `scale_spec`.

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from keras_effnet.files import write_whole
+from keras_effnet.atomic import atomic_write
 from keras_effnet.transfer.job import SCRATCH, TRANSFERRED
 
 
@@ -39,13 +39,13 @@ def summarize(metrics: dict[str, Any]) -> dict[str, Any]:
 
 def format_table(metrics: dict[str, Any]) -> str:
     """The scores as text, for people."""
-    options, pictures, summary = metrics["options"], metrics["pictures"], summarize(metrics)
+    options, images, summary = metrics["options"], metrics["images"], summarize(metrics)
     backbone = options["backbone"] if isinstance(options["backbone"], str) else options["backbone"]["name"]
     name = f"{backbone}, phi = {options['phi']:g}, {options['resolution']} px"
     lines = [
         f"{name}: {metrics['network']['params']:,} parameters, {metrics['network']['macs']:,} MACs",
-        f"{pictures['labelled']} labelled pictures of {len(pictures['classes'])} classes, accuracy on the "
-        f"{pictures['held_out']} others:",
+        f"{images['labelled']} labelled images of {len(images['classes'])} classes, accuracy on the "
+        f"{images['held_out']} others:",
         "",
         f"{'labels drawn':<14}{TRANSFERRED:>14}{SCRATCH:>16}{'gain':>10}",
     ]
@@ -58,8 +58,8 @@ def format_table(metrics: dict[str, Any]) -> str:
         sign = "+" if label == "mean" else ""
         lines.append(f"{label:<14}{cells[0]:>14.3f}{cells[1]:>16.3f}{cells[2]:>{sign}10.3f}")
     lines += ["", "From scratch: twice the steps, and its best score of the whole run."]
-    if pictures["skipped"]:
-        lines += ["", f"{len(pictures['skipped'])} unreadable files skipped:", *map("  {}".format, pictures["skipped"])]
+    if images["skipped"]:
+        lines += ["", f"{len(images['skipped'])} unreadable files skipped:", *map("  {}".format, images["skipped"])]
     return "\n".join(lines)
 
 
@@ -74,9 +74,9 @@ def write_results(metrics: dict[str, Any], output: Path) -> None:
         DataError: a file cannot be written.
     """
     content = json.dumps({**metrics, "summary": summarize(metrics)}, indent=2)
-    write_whole(output / "metrics.json", lambda path: path.write_text(content + "\n"))
-    write_whole(output / "history.csv", lambda path: _write_history(metrics, path))
-    write_whole(output / "curves.png", lambda path: _draw_curves(metrics, path))
+    atomic_write(output / "metrics.json", lambda path: path.write_text(content + "\n"))
+    atomic_write(output / "history.csv", lambda path: _write_history(metrics, path))
+    atomic_write(output / "curves.png", lambda path: _draw_curves(metrics, path))
 
 
 def _write_history(metrics: dict[str, Any], path: Path) -> None:

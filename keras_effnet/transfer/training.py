@@ -1,4 +1,4 @@
-"""Training on pictures in memory: a schedule of values, and the loop that follows it.
+"""Training on images in memory: a schedule of values, and the loop that follows it.
 
 `keras.Model.fit` compiles a step anew for every schedule. A comparison over several draws of labels trains one network
 many times over, so that here one compiled step serves all runs: the learning rate is set from outside, and weights are
@@ -18,11 +18,11 @@ from PIL import Image
 from tqdm import tqdm
 
 from keras_effnet.checks import check_int, check_number, check_rate
-from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.images import Images
 from keras_effnet.data.rows import batch_rows
 from keras_effnet.errors import DataError
 
-EVALUATION_BATCH = 256  # pictures at once where nothing is learned; the largest that still speeds two cores up
+EVALUATION_BATCH = 256  # images at once where nothing is learned; the largest that still speeds two cores up
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Schedule:
 
     Args:
         steps: updates of the weights, at least 1.
-        batch_size: pictures an update, at least 1.
+        batch_size: images an update, at least 1.
         rate: the largest learning rate, reached after the warm-up; above 0.
         warmup: share of the steps over which the rate rises from zero, in [0, 1).
         weight_decay: at least 0.
         label_smoothing: share of a label spread over all classes, in [0, 1) (Szegedy et al. 2016, arXiv:1512.00567).
-        jitter: strength of the random shift, turn, zoom and slant of each picture, in [0, 1); 0 leaves them alone.
+        jitter: strength of the random shift, turn, zoom and slant of each image, in [0, 1); 0 leaves them alone.
 
     Raises:
         DataError: a value outside its range.
@@ -83,7 +83,7 @@ def compile_for(model: keras.Model, schedule: Schedule) -> None:
 
 def train(
     model: keras.Model,
-    pictures: Pictures,
+    images: Images,
     schedule: Schedule,
     *,
     seed: int,
@@ -93,14 +93,14 @@ def train(
 ) -> dict[str, float]:
     """Trains a compiled model over the steps [first, last) of a schedule.
 
-    Every step draws its pictures, their jitter and its dropout from the seed and its own number alone, so that a run
+    Every step draws its images, their jitter and its dropout from the seed and its own number alone, so that a run
     that was cut goes on as if nothing had happened.
 
     Args:
         model: as `compile_for` leaves it.
-        pictures: to train on.
+        images: to train on.
         schedule: the steps.
-        seed: of the order of pictures, of their jitter and of dropout.
+        seed: of the order of images, of their jitter and of dropout.
         progress: a bar that counts steps.
         first: step to start with.
         last: step to stop before; all steps by default.
@@ -111,17 +111,17 @@ def train(
     Raises:
         DataError: the loss is no longer a number.
     """
-    labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
+    labels = keras.utils.to_categorical(images.labels, len(images.class_names))
     history: list[dict[str, float]] = []
     dropouts = [layer.seed_generator for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     for step in range(first, schedule.steps if last is None else last):
-        members, _ = batch_rows(len(pictures), schedule.batch_size, step, epoch=0, seed=seed, shuffle=True)
-        images = jitter(pictures.images[members], schedule.jitter, np.random.default_rng((seed, step)))
+        members, _ = batch_rows(len(images), schedule.batch_size, step, epoch=0, seed=seed, shuffle=True)
+        batch = jitter(images.images[members], schedule.jitter, np.random.default_rng((seed, step)))
         for number, generator in enumerate(dropouts):
             # A saved model does not keep these.
             generator.state.assign(np.array([seed * len(dropouts) + number, step], "uint32"))
         model.optimizer.learning_rate = schedule.rate_at(step)
-        logs: Any = model.train_on_batch(images.astype("float32"), labels[members], return_dict=True)
+        logs: Any = model.train_on_batch(batch.astype("float32"), labels[members], return_dict=True)
         if not math.isfinite(logs["loss"]):
             raise DataError(f"the loss is no longer a number; lower the learning rate. Received: loss={logs['loss']}")
         history.append({name: float(value) for name, value in logs.items()})
@@ -130,17 +130,17 @@ def train(
     return {name: float(np.mean([logs[name] for logs in history])) for name in history[0]}
 
 
-def evaluate(model: keras.Model, pictures: Pictures) -> dict[str, float]:
-    """The "loss" and "accuracy" on pictures that nothing is learned from."""
-    labels = keras.utils.to_categorical(pictures.labels, len(pictures.class_names))
-    images = pictures.images.astype("float32")
+def evaluate(model: keras.Model, images: Images) -> dict[str, float]:
+    """The "loss" and "accuracy" on images that nothing is learned from."""
+    labels = keras.utils.to_categorical(images.labels, len(images.class_names))
+    pixels = images.images.astype("float32")
     silent: Any = 0  # Keras annotates its default, "auto"
-    logs = model.evaluate(images, labels, batch_size=EVALUATION_BATCH, verbose=silent, return_dict=True)
+    logs = model.evaluate(pixels, labels, batch_size=EVALUATION_BATCH, verbose=silent, return_dict=True)
     return {name: float(value) for name, value in logs.items()}
 
 
 def jitter(images: np.ndarray, strength: float, generator: np.random.Generator) -> np.ndarray:
-    """Shifts, turns, zooms and slants each picture by a random bit, as handwriting varies.
+    """Shifts, turns, zooms and slants each image by a random bit, as handwriting varies.
 
     Args:
         images: uint8 of shape (n, resolution, resolution, 3).
@@ -161,9 +161,9 @@ def jitter(images: np.ndarray, strength: float, generator: np.random.Generator) 
         a, b = scale * math.cos(turn), scale * (slant - math.sin(turn))
         d, e = scale * math.sin(turn), scale * math.cos(turn)
         c, f = middle * (1 - a - b + right), middle * (1 - d - e + down)
-        picture = Image.fromarray(image)
-        warped[number] = picture.transform(
-            picture.size, Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
+        image = Image.fromarray(image)
+        warped[number] = image.transform(
+            image.size, Image.Transform.AFFINE, (a, b, c, d, e, f), Image.Resampling.BILINEAR
         )
     return warped
 

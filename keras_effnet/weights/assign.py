@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_effnet.errors import WeightsError
-from keras_effnet.weights.report import LoadReport, LoadRow
+from keras_effnet.weights.load_report import LoadReport, LoadRow
 from keras_effnet.weights.tensors import Tensor
 
 

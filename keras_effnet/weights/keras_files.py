@@ -1,88 +1,143 @@
-"""Which layer of a model each layer of a Keras file belongs to.
+"""What is in a weight file: Keras' three layouts read into one form. Nothing is executed, nothing is unpickled.
 
-Layers are paired as Keras pairs them: by class and count in Keras 3's files, by order in older ones. They are paired by
-name where the file's model holds others, so that neither its counts nor its order are those of a flat one; and where
-only a part is to be loaded: a layer more or less would move all counts after it.
+| file | written by | layers are told apart by |
+|---|---|---|
+| `.weights.h5` | `model.save_weights`, Keras 3 | class and count: `conv2d_3` |
+| `.keras` | `model.save`, Keras 3: a zip with a `.weights.h5` in it | the same |
+| `.h5` | older Keras: the published ImageNet weights | their order |
+
+A model in a model (Keras' ConvNeXt holds its stem in one) is read as the layers in it: their keys are paths, such as
+`sequential/conv2d`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Hashable
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import keras
+import h5py
 import numpy as np
 
-from keras_effnet.weights.assign import layer_weights
-from keras_effnet.weights.files import SavedLayer
-from keras_effnet.weights.tensors import Tensor
+from keras_effnet.errors import WeightsError
+
+# Floats hardly compress. A file that claims to hold more than this many times its size was made to fill memory.
+MAX_EXPANSION = 100
+_INNER = "model.weights.h5"
+# All that h5py and zipfile were seen to raise on files that are broken somewhere (scripts/fuzz.py).
+_BROKEN = (
+    *(OSError, EOFError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError),
+    *(ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
 
 
-def keras_tensors(model: keras.Model, saved: list[SavedLayer], by_name: bool = False) -> list[Tensor]:
-    """The arrays of a Keras file, each with its place in the model.
+@dataclass(frozen=True)
+class SavedLayer:
+    """The weights of one layer in a file.
 
     Args:
-        model: a flat model.
-        saved: the layers of the file.
-        by_name: whether only names decide, also in a file of a flat model.
+        key: the layer's place in the file, with a "/" inside another model; "" where only the order counts.
+        name: the layer had when it was saved.
+        arrays: in the layer's own order.
+    """
+
+    key: str
+    name: str
+    arrays: tuple[np.ndarray, ...]
+
+
+def read_weight_file(path: Path) -> list[SavedLayer]:
+    """Reads all layers that have weights.
+
+    Args:
+        path: of a `.weights.h5`, `.h5` or `.keras` file.
 
     Returns:
-        The tensors, in the order of the file.
+        The layers; in the network's order where the layout keeps it.
+
+    Raises:
+        WeightsError: the file is broken or of another kind.
     """
-    wanted, there = _labelled(_weighted_layers(model), saved, by_name)
-    return [
-        Tensor(
-            source=f"{found.name}/{index}",
-            layer=None if label not in wanted else wanted[label].name,
-            index=index,
-            array=_as_depthwise(wanted.get(label), array),
-        )
-        for label, found in there.items()
-        for index, array in enumerate(found.arrays)
-    ]
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if archive.getinfo(_INNER).file_size > MAX_EXPANSION * path.stat().st_size:
+                    raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
+                content = io.BytesIO(archive.read(_INNER))
+            with h5py.File(content, "r") as file:
+                return _read(file)
+        with h5py.File(path, "r") as file:
+            return _read(file)
+    except _BROKEN as error:
+        # What h5py raises on a truncated or foreign file depends on where it breaks.
+        raise WeightsError(
+            f"the weight file cannot be read: {error}. It must be a whole .weights.h5, .h5 or .keras file written by "
+            f"Keras. Received: {str(path)!r}"
+        ) from error
 
 
-def _labelled(
-    wanted: list[tuple[str, Any]], saved: list[SavedLayer], by_name: bool
-) -> tuple[dict[Hashable, Any], dict[Hashable, SavedLayer]]:
-    """The layers of the model and of the file under labels; those of one label belong together."""
-    if by_name or any("/" in layer.key for layer in saved):
-        return _by_name(wanted), _by_name([(layer.key, layer) for layer in saved])
-    if not any(layer.key for layer in saved):
-        return {number: layer for number, (_, layer) in enumerate(wanted)}, dict(enumerate(saved))
-    return dict(wanted), {layer.key: layer for layer in saved}
+def _read(file: Any) -> list[SavedLayer]:
+    root = file.get("model_weights", file)
+    if "layer_names" in root.attrs or "layer_names0" in root.attrs:
+        return _read_legacy(root)
+    if "layers" in root:
+        return _read_keras3(root["layers"])
+    raise ValueError("it holds no Keras layers")
 
 
-def _by_name(layers: list[tuple[str, Any]]) -> dict[Hashable, Any]:
-    """Layers by name. Names that Keras made up count all layers of a session: of these, only the kind counts."""
-    found: dict[Hashable, Any] = {}
-    for key, layer in layers:
-        kind = re.sub(r"_\d+$", "", key.rpartition("/")[2])
-        label = kind if kind and re.fullmatch(rf"{kind}(_\d+)?", layer.name) else layer.name
-        # No layer may take the place of another: the second of a name pairs with none.
-        found[(key, label) if label in found else label] = layer
-    return found
-
-
-def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
-    """Layers with weights, each with its key in a Keras 3 file: its class in snake case, counted from the second on."""
-    counts: Counter[str] = Counter()
+def _read_keras3(layers: Any, outer: str = "") -> list[SavedLayer]:
     found = []
-    for layer in model.layers:
-        words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.__class__.__name__)
-        kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
-        key = f"{kind}_{counts[kind]}" if counts[kind] else kind
-        counts[kind] += 1
-        if layer_weights(layer):
-            found.append((key, layer))
+    for key in layers:
+        variables = layers[key].get("vars", {})
+        if len(variables):
+            arrays = tuple(_array(variables[str(number)]) for number in range(len(variables)))
+            found.append(SavedLayer(outer + key, _text(variables.attrs.get("name", key)), arrays))
+        found += _read_keras3(layers[key].get("layers", {}), f"{outer}{key}/")
     return found
 
 
-def _as_depthwise(layer: Any, array: np.ndarray) -> np.ndarray:
-    """The kernel of a convolution with a group for each channel, which Keras' ConvNeXt has, as a depthwise one."""
-    if not isinstance(layer, keras.layers.DepthwiseConv2D):
-        return array
-    *window, channels, multiplier = layer.kernel.shape
-    return array.reshape(layer.kernel.shape) if array.shape == (*window, 1, channels * multiplier) else array
+def _read_legacy(root: Any) -> list[SavedLayer]:
+    found = []
+    for name in map(_text, _attribute(root, "layer_names")):
+        # Weights are called "layer/kernel:0": an entry with those of several layers is a model.
+        parts: dict[str, list[np.ndarray]] = {}
+        for weight in map(_text, _attribute(root[name], "weight_names")):
+            parts.setdefault(weight.rpartition("/")[0], []).append(_array(root[name][weight]))
+        for part, arrays in parts.items():
+            found.append(SavedLayer("", part if len(parts) > 1 else name, tuple(arrays)))
+    return found
+
+
+def _array(dataset: Any) -> np.ndarray:
+    """The numbers of a dataset that lies in the file itself and is no larger than the file can make it."""
+    if dataset.external or dataset.is_virtual:
+        raise ValueError("its weights lie in other files")
+    if dataset.dtype.kind in "OSU":
+        raise ValueError("its weights are no numbers")
+    if dataset.nbytes > MAX_EXPANSION * dataset.file.id.get_filesize():
+        raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
+    return np.asarray(dataset)
+
+
+def _attribute(group: Any, name: str) -> list[Any]:
+    """A list attribute; HDF5 limits the size of one, so that Keras cuts long lists into `name0`, `name1`, ...
+
+    The texts lie in a heap of the file. In one that is broken on purpose the HDF5 library can search for ever, which
+    no program can see from outside: weight files of strangers belong into a process that may be killed.
+    """
+    if name in group.attrs:
+        return list(group.attrs[name])
+    values, number = [], 0
+    while f"{name}{number}" in group.attrs:
+        values += list(group.attrs[f"{name}{number}"])
+        number += 1
+    return values
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode("utf-8") if isinstance(value, bytes) else str(value)

@@ -8,17 +8,17 @@ from os import PathLike
 import keras
 import numpy as np
 
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import BuildError, WeightsError
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.assign import assign_tensors
-from keras_effnet.weights.checkpoint import checkpoint_tensors
-from keras_effnet.weights.files import read_weight_file
-from keras_effnet.weights.keras_files import keras_tensors
+from keras_effnet.weights.keras_files import read_weight_file
+from keras_effnet.weights.keras_pairing import keras_tensors
+from keras_effnet.weights.load_report import LoadReport
 from keras_effnet.weights.locate import WeightSource, find_weights
-from keras_effnet.weights.report import LoadReport
 from keras_effnet.weights.tensors import Tensor
-from keras_effnet.weights.timm import timm_tensors
+from keras_effnet.weights.tf_checkpoint import checkpoint_tensors
+from keras_effnet.weights.timm_weights import timm_tensors
 
 
 def load_weights(
@@ -29,7 +29,7 @@ def load_weights(
     | file | layout |
     |---|---|
     | `.weights.h5`, `.h5`, `.keras` | Keras' |
-    | `.safetensors` | timm's; `keras_effnet.backbones.timm.timm_spec` has the specs that give timm's outputs |
+    | `.safetensors` | timm's; `keras_effnet.backbones.timm_specs.timm_spec` has the specs that give timm's outputs |
     | `model.ckpt.index` with its data; also the prefix `model.ckpt`, or the folder | the released EfficientNets' |
 
     Every shape is compared before the first value is assigned. docs/weights.md has the details.
@@ -92,7 +92,7 @@ def load_source(
 
 def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
     try:
-        return read_tag(model).spec
+        return read_embedded_spec(model).spec
     except BuildError as error:
         raise WeightsError(
             f"to tell the tensors of this file apart the model must know its spec, and {model.name!r} does not: give "

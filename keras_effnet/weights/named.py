@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.backbones.pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec, Preprocessing
 from keras_effnet.trace import Node, Section, trace_network

@@ -192,7 +192,7 @@ def timm_family(spec: BackboneSpec) -> Family | None:
     """The names of a network's modules in timm; None where timm has none for it.
 
     Example:
-        >>> from keras_effnet.backbones.timm import timm_spec
+        >>> from keras_effnet.backbones.timm_specs import timm_spec
         >>> timm_family(timm_spec("regnety_004")).place(part=2, block=0)
         's2.b1'
     """

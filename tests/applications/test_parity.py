@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 import pytest
-from support import assert_same_outputs, flat_layers, outputs, pictures, randomize
+from support import assert_same_outputs, flat_layers, outputs, random_images, randomize
 
 from keras_effnet import applications
 
@@ -112,7 +112,7 @@ def norm_settings(model: keras.Model) -> list[tuple[float, float]]:
 
 
 def compare(name: str, tmp_path: Path, *sizes: tuple[int, int], **arguments: Any) -> None:
-    """Both models with the same weights, on pictures of each size; built for the first unless told otherwise."""
+    """Both models with the same weights, on images of each size; built for the first unless told otherwise."""
     keras.utils.set_random_seed(1)
     arguments = {"input_shape": (*sizes[0], 3), **arguments}
     theirs = getattr(keras.applications, name)(weights=None, **arguments)
@@ -129,7 +129,7 @@ def compare(name: str, tmp_path: Path, *sizes: tuple[int, int], **arguments: Any
     assert ours.count_params() == theirs.count_params()
     assert ours.output_shape == theirs.output_shape
     for size in sizes:
-        x = pictures(2, *size, 3)
+        x = random_images(2, *size, 3)
         assert_same_outputs(outputs(ours, x), outputs(theirs, x))
 
 
@@ -183,7 +183,7 @@ UNKNOWN_SIZES = [
 
 @slow
 @pytest.mark.parametrize("name", UNKNOWN_SIZES)
-def test_pictures_whose_size_is_unknown_when_building_are_padded_as_in_keras(name: str, tmp_path: Path) -> None:
+def test_images_whose_size_is_unknown_when_building_are_padded_as_in_keras(name: str, tmp_path: Path) -> None:
     sizes = ((75, 75), (64, 64), (33, 90))
     compare(name, tmp_path, *sizes, include_top=False, pooling="avg", input_shape=(None, None, 3))
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import assert_same_outputs, outputs, pictures, randomize, write_legacy_h5
+from support import assert_same_outputs, outputs, random_images, randomize, write_legacy_h5
 
 from keras_effnet import applications, build_model
 from keras_effnet.applications import (
@@ -180,7 +180,7 @@ def test_the_same_file_gives_the_outputs_and_no_other_graph(
     expected = theirs(weights="imagenet", include_top=include_top, **shape, **activation)
     builder = getattr(applications, name)
     found = builder(weights="imagenet", include_top=include_top, **shape, **activation)
-    x = pictures(1, *(224, 224, 3) if include_top else (75, 65, 3))
+    x = random_images(1, *(224, 224, 3) if include_top else (75, 65, 3))
     assert_same_outputs(outputs(found, x), outputs(expected, x))
     assert graph(found) == graph(builder(weights=None, include_top=include_top, **shape, **activation))
     if name == "EfficientNetB0":
@@ -249,7 +249,7 @@ def test_a_failed_download_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None
 )
 def test_preprocess_input_is_keras_own(ours: Any, theirs: Any, dtype: str, mode: str | None) -> None:
     shape = (2, 3, 5, 7) if mode == "channels_first" else (2, 5, 7, 3)
-    x = pictures(*shape).astype(dtype)
+    x = random_images(*shape).astype(dtype)
     expected = theirs.preprocess_input(x.copy(), data_format=mode)
     found = ours.preprocess_input(x.copy(), data_format=mode)
     np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import outputs, pictures, randomize, tiny_spec
+from support import outputs, random_images, randomize, tiny_spec
 
 from keras_effnet import StageSpec, build_model
 from keras_effnet.blocks import Bottleneck, DeepStem
@@ -82,7 +82,7 @@ def test_symmetric_padding_puts_zeros_on_both_sides() -> None:
     for model in (symmetric, same):
         randomize(model, seed=1)
     same.set_weights(symmetric.get_weights())
-    x = pictures(1, 32, 32, 3)
+    x = random_images(1, 32, 32, 3)
     assert not np.allclose(outputs(symmetric, x), outputs(same, x))
 
 
@@ -98,7 +98,7 @@ def test_grouped_and_squeezed_networks_learn() -> None:
     model = build_model(tiny_spec(*blocks, stem=StageSpec(DeepStem(), 8, stride=4)), classes=3)
     model.compile("sgd", "sparse_categorical_crossentropy")
     before = [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
-    model.fit(pictures(4, 32, 32, 3), np.array([0, 1, 2, 0]), batch_size=2, verbose="0")
+    model.fit(random_images(4, 32, 32, 3), np.array([0, 1, 2, 0]), batch_size=2, verbose="0")
     after = [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
     assert all(np.isfinite(weight).all() for weight in after)
     kernels = [number for number, weight in enumerate(before) if weight.ndim == 4]

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import pictures, tiny_spec
+from support import random_images, tiny_spec
 
 from keras_effnet import Coefficients, Rounding, StageSpec, build_model, estimate_cost, scale_spec
 from keras_effnet.blocks import DenselyConnected, NormActivation, PreactBottleneck
@@ -102,7 +102,7 @@ def test_preactivated_networks_learn() -> None:
     model = build_model(spec, classes=3)
     model.compile("sgd", "sparse_categorical_crossentropy")
     before = [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
-    model.fit(pictures(4, 32, 32, 3), np.array([0, 1, 2, 0]), batch_size=2, verbose="0")
+    model.fit(random_images(4, 32, 32, 3), np.array([0, 1, 2, 0]), batch_size=2, verbose="0")
     after = [np.array(keras.ops.convert_to_numpy(weight)) for weight in model.trainable_weights]
     assert all(np.isfinite(weight).all() for weight in after)
     assert all(not np.array_equal(*pair) for pair in zip(before, after, strict=True) if pair[0].ndim == 4)

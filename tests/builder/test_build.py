@@ -18,7 +18,7 @@ from support import (
     assert_same_outputs,
     every_block_spec,
     outputs,
-    pictures,
+    random_images,
     randomize,
     run_python,
     tiny_spec,
@@ -26,8 +26,8 @@ from support import (
 
 from keras_effnet import BackboneSpec, Coefficients, build_model, estimate_cost, scale_model, scale_spec
 from keras_effnet.blocks import Block, ConvBlock, ConvNeXtBlock, InvertedResidual, MBConv
+from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.builder.values import paused_garbage_collection
 from keras_effnet.registry import backbones
 
 NARROW = Coefficients(depth=0.5, width=0.25, resolution=0.3)
@@ -99,7 +99,7 @@ def test_initialisers_in_the_configuration_are_the_specs() -> None:
 def test_a_saved_model_loads_without_this_package_in_safe_mode(spec: BackboneSpec, tmp_path: Path) -> None:
     model = build_model(spec, classes=5)
     randomize(model, seed=1)
-    x = pictures(2, spec.resolution, spec.resolution, 3)
+    x = random_images(2, spec.resolution, spec.resolution, 3)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
     run_python(
@@ -124,7 +124,7 @@ else:
 def test_copies_by_json_config_and_clone_compute_the_same(spec: BackboneSpec) -> None:
     model = build_model(spec, classes=5)
     randomize(model, seed=1)
-    x = pictures(2, spec.resolution, spec.resolution, 3)
+    x = random_images(2, spec.resolution, spec.resolution, 3)
     copies = (
         keras.models.model_from_json(model.to_json()),
         keras.Model.from_config(model.get_config()),
@@ -172,7 +172,7 @@ def test_one_step_of_mixed_precision_training_changes_float_weights(spec_name: s
     assert {keras.backend.standardize_dtype(weight.dtype) for weight in model.trainable_weights} == {"float32"}
     before = [weight.copy() for weight in model.get_weights()]
     model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
-    x = pictures(4, spec.resolution, spec.resolution, 3) / 255
+    x = random_images(4, spec.resolution, spec.resolution, 3) / 255
     loss = model.train_on_batch(x, np.arange(4))
     assert np.isfinite(loss)
     after = model.get_weights()
@@ -189,16 +189,16 @@ def test_a_model_can_stand_on_another_layers_output(spec: BackboneSpec) -> None:
     alone = build_model(spec, classes=5)
     randomize(alone, seed=3)
     copy_weights(alone, model)
-    x = pictures(2, spec.resolution, spec.resolution, 1)
+    x = random_images(2, spec.resolution, spec.resolution, 1)
     assert_same_outputs(outputs(model, [x]), outputs(alone, np.asarray(color(x))))
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
-def test_pictures_of_any_size_and_number_of_channels(spec: BackboneSpec, channels: int) -> None:
+def test_images_of_any_size_and_number_of_channels(spec: BackboneSpec, channels: int) -> None:
     model = build_model(spec, include_top=False, pooling="avg", input_shape=(None, None, channels))
     assert model.input_shape == (None, None, None, channels)
     for height, width in ((32, 32), (33, 47), (64, 35)):
-        assert outputs(model, pictures(1, height, width, channels)).shape == (1, model.output_shape[-1])
+        assert outputs(model, random_images(1, height, width, channels)).shape == (1, model.output_shape[-1])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_size_known_beforehand_and_an_unknown_one_give_the_same_shapes(name: s
         known = build_model(spec, include_top=False, input_shape=(height, width, 3))
         assert known.output_shape[1:] == tuple(cost.stages[-1].output)
         if height % 2 == width % 2 == 0:
-            x = pictures(1, height, width, 3)
+            x = random_images(1, height, width, 3)
             known.set_weights(free.get_weights())
             assert outputs(free, x).shape == outputs(known, x).shape
 
@@ -223,7 +223,7 @@ def test_the_default_shape_is_the_specs_resolution_with_top_and_free_without(spe
 
 
 def test_top_pooling_activation_classes_and_name_are_what_was_asked_for(spec: BackboneSpec) -> None:
-    x = pictures(2, spec.resolution, spec.resolution, 3)
+    x = random_images(2, spec.resolution, spec.resolution, 3)
     keras.utils.set_random_seed(1)
     scores = outputs(build_model(spec, classes=6, name="mine"), x)
     assert scores.shape == (2, 6)
@@ -330,7 +330,7 @@ def test_channels_first_models_have_the_same_layers_and_weights(spec_name: str) 
     first = build_model(spec, classes=3)
     assert first.input_shape == (None, 3, spec.resolution, spec.resolution)
     assert [layer.name for layer in first.layers[1:]] == [layer.name for layer in last.layers[1:]]
-    # Normalization keeps its statistics in the shape of the pictures, so that the weights move over as they are.
+    # Normalization keeps its statistics in the shape of the images, so that the weights move over as they are.
     assert [weight.shape for weight in first.weights] == [weight.shape for weight in last.weights]
     assert first.count_params() == estimate_cost(spec, classes=3).params
     free = build_model(spec, include_top=False)

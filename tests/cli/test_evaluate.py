@@ -1,4 +1,4 @@
-"""`keras-effnet evaluate`: its numbers, which pictures they are of, and how it fails."""
+"""`keras-effnet evaluate`: its numbers, which images they are of, and how it fails."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from keras_effnet.cli.main import main, make_parser
 
 NAMES = ("black", "gray", "white")
-# What lies in the folder of each class, as a gray: one "white" picture is dark, and is taken for black.
+# What lies in the folder of each class, as a gray: one "white" image is dark, and is taken for black.
 TEST = {"black": (0, 10, 20), "gray": (120, 130), "white": (240, 250, 255, 5)}
 TARGETS = np.array([0.0, 127.5, 255.0]) / 100
 
@@ -63,26 +63,26 @@ def loss(grays: dict[str, tuple[int, ...]]) -> float:
     return float(np.mean(losses))
 
 
-def test_numbers_are_those_of_the_test_pictures(evaluate: Evaluate) -> None:
+def test_numbers_are_those_of_the_test_images(evaluate: Evaluate) -> None:
     status, out, _ = evaluate("data", "--classes", "names.txt", "--json", "--output", "metrics.json")
     assert status == 0
     content = json.loads(out)
     assert content == json.loads(Path("metrics.json").read_text())
-    assert (content["split"], content["pictures"], content["top5"]) == ("test", 9, None)
+    assert (content["split"], content["images"], content["top5"]) == ("test", 9, None)
     assert content["accuracy"] == pytest.approx(8 / 9)
     assert content["loss"] == pytest.approx(loss(TEST), rel=1e-3)
     assert content["confusion"] == [[3, 0, 0], [0, 2, 0], [1, 0, 3]]
     rows = {row["name"]: row for row in content["per_class"]}
     assert rows["black"]["precision"] == pytest.approx(3 / 4)
     assert rows["white"]["recall"] == pytest.approx(3 / 4)
-    assert (rows["gray"]["f1"], rows["gray"]["pictures"]) == (1, 2)
+    assert (rows["gray"]["f1"], rows["gray"]["images"]) == (1, 2)
 
 
 def test_the_tables_hold_the_same(evaluate: Evaluate) -> None:
     _, out, _ = evaluate("data", "--classes", "names.txt")
     lines = out.splitlines()
     assert lines[0].startswith("accuracy 0.8889, cross-entropy ")
-    assert lines[0].endswith("on 9 pictures of data (test)")
+    assert lines[0].endswith("on 9 images of data (test)")
     cells = [line.split() for line in lines]
     assert ["black", "3", "0.750", "1.000", "0.857"] in cells
     assert ["white", "1", "0", "3"] in cells
@@ -94,18 +94,18 @@ def test_splits_can_be_chosen(evaluate: Evaluate) -> None:
     for split in ("train", "validation", "all"):
         _, out, _ = evaluate("data", "--classes", "names.txt", "--split", split, "--json", "--validation", "0.2")
         content = json.loads(out)
-        found[split] = (content["pictures"], content["accuracy"])
+        found[split] = (content["images"], content["accuracy"])
         assert content["split"] == ("train+validation+test" if split == "all" else split)
     assert found == {"train": (24, 1.0), "validation": (6, 1.0), "all": (39, pytest.approx(38 / 39))}
 
 
-def test_without_test_pictures_the_held_out_ones_are_looked_at(evaluate: Evaluate) -> None:
+def test_without_test_images_the_held_out_ones_are_looked_at(evaluate: Evaluate) -> None:
     status, out, _ = evaluate("data/train", "--classes", "names.txt")
     assert status == 0
-    assert out.splitlines()[0].endswith("on 3 pictures of data/train (validation)")
+    assert out.splitlines()[0].endswith("on 3 images of data/train (validation)")
     status, _, err = evaluate("data/train", "--classes", "names.txt", "--split", "test")
     assert status == 1
-    assert "no test pictures" in err
+    assert "no test images" in err
 
 
 def test_classes_are_matched_by_name(evaluate: Evaluate) -> None:
@@ -131,7 +131,7 @@ def test_unreadable_files_are_counted(evaluate: Evaluate) -> None:
     Path("data/test/gray/cut.png").write_bytes(b"\x89PNG")
     _, out, _ = evaluate("data", "--classes", "names.txt")
     assert "1 unreadable files were left out" in out
-    assert "on 9 pictures" in out
+    assert "on 9 images" in out
 
 
 def test_data_that_does_not_fit_is_an_error(evaluate: Evaluate) -> None:

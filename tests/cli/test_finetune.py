@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_effnet.cli.finetune import AUGMENTATION_HELP, OPTIONS_HELP, RECIPE_HELP, read_options
+from keras_effnet.cli.finetune_command import AUGMENTATION_HELP, OPTIONS_HELP, RECIPE_HELP, read_options
 from keras_effnet.cli.main import main, make_parser
 from keras_effnet.data.augment import Augmentation, augmentation_for
 from keras_effnet.finetune.options import FinetuneOptions

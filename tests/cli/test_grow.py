@@ -13,11 +13,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, assert_same_outputs, outputs, pictures, tiny_spec
+from support import as_if_trained, assert_same_outputs, outputs, random_images, tiny_spec
 
 from keras_effnet import BackboneSpec, Coefficients, Preprocessing, StageSpec, build_model, scale_spec
 from keras_effnet.blocks import ConvBlock, ConvNeXtBlock, InvertedResidual
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.cli.main import main, make_parser
 from keras_effnet.scaling import Rounding
 from keras_effnet.serialization import write_spec
@@ -63,7 +63,7 @@ def loaded(name: str = "bigger.keras") -> keras.Model:
 
 
 def same(before: keras.Model, after: keras.Model, tolerance: float = 1e-4) -> None:
-    x = pictures(2, SIDE, SIDE, 3)
+    x = random_images(2, SIDE, SIDE, 3)
     assert_same_outputs(outputs(after, x), outputs(before, x), tolerance)
 
 
@@ -86,7 +86,7 @@ def test_a_model_grows_from_file_to_file(grow: Grow) -> None:
     bigger = loaded()
     same(model, bigger)
     assert bigger.count_params() > model.count_params()
-    assert read_tag(bigger).spec == scale_spec(SPEC, 1)
+    assert read_embedded_spec(bigger).spec == scale_spec(SPEC, 1)
     lines = out.splitlines()
     assert lines[0].split() == ["layer", "weights", "from", "shape", "was"]
     rows = {line.split()[0]: line.split()[1:] for line in lines[2:]  if line}  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_spec_file_or_a_name_is_a_size_outright(grow: Grow) -> None:
     write_spec(larger, Path("larger.json"))
     assert grow("model.keras", "--spec", "larger.json", "--output", "bigger.keras")[0] == 0
     same(model, loaded())
-    assert read_tag(loaded()).spec == larger
+    assert read_embedded_spec(loaded()).spec == larger
     write_spec(NORMED, Path("other.json"))
     status, _, err = grow("model.keras", "--spec", "other.json", "--output", "other.keras")
     assert status == 1
@@ -122,7 +122,7 @@ def test_a_spec_file_or_a_name_is_a_size_outright(grow: Grow) -> None:
 def test_a_rule_is_followed(grow: Grow) -> None:
     saved()
     assert grow("model.keras", "--phi", "1", "--rule", "fast", "--output", "bigger.keras")[0] == 0
-    assert read_tag(loaded()).spec == scale_spec(SPEC, 1, rule="fast")
+    assert read_embedded_spec(loaded()).spec == scale_spec(SPEC, 1, rule="fast")
 
 
 def test_classes_and_channels(grow: Grow) -> None:

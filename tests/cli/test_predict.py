@@ -19,13 +19,13 @@ from support import as_if_trained, tiny_spec
 
 from keras_effnet import Preprocessing, build_model
 from keras_effnet.blocks import InvertedResidual
-from keras_effnet.builder.tag import name_classes
+from keras_effnet.builder.embedded_spec import name_classes
 from keras_effnet.cli.main import main, make_parser
 
 SIDE = 16
 GRAYS = {"dark.png": 20, "middle.png": 120, "sub/bright.png": 240}
 NAMES = ("black", "gray", "white")
-# Scores that are largest for a gray of 0, of 127.5 and of 255, of a picture's mean: -(gray / 50 - target)**2, without
+# Scores that are largest for a gray of 0, of 127.5 and of 255, of an image's mean: -(gray / 50 - target)**2, without
 # the square of the gray, which is the same for all.
 TARGETS = np.array([0.0, 127.5, 255.0]) / 50
 
@@ -34,11 +34,11 @@ Predict = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def predict(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
-    """Runs the command in a folder with pictures in `pictures/`: its status, and what it printed."""
+    """Runs the command in a folder with images in `images/`: its status, and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     for name, gray in GRAYS.items():
-        path = Path("pictures") / name
+        path = Path("images") / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 20), (gray, gray, gray)).save(path)
 
@@ -54,7 +54,7 @@ def predict(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
 def save_gray_scale(
     name: str = "scale.keras", softmax: bool = True, side: int | None = SIDE, channels: int = 3
 ) -> None:
-    """A model whose file says nothing of its classes: it tells how bright a picture is."""
+    """A model whose file says nothing of its classes: it tells how bright an image is."""
     pixels = keras.Input((side, side, channels))
     dense = keras.layers.Dense(3, activation="softmax" if softmax else None)
     keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels))).save(name)
@@ -72,19 +72,18 @@ def expected(gray: float) -> np.ndarray:
 def answers(out: str) -> dict[str, dict[str, float]]:
     content = json.loads(out)
     return {
-        row["picture"]: {found["class"]: found["probability"] for found in row["classes"]}
-        for row in content["pictures"]
+        row["image"]: {found["class"]: found["probability"] for found in row["classes"]} for row in content["images"]
     }
 
 
-def test_each_picture_gets_its_most_probable_classes(predict: Predict) -> None:
+def test_each_image_gets_its_most_probable_classes(predict: Predict) -> None:
     save_gray_scale()
     Path("names.txt").write_text("\n".join(NAMES) + "\n")
-    status, out, err = predict("scale.keras", "pictures", "--classes", "names.txt", "--format", "json", "--top", "2")
+    status, out, err = predict("scale.keras", "images", "--classes", "names.txt", "--format", "json", "--top", "2")
     assert status == 0
     assert "left out" not in err
     found = answers(out)
-    assert list(found) == [f"pictures/{name}" for name in GRAYS]
+    assert list(found) == [f"images/{name}" for name in GRAYS]
     for gray, (name, classes) in zip(GRAYS.values(), found.items(), strict=True):
         order = np.argsort(-expected(gray))[:2]
         assert list(classes) == [NAMES[number] for number in order], name
@@ -94,69 +93,69 @@ def test_each_picture_gets_its_most_probable_classes(predict: Predict) -> None:
 def test_csv_and_table_say_the_same(predict: Predict) -> None:
     save_gray_scale()
     Path("names.json").write_text(json.dumps(["a, b", 'c"d', "e"]))  # a name may hold a comma
-    options = ("scale.keras", "pictures/dark.png", "--classes", "names.json", "--top", "2")
+    options = ("scale.keras", "images/dark.png", "--classes", "names.json", "--top", "2")
     _, out, _ = predict(*options, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [(row["picture"], row["rank"], row["class"]) for row in rows] == [
-        ("pictures/dark.png", "1", "a, b"),
-        ("pictures/dark.png", "2", 'c"d'),
+    assert [(row["image"], row["rank"], row["class"]) for row in rows] == [
+        ("images/dark.png", "1", "a, b"),
+        ("images/dark.png", "2", 'c"d'),
     ]
     share = expected(20)[0]
     assert float(rows[0]["probability"]) == pytest.approx(share, abs=1e-4)
     _, table, _ = predict(*options)
-    assert table.split("  ")[:2] == ["pictures/dark.png", f"a, b {share:.1%}"]
+    assert table.split("  ")[:2] == ["images/dark.png", f"a, b {share:.1%}"]
 
 
 def test_results_go_to_a_file_alone_where_asked(predict: Predict) -> None:
     save_gray_scale()
-    _, printed, _ = predict("scale.keras", "pictures", "--format", "csv")
-    status, out, _ = predict("scale.keras", "pictures", "--format", "csv", "--output", "new/found.csv")
+    _, printed, _ = predict("scale.keras", "images", "--format", "csv")
+    status, out, _ = predict("scale.keras", "images", "--format", "csv", "--output", "new/found.csv")
     assert (status, out) == (0, "")
     assert Path("new/found.csv").read_text() == printed
 
 
 def test_classes_without_names_are_numbers(predict: Predict) -> None:
     save_gray_scale()
-    _, out, _ = predict("scale.keras", "pictures/sub/bright.png", "--format", "json", "--top", "9")
-    assert list(answers(out)["pictures/sub/bright.png"]) == ["2", "1", "0"]
+    _, out, _ = predict("scale.keras", "images/sub/bright.png", "--format", "json", "--top", "9")
+    assert list(answers(out)["images/sub/bright.png"]) == ["2", "1", "0"]
 
 
 def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
     save_gray_scale()
-    Path("pictures/notes.txt").write_text("no picture")
-    Path("pictures/cut.png").write_bytes(Path("pictures/dark.png").read_bytes()[:60])
-    status, out, err = predict("scale.keras", "pictures", "missing.png", "--format", "json")
+    Path("images/notes.txt").write_text("no image")
+    Path("images/cut.png").write_bytes(Path("images/dark.png").read_bytes()[:60])
+    status, out, err = predict("scale.keras", "images", "missing.png", "--format", "json")
     assert status == 0
     assert len(answers(out)) == 3
-    unread = ["pictures/cut.png", "pictures/notes.txt", "missing.png"]
+    unread = ["images/cut.png", "images/notes.txt", "missing.png"]
     assert json.loads(out)["skipped"] == unread
     for name in unread:
         assert f"left out: {name}\n" in err
 
 
 @pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
-def test_without_any_readable_picture_it_fails(predict: Predict, given: str) -> None:
+def test_without_any_readable_image_it_fails(predict: Predict, given: str) -> None:
     save_gray_scale()
     Path("empty").mkdir()
-    Path("empty/notes.txt").write_text("no picture")
+    Path("empty/notes.txt").write_text("no image")
     status, out, err = predict("scale.keras", given)
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("keras-effnet predict: there must be a picture that can be read. Received: ")
+    assert err.splitlines()[-1].startswith("keras-effnet predict: there must be an image that can be read. Received: ")
 
 
-def test_a_picture_named_twice_is_read_once(predict: Predict) -> None:
+def test_a_image_named_twice_is_read_once(predict: Predict) -> None:
     save_gray_scale()
-    _, out, _ = predict("scale.keras", "pictures/dark.png", "pictures", "--format", "json")
-    assert len(json.loads(out)["pictures"]) == 3
+    _, out, _ = predict("scale.keras", "images/dark.png", "images", "--format", "json")
+    assert len(json.loads(out)["images"]) == 3
 
 
 def test_logits_get_a_softmax(predict: Predict) -> None:
     save_gray_scale(softmax=False)
-    _, out, _ = predict("scale.keras", "pictures/middle.png", "--format", "json")
-    assert answers(out)["pictures/middle.png"]["1"] == pytest.approx(expected(120)[1], abs=1e-4)
+    _, out, _ = predict("scale.keras", "images/middle.png", "--format", "json")
+    assert answers(out)["images/middle.png"]["1"] == pytest.approx(expected(120)[1], abs=1e-4)
 
 
-def test_a_model_of_gray_pictures_sees_gray(predict: Predict) -> None:
+def test_a_model_of_gray_images_sees_gray(predict: Predict) -> None:
     save_gray_scale(channels=1)
     Image.new("RGB", (9, 9), (255, 0, 0)).save("red.png")
     _, out, _ = predict("scale.keras", "red.png", "--format", "json")
@@ -178,10 +177,10 @@ def test_the_middle_alone_is_seen_where_asked(predict: Predict) -> None:
 
 def test_a_model_of_any_size_must_be_told_one(predict: Predict) -> None:
     save_gray_scale(side=None)
-    status, _, err = predict("scale.keras", "pictures")
+    status, _, err = predict("scale.keras", "images")
     assert status == 1
     assert "say which with `--resolution`" in err
-    assert predict("scale.keras", "pictures", "--resolution", "10")[0] == 0
+    assert predict("scale.keras", "images", "--resolution", "10")[0] == 0
 
 
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
@@ -216,15 +215,15 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save("numbers.keras")
     Path("two.txt").write_text("one\ntwo\n")
     for arguments, word in (
-        (("missing.keras", "pictures"), "cannot be loaded"),
-        (("features.keras", "pictures"), "must end in a classifier"),
-        (("numbers.keras", "pictures"), "must take pictures"),
-        (("scale.keras", "pictures", "--classes", "two.txt"), "3 names"),
-        (("scale.keras", "pictures", "--classes", "none.txt"), "cannot be read"),
-        (("scale.keras", "pictures", "--resolution", "17"), "the side that the model was built for"),
-        (("scale.keras", "pictures", "--top", "0"), "`top`"),
-        (("scale.keras", "pictures", "--batch-size", "0"), "`batch_size`"),
-        (("scale.keras", "pictures", "--center-crop", "0"), "`center_crop`"),
+        (("missing.keras", "images"), "cannot be loaded"),
+        (("features.keras", "images"), "must end in a classifier"),
+        (("numbers.keras", "images"), "must take images"),
+        (("scale.keras", "images", "--classes", "two.txt"), "3 names"),
+        (("scale.keras", "images", "--classes", "none.txt"), "cannot be read"),
+        (("scale.keras", "images", "--resolution", "17"), "the side that the model was built for"),
+        (("scale.keras", "images", "--top", "0"), "`top`"),
+        (("scale.keras", "images", "--batch-size", "0"), "`batch_size`"),
+        (("scale.keras", "images", "--center-crop", "0"), "`center_crop`"),
     ):
         status, out, err = predict(*arguments)
         assert (status, out) == (1, ""), arguments
@@ -237,8 +236,8 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
 @pytest.mark.slow
 def test_the_program_prints_results_alone(tmp_path: Path, predict: Predict) -> None:
     save_gray_scale()
-    command = [sys.executable, "-m", "keras_effnet", "predict", "scale.keras", "pictures", "--format", "csv"]
+    command = [sys.executable, "-m", "keras_effnet", "predict", "scale.keras", "images", "--format", "csv"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("picture,rank,class,probability\npictures/dark.png,1,0,")
+    assert done.stdout.startswith("image,rank,class,probability\nimages/dark.png,1,0,")
     assert "predicting: 100%" in done.stderr

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from keras_effnet.cli import search
+from keras_effnet.cli import search_command
 from keras_effnet.cli.main import main, parse
-from keras_effnet.search import architecture, coefficient_search, tables
-from keras_effnet.search.training import Proxy
+from keras_effnet.search import architecture, coefficient_search, trial_tables
+from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.serialization import read_spec
 
 TRAINS = """
@@ -37,7 +37,7 @@ def asked(monkeypatch, tmp_path) -> dict[str, Any]:
     monkeypatch.setattr(coefficient_search, "search_coefficients", note)
     monkeypatch.setattr(architecture, "search_architecture", note)
     for name in ("format_coefficients", "format_architecture"):
-        monkeypatch.setattr(tables, name, lambda summary: "found")
+        monkeypatch.setattr(trial_tables, name, lambda summary: "found")
     monkeypatch.chdir(tmp_path)
     return found
 
@@ -61,7 +61,7 @@ def test_what_is_given_is_handed_on(asked):
         "coefficients resnet50 --factor 3 --measure params --method grid --seeds 5 --workers 1 --storage sqlite:///x"
     )
     call(*words.split(), "--heartbeat", "2", "--data", "digits", "--steps", "48", "--output", "here")
-    assert asked["train"] == Proxy("digits", horizon=48)
+    assert asked["train"] == ProxyTraining("digits", horizon=48)
     assert {name: asked[name] for name in ("backbone", "factor", "measure", "method", "seeds", "workers")} == {
         "backbone": "resnet50", "factor": 3, "measure": "params", "method": "grid", "seeds": 5, "workers": 1,
     }  # fmt: skip
@@ -79,9 +79,9 @@ def test_limits_and_scores_of_architectures(asked):
 def test_quick_is_small_and_gives_way_to_what_is_asked(asked):
     call("coefficients", "--quick", "--steps", "128")
     assert asked["steps"] == 128
-    assert asked["step"] == search.QUICK_COEFFICIENTS["step"]
+    assert asked["step"] == search_command.QUICK_COEFFICIENTS["step"]
     call("architecture", "--quick")
-    assert asked["trials"] == search.QUICK_ARCHITECTURE["trials"]
+    assert asked["trials"] == search_command.QUICK_ARCHITECTURE["trials"]
 
 
 def test_a_train_function_of_ones_own_is_handed_on_by_name(asked):

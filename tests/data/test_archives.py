@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from data_files import values, write_picture
+from data_files import values, write_image
 
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
 from keras_effnet.data.paper import PAPER_SETS, PaperSet
@@ -33,12 +33,12 @@ def write_birdsnap(root: Path, images: str = "download/images") -> Path:
     (root / "images.txt").write_text("\n".join([header, *rows]) + "\n")
     (root / "test_images.txt").write_text("\n".join(["path", paths[1], paths[4]]) + "\n")
     for number, path in enumerate(paths):
-        write_picture(root / images / path, 10 * number)
+        write_image(root / images / path, 10 * number)
     return root
 
 
 def write_aircraft(root: Path) -> Path:
-    """fgvc-aircraft-2013b: the lists in data/, each line a picture's number and its variant."""
+    """fgvc-aircraft-2013b: the lists in data/, each line an image's number and its variant."""
     data = root / "data"
     data.mkdir(parents=True)
     (data / "variants.txt").write_text("707-320\nF/A-18\n")
@@ -49,7 +49,7 @@ def write_aircraft(root: Path) -> Path:
     for part, content in lines.items():
         (data / f"images_variant_{part}.txt").write_text("\n".join(content) + "\n")
         for line in content:
-            write_picture(data / "images" / f"{line.split()[0]}.jpg", int(line.split()[0]), (60, 80))
+            write_image(data / "images" / f"{line.split()[0]}.jpg", int(line.split()[0]), (60, 80))
     return root
 
 
@@ -64,7 +64,7 @@ def test_birdsnap(tmp_path: Path, images: str, named: str) -> None:
     assert (values(parts.test), parts.test.labels.tolist()) == ([10, 40], [0, 1])
 
 
-def test_pictures_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> None:
+def test_images_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> None:
     root = write_birdsnap(tmp_path / "birdsnap")
     lost = root / "download" / "images" / "Blue_Jay" / "11.jpg"
     lost.unlink()
@@ -92,7 +92,7 @@ def test_load_data_finds_them_and_compares_with_table_6(
 ) -> None:
     write(tmp_path / {"birdsnap": "birdsnap", "aircraft": "fgvc-aircraft-2013b"}[name])  # pyright: ignore
     real = PAPER_SETS[name]
-    with pytest.raises(DataError, match=rf"must have {real.train:,} pictures to train on.*Received: {recipe.train} "):
+    with pytest.raises(DataError, match=rf"must have {real.train:,} images to train on.*Received: {recipe.train} "):
         load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
     monkeypatch.setitem(PAPER_SETS, name, recipe)
     splits = load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
@@ -109,13 +109,13 @@ def test_where_they_are_missing_it_is_said_where_to_get_them(tmp_path: Path, nam
         load_data(name, data_dir=tmp_path, cache=tmp_path)
 
 
-def test_lists_without_pictures_are_an_error(tmp_path: Path) -> None:
+def test_lists_without_images_are_an_error(tmp_path: Path) -> None:
     root = write_birdsnap(tmp_path / "birdsnap", "elsewhere")
-    with pytest.raises(DataError, match="no pictures in download/images or images"):
+    with pytest.raises(DataError, match="no images in download/images or images"):
         read_birdsnap(root, tmp_path, BIRDS)
     root = write_aircraft(tmp_path / "fgvc-aircraft-2013b")
     (root / "data" / "images").rename(root / "elsewhere")
-    with pytest.raises(DataError, match="no pictures that can be read"):
+    with pytest.raises(DataError, match="no images that can be read"):
         read_aircraft(root, tmp_path, PLANES)
 
 

@@ -24,7 +24,7 @@ ENGINES = ("keras", "keras_cv")
 
 
 def batch(count: int = 8, side: int = SIDE, channels: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Smooth pictures, each with a label of its own kind."""
+    """Smooth images, each with a label of its own kind."""
     generator = np.random.default_rng(3)
     coarse = generator.integers(0, 256, (count, 4, 4, 3)).astype(np.uint8)
     images = np.stack([np.asarray(Image.fromarray(one).resize((side, side))) for one in coarse])
@@ -94,7 +94,7 @@ class TestAugmentationFor:
 class TestBoxes:
     @pytest.mark.parametrize(("height", "width"), [(48, 48), (20, 100), (301, 200), (1, 1)])
     @pytest.mark.parametrize("smallest", [0.08, 0.5, 0.95])
-    def test_a_crop_lies_in_the_picture_and_keeps_its_share(self, height: int, width: int, smallest: float) -> None:
+    def test_a_crop_lies_in_the_image_and_keeps_its_share(self, height: int, width: int, smallest: float) -> None:
         generator = np.random.default_rng(0)
         boxes = np.array([random_box(height, width, smallest, generator) for _ in range(2000)])
         left, top, right, bottom = boxes.T
@@ -114,7 +114,7 @@ class TestBoxes:
         assert top.min() / height < 0.02
         assert bottom.max() / height > 0.98
 
-    def test_without_a_crop_the_whole_picture_is_taken(self) -> None:
+    def test_without_a_crop_the_whole_image_is_taken(self) -> None:
         assert random_box(20, 30, 1.0, np.random.default_rng(0)) == (0, 0, 30, 20)
 
     def test_the_same_generator_gives_the_same_box(self) -> None:
@@ -126,16 +126,16 @@ class TestBoxes:
         assert center_box(11, 7, 1.0) == (0, 0, 7, 11)
 
     def test_pillow_takes_a_box(self) -> None:
-        picture = Image.new("L", (37, 21), 9)
+        image = Image.new("L", (37, 21), 9)
         for seed in range(50):
             box = random_box(21, 37, 0.2, np.random.default_rng(seed))
-            assert np.asarray(picture.resize((8, 8), box=box)).min() == 9
+            assert np.asarray(image.resize((8, 8), box=box)).min() == 9
 
 
 class TestMixing:
     @pytest.mark.parametrize("kind", ["mixup", "cutmix"])
-    def test_labels_say_how_much_of_each_picture_there_is(self, kind: str) -> None:
-        # Each picture is one gray of its own, and so tells what it was mixed from.
+    def test_labels_say_how_much_of_each_image_there_is(self, kind: str) -> None:
+        # Each image is one gray of its own, and so tells what it was mixed from.
         grays = np.array([0, 1, 4, 16, 64, 128], np.float32)
         images = np.broadcast_to(grays[:, None, None, None], (6, 32, 32, 3))
         augmenter = Augmenter(only(**{kind: 1.0}), 32, 6)
@@ -284,7 +284,7 @@ class TestRandAugment:
         for step in range(2):
             np.testing.assert_array_equal(found[step], expected[step])
 
-    def test_a_picture_does_not_depend_on_the_others(self, engine: str) -> None:
+    def test_a_image_does_not_depend_on_the_others(self, engine: str) -> None:
         images, labels = batch()
         alone = Augmenter(only(operations=3, magnitude=9, engine=engine), SIDE, 8)
         whole, _ = alone(images, labels, (0, 0, 0))
@@ -293,19 +293,19 @@ class TestRandAugment:
         few, _ = alone(images[:4], labels[:4], (0, 0, 0))
         np.testing.assert_array_equal(whole[:4], few)
 
-    def test_each_picture_gets_operations_of_its_own(self, engine: str) -> None:
+    def test_each_image_gets_operations_of_its_own(self, engine: str) -> None:
         images, labels = batch()
         same = np.repeat(images[:1], 8, axis=0)
         found, _ = Augmenter(only(operations=2, magnitude=9, engine=engine), SIDE, 8)(same, labels, (0, 0, 0))
-        assert len({picture.tobytes() for picture in found}) >= 6
+        assert len({image.tobytes() for image in found}) >= 6
 
-    def test_gray_pictures(self, engine: str) -> None:
+    def test_gray_images(self, engine: str) -> None:
         images, labels = batch(channels=1)
         gray, _ = Augmenter(only(operations=2, magnitude=9, engine=engine), SIDE, 8)(images, labels, (0, 0, 0))
         assert gray.shape == (8, SIDE, SIDE, 1)
         assert (gray != images).any(axis=(1, 2, 3)).sum() >= 4
 
-    def test_mixed_precision_does_not_reach_the_pictures(self, engine: str) -> None:
+    def test_mixed_precision_does_not_reach_the_images(self, engine: str) -> None:
         import keras
 
         images, labels = batch()
@@ -348,7 +348,7 @@ Operation = Callable[[np.ndarray, int], np.ndarray]
 
 
 def operation(engine: str, name: str, magnitude: float) -> Operation:
-    """One operation, as a function of a picture and a seed."""
+    """One operation, as a function of an image and a seed."""
     import tensorflow as tf
 
     draws = Draws()
@@ -362,8 +362,8 @@ def operation(engine: str, name: str, magnitude: float) -> Operation:
     return lambda image, seed: compute(tf.constant(image, tf.float32), tf.constant([7, seed])).numpy()
 
 
-def pillow(picture: np.ndarray) -> Image.Image:
-    return Image.fromarray(picture.astype(np.uint8))
+def pillow(image: np.ndarray) -> Image.Image:
+    return Image.fromarray(image.astype(np.uint8))
 
 
 @pytest.mark.slow
@@ -447,12 +447,12 @@ class TestOperations:
     ) -> None:
         side = 64
         ramp = np.linspace(60, 190, side)
-        # A picture whose gray tells a pixel's column, or its row.
-        picture = np.repeat(np.broadcast_to(ramp[:, None] if axis else ramp, (side, side))[..., None], 3, axis=-1)
+        # An image whose gray tells a pixel's column, or its row.
+        image = np.repeat(np.broadcast_to(ramp[:, None] if axis else ramp, (side, side))[..., None], 3, axis=-1)
         compute = operation(engine, name, 10)
         found = []
         for seed in range(40):
-            shift = (compute(picture, seed) - picture)[..., 0] / (ramp[1] - ramp[0])  # in pixels
+            shift = (compute(image, seed) - image)[..., 0] / (ramp[1] - ramp[0])  # in pixels
             shift = shift if axis == 0 else shift.T  # across where it grows
             if name.startswith("translate"):
                 found.append(shift[side // 2, side // 2] / side)
@@ -464,13 +464,13 @@ class TestOperations:
     @pytest.mark.parametrize(("name", "axis"), [("translate_x", 1), ("shear_y", 0)])
     def test_moves_leave_the_other_direction_alone(self, engine: str, name: str, axis: int) -> None:
         ramp = np.linspace(60, 190, 32)
-        picture = np.repeat(np.broadcast_to(ramp[:, None] if axis else ramp, (32, 32))[..., None], 3, axis=-1)
+        image = np.repeat(np.broadcast_to(ramp[:, None] if axis else ramp, (32, 32))[..., None], 3, axis=-1)
         compute, changed = operation(engine, name, 4), 0
         for seed in range(10):
-            found = compute(picture, seed)
+            found = compute(image, seed)
             middle = (slice(13, 19), slice(13, 19))  # where no gray comes in
-            assert found[middle] == pytest.approx(picture[middle], abs=1e-3)
-            changed += np.abs(found - picture).max() > 1
+            assert found[middle] == pytest.approx(image[middle], abs=1e-3)
+            changed += np.abs(found - image).max() > 1
         assert changed >= 5
 
     def test_what_moves_in_is_gray(self, engine: str) -> None:

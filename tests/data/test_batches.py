@@ -13,27 +13,27 @@ from data_files import write_noise
 
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.data.batches import Batches
-from keras_effnet.data.files import PictureFiles
-from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.image_files import ImageFiles
+from keras_effnet.data.images import Images
 from keras_effnet.errors import DataError
 
 COUNT, SIDE = 23, 8
 
 
 @pytest.fixture(scope="module")
-def source() -> Pictures:
-    """Pictures of random pixels, whose first one tells which it is."""
+def source() -> Images:
+    """Images of random pixels, whose first one tells which it is."""
     images = np.random.default_rng(0).integers(0, 256, (COUNT, SIDE, SIDE, 3), np.uint8)
     images[:, 0, 0] = np.arange(COUNT)[:, None]
-    return Pictures(images, np.arange(COUNT, dtype=np.int32) % 3, ("a", "b", "c"))
+    return Images(images, np.arange(COUNT, dtype=np.int32) % 3, ("a", "b", "c"))
 
 
-def make(source: Pictures, **options: Any) -> Batches:
+def make(source: Images, **options: Any) -> Batches:
     return Batches(source, **{"resolution": SIDE, "batch_size": 4, **options})
 
 
 def order(batches: Batches) -> list[int]:
-    """Which pictures the batches of an epoch hold, fillers too."""
+    """Which images the batches of an epoch hold, fillers too."""
     return [int(image[0, 0, 0]) for step in range(len(batches)) for image in batches[step][0]]
 
 
@@ -45,7 +45,7 @@ def assert_equal(one: tuple, two: tuple) -> None:
 STRONG = Augmentation(crop=0.5, flip=True)
 
 
-def test_in_order_and_filled_up(source: Pictures) -> None:
+def test_in_order_and_filled_up(source: Images) -> None:
     batches = make(source)
     assert len(batches) == 6
     assert order(batches)[:COUNT] == list(range(COUNT))
@@ -58,7 +58,7 @@ def test_in_order_and_filled_up(source: Pictures) -> None:
     assert sum(float(batch[2].sum()) for batch in batches) == COUNT
 
 
-def test_shuffled_each_picture_comes_once_before_any_comes_twice(source: Pictures) -> None:
+def test_shuffled_each_image_comes_once_before_any_comes_twice(source: Images) -> None:
     row: list[int] = []
     for epoch in range(23):
         row += order(make(source, shuffle=True, epoch=epoch))
@@ -69,7 +69,7 @@ def test_shuffled_each_picture_comes_once_before_any_comes_twice(source: Picture
     assert order(make(source, shuffle=True, seed=1)) != row[:24]
 
 
-def test_labels_stay_with_their_pictures(source: Pictures) -> None:
+def test_labels_stay_with_their_images(source: Images) -> None:
     images, labels, weights = make(source, shuffle=True, batch_size=COUNT)[0]
     np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels.argmax(1))
     assert weights.tolist() == [1] * COUNT
@@ -77,7 +77,7 @@ def test_labels_stay_with_their_pictures(source: Pictures) -> None:
 
 @pytest.mark.parametrize("augmentation", [None, STRONG])
 def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(
-    source: Pictures, augmentation: Augmentation | None
+    source: Images, augmentation: Augmentation | None
 ) -> None:
     options: dict[str, Any] = {"shuffle": True, "augmentation": augmentation, "seed": 3, "epoch": 2}
     first = make(source, **options)
@@ -88,17 +88,17 @@ def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(
             assert_equal(found, one)
 
 
-def test_epochs_and_seeds_differ_in_order_and_augmentation(source: Pictures) -> None:
+def test_epochs_and_seeds_differ_in_order_and_augmentation(source: Images) -> None:
     def batch(**changes: Any) -> np.ndarray:
         return make(source, augmentation=STRONG, **changes)[0][0]
 
     assert not np.array_equal(batch(), batch(epoch=1))
     assert not np.array_equal(batch(), batch(seed=1))
-    # In order, so that it is the crop that differs, not the pictures.
+    # In order, so that it is the crop that differs, not the images.
     assert np.abs(batch().mean((1, 2, 3)) - batch(epoch=1).mean((1, 2, 3))).max() < 30
 
 
-def test_half_of_the_pictures_are_mirrored(source: Pictures) -> None:
+def test_half_of_the_images_are_mirrored(source: Images) -> None:
     batches = make(source, batch_size=COUNT, augmentation=Augmentation(flip=True))
     mirrored = []
     for epoch in range(20):
@@ -111,7 +111,7 @@ def test_half_of_the_pictures_are_mirrored(source: Pictures) -> None:
 
 
 @pytest.mark.parametrize("shuffle", [False, True])
-def test_processes_share_the_rows_of_one_batch(source: Pictures, shuffle: bool) -> None:
+def test_processes_share_the_rows_of_one_batch(source: Images, shuffle: bool) -> None:
     whole = make(source, shuffle=shuffle, augmentation=STRONG)
     shares = [make(source, shuffle=shuffle, augmentation=STRONG, shard=(rank, 2)) for rank in range(2)]
     for step in range(len(whole)):
@@ -119,7 +119,7 @@ def test_processes_share_the_rows_of_one_batch(source: Pictures, shuffle: bool) 
         assert_equal(tuple(np.concatenate(part) for part in parts), whole[step])
 
 
-def test_gray_is_one_channel(source: Pictures) -> None:
+def test_gray_is_one_channel(source: Images) -> None:
     images = make(source, channels=1)[1][0]
     assert images.shape == (4, SIDE, SIDE, 1)
     luma = source.images[4:8] @ np.array([0.299, 0.587, 0.114])
@@ -129,7 +129,7 @@ def test_gray_is_one_channel(source: Pictures) -> None:
 def test_a_centre_crop_shows_the_middle() -> None:
     images = np.zeros((1, 40, 40, 3), np.uint8)
     images[:, 5:35, 5:35] = 200
-    framed = Pictures(images, np.zeros(1, np.int32), ("a",))
+    framed = Images(images, np.zeros(1, np.int32), ("a",))
     assert make(framed, resolution=20)[0][0].min() == 0
     assert make(framed, resolution=20, center_crop=0.7)[0][0].min() == 200
 
@@ -137,7 +137,7 @@ def test_a_centre_crop_shows_the_middle() -> None:
 def test_a_crop_keeps_at_least_its_share() -> None:
     """A ramp from left to right: the range of values in a crop tells how much of the width it kept."""
     ramp = np.broadcast_to(np.arange(256, dtype=np.uint8)[None, None, :, None], (1, 256, 256, 3))
-    batches = make(Pictures(ramp.copy(), np.zeros(1, np.int32), ("a",)), augmentation=Augmentation(crop=0.25))
+    batches = make(Images(ramp.copy(), np.zeros(1, np.int32), ("a",)), augmentation=Augmentation(crop=0.25))
     widths = []
     for epoch in range(200):
         batches.epoch = epoch
@@ -159,13 +159,13 @@ def test_a_crop_keeps_at_least_its_share() -> None:
         ({"shard": (0, 3)}, "multiple of 3.*Received: batch_size=4"),
     ],
 )
-def test_values_outside_their_range(source: Pictures, wrong: dict, message: str) -> None:
+def test_values_outside_their_range(source: Images, wrong: dict, message: str) -> None:
     with pytest.raises(DataError, match=f"{message}.*"):
         make(source, **wrong)
 
 
-def test_no_pictures_are_an_error(source: Pictures) -> None:
-    with pytest.raises(DataError, match="Received: a source of 0 pictures"):
+def test_no_images_are_an_error(source: Images) -> None:
+    with pytest.raises(DataError, match="Received: a source of 0 images"):
         make(source.take([]))
 
 
@@ -188,7 +188,7 @@ def dense() -> keras.Model:
     return model
 
 
-def test_fit_reads_every_batch_of_every_epoch_once(source: Pictures) -> None:
+def test_fit_reads_every_batch_of_every_epoch_once(source: Images) -> None:
     batches = Watched(source, resolution=SIDE, batch_size=4, shuffle=True)
     batches.noted.clear()
     dense().fit(batches, epochs=3, verbose=0)
@@ -199,7 +199,7 @@ def test_fit_reads_every_batch_of_every_epoch_once(source: Pictures) -> None:
     assert len(batches.noted) <= 3 * 6 + 2  # two more are read to learn their shape
 
 
-def test_fillers_count_for_nothing_in_weighted_metrics(source: Pictures) -> None:
+def test_fillers_count_for_nothing_in_weighted_metrics(source: Images) -> None:
     model = dense()
     metrics = [keras.metrics.CategoricalCrossentropy(name="entropy"), keras.metrics.CategoricalAccuracy(name="right")]
     model.compile(loss="categorical_crossentropy", weighted_metrics=metrics, jit_compile=False)
@@ -212,7 +212,7 @@ def test_fillers_count_for_nothing_in_weighted_metrics(source: Pictures) -> None
 
 def test_a_file_that_vanishes_stops_the_training_and_is_named(tmp_path: Path) -> None:
     paths = [write_noise(tmp_path / f"{number}.jpg", (20, 16), number) for number in range(6)]
-    batches = Batches(PictureFiles(paths, np.arange(6) % 3, ("a", "b", "c")), resolution=SIDE, batch_size=2)
+    batches = Batches(ImageFiles(paths, np.arange(6) % 3, ("a", "b", "c")), resolution=SIDE, batch_size=2)
     assert_equal(batches[0], batches[0])
     paths[5].unlink()
     with pytest.raises(Exception, match=r"5\.jpg"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from data_files import values, write_classes, write_picture
+from data_files import values, write_classes, write_image
 
 from keras_effnet.data.folders import read_folder
 from keras_effnet.data.sets import load_data
@@ -40,7 +40,7 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
     assert parts.train.class_names == ("bus", "train")
     parts = read_folder(write_classes(tmp_path / "b", {"train": 1, "test": 1}), tmp_path)
     assert parts.train.class_names == ("test", "train")
-    write_picture(tmp_path / "a" / "train" / "steam" / "1.png")  # pictures below a class folder are of that class
+    write_image(tmp_path / "a" / "train" / "steam" / "1.png")  # images below a class folder are of that class
     assert len(read_folder(tmp_path / "a", tmp_path).train) == 3
 
 
@@ -51,10 +51,10 @@ def test_a_class_that_is_not_trained_on_is_an_error(tmp_path: Path) -> None:
         read_folder(tmp_path, tmp_path / "cache")
 
 
-def test_a_part_without_pictures_is_an_error(tmp_path: Path) -> None:
+def test_a_part_without_images_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "data" / "train", {"ant": 1, "cat": 1})
     (tmp_path / "data" / "test").mkdir()
-    with pytest.raises(DataError, match="must hold pictures"):
+    with pytest.raises(DataError, match="must hold images"):
         read_folder(tmp_path / "data", tmp_path)
 
 
@@ -72,8 +72,8 @@ def test_a_class_of_broken_files_is_an_error(tmp_path: Path) -> None:
         read_folder(tmp_path / "data", tmp_path)
 
 
-def test_hidden_files_are_no_pictures(tmp_path: Path) -> None:
+def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "data", {"ant": 1, "cat": 1})
-    write_picture(root / "ant" / ".thumbnails" / "x.png")
-    write_picture(root / ".trash" / "x.png")
+    write_image(root / "ant" / ".thumbnails" / "x.png")
+    write_image(root / ".trash" / "x.png")
     assert len(read_folder(root, tmp_path).train) == 2

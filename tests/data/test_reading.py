@@ -1,4 +1,4 @@
-"""Decoding of single pictures, against pixels that the tests put there."""
+"""Decoding of single images, against pixels that the tests put there."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ LEFT_RED[:, :16] = (255, 0, 0)
 LEFT_RED[:, 16:] = (0, 0, 255)
 
 
-def encoded(picture: Image.Image, kind: str = "png", **options: object) -> io.BytesIO:
+def encoded(image: Image.Image, kind: str = "png", **options: object) -> io.BytesIO:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     file.seek(0)
     return file
 
@@ -31,10 +31,10 @@ def encoded(picture: Image.Image, kind: str = "png", **options: object) -> io.By
 @pytest.mark.parametrize("size", [None, 4])
 def test_white_is_white_in_every_mode(mode: str, kind: str, size: int | None) -> None:
     if mode == "I;16":
-        picture = Image.fromarray(np.full((9, 14), 65535, np.uint16))
+        image = Image.fromarray(np.full((9, 14), 65535, np.uint16))
     else:
-        picture = Image.new("RGBA" if "A" in mode else "RGB", (14, 9), "white").convert(mode)
-    pixels = read_rgb(encoded(picture, kind), size)
+        image = Image.new("RGBA" if "A" in mode else "RGB", (14, 9), "white").convert(mode)
+    pixels = read_rgb(encoded(image, kind), size)
     assert pixels.dtype == np.uint8
     # A JPEG may come at half its size.
     assert pixels.shape in ({(9, 14, 3)} if size is None or kind != "jpeg" else {(9, 14, 3), (5, 7, 3)})
@@ -55,7 +55,7 @@ UPRIGHT = {
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_pictures_are_turned_as_exif_says(orientation: int) -> None:
+def test_images_are_turned_as_exif_says(orientation: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -98,7 +98,7 @@ def test_gray_is_the_luma_of_rec_601() -> None:
 def test_what_cannot_be_decoded_to_its_end_is_not_readable(tmp_path: Path) -> None:
     whole = write_noise(tmp_path / "a.jpg").read_bytes()
     assert is_readable(io.BytesIO(whole))
-    for broken in (b"", b"no picture", whole[: len(whole) * 9 // 10], whole[:100]):
+    for broken in (b"", b"no image", whole[: len(whole) * 9 // 10], whole[:100]):
         assert not is_readable(io.BytesIO(broken))
     assert not is_readable(tmp_path / "nowhere.jpg")
     assert not is_readable(tmp_path)

@@ -19,7 +19,7 @@ def parts_of(splits: DataSplits) -> list[Source]:
 
 
 def numbers(source: Source) -> list[int]:
-    return [int(source.name_of(index).removeprefix("picture ")) for index in range(len(source))]
+    return [int(source.name_of(index).removeprefix("image ")) for index in range(len(source))]
 
 
 def test_digits_are_those_of_scikit_learn_each_in_one_part() -> None:
@@ -76,9 +76,9 @@ def test_every_class_is_on_both_sides_if_it_can_be(tmp_path: Path, share: float,
     assert sorted(values(splits.train) + values(splits.validation)) == list(range(13))
 
 
-def test_single_pictures_cannot_be_held_out(tmp_path: Path) -> None:
+def test_single_images_cannot_be_held_out(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "data", {"a": 1, "b": 1})
-    with pytest.raises(DataError, match=r"no class has two.*Received: 2 pictures of 2 classes"):
+    with pytest.raises(DataError, match=r"no class has two.*Received: 2 images of 2 classes"):
         load_data(str(root), cache=tmp_path)
 
 

@@ -14,7 +14,7 @@ from data_files import values
 from support import run_python
 
 from keras_effnet.data import tfds as module
-from keras_effnet.data.packed import PackedPictures, is_packed, write_pack
+from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PAPER_SETS, check_sizes
 from keras_effnet.data.sets import load_data
 from keras_effnet.errors import DataError
@@ -33,7 +33,7 @@ def png(value: int) -> bytes:
 
 
 def write_set(data_dir: Path, name: str, version: str = "1.0.0", **splits: int) -> None:
-    """A prepared set as tensorflow-datasets writes it; a picture's value is 10 times its number plus its label."""
+    """A prepared set as tensorflow-datasets writes it; an image's value is 10 times its number plus its label."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -70,7 +70,7 @@ class TestTable6:
         assert len(splits.train.class_names) == RECIPES[name].classes
         assert splits.test.labels.tolist() == [int(example["label"]) for example in examples]
         assert [splits.test.read(index).shape for index in range(60)] == [one["image"].shape for one in examples]
-        if "cifar" in name:  # the others' pictures went through JPEG
+        if "cifar" in name:  # the others' images went through JPEG
             np.testing.assert_array_equal(splits.test.read(7), examples[7]["image"])
 
     @pytest.mark.slow
@@ -88,7 +88,7 @@ class TestTable6:
             assert f"Split.{split.upper()}" in source or f'"{split}"' in source or f"'{split}'" in source
 
     def test_sizes_are_those_of_the_paper_but_for_one(self) -> None:
-        """Typed from the paper again, in its order: training pictures, pictures to test on, classes."""
+        """Typed from the paper again, in its order: training images, images to test on, classes."""
         table = """
         CIFAR-10 50000 10000 10 / CIFAR-100 50000 10000 100 / Birdsnap 47386 2443 500 / Stanford Cars 8144 8041 196 /
         Flowers 2040 6149 102 / FGVC Aircraft 6667 3333 100 / Oxford-IIIT Pets 3680 3369 37 / Food-101 75750 25250 101
@@ -121,13 +121,13 @@ class TestTable6:
     @pytest.mark.slow
     def test_a_copy_of_another_size_is_refused(self, tmp_path: Path) -> None:
         write_set(tmp_path, "cifar10", "3.0.2", train=4, test=2)
-        with pytest.raises(DataError, match=r"CIFAR-10 must have 50,000 pictures to train on.*Received: 4 pictures"):
+        with pytest.raises(DataError, match=r"CIFAR-10 must have 50,000 images to train on.*Received: 4 images"):
             load_data("cifar10", data_dir=tmp_path, cache=tmp_path)
 
 
 class TestAnySet:
     @pytest.mark.slow
-    def test_pictures_arrive_with_their_labels_and_are_packed_once(
+    def test_images_arrive_with_their_labels_and_are_packed_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write_set(tmp_path, "parity", train=8, validation=4, test=6)
@@ -154,7 +154,7 @@ class TestAnySet:
         [
             ("tfds:mnits", r"has no set of this name\. Did you mean 'mnist'.*Received: 'mnits'"),
             ("tfds:cifar10/nope", "not in that configuration.*Received: 'cifar10/nope'"),
-            ("tfds:c4", "one picture and one class.*Received: 'c4'"),
+            ("tfds:c4", "one image and one class.*Received: 'c4'"),
             ("cifar11", "Did you mean 'cifar10' or 'cifar100'.*Received: 'cifar11'"),
             ("nothing-like-it", "Sets of tensorflow-datasets are tfds:NAME"),
         ],
@@ -229,12 +229,12 @@ class TestNetwork:
 
 
 class TestPacks:
-    def test_pictures_are_found_again_and_broken_ones_left_out(
+    def test_images_are_found_again_and_broken_ones_left_out(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         examples = [(png(10), 0), (png(20)[:40], 1), (png(30), 1), (b"", 0), (png(40), 0)]
         write_pack(tmp_path / "new" / "pack", examples, ["a", "b"], 5)
-        source = PackedPictures(tmp_path / "new" / "pack")
+        source = PackedImages(tmp_path / "new" / "pack")
         assert values(source) == [10, 30, 40]
         assert source.labels.tolist() == [0, 1, 0]
         assert source.skipped == ("pack number 1", "pack number 3")
@@ -255,11 +255,11 @@ class TestPacks:
         assert not is_packed(path)
         assert list(tmp_path.iterdir()) == []
         with pytest.raises(DataError, match="must be whole"):
-            PackedPictures(path)
+            PackedImages(path)
 
     def test_any_lost_byte_makes_it_none(self, tmp_path: Path) -> None:
         path = tmp_path / "pack"
-        for name in ("pack.pictures", "pack.npz"):
+        for name in ("pack.images", "pack.npz"):
             write_pack(path, [(png(1), 0), (png(2), 0)], ["a"])
             assert is_packed(path)
             assert is_packed(path, 2)
@@ -273,10 +273,10 @@ class TestPacks:
         with pytest.raises(DataError, match=r"cannot be packed.*Received: "):
             write_pack(tmp_path / "file" / "pack", [(png(1), 0)], ["a"])
 
-    def test_a_picture_that_breaks_later_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_image_that_breaks_later_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "pack"
         write_pack(path, [(png(1), 0), (png(2), 0)], ["a"])
-        data = tmp_path / "pack.pictures"
+        data = tmp_path / "pack.images"
         data.write_bytes(bytes(data.stat().st_size))
-        with pytest.raises(DataError, match=r"packed picture.*Received: pack number 1"):
-            PackedPictures(path).read(1)
+        with pytest.raises(DataError, match=r"packed image.*Received: pack number 1"):
+            PackedImages(path).read(1)

@@ -10,12 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import BASES, as_if_trained, outputs, pictures, tiny_spec
+from support import BASES, as_if_trained, outputs, random_images, tiny_spec
 
 from keras_effnet import Coefficients, build_model, scale_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
-from keras_effnet.data.pictures import load_digits
+from keras_effnet.data.images import load_digits
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune import features as module
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
@@ -41,7 +41,7 @@ def test_every_familys_halves_make_the_whole(name: str) -> None:
     model = build_model(spec, classes=5, input_shape=(side, side, 3))
     as_if_trained(model)
     features, head = split_model(model)
-    x = pictures(2, side, side, 3)
+    x = random_images(2, side, side, 3)
     np.testing.assert_allclose(outputs(head, outputs(features, x)), outputs(model, x), rtol=1e-5, atol=1e-6)
     assert len([layer for layer in head.layers if layer.weights]) == 1
 

@@ -21,11 +21,11 @@ import pytest
 from PIL import Image
 from support import tiny_spec
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.blocks import MBConv
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import DataError, TrainingError
-from keras_effnet.files import write_whole
 from keras_effnet.finetune import job as module
 from keras_effnet.finetune.job import FinetuneJob
 from keras_effnet.finetune.options import FinetuneOptions
@@ -109,7 +109,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "interrupted; the same command goes on" in err
-    assert "picture/s" in err, "progress shows a rate"
+    assert "image/s" in err, "progress shows a rate"
     assert not out
 
 
@@ -121,7 +121,7 @@ def test_a_run_leaves_all_that_people_and_programs_need(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert [row["phase"] for row in rows] == ["head", "whole", "whole"]
     assert "keras_effnet" not in json.dumps(_classes(tmp_path / "model.keras")), "loads without this package"
-    # What is kept is what is reported: another reader of pictures, Keras' own prediction.
+    # What is kept is what is reported: another reader of images, Keras' own prediction.
     model: Any = keras.models.load_model(tmp_path / "model.keras")
     from keras_effnet.data.sets import load_data
 
@@ -131,7 +131,7 @@ def test_a_run_leaves_all_that_people_and_programs_need(tmp_path: Path) -> None:
     found = (model.predict(images.astype("float32"), verbose=0).argmax(1) == test.labels).mean()
     assert metrics["evaluation"]["accuracy"] == pytest.approx(found, abs=1e-6)
     assert metrics["best"]["val_accuracy"] == max(row["val_accuracy"] for row in metrics["history"])
-    assert read_tag(model).class_names == tuple("0123456789")
+    assert read_embedded_spec(model).class_names == tuple("0123456789")
     assert metrics["model"]["params"] == model.count_params()
     for name in ("curves.png", "report.html", "tensorboard"):
         assert (tmp_path / name).exists()
@@ -166,7 +166,7 @@ def test_every_part_of_a_recipe_trains(changes: dict[str, Any], tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_gray_pictures_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gray_images_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))  # where it is kept which files can be read
     generator = np.random.default_rng(0)
     for name, mean in (("dark", 60), ("light", 190)):
@@ -174,7 +174,7 @@ def test_gray_pictures_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pyt
         for number in range(20):
             pixels = np.clip(generator.normal(mean, 20, (20, 30)), 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
-    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"no image")
     recipe = Recipe(head_epochs=1, epochs=2, batch_size=8)
     options = replace(QUICK, data=str(tmp_path / "data"), channels=1, labels_per_class=None, recipe=recipe)
     metrics = FinetuneJob(options, tmp_path / "out").run()
@@ -220,9 +220,9 @@ def test_a_full_disk_stops_the_run_and_the_same_job_goes_on(tmp_path: Path, monk
         def counted(path: Path, write: Callable[[Path], Any]) -> None:
             nonlocal count
             count += path.suffix == ".npz"
-            write_whole(path, full if count == 3 else write)
+            atomic_write(path, full if count == 3 else write)
 
-        patch.setattr(checkpoint, "write_whole", counted)
+        patch.setattr(checkpoint, "atomic_write", counted)
         with pytest.raises(DataError, match=r"No space left on device.*Received: "):
             FinetuneJob(QUICK, tmp_path / "out").run()
     done = len(state(tmp_path / "out")["history"])

@@ -44,9 +44,9 @@ def test_more_is_never_less() -> None:
 
 
 def test_what_does_not_fit_is_told_with_a_batch_that_does(caplog: pytest.LogCaptureFixture) -> None:
-    tight = MemoryEstimate(fixed=2e9, per_picture=1e8, batch_size=64, free=5e9)
+    tight = MemoryEstimate(fixed=2e9, per_image=1e8, batch_size=64, free=5e9)
     assert not tight.fits
-    assert tight.suggested == 16  # 0.8 * 5 - 2 = 2 GB, 20 pictures
+    assert tight.suggested == 16  # 0.8 * 5 - 2 = 2 GB, 20 images
     assert replace(tight, batch_size=tight.suggested).fits
     assert replace(tight, free=1e9).suggested == 1
     with caplog.at_level(logging.INFO):
@@ -54,4 +54,4 @@ def test_what_does_not_fit_is_told_with_a_batch_that_does(caplog: pytest.LogCapt
         warn_of_memory(replace(tight, batch_size=8))
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "--batch-size 16" in caplog.text
-    assert "; up to 16 pictures a batch would fit" in caplog.text
+    assert "; up to 16 images a batch would fit" in caplog.text

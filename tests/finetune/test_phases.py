@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, outputs, pictures, tiny_spec
+from support import as_if_trained, outputs, random_images, tiny_spec
 
 from keras_effnet import build_model
 from keras_effnet.blocks import MBConv
@@ -30,7 +30,7 @@ def changed(model: keras.Model, phase: Phase, recipe: Recipe) -> set[str]:
     """Names of the layers whose weights one step moves."""
     compile_for(model, phase, recipe, steps_per_epoch=1)
     before = {layer.name: layer.get_weights() for layer in model.layers}
-    model.train_on_batch(pictures(4, 32, 32, 3), np.eye(3, dtype="float32")[[0, 1, 2, 0]], np.ones(4, "float32"))
+    model.train_on_batch(random_images(4, 32, 32, 3), np.eye(3, dtype="float32")[[0, 1, 2, 0]], np.ones(4, "float32"))
     return {
         layer.name
         for layer in model.layers
@@ -87,7 +87,7 @@ def test_decay_spares_norms_and_biases() -> None:
 
 
 def test_bfloat16_is_near_float32_and_leaves_no_trace() -> None:
-    model, x = built(), pictures(4, 32, 32, 3)
+    model, x = built(), random_images(4, 32, 32, 3)
     exact = outputs(model, x)
     set_precision(model, "mixed_bfloat16")
     found = outputs(keras.Model(model.input, model.output), x)

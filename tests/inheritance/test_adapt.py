@@ -1,4 +1,4 @@
-"""Pictures of other channels, other classes and other sides: what the stem and the classifier compute then."""
+"""Images of other channels, other classes and other sides: what the stem and the classifier compute then."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import BASES, as_if_trained, assert_same_outputs, outputs, pictures, tiny_spec
+from support import BASES, as_if_trained, assert_same_outputs, outputs, random_images, tiny_spec
 
 from keras_effnet import BackboneSpec, Coefficients, Preprocessing, StageSpec, build_model, grow_model, scale_spec
 from keras_effnet.blocks import DepthwiseSeparable, MBConv
@@ -54,7 +54,7 @@ def statistics(model: keras.Model) -> list[np.ndarray]:
 
 
 def equal_channels(model: keras.Model) -> bool:
-    """Whether the model treats all channels of a picture alike, before its stem."""
+    """Whether the model treats all channels of an image alike, before its stem."""
     return all(np.ptp(numbers) == 0 for numbers in statistics(model))
 
 
@@ -91,7 +91,7 @@ def stem_outputs(model: keras.Model, old: keras.Model, x: np.ndarray) -> np.ndar
 
 
 def inside(model: keras.Model, found: np.ndarray) -> np.ndarray:
-    """The cells whose windows lie inside the picture."""
+    """The cells whose windows lie inside the image."""
     conv, _ = stem_of(model)
     padded = conv.padding == "same" or f"{conv.name}_pad" in [layer.name for layer in model.layers]
     margin = -(-(conv.kernel_size[0] // 2) // conv.strides[0]) if padded else 0
@@ -100,7 +100,7 @@ def inside(model: keras.Model, found: np.ndarray) -> np.ndarray:
 
 
 def gray(channels: int) -> np.ndarray:
-    return np.repeat(pictures(2, SIDE, SIDE, 1), channels, axis=-1)
+    return np.repeat(random_images(2, SIDE, SIDE, 1), channels, axis=-1)
 
 
 def check_rest_is_copied(old: keras.Model, new: keras.Model, but: set[str]) -> None:
@@ -120,7 +120,7 @@ def kinds(report: Any) -> dict[str, set[str]]:
     return found
 
 
-# The sum: exact for gray pictures.
+# The sum: exact for gray images.
 
 
 def check_sum(spec: BackboneSpec, channels: int, leveled: bool) -> None:
@@ -148,7 +148,7 @@ def check_sum(spec: BackboneSpec, channels: int, leveled: bool) -> None:
 
 
 @SOME_FAMILIES
-def test_the_sum_computes_the_same_of_a_gray_picture(name: str) -> None:
+def test_the_sum_computes_the_same_of_a_gray_image(name: str) -> None:
     check_sum(short(name), 1, leveled=True)
 
 
@@ -185,13 +185,13 @@ def test_families_with_and_without_statistics_are_tried() -> None:
 
 
 @SOME_FAMILIES
-def test_repeated_channels_compute_the_same_of_pictures_that_repeat_them(name: str) -> None:
+def test_repeated_channels_compute_the_same_of_images_that_repeat_them(name: str) -> None:
     model = trained(short(name))
     new, _ = adapted(model, 6, "repeat")
-    x = pictures(2, SIDE, SIDE, 3)
+    x = random_images(2, SIDE, SIDE, 3)
     twice = np.concatenate([x, x], axis=-1)
     if statistics(model) and not model.get_layer("normalization").weights and not equal_channels(model):
-        # Constants of the spec: pictures of six channels get the mean of them.
+        # Constants of the spec: images of six channels get the mean of them.
         ours, theirs = stem_outputs(new, model, twice), stem_outputs(model, model, x)
         assert_same_outputs(inside(model, ours), inside(model, theirs), EXACT)
     else:
@@ -299,7 +299,7 @@ def test_a_constant_that_nothing_can_take_up_is_no_silent_difference() -> None:
 @SOME_FAMILIES
 def test_a_selection_of_classes_gives_their_logits(name: str) -> None:
     model = trained(short(name))
-    x = pictures(2, SIDE, SIDE, 3)
+    x = random_images(2, SIDE, SIDE, 3)
     new, report = grow_model(model, classes=[3, 0, 3], input_shape=(SIDE, SIDE, 3), return_report=True)
     assert_same_outputs(outputs(new, x), outputs(model, x)[:, [3, 0, 3]], 1e-6)
     [last] = kinds(report)["selected"]
@@ -324,7 +324,7 @@ def test_other_classes_get_a_fresh_classifier_and_nothing_else(name: str) -> Non
 
 def test_all_classes_in_another_order_are_a_selection() -> None:
     model = trained(short("resnet50"))
-    x = pictures(2, SIDE, SIDE, 3)
+    x = random_images(2, SIDE, SIDE, 3)
     new = grow_model(model, classes=[4, 3, 2, 1, 0], input_shape=(SIDE, SIDE, 3))
     assert_same_outputs(outputs(new, x), outputs(model, x)[:, ::-1], 1e-6)
 
@@ -339,7 +339,7 @@ def test_as_many_classes_are_the_same_classes() -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v1", "resnet50", "mobilenet_v3_small"])
 def test_the_classifiers_activation_stays_unless_another_is_asked_for(name: str) -> None:
     model = trained(short(name), classifier_activation="softmax")
-    x, shape = pictures(2, SIDE, SIDE, 3), (SIDE, SIDE, 3)
+    x, shape = random_images(2, SIDE, SIDE, 3), (SIDE, SIDE, 3)
     kept = grow_model(model, input_shape=shape)
     assert outputs(kept, x).sum(axis=-1) == pytest.approx(1, abs=1e-5)
     assert_same_outputs(outputs(kept, x), outputs(model, x), 1e-6)
@@ -353,7 +353,7 @@ def test_features_have_no_classes() -> None:
     with pytest.raises(InheritanceError, match=r"leave `classes` out.*Received: classes=3"):
         grow_model(model, classes=3)
     new = grow_model(model)
-    x = pictures(2, SIDE, SIDE, 3)
+    x = random_images(2, SIDE, SIDE, 3)
     assert_same_outputs(outputs(new, x), outputs(model, x), 1e-6)
 
 
@@ -370,7 +370,7 @@ def test_another_resolution_keeps_every_weight(name: str) -> None:
     check_rest_is_copied(model, new, set())
     twin = build_model(short(name), input_shape=(48, 64, 3), classes=CLASSES, classifier_activation=None)
     as_if_trained(twin)
-    x = pictures(1, 48, 64, 3)
+    x = random_images(1, 48, 64, 3)
     assert_same_outputs(outputs(new, x), outputs(twin, x), 1e-6)
 
 

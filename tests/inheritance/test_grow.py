@@ -51,12 +51,12 @@ def trained(spec: BackboneSpec, side: int = 64, seed: int = 0, **arguments: Any)
 
 def logits(model: keras.Model, seed: int = 0) -> np.ndarray:
     raw = any(isinstance(layer, (keras.layers.Rescaling, keras.layers.Normalization)) for layer in model.layers)
-    pictures = np.random.default_rng(seed).uniform(*((0, 255) if raw else (-2, 2)), (4, *model.input_shape[1:]))
-    return np.asarray(model.predict_on_batch(pictures.astype("float32")))
+    images = np.random.default_rng(seed).uniform(*((0, 255) if raw else (-2, 2)), (4, *model.input_shape[1:]))
+    return np.asarray(model.predict_on_batch(images.astype("float32")))
 
 
 def check_same(before: keras.Model, after: keras.Model) -> None:
-    """Both compute the same, and not just the same constant for every picture."""
+    """Both compute the same, and not just the same constant for every image."""
     ours, theirs = logits(after), logits(before)
     scale = np.abs(theirs).max()
     assert np.abs(theirs - theirs.mean(axis=0)).max() > 20 * EXACT * scale
@@ -253,13 +253,13 @@ def test_a_grown_network_goes_on_learning(name: str) -> None:
     """After 100 steps no channel is dead, and no copy is still a twin."""
     spec = small(name, depth=0.3, width=0.2)
     model = build_model(spec, input_shape=(32, 32, 3), classes=4, classifier_activation=None)
-    pictures, labels = _four_classes(256)
-    _train(model, pictures, labels, 60)
+    images, labels = _four_classes(256)
+    _train(model, images, labels, 60)
     wider = scale_model(model, coefficients=Coefficients(width=1.5, depth=1.5), input_shape=(32, 32, 3))
     twins = _equal_channels(wider)
     assert twins
     start = {layer.name: [np.array(value) for value in layer.get_weights()] for layer in wider.layers}
-    _train(wider, pictures, labels, 100)
+    _train(wider, images, labels, 100)
     still = _equal_channels(wider, among=twins)
     assert not still, f"{len(still)} of {len(twins)} pairs are still equal, such as {still[:3]}"
     dead = [
@@ -270,8 +270,8 @@ def test_a_grown_network_goes_on_learning(name: str) -> None:
     ]
     assert not dead, dead[:5]
     # Keras' statistics still follow the first weights after so few steps.
-    recalibrate(wider, [pictures])
-    assert np.mean(np.argmax(wider.predict_on_batch(pictures), -1) == labels) > 0.6
+    recalibrate(wider, [images])
+    assert np.mean(np.argmax(wider.predict_on_batch(images), -1) == labels) > 0.6
 
 
 def _four_classes(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -280,17 +280,17 @@ def _four_classes(count: int) -> tuple[np.ndarray, np.ndarray]:
     labels = generator.integers(0, 4, count)
     rows, columns = np.mgrid[:32, :32]
     waves = np.stack([rows // 2, columns // 2, rows // 6, columns // 6]) % 2
-    pictures = 200.0 * waves[labels][..., None] + generator.normal(0, 30, (count, 32, 32, 3))
-    return pictures.astype("float32"), labels
+    images = 200.0 * waves[labels][..., None] + generator.normal(0, 30, (count, 32, 32, 3))
+    return images.astype("float32"), labels
 
 
-def _train(model: keras.Model, pictures: np.ndarray, labels: np.ndarray, steps: int) -> None:
+def _train(model: keras.Model, images: np.ndarray, labels: np.ndarray, steps: int) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(1e-3), loss, jit_compile=False)
     generator = np.random.default_rng(1)
     for _ in range(steps):
-        batch = generator.integers(0, len(pictures), 32)
-        model.train_on_batch(pictures[batch], labels[batch])
+        batch = generator.integers(0, len(images), 32)
+        model.train_on_batch(images[batch], labels[batch])
 
 
 def _equal_channels(model: keras.Model, among: list[Any] | None = None) -> list[tuple[str, int, int]]:

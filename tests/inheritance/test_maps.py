@@ -171,7 +171,7 @@ def test_a_shallower_stage_keeps_the_largest_between_its_ends(
         assert scores[inner].min() >= scores[left].max()
 
 
-# Parts.
+# Splits.
 
 
 rows_of = st.lists(st.integers(FRESH, 6), min_size=1, max_size=20).map(np.array)

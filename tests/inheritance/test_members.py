@@ -12,10 +12,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, assert_same_outputs, outputs, pictures, write_legacy_h5
+from support import as_if_trained, assert_same_outputs, outputs, random_images, write_legacy_h5
 
 from keras_effnet import BackboneSpec, Coefficients, build_model, estimate_cost, scale_model, scale_spec
-from keras_effnet.builder.tag import read_tag
+from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import WeightsError
 from keras_effnet.inheritance.members import nearest_member
 from keras_effnet.registry import backbones
@@ -187,7 +187,7 @@ def grown(**arguments: Any) -> Any:
 def test_a_grown_network_computes_what_the_member_does(tmp_path: Path, served: list[str]) -> None:
     theirs = publish(tmp_path)
     model, report = grown(classifier_activation=None, return_report=True)
-    x = pictures(2, 128, 128, 3) / 127.5 - 1
+    x = random_images(2, 128, 128, 3) / 127.5 - 1
     assert_same_outputs(outputs(model, x), outputs(theirs, x), 1e-4)
     assert model.count_params() > 1.3 * theirs.count_params()
     assert served == [FILES[0]]
@@ -195,7 +195,9 @@ def test_a_grown_network_computes_what_the_member_does(tmp_path: Path, served: l
     assert "but for rounding" in str(report)
     assert report.exact
     assert {"widened", "identity"} <= set(report.counts)
-    assert read_tag(model).spec == scale_spec(quarter(), coefficients=LARGER, rounding=Rounding(depth="round"))
+    assert read_embedded_spec(model).spec == scale_spec(
+        quarter(), coefficients=LARGER, rounding=Rounding(depth="round")
+    )
 
 
 def test_classes_channels_and_sides_are_free(tmp_path: Path, served: list[str]) -> None:
@@ -206,7 +208,7 @@ def test_classes_channels_and_sides_are_free(tmp_path: Path, served: list[str]) 
     assert {row.kind for row in report.layers if row.layer == "conv_preds"} == {"fresh"}
     assert {"stem", "top"} == {difference.stage for difference in report.differences}
     some = grown(classes=[7, 999], input_shape=shape, classifier_activation=None)
-    x = pictures(2, 96, 64, 1) / 127.5 - 1
+    x = random_images(2, 96, 64, 1) / 127.5 - 1
     twin = keras.applications.MobileNet(
         weights=None, alpha=0.25, input_shape=(96, 64, 3), include_top=False, pooling="avg"
     )
@@ -224,7 +226,7 @@ def test_features_without_top_are_those_of_the_member(tmp_path: Path, served: li
     assert served == [FILES[1]]
     assert model.input_shape == (None, None, None, 3)
     assert report.exact
-    x = pictures(2, 128, 128, 3) / 127.5 - 1
+    x = random_images(2, 128, 128, 3) / 127.5 - 1
     before, after = outputs(theirs, x), outputs(model, x)
     assert after.shape[1] > before.shape[1]
     nearest = np.abs(after[:, :, None] - before[:, None, :]).max(axis=0).min(axis=1)
@@ -286,7 +288,7 @@ def test_efficientnet_inherits_too(phi: float, tmp_path: Path, served: list[str]
     model, report = scale_model("efficientnet_b0", phi, weights="imagenet", return_report=True, **options)
     assert report.source == f"efficientnet_{below}"
     expected = build_model(f"efficientnet_{below}", weights="imagenet", **options)
-    x = pictures(1, *shape)
+    x = random_images(1, *shape)
     if phi > 0:
         assert_same_outputs(outputs(model, x), outputs(expected, x), 1e-4)
     else:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, outputs, pictures, run_python, tiny_spec
+from support import as_if_trained, outputs, random_images, run_python, tiny_spec
 
 from keras_effnet import build_model, recalibrate
 from keras_effnet.blocks import DepthwiseSeparable, MBConv
@@ -47,10 +47,10 @@ def statistics(model: keras.Model) -> list[np.ndarray]:
 
 
 def batches() -> list[np.ndarray]:
-    return [pictures(count, 32, 32, 3, seed=count) for count in BATCHES]
+    return [random_images(count, 32, 32, 3, seed=count) for count in BATCHES]
 
 
-def test_the_first_layer_gets_what_numpy_finds_in_all_pictures_at_once() -> None:
+def test_the_first_layer_gets_what_numpy_finds_in_all_images_at_once() -> None:
     model = trained()
     assert recalibrate(model, batches()) == sum(BATCHES)
     first = norms(model)[0]
@@ -109,7 +109,7 @@ def test_statistics_that_are_no_numbers_are_mended() -> None:
 
 
 def interrupted() -> Iterator[np.ndarray]:
-    yield pictures(4, 32, 32, 3)
+    yield random_images(4, 32, 32, 3)
     raise KeyboardInterrupt
 
 
@@ -117,11 +117,11 @@ def interrupted() -> Iterator[np.ndarray]:
     ("given", "error", "text"),
     [
         (list, DataError, "at least one batch"),
-        (lambda: [pictures(4, 32, 32, 3), pictures(4, 16, 32, 3)], DataError, r"\(4, 16, 32, 3\)"),
-        (lambda: pictures(4, 32, 32, 3), DataError, r"\(32, 32, 3\)"),
-        (lambda: [pictures(4, 32, 32, 3)[:0]], DataError, r"\(0, 32, 32, 3\)"),
+        (lambda: [random_images(4, 32, 32, 3), random_images(4, 16, 32, 3)], DataError, r"\(4, 16, 32, 3\)"),
+        (lambda: random_images(4, 32, 32, 3), DataError, r"\(32, 32, 3\)"),
+        (lambda: [random_images(4, 32, 32, 3)[:0]], DataError, r"\(0, 32, 32, 3\)"),
         (lambda: [np.full((2, 32, 32, 3), "a")], DataError, "array of numbers"),
-        (lambda: [{"image": pictures(4, 32, 32, 3)}], DataError, "dict"),
+        (lambda: [{"image": random_images(4, 32, 32, 3)}], DataError, "dict"),
         (lambda: [()], DataError, "tuple"),
         (lambda: [np.full((2, 32, 32, 3), np.nan)], DataError, "finite"),
         (interrupted, KeyboardInterrupt, None),
@@ -170,7 +170,7 @@ def test_models_that_cannot_be_recalibrated() -> None:
 BACKENDS = """
 import keras, numpy as np
 import test_recalibrate as tests
-tests.test_the_first_layer_gets_what_numpy_finds_in_all_pictures_at_once()
+tests.test_the_first_layer_gets_what_numpy_finds_in_all_images_at_once()
 tests.test_a_second_time_changes_nothing_and_only_statistics_change()
 tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
 print(keras.backend.backend())

@@ -1,4 +1,4 @@
-"""Scores counted by hand, and probabilities of exactly the pictures that there are."""
+"""Scores counted by hand, and probabilities of exactly the images that there are."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def test_scores_are_those_counted_by_hand() -> None:
     assert found.loss == pytest.approx(-(4 * np.log(0.7) + 2 * np.log(0.1)) / 6, rel=1e-5)
     assert found.confusion == ((2, 1, 0, 0), (0, 2, 0, 0), (1, 0, 0, 0), (0, 0, 0, 0))
     cat, dog, owl, never = found.per_class
-    assert (cat.name, cat.pictures, cat.precision, cat.recall) == ("cat", 3, pytest.approx(2 / 3), pytest.approx(2 / 3))
-    assert (dog.pictures, dog.precision, dog.recall) == (2, pytest.approx(2 / 3), 1)
+    assert (cat.name, cat.images, cat.precision, cat.recall) == ("cat", 3, pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert (dog.images, dog.precision, dog.recall) == (2, pytest.approx(2 / 3), 1)
     assert dog.f1 == pytest.approx(2 * (2 / 3) / (2 / 3 + 1))
-    assert (owl.pictures, owl.precision, owl.recall, owl.f1) == (1, None, 0, 0)
-    assert (never.pictures, never.precision, never.recall, never.f1) == (0, None, None, None)
+    assert (owl.images, owl.precision, owl.recall, owl.f1) == (1, None, 0, 0)
+    assert (never.images, never.precision, never.recall, never.f1) == (0, None, None, None)
 
 
 def test_top5_counts_the_five_largest() -> None:
@@ -53,7 +53,7 @@ def test_an_evaluation_is_json() -> None:
     again = json.loads(json.dumps(found, allow_nan=False))
     assert again == found
     assert again["confusion"][2] == [0, 1, 0, 0]
-    assert again["per_class"][3] == {"name": "never", "pictures": 0, "precision": None, "recall": None, "f1": None}
+    assert again["per_class"][3] == {"name": "never", "images": 0, "precision": None, "recall": None, "f1": None}
 
 
 GOOD = one_hot([0, 1], 4, 0.9)
@@ -80,7 +80,7 @@ def test_what_are_no_probabilities_is_refused(probabilities: Any, labels: Any, n
 
 
 class Padded:
-    """Pictures 0 to 6 in batches of 3, the last filled up; each picture holds its number."""
+    """Images 0 to 6 in batches of 3, the last filled up; each image holds its number."""
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.fail_at = fail_at
@@ -92,36 +92,36 @@ class Padded:
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self.threads.add(threading.get_ident())
         if step == self.fail_at:
-            raise DataError("a picture has vanished. Received: 'it.png'")
+            raise DataError("an image has vanished. Received: 'it.png'")
         numbers = np.arange(3 * step, 3 * step + 3, dtype=np.float32)
         images = np.where(numbers < 7, numbers, 0)[:, None, None, None] * np.ones((1, 2, 2, 1), np.float32)
         return images, np.zeros((3, 2), np.float32), (numbers < 7).astype(np.float32)
 
 
 def tiny_model() -> keras.Model:
-    """Gives a picture's number and its square."""
+    """Gives an image's number and its square."""
     x = keras.Input((2, 2, 1))
     y = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(x, keras.layers.Concatenate()([y, y**2]))
 
 
-def test_each_picture_is_predicted_once_and_in_order() -> None:
+def test_each_image_is_predicted_once_and_in_order() -> None:
     found = predict_all(tiny_model(), Padded())
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, [[number, number**2] for number in range(7)])
 
 
-def test_a_picture_that_has_vanished_is_named() -> None:
+def test_a_image_that_has_vanished_is_named() -> None:
     with pytest.raises(DataError, match=r"vanished.*Received: 'it.png'"):
         predict_all(tiny_model(), Padded(fail_at=1))
 
 
-def test_pictures_are_read_beside_the_work() -> None:
+def test_images_are_read_beside_the_work() -> None:
     batches = Padded()
     predict_all(tiny_model(), batches)
     assert threading.get_ident() not in batches.threads
 
 
-def test_no_picture_at_all_is_said() -> None:
-    with pytest.raises(DataError, match="at least one picture"):
+def test_no_image_at_all_is_said() -> None:
+    with pytest.raises(DataError, match="at least one image"):
         predict_all(tiny_model(), [])

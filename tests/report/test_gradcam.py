@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from support import BACKEND_SPECS, outputs, pictures, randomize, run_python, tiny_spec
+from support import BACKEND_SPECS, outputs, random_images, randomize, run_python, tiny_spec
 
 from keras_effnet import build_model
 from keras_effnet.blocks import ConvClassifier, DenseClassifier, HiddenConvClassifier, MBConv
@@ -49,7 +49,7 @@ def test_it_is_what_differences_say_behind_a_hidden_layer() -> None:
     keras.utils.set_random_seed(0)
     model = build_model(spec, classes=3)
     randomize(model, seed=1)
-    images, classes = pictures(6, 32, 32, 3), np.array([0, 1, 2, 0, 1, 2])
+    images, classes = random_images(6, 32, 32, 3), np.array([0, 1, 2, 0, 1, 2])
     found = grad_cam(model, images, classes)
     expected = np.stack([by_differences(model, *pair) for pair in zip(images, classes, strict=True)])
     assert (expected.max(axis=(1, 2)) == 1).sum() >= 2, "maps of nothing prove nothing"
@@ -59,7 +59,7 @@ def test_it_is_what_differences_say_behind_a_hidden_layer() -> None:
 def test_under_mean_pooling_and_one_layer_it_is_the_class_activation_map() -> None:
     """There the gradient is the classifier's own kernel (Selvaraju et al. 2017, section 3.1)."""
     model = small_model()
-    images = pictures(4, 32, 32, 3)
+    images = random_images(4, 32, 32, 3)
     maps = outputs(keras.Model(model.input, model.get_layer("avg_pool").input), images)
     for chosen in range(3):
         kernel = np.asarray(model.get_layer("predictions").get_weights()[0])[:, chosen]
@@ -73,7 +73,7 @@ def test_behind_a_flattening_layer_a_channel_weighs_what_its_places_do_on_averag
     x = keras.Input((8, 8, 3))
     y = keras.layers.Conv2D(5, 3, activation="relu", padding="same")(x)
     model = keras.Model(x, keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(y)))
-    images = pictures(3, 8, 8, 3)
+    images = random_images(3, 8, 8, 3)
     maps = outputs(keras.Model(x, y), images)
     weights = np.random.default_rng(0).uniform(-0.5, 1, (8 * 8 * 5, 2)).astype("float32")
     model.layers[-1].set_weights([weights, np.zeros(2, "float32")])
@@ -85,7 +85,7 @@ def test_behind_a_flattening_layer_a_channel_weighs_what_its_places_do_on_averag
 
 
 def bright_spot_model() -> keras.Model:
-    """Its class 1 is a bright red spot anywhere, its class 0 a dark picture; it sums 4 x 4 pixels to one."""
+    """Its class 1 is a bright red spot anywhere, its class 0 a dark image; it sums 4 x 4 pixels to one."""
     x = keras.Input((32, 32, 3))
     y = keras.layers.AveragePooling2D(4)(x)
     y = keras.layers.Conv2D(2, 1, activation="relu", name="colours")(y)
@@ -115,7 +115,7 @@ def test_the_parts_are_the_model_before_its_softmax(classifier: Classifier, acti
     model = build_model(tiny_spec(MBConv(), classifier=classifier), classes=3, classifier_activation=activation)
     randomize(model, seed=1)
     before = [weight.copy() for weight in model.get_weights()]
-    images = pictures(2, 32, 32, 3)
+    images = random_images(2, 32, 32, 3)
     features, head = split_at_last_map(model)
     scores = outputs(head, outputs(features, images))
     if activation:
@@ -129,7 +129,7 @@ def test_the_parts_are_the_model_before_its_softmax(classifier: Classifier, acti
 
 
 def test_a_shortcut_around_the_last_map_moves_the_cut_before_it() -> None:
-    """On small pictures a block may end in one pixel; its two paths start at the map that matters."""
+    """On small images a block may end in one pixel; its two paths start at the map that matters."""
     x = keras.Input((4, 4, 3))
     start = keras.layers.Conv2D(3, 3, padding="same", name="start")(x)
     long = keras.layers.Conv2D(3, 4)(keras.layers.Conv2D(3, 3, padding="same")(start))
@@ -137,7 +137,7 @@ def test_a_shortcut_around_the_last_map_moves_the_cut_before_it() -> None:
     model = keras.Model(x, keras.layers.Dense(2, activation="softmax")(y))
     features, _ = split_at_last_map(model)
     assert features.layers[-1].name == "start"
-    assert grad_cam(model, pictures(1, 4, 4, 3), np.array([0])).shape == (1, 4, 4)
+    assert grad_cam(model, random_images(1, 4, 4, 3), np.array([0])).shape == (1, 4, 4)
 
 
 def test_a_model_without_any_map_is_refused() -> None:
@@ -149,19 +149,19 @@ def test_a_model_without_any_map_is_refused() -> None:
 @pytest.mark.parametrize("classes", [[0], [0, 3], [-1, 0]])
 def test_classes_that_do_not_fit_are_refused(classes: list[int]) -> None:
     with pytest.raises(DataError, match=r"in 0\.\.2.*Received: "):
-        grad_cam(small_model(), pictures(2, 32, 32, 3), np.array(classes))
+        grad_cam(small_model(), random_images(2, 32, 32, 3), np.array(classes))
 
 
 ELSEWHERE = """
 import pathlib, sys, keras, numpy as np
-from support import BACKEND_SPECS, pictures
+from support import BACKEND_SPECS, images
 from keras_effnet import build_model
 from keras_effnet.report.gradcam import grad_cam
 folder = pathlib.Path(sys.argv[1])
 for name in sys.argv[2:]:
     spec = BACKEND_SPECS[name]
     model = build_model(spec, classes=3, weights=str(folder / f"{name}.weights.h5"))
-    found = grad_cam(model, pictures(3, spec.resolution, spec.resolution, 3), np.arange(3))
+    found = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
     np.testing.assert_allclose(found, np.load(folder / f"{name}.npy"), atol=1e-3)
 print(keras.backend.backend())
 """
@@ -182,7 +182,7 @@ def test_another_backend_sees_the_same(backend: str, tmp_path: Path) -> None:
         model = build_model(spec, classes=3)
         randomize(model, seed=3)
         model.save_weights(tmp_path / f"{name}.weights.h5")
-        found = grad_cam(model, pictures(3, spec.resolution, spec.resolution, 3), np.arange(3))
+        found = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
         peaks += int((found.max(axis=(1, 2)) == 1).sum())
         np.save(tmp_path / f"{name}.npy", found)
     assert peaks > 3, "maps of nothing prove nothing"

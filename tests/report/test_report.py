@@ -18,13 +18,13 @@ from support import tiny_spec
 
 from keras_effnet import build_model, explain
 from keras_effnet.blocks import MBConv
-from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.images import Images
 from keras_effnet.errors import DataError
 from keras_effnet.report.evaluation import evaluate_probabilities
-from keras_effnet.report.looks import HITS, MISTAKES, surest_hits, take_looks, worst_mistakes
-from keras_effnet.report.page import report_page
+from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, surest_hits, worst_mistakes
+from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
-from keras_effnet.report.tiles import confusion_picture, heat_tile, picture_tile, pictures_shown
+from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
 from keras_effnet.report.write import format_table, write_history, write_report
 
 SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
@@ -34,11 +34,11 @@ SIDE = 32
 
 
 class Rows:
-    """Pictures of a source in order, as `Batches` gives them."""
+    """Images of a source in order, as `Batches` gives them."""
 
     batch_size = 8
 
-    def __init__(self, source: Pictures) -> None:
+    def __init__(self, source: Images) -> None:
         self.source = source
 
     def __len__(self) -> int:
@@ -48,10 +48,10 @@ class Rows:
         return self.source.images[step * self.batch_size : (step + 1) * self.batch_size].astype("float32"), None, None
 
 
-def some_pictures(count: int, names: tuple[str, ...]) -> Pictures:
+def some_images(count: int, names: tuple[str, ...]) -> Images:
     generator = np.random.default_rng(0)
     labels = np.arange(count, dtype=np.int32) % len(names)
-    return Pictures(generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8), labels, names)
+    return Images(generator.integers(0, 256, (count, SIDE, SIDE, 3), dtype=np.uint8), labels, names)
 
 
 def some_probabilities(labels: np.ndarray, classes: int, seed: int = 0) -> np.ndarray:
@@ -62,7 +62,7 @@ def some_probabilities(labels: np.ndarray, classes: int, seed: int = 0) -> np.nd
     return (np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)).astype("float32")
 
 
-def some_metrics(source: Pictures, probabilities: np.ndarray) -> dict[str, Any]:
+def some_metrics(source: Images, probabilities: np.ndarray) -> dict[str, Any]:
     spec = tiny_spec(MBConv())
     history = [
         {"phase": phase, "epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.25 * epoch, "val_loss": 3.0 / epoch}
@@ -70,9 +70,9 @@ def some_metrics(source: Pictures, probabilities: np.ndarray) -> dict[str, Any]:
         for phase, epoch in (("head", 1), ("head", 2), ("whole", 3))
     ]
     return {
-        "command": "keras-effnet finetune 'my <pictures>' --epochs 1",
+        "command": "keras-effnet finetune 'my <images>' --epochs 1",
         "versions": {"keras": keras.version(), "python": "3.x"},
-        "data": {"name": "my <pictures>", "classes": list(source.class_names), "train": 1234, "validation": 56}
+        "data": {"name": "my <images>", "classes": list(source.class_names), "train": 1234, "validation": 56}
         | {"test": len(source), "skipped": SKIPPED},
         "model": {"name": "tiny", "params": 4321, "macs": 5_000_000, "resolution": SIDE, "weights": "imagenet"}
         | {"table": str(explain(spec, classes=len(source.class_names)))},
@@ -95,7 +95,7 @@ def tiny_model(classes: int) -> keras.Model:
 def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], np.ndarray]:
     """A folder that a report was written to, its metrics and probabilities."""
     folder = tmp_path_factory.mktemp("report") / "new"
-    source = some_pictures(60, NAMES)
+    source = some_images(60, NAMES)
     probabilities = some_probabilities(source.labels, 3)
     metrics = some_metrics(source, probabilities)
     write_report(metrics, tiny_model(3), source, probabilities, Rows(source), folder)
@@ -114,9 +114,9 @@ def test_every_file_is_there_and_says_the_same(report: tuple[Path, dict[str, Any
         ("head", 2, 1.5),
         ("whole", 3, 1.0),
     ]
-    with Image.open(folder / "curves.png") as picture:
-        assert min(picture.size) > 300
-        assert len(picture.convert("RGB").getcolors(1 << 24) or ()) > 50, "something is drawn"
+    with Image.open(folder / "curves.png") as image:
+        assert min(image.size) > 300
+        assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 50, "something is drawn"
 
 
 def test_rows_of_numbers_stay_on_a_line_and_texts_as_they_are() -> None:
@@ -145,7 +145,7 @@ def test_tensorboard_reads_its_logs(report: tuple[Path, dict[str, Any], np.ndarr
 def test_a_full_disk_is_said_by_the_logs_too(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
-    source = some_pictures(6, NAMES)
+    source = some_images(6, NAMES)
     history = some_metrics(source, some_probabilities(source.labels, 3))["history"]
     folder = tmp_path / "tensorboard" / "train"
     folder.mkdir(parents=True)
@@ -167,9 +167,9 @@ def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]
         assert all(str(count) in page.texts["confusion"] for count in row if count)
     wrong = len(worst_mistakes(probabilities, np.arange(60) % 3))
     assert 3 < wrong <= MISTAKES
-    assert len(page.images["mistakes"]) == 3 * wrong, "the picture, and a map for each of the two classes"
+    assert len(page.images["mistakes"]) == 3 * wrong, "the image, and a map for each of the two classes"
     assert len(page.images["hits"]) == 2 * 3, "one a class, with one map"
-    assert "picture " in page.texts["mistakes"]
+    assert "image " in page.texts["mistakes"]
     assert "F1" in page.texts["classes"]
     assert metrics["model"]["table"] in page.texts["network"]
     for text in ("augmentation.mixup", "0.25", "augmentation.flip", "True"):
@@ -178,8 +178,8 @@ def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]
     assert keras.version() in page.texts["origin"]
     for images in page.images.values():
         for content in images:
-            with Image.open(io.BytesIO(content)) as picture:
-                picture.load()
+            with Image.open(io.BytesIO(content)) as image:
+                image.load()
 
 
 def test_what_users_wrote_stays_text(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
@@ -216,12 +216,12 @@ def test_mistakes_and_hits_are_chosen_by_how_sure_they_are() -> None:
     assert surest_hits(many, np.zeros(50, int)) == []
 
 
-def test_pictures_are_those_that_were_asked_for() -> None:
-    source = some_pictures(20, NAMES)
-    found = pictures_shown(Rows(source), [17, 3, 17, 8])
+def test_images_are_those_that_were_asked_for() -> None:
+    source = some_images(20, NAMES)
+    found = images_shown(Rows(source), [17, 3, 17, 8])
     assert sorted(found) == [3, 8, 17]
-    for index, picture in found.items():
-        np.testing.assert_array_equal(picture, source.images[index])
+    for index, image in found.items():
+        np.testing.assert_array_equal(image, source.images[index])
 
 
 def test_heat_is_drawn_where_it_is() -> None:
@@ -233,27 +233,27 @@ def test_heat_is_drawn_where_it_is() -> None:
     assert row < len(tile) / 4
     assert column > 3 * len(tile) / 4
     assert colourful[len(tile) // 2 :, : len(tile) // 2].max() <= 2, "nothing is gray"
-    red, green, blue = np.asarray(picture_tile(np.full((5, 5, 3), [300.0, 128.0, -5.0])))[9, 9]
+    red, green, blue = np.asarray(image_tile(np.full((5, 5, 3), [300.0, 128.0, -5.0])))[9, 9]
     assert (red, green, blue) == (255, 128, 0)
 
 
-def test_two_hundred_classes_are_a_picture_and_a_list() -> None:
+def test_two_hundred_classes_are_a_image_and_a_list() -> None:
     names = tuple(f"class {number:03d}" for number in range(200))
-    source = some_pictures(800, names)
+    source = some_images(800, names)
     probabilities = some_probabilities(source.labels, 200) * 0 + 1e-4
     taken = np.where(source.labels == 5, 7, source.labels)
     probabilities[np.arange(800), taken] = 1 - 199e-4
     metrics = some_metrics(source, probabilities)
     page = Reader(report_page(metrics, [], []).decode())
     assert "class 005class 0074 of 4" in page.texts["confusion"]
-    assert "There is none: no picture" in page.texts["hits"]
-    with Image.open(io.BytesIO(page.images["confusion"][0])) as picture:
-        scale = picture.width // 200
-        pixels = np.asarray(picture.convert("RGB"))[scale // 2 :: scale, scale // 2 :: scale]
+    assert "There is none: no image" in page.texts["hits"]
+    with Image.open(io.BytesIO(page.images["confusion"][0])) as image:
+        scale = image.width // 200
+        pixels = np.asarray(image.convert("RGB"))[scale // 2 :: scale, scale // 2 :: scale]
     assert pixels.shape == (200, 200, 3)
     np.testing.assert_array_equal(np.argwhere(pixels[..., 0] > pixels[..., 2]), [[5, 7]])
     np.testing.assert_array_equal(np.argwhere(pixels[..., 2] > pixels[..., 0])[:, 0], np.delete(np.arange(200), 5))
-    small = np.asarray(confusion_picture(np.array([[99, 1], [0, 0]])))
+    small = np.asarray(confusion_image(np.array([[99, 1], [0, 0]])))
     assert tuple(small[0, -1]) != (255, 255, 255), "one mistake among a hundred is seen"
     assert tuple(small[-1, 0]) == (255, 255, 255)
 
@@ -261,23 +261,23 @@ def test_two_hundred_classes_are_a_picture_and_a_list() -> None:
 def test_a_model_without_a_map_is_shown_without_one() -> None:
     x = keras.Input((SIDE, SIDE, 3))
     model = keras.Model(x, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
-    source = some_pictures(12, NAMES)
+    source = some_images(12, NAMES)
     probabilities = some_probabilities(source.labels, 3)
-    mistakes, hits, note = take_looks(model, source, probabilities, Rows(source))
+    mistakes, hits, note = choose_examples(model, source, probabilities, Rows(source))
     assert "There are no Grad-CAM maps" in note
-    assert {len(look.pictures) for look in (*mistakes, *hits)} == {1}
+    assert {len(look.images) for look in (*mistakes, *hits)} == {1}
     page = Reader(report_page(some_metrics(source, probabilities), mistakes, hits, note).decode())
     assert "There are no Grad-CAM maps" in page.texts["hits"]
 
 
 def test_without_a_mistake_the_page_says_so() -> None:
-    source = some_pictures(12, NAMES)
+    source = some_images(12, NAMES)
     page = Reader(report_page(some_metrics(source, np.eye(3, dtype="float32")[source.labels]), [], []).decode())
-    assert "There is none: every picture" in page.texts["mistakes"]
+    assert "There is none: every image" in page.texts["mistakes"]
 
 
-def test_validation_pictures_are_called_so() -> None:
-    source = some_pictures(12, NAMES)
+def test_validation_images_are_called_so() -> None:
+    source = some_images(12, NAMES)
     metrics = some_metrics(source, some_probabilities(source.labels, 3))
     metrics["evaluation"]["split"] = "validation"
     assert "by which the best epoch was chosen" in Reader(report_page(metrics, [], []).decode()).texts["top"]
@@ -294,10 +294,10 @@ def test_a_browser_shows_every_part(
     assert found["sections"] == list(SECTIONS)
     assert_nothing_is_hidden(found)
 
-    # The page itself, with its policy: its style and its pictures are there.
-    picture = tmp_path / "page.png"
-    screenshot(original, picture, width)
-    with Image.open(picture) as shown:
+    # The page itself, with its policy: its style and its images are there.
+    image = tmp_path / "page.png"
+    screenshot(original, image, width)
+    with Image.open(image) as shown:
         assert shown.width == width
         colours = {colour: count for count, colour in shown.convert("RGB").getcolors(1 << 24) or ()}
     assert colours.get((246, 247, 249), 0) > 5_000, "the ground around the sections"

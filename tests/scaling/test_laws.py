@@ -60,7 +60,7 @@ def test_the_table_makes_every_backbone_larger_from_row_to_row(name: str) -> Non
 
 
 # A rule's own law, counted: phi = 1, 2, 3 cost 2, 4, 8 times the base (1.92, 3.69, 7.08 by the paper's constants), on
-# networks so deep and pictures so large that whole blocks and cells leave little over. What still pulls away from it:
+# networks so deep and images so large that whole blocks and cells leave little over. What still pulls away from it:
 # depthwise filters grow with the width, not with its square; stem, head and classifier do not grow with the depth.
 PROMISE = {"compound": 1.2 * 1.1**2 * 1.15**2}
 TOLERANCE = 0.08

@@ -26,9 +26,9 @@ from search_trains import (
 )
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.crew import MAX_DEATHS, Crew
 from keras_effnet.search.plan import Job, Row
 from keras_effnet.search.store import JOB, Store, sqlite_url
+from keras_effnet.search.worker_pool import MAX_DEATHS, WorkerPool
 
 
 def results(rows: list[Row]) -> dict[str, float | None]:
@@ -54,7 +54,7 @@ class Dead:
 @pytest.mark.parametrize("job", [Job("key", {}, 4, 0), None], ids=["its trial", "something else"])
 def test_workers_may_die_of_a_trial_as_often_as_it_is_tried_and_not_of_something_else(tmp_path, job):
     store = Store(sqlite_url(tmp_path), {}, retries=MAX_DEATHS + 2)
-    crew = Crew(store, tmp_path, 1, 1, 60, lambda command, _, log: Dead(store, command[-3], log, job))
+    crew = WorkerPool(store, tmp_path, 1, 1, 60, lambda command, _, log: Dead(store, command[-3], log, job))
     for _ in range(MAX_DEATHS + 1):
         crew.look_after(store.rows(), False)
     if job is None:

@@ -1,4 +1,4 @@
-"""Pictures of searches: what stands in them where, and that nothing is cut off."""
+"""Images of searches: what stands in them where, and that nothing is cut off."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from summaries import RUNGS, architecture, coefficients
 from keras_effnet.search import plots
 from keras_effnet.search.charts import JITTER, choice_axis, norm_of, number_axis
 from keras_effnet.search.plan import Job, Row
-from keras_effnet.search.plots import choice_groups, first_metrics, ladder_curves, search_pictures
+from keras_effnet.search.plots import choice_groups, first_metrics, ladder_curves, search_images
 
 Draw = Callable[[dict[str, Any], Sequence[Row]], dict[str, Any]]
 
 
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
-    """The axes of each picture by its name, in place of PNG files."""
+    """The axes of each image by its name, in place of PNG files."""
     found: list[Any] = []
 
     def keep(figure: Any) -> bytes:
@@ -31,7 +31,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         return bytes([len(found) - 1])
 
     monkeypatch.setattr(plots, "png", keep)
-    return lambda summary, rows: {each.name: found[each.content[0]].axes[0] for each in search_pictures(summary, rows)}
+    return lambda summary, rows: {each.name: found[each.content[0]].axes[0] for each in search_images(summary, rows)}
 
 
 def points(axes: Any) -> set[tuple[float, float]]:
@@ -201,8 +201,8 @@ CASES = {
 
 def assert_whole(content: bytes) -> None:
     """Something is drawn, and nothing reaches the edge."""
-    with Image.open(io.BytesIO(content)) as picture:
-        colours, pixels = picture.convert("RGB").getcolors(1 << 24), np.asarray(picture.convert("RGB"))
+    with Image.open(io.BytesIO(content)) as image:
+        colours, pixels = image.convert("RGB").getcolors(1 << 24), np.asarray(image.convert("RGB"))
     assert len(colours or ()) > 20
     for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
         assert (edge == 255).all()
@@ -213,13 +213,13 @@ def assert_whole(content: bytes) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::UserWarning")  # Matplotlib's words for a layout that has no room
 def test_nothing_is_cut_off(make: Any, case: str) -> None:
-    for picture in search_pictures(*make(**CASES[case])):
-        assert_whole(picture.content)
+    for image in search_images(*make(**CASES[case])):
+        assert_whole(image.content)
 
 
 @pytest.mark.parametrize("make", [coefficients, architecture])
-def test_without_a_result_there_is_no_picture(make: Any) -> None:
-    assert search_pictures(*make(3, trained=False)) == []
+def test_without_a_result_there_is_no_image(make: Any) -> None:
+    assert search_images(*make(3, trained=False)) == []
 
 
 def test_a_latency_is_drawn_though_that_of_the_base_is_not_known(draw: Draw) -> None:
@@ -228,4 +228,4 @@ def test_a_latency_is_drawn_though_that_of_the_base_is_not_known(draw: Draw) -> 
         each["cost"] = {"latency_ms": each["cost"]["macs"] / 1e6}
     summary |= {"measure": "latency_ms"}
     axes = draw(summary, rows)["cost"]
-    assert axes.get_xlabel() == "milliseconds a picture"
+    assert axes.get_xlabel() == "milliseconds an image"

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import pictures, run_python
+from support import random_images, run_python
 
 from keras_effnet import BackboneSpec, StageSpec, build_model
 from keras_effnet.blocks import ConvBlock, FusedMBConv, MBConv, ResNetStem
@@ -68,7 +68,7 @@ def filtered(x: np.ndarray, kernel: np.ndarray, stride: int = 1, depthwise: bool
 
 
 def total_flow(kernels: Arrays) -> float:
-    """R of `small_spec`, written out: absolute weights, nothing else, ones as the picture."""
+    """R of `small_spec`, written out: absolute weights, nothing else, ones as the image."""
     w = {name: np.abs(kernel) for name, kernel in kernels.items()}
     x = filtered(np.ones((1, 6, 6, 3)), w["stem_conv"])
     for block in ("block1a", "block1b"):
@@ -86,7 +86,7 @@ def test_synflow_is_the_sum_over_weights(activation: str) -> None:
     kernels, whole = kernels_of(model), total_flow(kernels_of(model))
     # R is linear in each kernel: doubling one adds what flows through it, which is its sum of weight * dR/dweight.
     flows = [total_flow({**kernels, name: 2 * kernel}) - whole for name, kernel in kernels.items()]
-    assert synflow(model, pictures(1, 6, 6, 3)) == pytest.approx(math.log(sum(flows)), abs=1e-4)
+    assert synflow(model, random_images(1, 6, 6, 3)) == pytest.approx(math.log(sum(flows)), abs=1e-4)
 
 
 def test_synflow_of_one_layer_is_counted_by_hand() -> None:
@@ -98,16 +98,16 @@ def test_synflow_of_one_layer_is_counted_by_hand() -> None:
         kernel: Any = model.get_layer(name).kernel
         kernel.assign(np.full(kernel.shape, value))
     # R = 3 channels of 1, times 0.5 * 2 * 3 along each of 3 * 2 * 2 * 2 paths; each path has 3 weights.
-    assert synflow(model, pictures(1, 2, 2, 3)) == pytest.approx(math.log(3 * 24 * 3.0), abs=1e-5)
+    assert synflow(model, random_images(1, 2, 2, 3)) == pytest.approx(math.log(3 * 24 * 3.0), abs=1e-5)
 
 
 def test_synflow_of_a_deep_network_does_not_overflow() -> None:
     model = build_model("efficientnet_b0", classes=10, input_shape=(32, 32, 3))
-    assert 88 < synflow(model, pictures(1, 32, 32, 3)) < 700  # exp(88) is the largest float of 32 bits
+    assert 88 < synflow(model, random_images(1, 32, 32, 3)) < 700  # exp(88) is the largest float of 32 bits
 
 
-def test_naswot_is_the_determinant_of_what_pictures_share() -> None:
-    model, given = small_model(), pictures(4, 6, 6, 3)
+def test_naswot_is_the_determinant_of_what_images_share() -> None:
+    model, given = small_model(), random_images(4, 6, 6, 3)
     switched = [layer.input for layer in model.layers if layer.name.endswith("activation")]
     # Keras itself normalises each batch by its own statistics in training.
     values = keras.Model(model.input, switched)(given, training=True)
@@ -116,8 +116,8 @@ def test_naswot_is_the_determinant_of_what_pictures_share() -> None:
     assert naswot(model, given) == pytest.approx(math.log(np.linalg.det(np.array(kernel, float))), rel=1e-3)
 
 
-def test_naswot_of_equal_pictures_is_low_and_finite() -> None:
-    model, given = small_model(), pictures(4, 6, 6, 3)
+def test_naswot_of_equal_images_is_low_and_finite() -> None:
+    model, given = small_model(), random_images(4, 6, 6, 3)
     assert naswot(model, np.repeat(given[:1], 4, axis=0)) < naswot(model, given) - 50
 
 
@@ -158,11 +158,11 @@ def zen_by_hand(seed: int, count: int, epsilon: float = 1e-3) -> float:
 
 
 def test_zen_is_the_change_for_a_small_step_and_what_batchnorm_took() -> None:
-    assert zen_score(small_model(), pictures(3, 6, 6, 3), 7) == pytest.approx(zen_by_hand(7, 3), abs=2e-3)
+    assert zen_score(small_model(), random_images(3, 6, 6, 3), 7) == pytest.approx(zen_by_hand(7, 3), abs=2e-3)
 
 
 def test_zen_leaves_out_shortcuts_and_does_not_read_the_weights() -> None:
-    given = pictures(3, 6, 6, 3)
+    given = random_images(3, 6, 6, 3)
     with_skip = zen_score(small_model(), given, 2)
     assert zen_score(small_model(skip=False), given, 2) == with_skip
     assert zen_score(small_model(), np.zeros_like(given), 2) == with_skip
@@ -178,16 +178,16 @@ def test_every_kind_of_block_has_finite_scores(name: str) -> None:
     model = build_model(backbones.get(name), classes=4, input_shape=(64, 64, 3))
     before = [np.array(weight) for weight in model.get_weights()]
     for score in SCORES.values():
-        assert math.isfinite(score(model, pictures(4, 64, 64, 3), 0))
+        assert math.isfinite(score(model, random_images(4, 64, 64, 3), 0))
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
 BACKENDS = """
 import json, pathlib, sys, keras
-from support import pictures
+from support import images
 from keras_effnet.search.scores import SCORES
 model = keras.saving.load_model(pathlib.Path(sys.argv[1]) / "model.keras")
-print(json.dumps({name: score(model, pictures(4, 6, 6, 3), 5) for name, score in SCORES.items()}))
+print(json.dumps({name: score(model, random_images(4, 6, 6, 3), 5) for name, score in SCORES.items()}))
 """
 
 
@@ -199,7 +199,7 @@ def test_all_backends_agree(backend: str, tmp_path: Path) -> None:
     model = small_model(activation="swish")
     model.save(tmp_path / "model.keras")
     printed = run_python(BACKENDS, str(tmp_path), KERAS_BACKEND=backend, PYTHONPATH=str(TESTS))
-    expected = {name: score(model, pictures(4, 6, 6, 3), 5) for name, score in SCORES.items()}
+    expected = {name: score(model, random_images(4, 6, 6, 3), 5) for name, score in SCORES.items()}
     assert json.loads(printed.splitlines()[-1]) == pytest.approx(expected, rel=1e-3)
 
 
@@ -207,12 +207,12 @@ def test_scores_of_foreign_networks_are_refused() -> None:
     foreign = keras.Sequential([keras.Input((6, 6, 3)), keras.layers.Conv2D(2, 1)])
     for score in SCORES.values():
         with pytest.raises(BuildError, match="Received"):
-            score(foreign, pictures(2, 6, 6, 3), 0)
+            score(foreign, random_images(2, 6, 6, 3), 0)
 
 
-def test_naswot_needs_two_pictures() -> None:
+def test_naswot_needs_two_images() -> None:
     with pytest.raises(SearchError, match="Received: 1"):
-        naswot(small_model(), pictures(1, 6, 6, 3))
+        naswot(small_model(), random_images(1, 6, 6, 3))
 
 
 def make_task(seed: int, notes: dict[str, Any], folder: Path) -> Task:
@@ -222,13 +222,13 @@ def make_task(seed: int, notes: dict[str, Any], folder: Path) -> Task:
 
 @pytest.mark.slow
 def test_a_score_stands_in_for_training(tmp_path: Path) -> None:
-    score = train_from_dict(json.loads(json.dumps(train_to_dict(ZeroCost("naswot", pictures=5)))))
-    assert score == ZeroCost("naswot", pictures=5)
+    score = train_from_dict(json.loads(json.dumps(train_to_dict(ZeroCost("naswot", images=5)))))
+    assert score == ZeroCost("naswot", images=5)
     first, again, other = (score(make_task(seed, {}, tmp_path)) for seed in (1, 1, 2))
     assert first == again != other
 
 
-@pytest.mark.parametrize(("name", "pictures"), [("grasp", 4), ("zen", 1)])
-def test_wrong_scores_are_named(name: str, pictures: int) -> None:
+@pytest.mark.parametrize(("name", "images"), [("grasp", 4), ("zen", 1)])
+def test_wrong_scores_are_named(name: str, images: int) -> None:
     with pytest.raises(SearchError, match="Received: "):
-        ZeroCost(name, pictures=pictures)
+        ZeroCost(name, images=images)

@@ -42,7 +42,7 @@ def test_a_job_leaves_a_model_a_history_metrics_and_curves(tmp_path: Path) -> No
     model: Any = keras.models.load_model(tmp_path / "model.keras")
     assert model.count_params() == metrics["network"]["params"]
     # The saved model is the first draw's transferred network, and scores what the history says.
-    from keras_effnet.data.pictures import load_digits, split_few
+    from keras_effnet.data.images import load_digits, split_few
 
     _, held_out = split_few(load_digits(16), metrics["options"]["labels_per_class"], seed=0)
     found = np.mean(model.predict(held_out.images, verbose=0).argmax(1) == held_out.labels)
@@ -51,24 +51,24 @@ def test_a_job_leaves_a_model_a_history_metrics_and_curves(tmp_path: Path) -> No
     rows = list(csv.DictReader((tmp_path / "history.csv").open()))
     assert {row["network"] for row in rows} == {"pre-training", "transferred", "from scratch"}
     assert max(int(row["step"]) for row in rows if row["network"] == "from scratch") == 4
-    with Image.open(tmp_path / "curves.png") as picture:
-        assert min(picture.size) > 300
+    with Image.open(tmp_path / "curves.png") as image:
+        assert min(image.size) > 300
 
 
 @pytest.mark.slow
-def test_a_folder_of_pictures_takes_the_place_of_the_digits(tmp_path: Path) -> None:
-    """Two kinds of noise in pictures of any size and mode, and a file that is none."""
+def test_a_folder_of_images_takes_the_place_of_the_digits(tmp_path: Path) -> None:
+    """Two kinds of noise in images of any size and mode, and a file that is none."""
     generator = np.random.default_rng(0)
     for name, mean in (("dark", 60), ("light", 190)):
         (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(6):
             pixels = np.clip(generator.normal(mean, 20, (20 + number, 30)), 0, 255).astype(np.uint8)
-            picture = Image.fromarray(pixels).convert("L" if number % 2 else "RGBA")
-            picture.save(tmp_path / "data" / name / f"{number}.png")
-    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"not a picture")
+            image = Image.fromarray(pixels).convert("L" if number % 2 else "RGBA")
+            image.save(tmp_path / "data" / name / f"{number}.png")
+    (tmp_path / "data" / "dark" / "broken.png").write_bytes(b"not an image")
     command = (*COMMAND, "--data", str(tmp_path / "data"), "--labels-per-class", "2", "--repeats", "1")
     done = subprocess.run([*command, "--output", str(tmp_path / "out")], capture_output=True, text=True, check=True)
-    assert "4 labelled pictures of 2 classes, accuracy on the 8 others" in done.stdout
+    assert "4 labelled images of 2 classes, accuracy on the 8 others" in done.stdout
     assert "1 unreadable files skipped" in done.stdout
     assert "broken.png" in done.stdout
     model: Any = keras.models.load_model(tmp_path / "out" / "model.keras")
@@ -162,14 +162,14 @@ def test_an_output_that_is_a_file_is_an_error(tmp_path: Path) -> None:
         TransferJob(OPTIONS, tmp_path / "taken").run()
 
 
-def test_too_few_pictures_are_found_before_the_work(tmp_path: Path) -> None:
+def test_too_few_images_are_found_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="labels_per_class"):
         TransferJob(TransferOptions(labels_per_class=500), tmp_path / "new").run()
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("backbone", backbones.names())
-def test_every_backbone_fits_small_pictures(backbone: str) -> None:
+def test_every_backbone_fits_small_images(backbone: str) -> None:
     spec = transfer_spec(TransferOptions(backbone=backbone, phi=-8))
     assert spec.total_stride <= 8
     assert spec.resolution == 32
@@ -185,7 +185,7 @@ def test_the_summary_favours_the_rival() -> None:
     metrics = {
         "options": {**OPTIONS.__dict__},
         "network": {"params": 1, "macs": 1},
-        "pictures": {"labelled": 10, "held_out": 5, "classes": ["a", "b"], "skipped": ["half.png"]},
+        "images": {"labelled": 10, "held_out": 5, "classes": ["a", "b"], "skipped": ["half.png"]},
         "runs": [
             run(1, "transferred", 0.9, 0.8),
             run(1, "from scratch", 0.7, 0.6),

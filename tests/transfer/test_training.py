@@ -11,7 +11,7 @@ import pytest
 from tqdm import tqdm
 
 from keras_effnet import build_model
-from keras_effnet.data.pictures import Pictures
+from keras_effnet.data.images import Images
 from keras_effnet.data.rows import batch_rows
 from keras_effnet.errors import DataError
 from keras_effnet.transfer.options import TransferOptions, transfer_spec
@@ -30,13 +30,13 @@ SCHEDULE = Schedule(steps=12, batch_size=8, rate=3e-3, jitter=0.1)
 
 
 @pytest.fixture
-def stripes() -> Pictures:
+def stripes() -> Images:
     """Two classes that anything can tell apart: bright left half, bright right half."""
     images = np.zeros((16, 16, 16, 3), np.uint8)
     labels = np.arange(16, dtype=np.int32) % 2
     images[labels == 0, :, :8] = 255
     images[labels == 1, :, 8:] = 255
-    return Pictures(images, labels, ("left", "right"))
+    return Images(images, labels, ("left", "right"))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def quiet() -> tqdm:
 
 
 @pytest.mark.slow
-def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictures) -> None:
+def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Images) -> None:
     before = evaluate(model, stripes)["loss"]
     schedule = replace(SCHEDULE, steps=40)
     train(model, stripes, schedule, seed=0, progress=quiet())
@@ -63,7 +63,7 @@ def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Pictur
 
 
 @pytest.mark.slow
-def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictures) -> None:
+def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Images) -> None:
     start = snapshot(model)
     train(model, stripes, SCHEDULE, seed=1, progress=quiet())
     whole = model.get_weights()
@@ -75,7 +75,7 @@ def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Pictu
 
 
 @pytest.mark.slow
-def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: Pictures) -> None:
+def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: Images) -> None:
     start = snapshot(model)
     train(model, stripes, SCHEDULE, seed=1, progress=quiet())
     restore(start)
@@ -85,7 +85,7 @@ def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: 
 
 
 @pytest.mark.slow
-def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Pictures) -> None:
+def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Images) -> None:
     start = snapshot(model)
     parts = [train(model, stripes, SCHEDULE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
     restore(start)
@@ -94,7 +94,7 @@ def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: 
         assert whole[name] == pytest.approx(np.mean([part[name] for part in parts]), abs=1e-4)
 
 
-def test_every_picture_comes_once_before_any_comes_twice() -> None:
+def test_every_image_comes_once_before_any_comes_twice() -> None:
     stream = np.concatenate([batch_rows(10, 4, step, epoch=0, seed=3, shuffle=True)[0] for step in range(25)])
     for start in range(0, 100, 10):
         assert sorted(stream[start : start + 10]) == list(range(10))
@@ -123,7 +123,7 @@ def test_copying_leaves_the_classifier_alone(model: keras.Model) -> None:
     assert pairs[-1][1].kernel.shape[-1] == 5
 
 
-def test_jitter_moves_pictures_a_little(stripes: Pictures) -> None:
+def test_jitter_moves_images_a_little(stripes: Images) -> None:
     moved = jitter(stripes.images, 0.1, np.random.default_rng(0))
     assert moved.dtype == np.uint8
     assert not np.array_equal(moved, stripes.images)
@@ -133,7 +133,7 @@ def test_jitter_moves_pictures_a_little(stripes: Pictures) -> None:
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_run(model: keras.Model, stripes: Pictures) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(model: keras.Model, stripes: Images) -> None:
     kernel = model.layers[-1].kernel
     kernel.assign(np.full(kernel.shape, np.nan))
     with pytest.raises(DataError, match="no longer a number"):

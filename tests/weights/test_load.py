@@ -11,13 +11,13 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from support import assert_same_outputs, every_block_spec, outputs, pictures, randomize, tiny_spec, write_legacy_h5
+from support import assert_same_outputs, every_block_spec, outputs, random_images, randomize, tiny_spec, write_legacy_h5
 
 from keras_effnet import BackboneSpec, Coefficients, build_model, scale_spec
 from keras_effnet.blocks import InvertedResidual, MBConv
 from keras_effnet.errors import WeightsError
 from keras_effnet.registry import backbones
-from keras_effnet.weights.files import read_weight_file
+from keras_effnet.weights.keras_files import read_weight_file
 from keras_effnet.weights.load import load_weights
 
 SPEC = tiny_spec(MBConv(), MBConv(expand=2), depth=1)
@@ -63,7 +63,7 @@ def test_every_layout_loads_every_value(layout: str, tmp_path: Path) -> None:
     write(model, tmp_path / name)
     loaded = build_model(SPEC, classes=5, weights=str(tmp_path / name))
     assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
-    x = pictures(2, 32, 32, 3)
+    x = random_images(2, 32, 32, 3)
     assert_same_outputs(outputs(loaded, x), outputs(model, x), tolerance=1e-6)
 
 

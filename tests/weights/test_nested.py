@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import assert_same_outputs, outputs, pictures, randomize, run_python, write_legacy_h5
+from support import assert_same_outputs, outputs, random_images, randomize, run_python, write_legacy_h5
 
 from keras_effnet import BackboneSpec, Coefficients, StageSpec, build_model, scale_spec
 from keras_effnet.applications import convnext_tiny_spec
@@ -64,7 +64,7 @@ def test_files_of_keras_own_convnext_load_into_a_flat_graph(layout: str, top: di
     write(theirs, tmp_path / name)
     ours = build_model(our_convnext(), input_shape=(75, 66, 3), classes=5, weights=str(tmp_path / name), **top)
     assert not any(isinstance(layer, keras.Model) for layer in ours.layers)
-    x = pictures(2, 75, 66, 3)
+    x = random_images(2, 75, 66, 3)
     assert_same_outputs(outputs(ours, x), outputs(theirs, x))
 
 
@@ -119,8 +119,8 @@ def test_a_grouped_convolution_is_a_depthwise_one_also_with_several_filters_a_ch
     theirs.save_weights(tmp_path / "file.weights.h5")
     ours = keras.Model(x, keras.layers.DepthwiseConv2D(3, depth_multiplier=3, name="filters")(x))
     load_weights(ours, tmp_path / "file.weights.h5")
-    picture = pictures(1, 9, 9, 4)
-    assert_same_outputs(outputs(ours, picture), outputs(theirs, picture))
+    image = random_images(1, 9, 9, 4)
+    assert_same_outputs(outputs(ours, image), outputs(theirs, image))
 
 
 @pytest.mark.parametrize("layout", WRITERS)
@@ -141,7 +141,7 @@ def test_saved_models_load_without_this_package_in_safe_mode(name: str, tmp_path
     spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
     model = build_model(spec, classes=5)
     randomize(model, seed=1)
-    x = pictures(2, spec.resolution, spec.resolution, 3)
+    x = random_images(2, spec.resolution, spec.resolution, 3)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "x.npy", x)
     run_python(

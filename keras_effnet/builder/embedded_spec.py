@@ -1,0 +1,154 @@
+"""The spec that a built model carries, so that it can be scaled years later.
+
+A layer of class `GaussianNoise` with a deviation of 0 stands behind the input. It does nothing, and at that deviation
+Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
+
+    {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
+
+and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`. `backbone` is what a spec file holds
+(docs/spec_files.md). A stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs
+nothing of this package to load.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import keras
+
+from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.network import Pooling
+from keras_effnet.serialization import SCHEMA
+from keras_effnet.spec import BackboneSpec
+
+EMBEDDED_LAYER = "backbone_spec"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class EmbeddedSpec:
+    """What a model was built from.
+
+    Args:
+        spec: the backbone.
+        include_top: whether the classifier follows the features.
+        pooling: without top, "avg", "max" or None.
+        classes: of the classifier, at least 1.
+        class_names: one for each class, in the order of the scores; None: nobody has said them.
+
+    Raises:
+        BuildError: a value outside its range.
+    """
+
+    spec: BackboneSpec
+    include_top: bool = True
+    pooling: Pooling | None = None
+    classes: int = 1000
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_bool(BuildError, "include_top", self.include_top)
+        check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
+        check_int(BuildError, "classes", self.classes, 1)
+        names = self.class_names
+        if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
+            raise BuildError(
+                f"`class_names` must be {self.classes} texts, one for each class. Received: {names!r:.200}"
+            )
+
+
+def embed_spec(x: Any, tag: EmbeddedSpec) -> Any:
+    """`x` with the tag on it; without one where the spec has a block that no file can name (it is not registered)."""
+    try:
+        spec = tag.spec.to_json()
+    except SpecError:
+        return x
+    content = {
+        "keras_effnet": _VERSION,
+        "backbone": json.loads(spec)["backbone"],
+        "include_top": tag.include_top,
+        "pooling": tag.pooling,
+        "classes": tag.classes,
+    }
+    if tag.class_names is not None:
+        content["class_names"] = list(tag.class_names)
+    text: Any = _as_text(content)
+    return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
+
+
+def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
+    """What `model` was built from.
+
+    Args:
+        model: built by this package, or loaded from a file of such a model.
+
+    Returns:
+        The tag.
+
+    Raises:
+        BuildError: the model carries no tag, or one that cannot be read.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> read_embedded_spec(build_model("mobilenet_v2", classes=10)).classes
+        10
+    """
+    text = _find_tag(model).seed
+    try:
+        content = json.loads(text)
+        check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
+        spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
+        names = content.get("class_names")
+        return EmbeddedSpec(
+            spec, content["include_top"], content["pooling"], content["classes"], names and tuple(names)
+        )
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise BuildError(
+            f"the tag of {model.name!r} describes no spec: {error}. Give the spec that the model was built from with "
+            f"`base`. Received: {text!r:.200}"
+        ) from error
+
+
+def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
+    """Writes the names of the classes into the tag, so that whoever loads the model can say what it sees.
+
+    Args:
+        model: with a tag.
+        class_names: one for each class, in the order of the scores.
+
+    Raises:
+        BuildError: the model carries no tag, or not one name for each class.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> model = build_model("mobilenet_v2", classes=2)
+        >>> name_classes(model, ["cat", "dog"])
+        >>> read_embedded_spec(model).class_names
+        ('cat', 'dog')
+    """
+    replace(read_embedded_spec(model), class_names=tuple(class_names))  # checks them
+    layer = _find_tag(model)
+    layer.seed = _as_text({**json.loads(layer.seed), "class_names": list(class_names)})
+
+
+def _find_tag(model: keras.Model) -> Any:
+    found = [layer for layer in model.layers if isinstance(layer, keras.layers.GaussianNoise) and _is_tag(layer.seed)]
+    if len(found) != 1:
+        raise BuildError(
+            "the model must know its spec: it carries a tag if it was built here, and all its blocks are registered. "
+            "Give the spec that it was built from with `base`. "
+            f"Received: {model.name!r} with {len(found)} tags"
+        )
+    return found[0]
+
+
+def _as_text(content: dict[str, Any]) -> str:
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _is_tag(seed: Any) -> bool:
+    return isinstance(seed, str) and seed.startswith('{"keras_effnet":')

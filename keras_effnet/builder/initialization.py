@@ -1,0 +1,149 @@
+"""First values of weights, made by NumPy.
+
+Keras' initialisers work through the backend, which on JAX compiles a program for each new shape: tens of seconds for
+EfficientNet-B7 (measured in `docs/benchmarks.md`). NumPy needs a fraction of one. The distributions are Keras' own, and
+the finished layers name Keras' own initialisers, so that a saved model needs nothing of this package. The stream of
+numbers differs from the backend's; `keras.utils.set_random_seed` makes it repeatable.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import initializers
+
+# keras.initializers.VarianceScaling cuts its normal distribution at two standard deviations.
+_CUT = 2.0
+_QUANTILES = 1 << 16
+
+# More layers in a row than fit in memory.
+_DEEPEST_GRAPH = 100_000
+
+# The attributes under which Keras' layers keep initialisers.
+_ATTRIBUTES = (
+    "kernel_initializer",
+    "depthwise_initializer",
+    "bias_initializer",
+    "beta_initializer",
+    "gamma_initializer",
+    "moving_mean_initializer",
+    "moving_variance_initializer",
+)
+
+
+class Initialization:
+    """The first values of one model's weights: builds its layers."""
+
+    def __init__(self) -> None:
+        # Python's generator is where Keras' own unseeded initialisers take their seeds from, too.
+        self.generator = np.random.default_rng(random.getrandbits(64))
+
+    def build(self, layer: keras.layers.Layer, x: Any) -> Any:
+        """Calls `layer` on `x` for the first time, with NumPy standing in for the initialisers it names."""
+        # Past Keras' own __setattr__, which looks for weights to track, and takes longer than drawing them.
+        attributes = layer.__dict__
+        stock = {name: attributes[name] for name in _ATTRIBUTES if attributes.get(name) is not None}
+        attributes.update({name: _StandIn(value, self.generator) for name, value in stock.items()})
+        y = layer(x)
+        attributes.update(stock)
+        return y
+
+
+class _StandIn(initializers.Initializer):
+    """Draws what `stock` would draw; hands over to it where this module does not know how.
+
+    Args:
+        stock: a Keras initialiser.
+        generator: where the numbers come from.
+    """
+
+    def __init__(self, stock: Any, generator: np.random.Generator) -> None:
+        self.stock = stock
+        self.generator = generator
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None, **options: Any) -> Any:
+        shape = tuple(shape)
+        if isinstance(self.stock, initializers.Zeros):
+            values = np.zeros(shape, np.float32)
+        elif isinstance(self.stock, initializers.Ones):
+            values = np.ones(shape, np.float32)
+        elif isinstance(self.stock, initializers.Constant):
+            values = np.full(shape, self.stock.value, np.float32)
+        elif isinstance(self.stock, initializers.VarianceScaling) and len(shape) > 1:
+            values = draw_variance_scaling(self.stock, shape, self.generator)
+        else:
+            return self.stock(shape, dtype=dtype, **options)
+        return keras.ops.convert_to_tensor(values, dtype=dtype)
+
+
+def draw_variance_scaling(stock: Any, shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
+    """Values from the distribution of a `keras.initializers.VarianceScaling`.
+
+    Args:
+        stock: the initialiser: its `scale`, `mode` and `distribution` count.
+        shape: of a kernel: window sizes, input channels, output channels.
+        generator: where the numbers come from.
+
+    Returns:
+        A float32 array of `shape`.
+    """
+    window = math.prod(shape[:-2])
+    fan_in, fan_out = window * shape[-2], window * shape[-1]
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[stock.mode]
+    std = math.sqrt(stock.scale / max(1.0, fan))
+    if stock.distribution == "uniform":
+        values = generator.random(shape, dtype=np.float32)
+        values -= np.float32(0.5)
+        values *= np.float32(2 * math.sqrt(3) * std)
+        return values
+    if stock.distribution == "untruncated_normal":
+        return generator.standard_normal(shape, dtype=np.float32) * np.float32(std)
+    # One of 65,536 equally likely values: twice as fast as drawing normal numbers until all are within the cut.
+    numbers = generator.integers(0, _QUANTILES, shape, dtype=np.uint16)
+    return (_cut_normal_quantiles() * np.float32(std))[numbers]
+
+
+@cache
+def _cut_normal_quantiles() -> np.ndarray:
+    """The middles of 65,536 equally likely slices of the cut normal distribution, with a variance of 1.
+
+    Keras divides by the standard deviation that the cut leaves, so that the variance is what was asked for; so do we.
+    """
+    edges = np.linspace(-_CUT, _CUT, _QUANTILES + 1)
+    middles = (edges[1:] + edges[:-1]) / 2
+    cumulative = np.concatenate([[0.0], np.cumsum(np.exp(-(middles**2) / 2))])
+    shares = (np.arange(_QUANTILES) + 0.5) / _QUANTILES
+    quantiles = np.interp(shares * cumulative[-1], cumulative, edges)
+    return (quantiles / quantiles.std()).astype(np.float32)
+
+
+@contextmanager
+def paused_garbage_collection() -> Iterator[None]:
+    """Keeps Python from searching the growing model for garbage over and over while it is built: there is none yet."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def deep_recursion() -> Iterator[None]:
+    """Lets Keras sort deep graphs: it calls itself once for each layer, and Python stops at 1,000 (EfficientNet-L2)."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _DEEPEST_GRAPH))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)

@@ -1,0 +1,143 @@
+"""`keras-effnet evaluate MODEL DATA`: how well a trained model does on labelled images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_effnet.cli.predictor import Predictor, add_model_arguments, open_classifier, predict_source, show
+from keras_effnet.errors import DataError
+from keras_effnet.explanation import aligned
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_effnet.data.sets import DataSplits
+    from keras_effnet.data.source import Source
+    from keras_effnet.report.evaluation import Evaluation
+
+DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, a line for each class, and
+the confusion matrix where it fits on a screen. Classes are matched by name where the model knows its names, else by
+order."""
+
+SPLITS = ("train", "validation", "test")
+MATRIX_SHOWN = 20  # classes: a matrix of more is wider than a screen
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command's own parser."""
+    parser = commands.add_parser(
+        "evaluate", help="say how well a trained model does on labelled images", description=DESCRIPTION
+    )
+    add_model_arguments(parser)
+    parser.add_argument(
+        "data",
+        metavar="DATA",
+        help="a folder, a CSV, 'digits', a set of the paper or 'tfds:NAME', as finetune takes it",
+    )
+    parser.add_argument(
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="which images (default: test, or validation where the data has no test images)",
+    )
+    group = parser.add_argument_group("what was held out: as the model was trained")
+    group.add_argument("--data-dir", metavar="FOLDER", help="where a named set lies, or is downloaded to")
+    group.add_argument("--validation", type=float, default=0.1, help="share held out where the data has no such part")
+    group.add_argument("--seed", type=int, default=0, help="of what is held out (default: 0)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also writes all numbers to this .json file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the scores, and writes them where asked."""
+    from keras_effnet.data.sets import load_data
+
+    data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
+    names, sources = _choose(data, arguments.split)
+    classifier = open_classifier(arguments)
+    matching = _match(classifier, sources[0].class_names)
+    import numpy as np
+
+    from keras_effnet.report.evaluation import evaluate_probabilities
+
+    pairs = zip(names, sources, strict=True)
+    found = [predict_source(classifier, source, arguments, f"evaluating on {name}") for name, source in pairs]
+    labels = matching[np.concatenate([source.labels for source in sources])]
+    evaluation = evaluate_probabilities(np.concatenate(found), labels, _names(classifier, sources[0]))
+    content = {
+        "model": str(arguments.model),
+        "data": arguments.data,
+        "split": "+".join(names),
+        "images": len(labels),
+        "skipped": list(data.skipped),
+        **evaluation.to_dict(),
+    }
+    as_json = json.dumps(content, indent=2) + "\n"
+    if arguments.output is not None:
+        show(as_json, arguments.output)
+    show(as_json if arguments.json else _as_text(evaluation, content, classifier.named), None)
+
+
+def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source]]:
+    """The asked-for parts and their names."""
+    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    wanted = list(SPLITS) if split == "all" else [split or ("test" if data.test is not None else "validation")]
+    found = {name: part for name in wanted if (part := parts[name]) is not None}
+    if not found:
+        raise DataError(
+            "this data has no test images; choose another part with `--split`. "
+            f"Received: --split={split} for {data.name!r}"
+        )
+    return list(found), list(found.values())
+
+
+def _match(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
+    """The model's number of each class of the data."""
+    import numpy as np
+
+    own = classifier.class_names
+    if not classifier.named:
+        if len(data_names) != len(own):
+            raise DataError(
+                f"the data must have the model's {len(own)} classes, in its order, since the model's file does not "
+                f"name them; or name them with `--classes`. Received: {len(data_names)} classes"
+            )
+        return np.arange(len(own))
+    strange = [name for name in data_names if name not in own]
+    if strange:
+        raise DataError(
+            f"every class of the data must be one of the model's: {', '.join(own):.300}. "
+            f"Received: {', '.join(strange):.300}"
+        )
+    return np.array([own.index(name) for name in data_names])
+
+
+def _names(classifier: Predictor, source: Source) -> tuple[str, ...]:
+    return classifier.class_names if classifier.named else source.class_names
+
+
+def _as_text(evaluation: Evaluation, content: dict[str, Any], named: bool) -> str:
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    top5 = "" if evaluation.top5 is None else f", top-5 {evaluation.top5:.4f}"
+    where = f"{content['images']:,} images of {content['data']} ({content['split']})"
+    head = f"accuracy {evaluation.accuracy:.4f}{top5}, cross-entropy {evaluation.loss:.4f} on {where}"
+    lines = [head]
+    if content["skipped"]:
+        lines.append(f"{len(content['skipped'])} unreadable files were left out")
+    if not named:
+        lines.append("the model's file does not name its classes: they were taken to be the data's, in order")
+    cells = [("class", "images", "precision", "recall", "F1")]
+    for row in evaluation.per_class:
+        cells.append((row.name, f"{row.images:,}", share(row.precision), share(row.recall), share(row.f1)))
+    lines += ["", *aligned(cells, text_column=0)]
+    if len(evaluation.per_class) <= MATRIX_SHOWN:
+        names = [row.name for row in evaluation.per_class]
+        matrix = [("true \\ predicted", *names)]
+        matrix += [(name, *map(str, row)) for name, row in zip(names, evaluation.confusion, strict=True)]
+        lines += ["", *aligned(matrix, text_column=0)]
+    return "\n".join(lines) + "\n"

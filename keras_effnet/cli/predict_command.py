@@ -1,0 +1,105 @@
+"""`keras-effnet predict MODEL IMAGES...`: what a trained model sees on images."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_effnet.checks import check_int
+from keras_effnet.cli.predictor import add_model_arguments, open_classifier, predict_source, show
+from keras_effnet.errors import DataError
+
+DESCRIPTION = """Names the classes that a trained model finds most probable for each image. What cannot be read is
+listed on standard error and left out; the command fails only if no image can be read. Results go to standard output,
+progress to standard error."""
+
+Row = tuple[str, list[tuple[str, float]]]
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command's own parser."""
+    parser = commands.add_parser("predict", help="name what a trained model sees on images", description=DESCRIPTION)
+    add_model_arguments(parser)
+    parser.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        type=Path,
+        help="image files, and folders with images at any depth",
+    )
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="classes named for each image (default: 5)")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="table", help="of the results (default: table)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="writes the results to this file instead")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prints the most probable classes of each image."""
+    check_int(DataError, "top", arguments.top, 1)
+    classifier = open_classifier(arguments)
+    import numpy as np
+
+    from keras_effnet.data.image_files import ImageFiles, find_readable
+    from keras_effnet.data.sets import default_cache
+
+    paths = _files(arguments.images)
+    readable = find_readable(paths, default_cache())
+    skipped = [str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine]
+    for name in skipped:
+        sys.stderr.write(f"keras-effnet predict: no image that can be read, left out: {name}\n")
+    kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
+    if not kept:
+        raise DataError(
+            "there must be an image that can be read. Received: "
+            f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found"
+        )
+    source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # nobody knows the labels
+    rows = []
+    for path, found in zip(kept, predict_source(classifier, source, arguments, "predicting"), strict=True):
+        order = (-found).argsort(kind="stable")[: arguments.top]
+        rows.append((str(path), [(classifier.class_names[number], float(found[number])) for number in order]))
+    show(FORMATS[arguments.format](rows, skipped), arguments.output)
+
+
+def _files(given: Sequence[Path]) -> list[Path]:
+    """The files themselves, and all that are not hidden in the folders."""
+    from keras_effnet.data.folders import visible_files
+
+    found = [file for path in given for file in (visible_files(path) if path.is_dir() else [path])]
+    return list(dict.fromkeys(found))
+
+
+def _as_table(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+    width = max(len(image) for image, _ in rows)
+    lines = [
+        f"{image:<{width}}  {'  '.join(f'{name} {probability:.1%}' for name, probability in found)}"
+        for image, found in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _as_csv(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("image", "rank", "class", "probability"))
+    for image, found in rows:
+        for rank, (name, probability) in enumerate(found, start=1):
+            writer.writerow((image, rank, name, f"{probability:.6f}"))
+    return text.getvalue()
+
+
+def _as_json(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+    images = [
+        {"image": image, "classes": [{"class": name, "probability": value} for name, value in found]}
+        for image, found in rows
+    ]
+    return json.dumps({"images": images, "skipped": list(skipped)}, indent=2) + "\n"
+
+
+FORMATS = {"table": _as_table, "csv": _as_csv, "json": _as_json}

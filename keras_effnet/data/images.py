@@ -1,0 +1,236 @@
+"""Labelled images in memory: the source that needs no reading.
+
+`Images` holds RGB images of one size with their labels. `load_digits` reads scikit-learn's handwritten
+digits, `load_folder` a folder with one sub-folder per class, and `split_few` keeps a few labels per class for
+training and holds the rest out.
+"""
+
+import dataclasses
+import operator
+import os
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from keras_effnet.data.folders import check_classes, class_folders, visible_files
+from keras_effnet.data.image_files import log_skipped
+from keras_effnet.data.reading import UNREADABLE, read_rgb, resize_square
+from keras_effnet.data.source import Source
+from keras_effnet.errors import DataError
+
+MAX_RESOLUTION = 4096  # above it one thousand RGB images take over 50 GB, which is a slip of the keyboard
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Images(Source):
+    """RGB images of one size, each with the number of its class.
+
+    Attributes:
+        images: uint8 array of shape `(n, resolution, resolution, 3)`, values 0..255.
+        labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
+        class_names: one name per class, in the order of the labels.
+        numbers: int array of shape `(n,)`: what each is called, its number in the set it comes from; None: in order.
+
+    Raises:
+        DataError: if shapes or types do not fit together, or a label has no class name.
+
+    Example:
+        >>> blank = Images(np.zeros((2, 8, 8, 3), "uint8"), np.array([0, 1], "int32"), ("a", "b"))
+        >>> len(blank), blank.resolution
+        (2, 8)
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    numbers: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or self.images.dtype != np.uint8:
+            raise DataError(
+                "images must be a uint8 array of shape (n, resolution, resolution, 3). "
+                f"Received: {self.images.dtype} of shape {shape}"
+            )
+        if self.labels.shape != shape[:1] or self.labels.dtype != np.int32:
+            raise DataError(
+                f"labels must be an int32 array with one label for each of the {shape[0]} images. "
+                f"Received: {self.labels.dtype} of shape {self.labels.shape}"
+            )
+        if shape[0] and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
+            raise DataError(
+                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name. "
+                f"Received: labels from {self.labels.min()} to {self.labels.max()}"
+            )
+
+    @property
+    def resolution(self) -> int:
+        """The side of every image, in pixels."""
+        return self.images.shape[1]
+
+    def read(self, index: int, size: int | None = None) -> np.ndarray:
+        return self.images[index]
+
+    def name_of(self, index: int) -> str:
+        return f"image {index if self.numbers is None else self.numbers[index]}"
+
+    def fingerprint(self) -> str:
+        digest = sha256(repr((self.class_names, self.images.shape)).encode())
+        digest.update(self.images.tobytes())
+        digest.update(self.labels.tobytes())
+        return digest.hexdigest()
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> "Images":
+        rows = np.asarray(indices, int)
+        numbers = rows if self.numbers is None else self.numbers[rows]
+        return Images(self.images[rows], self.labels[rows], self.class_names, numbers)
+
+
+def load_digits(resolution: int = 32) -> Images:
+    """scikit-learn's 1,797 handwritten digits, enlarged from 8x8 gray; nothing is downloaded.
+
+    Args:
+        resolution: side of the returned images in pixels, 1..4096.
+
+    Returns:
+        1,797 images of 10 classes ("0".."9"), bright ink on black.
+
+    Raises:
+        DataError: if `resolution` is out of range.
+
+    Example:
+        >>> load_digits(32).images.shape
+        (1797, 32, 32, 3)
+    """
+    from sklearn import datasets  # takes a second, so only those who need the digits pay for it
+
+    digits: Any = datasets.load_digits()
+    gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # the data set counts ink from 0 to 16
+    names = tuple(str(name) for name in digits.target_names)
+    return Images(enlarge_gray(gray, resolution), digits.target.astype(np.int32), names)
+
+
+def load_folder(path: str | os.PathLike[str], resolution: int) -> tuple[Images, list[str]]:
+    """Read a folder which holds one sub-folder of images per class.
+
+    Every kind that Pillow reads is converted to RGB: gray, palette, CMYK, 16 bits (scaled, not clipped);
+    transparency is laid on white, and a rotation noted in EXIF is applied. Images are resized to a square,
+    whatever their proportions. Hidden files and folders are ignored; files that cannot be read are skipped
+    and logged once.
+
+    Args:
+        path: the folder; the names of its sub-folders, sorted, become the class names.
+        resolution: side of the returned images in pixels, 1..4096.
+
+    Returns:
+        The images, sorted by class and file name, and the paths of the skipped files.
+
+    Raises:
+        DataError: if `path` is not a folder, has fewer than two class sub-folders, or a class has no
+            readable image.
+
+    Example:
+        >>> images, skipped = load_folder("flowers", resolution=64)  # doctest: +SKIP
+    """
+    _check_resolution(resolution)
+    images: list[np.ndarray] = []
+    labels: list[int] = []
+    skipped: list[str] = []
+    folders = class_folders(Path(path))
+    files = [visible_files(folder) for folder in folders]
+    for label, part in enumerate(files):
+        for file in part:
+            try:
+                images.append(resize_square(read_rgb(file, resolution), resolution))
+            except UNREADABLE:
+                skipped.append(str(file))
+            else:
+                labels.append(label)
+    names = tuple(folder.name for folder in folders)
+    numbers = np.array(labels, np.int32)
+    check_classes(names, numbers, [len(part) for part in files], repr(str(path)))
+    if skipped:
+        log_skipped(skipped)
+    return Images(np.stack(images), numbers, names), skipped
+
+
+def split_few(images: Images, labels_per_class: int, seed: int = 0) -> tuple[Images, Images]:
+    """Choose a few images of each class for training and hold all the others out.
+
+    Args:
+        images: the images to split.
+        labels_per_class: how many images of each class to train on, at least 1.
+        seed: which images are chosen; the same seed chooses the same ones.
+
+    Returns:
+        `(train, held_out)`: disjoint, together all of `images`, each in their original order.
+
+    Raises:
+        DataError: if `labels_per_class` is below 1, or a class would have no image held out.
+
+    Example:
+        >>> train, held_out = split_few(load_digits(8), labels_per_class=5, seed=1)
+        >>> len(train), len(held_out)
+        (50, 1747)
+    """
+    if not _is_integer(labels_per_class) or labels_per_class < 1:
+        raise DataError(f"labels_per_class must be a whole number, 1 or more. Received: {labels_per_class!r}")
+    counts = np.bincount(images.labels, minlength=len(images.class_names))
+    if counts.min(initial=labels_per_class + 1) <= labels_per_class:
+        smallest = int(counts.argmin())
+        raise DataError(
+            f"Class {images.class_names[smallest]!r} needs more than labels_per_class={labels_per_class} "
+            "images, so that at least one is held out to test on. Lower labels_per_class or add images. "
+            f"Received: {counts[smallest]} images of that class"
+        )
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(len(images), bool)
+    for label in range(len(images.class_names)):
+        members = np.flatnonzero(images.labels == label)
+        chosen[rng.choice(members, labels_per_class, replace=False)] = True
+    return images.take(np.flatnonzero(chosen)), images.take(np.flatnonzero(~chosen))
+
+
+def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
+    """Resize gray images bilinearly and repeat them in three channels.
+
+    Args:
+        gray: uint8 array of shape `(n, height, width)`.
+        resolution: side of the returned images in pixels, 1..4096.
+
+    Returns:
+        uint8 array of shape `(n, resolution, resolution, 3)`.
+
+    Raises:
+        DataError: if `resolution` is out of range.
+
+    Example:
+        >>> enlarge_gray(np.zeros((5, 8, 8), "uint8"), 32).shape
+        (5, 32, 32, 3)
+    """
+    _check_resolution(resolution)
+    size = (resolution, resolution)
+    resized = np.empty((len(gray), *size), np.uint8)
+    for index, image in enumerate(gray):
+        resized[index] = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+    return np.repeat(resized[..., None], 3, axis=-1)
+
+
+def _check_resolution(resolution: int) -> None:
+    if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
+        raise DataError(f"resolution must be a whole number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}")
+
+
+def _is_integer(value: object) -> bool:
+    """Whether `value` is a whole number of any integer type, NumPy's included, but not a bool."""
+    if isinstance(value, bool):
+        return False
+    try:
+        operator.index(value)  # pyright: ignore[reportArgumentType]
+    except TypeError:
+        return False
+    return True

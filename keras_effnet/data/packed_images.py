@@ -1,0 +1,138 @@
+"""Many images in one file: what gives random access to data that can only be read from its start to its end.
+
+The images stay encoded, as JPEG or PNG; an index says where each begins. It is written last and fits its images
+only, so that a pack whose writing was cut off is no pack.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_effnet.data.image_files import log_skipped
+from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
+from keras_effnet.data.source import Source
+from keras_effnet.errors import DataError
+
+
+class PackedImages(Source):
+    """Labelled images in a pack.
+
+    Args:
+        path: of the pack, without an ending.
+        indices: the images of the pack that belong to this source, in order; None: all.
+
+    Raises:
+        DataError: no whole pack.
+    """
+
+    def __init__(self, path: Path, indices: np.ndarray | None = None) -> None:
+        index = _read_index(path)
+        if index is None:
+            raise DataError(f"a pack of images must be whole; write it again. Received: {str(path)!r}")
+        self.path, self._offsets, labels, about = path, *index
+        self._indices = np.arange(len(labels)) if indices is None else np.asarray(indices, int)
+        self.labels = labels[self._indices]
+        self.class_names = tuple(about["class_names"])
+        self.skipped = tuple(about["skipped"])
+        self._bytes = np.memmap(_data_file(path), np.uint8, "r") if len(labels) else np.empty(0, np.uint8)
+
+    def read(self, index: int, size: int | None = None) -> np.ndarray:
+        first, last = self._offsets[self._indices[index] :][:2]
+        try:
+            return read_rgb(io.BytesIO(self._bytes[first:last].tobytes()), size)
+        except UNREADABLE as error:
+            raise DataError(
+                f"a packed image cannot be read any more: {error}. Delete the pack, and start again, which writes it "
+                f"anew. Received: {self.name_of(index)}"
+            ) from error
+
+    def name_of(self, index: int) -> str:
+        return f"{self.path.name} number {self._indices[index]}"
+
+    def fingerprint(self) -> str:
+        digest = sha256(repr((self.path.name, self.class_names)).encode())
+        for part in (self._offsets, self.labels, self._indices):
+            digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    def take(self, indices: Sequence[int] | np.ndarray) -> PackedImages:
+        return PackedImages(self.path, self._indices[np.asarray(indices, int)])
+
+
+def is_packed(path: Path, total: int | None = None) -> bool:
+    """Whether there is a whole pack, made of `total` examples if that is known."""
+    index = _read_index(path)
+    return index is not None and total in (None, len(index[1]) + len(index[2]["skipped"]))
+
+
+def write_pack(
+    path: Path, examples: Iterable[tuple[bytes, int]], class_names: Sequence[str], total: int | None = None
+) -> None:
+    """Packs encoded images; those that cannot be decoded are left out, logged once and listed.
+
+    Args:
+        path: of the pack, without an ending; its folder is made.
+        examples: an encoded image and the number of its class, each.
+        class_names: one for each class.
+        total: how many examples there are, for the progress bar.
+
+    Raises:
+        DataError: the pack cannot be written.
+    """
+    offsets, labels, skipped = [0], [], []
+    # Another process may pack the same set: each writes a file of its own, and either result is the same.
+    part = path.with_name(f"part-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            for number, (encoded, label) in enumerate(tqdm(examples, f"packing {path.name}", total, unit="image")):
+                if is_readable(io.BytesIO(encoded)):
+                    file.write(encoded)
+                    offsets.append(offsets[-1] + len(encoded))
+                    labels.append(label)
+                else:
+                    skipped.append(f"{path.name} number {number}")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, _data_file(path))
+        about = json.dumps({"class_names": list(class_names), "skipped": skipped})
+        with part.open("wb") as file:
+            np.savez(file, offsets=np.array(offsets), labels=np.array(labels, np.int32), about=np.array(about))
+        os.replace(part, _index_file(path))
+    except OSError as error:
+        raise DataError(
+            f"the images cannot be packed: {error}. Make room, or name another cache folder. Received: {str(path)!r}"
+        ) from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+    if skipped:
+        log_skipped(skipped)
+
+
+def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list[str]]] | None:
+    try:
+        with np.load(_index_file(path), allow_pickle=False) as index:
+            offsets, labels, about = index["offsets"], index["labels"], json.loads(str(index["about"]))
+        whole = _data_file(path).stat().st_size == offsets[-1]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+    return (offsets, labels, about) if whole else None
+
+
+def _data_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.images")
+
+
+def _index_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.npz")

@@ -1,0 +1,184 @@
+"""Where training runs: one device, several of one machine, or several processes on one or many hosts.
+
+Several devices of one TensorFlow host go through `tf.distribute.MirroredStrategy`; several processes through
+`keras.distribution` on the JAX backend, each with its share of every batch. (`MultiWorkerMirroredStrategy` fails in
+Keras 3's `fit`.) Of several processes the first one writes the files; what the others need of them it sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.checks import check_int
+from keras_effnet.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Where training runs.
+
+    Args:
+        devices: of this host that share each batch; 1: no sharing. TensorFlow's GPUs, or else its logical CPUs.
+        address: "host:port" of the first process, which the others can reach; None: there is one process.
+        processes: how many there are, on all hosts together.
+        rank: of this one, from 0.
+
+    Raises:
+        TrainingError: a value outside its range, or a backend that cannot do it.
+    """
+
+    devices: int = 1
+    address: str | None = None
+    processes: int = 1
+    rank: int = 0
+
+    def __post_init__(self) -> None:
+        check_int(TrainingError, "devices", self.devices, 1)
+        check_int(TrainingError, "processes", self.processes, 1)
+        check_int(TrainingError, "rank", self.rank, 0, self.processes - 1)
+        if (self.processes > 1) != (self.address is not None):
+            raise TrainingError(
+                "several processes need the address of the first one, and one process needs none. "
+                f"Received: processes={self.processes}, address={self.address!r}"
+            )
+        backend = keras.backend.backend()
+        if self.processes > 1 and (backend != "jax" or self.devices > 1):
+            raise TrainingError(
+                "several processes train on the JAX backend, one device each: set KERAS_BACKEND=jax. "
+                f"Received: processes={self.processes}, devices={self.devices} on {backend}"
+            )
+        if self.devices > 1 and backend != "tensorflow":
+            raise TrainingError(
+                "several devices of one process train on the TensorFlow backend; on JAX start one process for each. "
+                f"Received: devices={self.devices} on {backend}"
+            )
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """The share of each batch that this process reads: `(rank, processes)`."""
+        return self.rank, self.processes
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def start(self) -> None:
+        """Finds the devices, and joins the other processes; before anything is computed. Waits until all are there.
+
+        Raises:
+            TrainingError: there are not so many devices, or the processes cannot be reached.
+        """
+        if self.devices > 1:
+            _tensorflow_devices(self.devices)
+        if self.address is None:
+            return
+        import jax
+
+        # Without it, JAX finds no way between processes on CPUs.
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        try:
+            keras.distribution.initialize(self.address, self.processes, self.rank)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the processes do not find each other: {error}. Start all of them with the same address, and each "
+                f"with a rank of its own. Received: address={self.address!r}, rank={self.rank}"
+            ) from error
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Models made and trained inside it are shared by all devices and processes."""
+        if self.processes > 1:
+            return keras.distribution.DataParallel(devices=_one_each(), auto_shard_dataset=False).scope()
+        if self.devices > 1:
+            import tensorflow
+
+            return tensorflow.distribute.MirroredStrategy(_tensorflow_devices(self.devices)).scope()
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside it this process computes by itself, within `scope` too."""
+        distribution = keras.distribution.distribution() if self.processes > 1 else None
+        if distribution is not None:
+            keras.distribution.set_distribution(None)
+        try:
+            yield
+        finally:
+            if distribution is not None:
+                keras.distribution.set_distribution(distribution)
+
+    def share(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """The first process' arrays, in all processes; theirs must have the same shapes and types."""
+        if self.processes == 1:
+            return arrays
+        from jax.experimental import multihost_utils
+
+        return [np.asarray(multihost_utils.broadcast_one_to_all(array)) for array in arrays]
+
+    def share_text(self, text: str) -> str:
+        """The first process' text, in all processes."""
+        if self.processes == 1:
+            return text
+        content = np.frombuffer(text.encode(), np.uint8)
+        size = int(self.share([np.array(len(content), np.int32)])[0])
+        if not self.is_first:
+            content = np.zeros(size, np.uint8)
+        return self.share([content])[0].tobytes().decode()
+
+    def wait(self, name: str) -> None:
+        """Until all processes are here."""
+        if self.processes > 1:
+            from jax.experimental import multihost_utils
+
+            multihost_utils.sync_global_devices(name)
+
+
+def _one_each() -> list[Any]:
+    """The first device of each process."""
+    import jax
+
+    devices = jax.devices()
+    return [next(device for device in devices if device.process_index == rank) for rank in range(jax.process_count())]
+
+
+def _tensorflow_devices(count: int) -> list[str]:
+    import tensorflow
+
+    kinds = {kind: tensorflow.config.list_physical_devices(kind) for kind in ("GPU", "CPU")}
+    kind = "GPU" if kinds["GPU"] else "CPU"
+    if kind == "CPU":
+        with contextlib.suppress(RuntimeError):  # already split up; the count below tells whether well enough
+            logical = [tensorflow.config.LogicalDeviceConfiguration()] * count
+            tensorflow.config.set_logical_device_configuration(kinds["CPU"][0], logical)
+    found = tensorflow.config.list_logical_devices(kind)
+    if len(found) < count:
+        raise TrainingError(
+            f"there are not so many devices; this machine has {len(found)} of kind {kind}. Received: devices={count}"
+        )
+    return [f"{kind}:{number}" for number in range(count)]
+
+
+def lost_a_process(error: BaseException) -> bool:
+    """Whether an error of the backend says that another process is gone."""
+    text = str(error).lower()
+    return any(sign in text for sign in ("gloo", "connection closed by peer", "connection reset", "coordination"))
+
+
+def set_determinism(deterministic: bool) -> None:
+    """Makes every operation give the same bits in every run, where the backend has a choice."""
+    if deterministic and keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    elif deterministic and keras.backend.backend() == "torch":
+        import torch
+
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what PyTorch's notes on reproducibility ask for
+        torch.use_deterministic_algorithms(True)

@@ -1,0 +1,118 @@
+"""The network that is fine-tuned: a backbone of any size, its weights, and a classifier for the new classes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import keras
+
+from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
+from keras_effnet.builder.model import build_model
+from keras_effnet.errors import BuildError, TrainingError
+from keras_effnet.finetune.recipe import Recipe, dropout_for
+from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.raw_pixels import raw_spec, take_raw_pixels
+from keras_effnet.inheritance.scaled_model import load_model, scale_model
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import scale_spec
+from keras_effnet.spec import BackboneSpec
+
+RANDOM = "random"  # what a user must say to start from nothing
+
+
+def make_network(
+    backbone: BackboneSpec | str,
+    weights: str,
+    *,
+    class_names: Sequence[str],
+    phi: float = 0.0,
+    resolution: int | None = None,
+    channels: int = 3,
+    recipe: Recipe,
+) -> keras.Model:
+    """Builds a network for new classes, with what its weights have learned and a fresh classifier.
+
+    Args:
+        backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
+        weights: "imagenet", the path of a weight file (as `build_model` takes), "saved" (those in the `.keras` file
+            that is the backbone), or "random".
+        class_names: one for each class; they go with the model.
+        phi: how the backbone is scaled; whatever it is, the weights go along.
+        resolution: of the images, in pixels; None: the scaled backbone's own.
+        channels: of the images.
+        recipe: whose dropout, drop-path and seed are used.
+
+    Returns:
+        A model that takes pixels from 0 to 255, whatever preprocessing its backbone asks of others, and ends in a
+        softmax.
+
+    Raises:
+        TrainingError: weights that do not go with the backbone.
+        BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `scale_model`.
+
+    Example:
+        >>> recipe = Recipe(dropout=0.3)
+        >>> names = {"class_names": ("cat", "dog")}
+        >>> model = make_network("mobilenet_v2", "random", phi=-4, resolution=64, recipe=recipe, **names)
+        >>> read_embedded_spec(model).class_names, read_embedded_spec(model).spec.classifier.dropout
+        (('cat', 'dog'), 0.3)
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    saved = is_saved_model(backbone)
+    if (weights == "saved") != saved:
+        raise TrainingError(
+            "a model from a file is fine-tuned with the weights in it: name the file as the backbone and give weights "
+            f"'saved'; for any other backbone 'imagenet', 'random' or a weight file. Received: {backbone=}, {weights=}"
+        )
+    trained = load_model(cast("str", backbone)) if saved else None
+    base = (
+        resolve_backbone(cast("BackboneSpec | str", backbone)) if trained is None else read_embedded_spec(trained).spec
+    )
+    scaled = scale_spec(base, phi)
+    side = scaled.resolution if resolution is None else resolution
+    spec = raw_spec(regularized(replace(scaled, resolution=side), phi, recipe))
+    shape = (side, side, channels)
+    if weights == RANDOM:
+        model = build_model(spec, classes=len(class_names), input_shape=shape)
+    else:
+        if weights == "imagenet":
+            trained = scale_model(base, phi, weights="imagenet", input_shape=(side, side, 3))
+        elif trained is None:
+            trained = build_model(base, weights=weights, input_shape=(side, side, 3))
+        model = _with_classifier(take_raw_pixels(trained), spec, shape, class_names, recipe)
+    name_classes(model, class_names)
+    return model
+
+
+def is_saved_model(backbone: object) -> bool:
+    """Whether a backbone is the path of a saved model."""
+    return isinstance(backbone, str | os.PathLike) and os.fspath(backbone).endswith(".keras")
+
+
+def regularized(spec: BackboneSpec, phi: float, recipe: Recipe) -> BackboneSpec:
+    """The spec with the recipe's dropout and drop-path; without any, dropout grows with phi as the paper's does."""
+    dropout = dropout_for(phi) if recipe.dropout is None else recipe.dropout
+    spec = replace(spec, classifier=replace(spec.classifier, dropout=dropout))
+    return spec if recipe.drop_path is None else replace(spec, drop_path=recipe.drop_path)
+
+
+def _with_classifier(
+    trained: keras.Model, spec: BackboneSpec, shape: tuple[int, int, int], class_names: Sequence[str], recipe: Recipe
+) -> keras.Model:
+    tag = read_embedded_spec(trained)
+    if not tag.include_top:
+        raise BuildError(
+            "a model without its classifier cannot be given another; save it with one (include_top=True). "
+            f"Received: {trained.name!r}"
+        )
+    options: dict[str, Any] = {"classes": len(class_names), "input_shape": shape, "seed": recipe.seed}
+    model = grow_model(trained, spec, classifier_activation="softmax", **options)
+    if tag.classes == len(class_names) and tag.class_names != tuple(class_names):
+        # As many classes, but others: what was learned of the old ones says nothing of these.
+        last = [layer for layer in model.layers if layer.weights][-1]
+        last.kernel.assign(last.kernel_initializer(last.kernel.shape))
+        last.bias.assign(last.bias_initializer(last.bias.shape))
+    return model

@@ -1,0 +1,105 @@
+"""What each layer of a network inherited, as a table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from keras_effnet.inheritance.pairing import Difference
+
+Kind = Literal["copied", "widened", "identity", "selected", "adapted", "fresh"]
+
+MEANINGS = {
+    "copied": "as it was",
+    "widened": "channels copied, readers divide what the copies give",
+    "identity": "in a new block that hands on what it reads",
+    "selected": "some of the old channels",
+    "adapted": "to images of other channels",
+    "fresh": "first values, nothing inherited",
+}
+
+
+@dataclass(frozen=True)
+class Inheritance:
+    """What one layer inherited.
+
+    Args:
+        layer: its name.
+        kind: "copied", "widened", "identity" (part of a new block that starts as the identity), "selected" (some of the
+            old channels), "adapted" (a stem for images of other channels) or "fresh".
+        source: the old layer's name; None where there is none.
+        shape: of its kernel, or of its first weight.
+        source_shape: the same of the old layer.
+        channels: the old channel of each channel that it makes, -1 for one that is new; None where all are as they
+            were.
+    """
+
+    layer: str
+    kind: Kind
+    source: str | None
+    shape: tuple[int, ...]
+    source_shape: tuple[int, ...] | None
+    channels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class InheritanceReport:
+    """What a network inherited, layer by layer.
+
+    Args:
+        source: name of the old network.
+        target: name of the new one.
+        layers: in the order in which an image goes through them.
+        differences: why the new network does not compute what the old one did; none where it does.
+
+    `str()` of it is a table.
+    """
+
+    source: str
+    target: str
+    layers: tuple[Inheritance, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def exact(self) -> bool:
+        """Whether the new network computes what the old one did, but for rounding."""
+        return not self.differences
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many layers there are of each kind."""
+        found = Counter(row.kind for row in self.layers)
+        return {kind: found[kind] for kind in MEANINGS if found[kind]}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, for JSON."""
+        return {**asdict(self), "exact": self.exact, "counts": self.counts}
+
+    def __str__(self) -> str:
+        rows = [("layer", "weights", "from", "shape", "was")]
+        rows += [
+            (row.layer, row.kind, row.source or "-", _text(row.shape), _text(row.source_shape)) for row in self.layers
+        ]
+        sizes = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
+        lines.insert(1, "-" * max(map(len, lines)))
+        lines += ["", *self._summary()]
+        return "\n".join(lines)
+
+    def _summary(self) -> list[str]:
+        lines = describe(self.differences)
+        counts = [f"{count:>5} {kind:<9} {MEANINGS[kind]}" for kind, count in self.counts.items()]
+        if self.exact:
+            return [*counts, "", f"The new {self.target} computes what the old {self.source} does, but for rounding."]
+        return [*counts, "", f"Where the new {self.target} differs from the old {self.source}:", *lines]
+
+
+def describe(differences: Sequence[Difference]) -> list[str]:
+    """A line for each difference."""
+    return [f"  {difference.stage}: {difference.reason}" for difference in differences]
+
+
+def _text(shape: tuple[int, ...] | None) -> str:
+    return "-" if shape is None else "x".join(map(str, shape)) or "1"

@@ -1,0 +1,67 @@
+"""Pixels as they are: preprocessing moves from the caller into the model, so that nobody can forget or repeat it.
+
+What `preprocess_input` does in each mode is from keras/src/applications/imagenet_utils.py, `_preprocess_numpy_input`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.model import build_model
+from keras_effnet.spec import BackboneSpec, Preprocessing
+
+_TORCH_STD = (0.229, 0.224, 0.225)
+IN_MODEL = {
+    "tf": Preprocessing(scale=1 / 127.5, offset=-1.0),
+    "torch": Preprocessing(
+        scale=1 / 255, mean=(0.485, 0.456, 0.406), variance=tuple(deviation**2 for deviation in _TORCH_STD)
+    ),
+    # Of RGB here; the mode itself turns the channels round first, which the stem's kernel does instead.
+    "caffe": Preprocessing(mean=(123.68, 116.779, 103.939), variance=(1.0, 1.0, 1.0)),
+}
+
+
+def raw_spec(spec: BackboneSpec) -> BackboneSpec:
+    """The spec of a network that takes pixels from 0 to 255 and does the rest itself."""
+    mode = spec.preprocessing.mode
+    return spec if mode == "none" else replace(spec, preprocessing=IN_MODEL[mode])
+
+
+def take_raw_pixels(model: keras.Model) -> keras.Model:
+    """A model that computes from pixels what the given one computes from preprocessed ones.
+
+    Args:
+        model: with a tag, for images of three channels.
+
+    Returns:
+        The same model, where it takes pixels already; else a new one with the same weights.
+
+    Raises:
+        BuildError: the model carries no tag.
+    """
+    tag = read_embedded_spec(model)
+    spec = raw_spec(tag.spec)
+    if spec == tag.spec:
+        return model
+    raw = build_model(
+        spec,
+        tag.include_top,
+        input_shape=model.input_shape[1:],
+        pooling=tag.pooling,
+        classes=tag.classes,
+        classifier_activation=model.layers[-1].activation if tag.include_top else None,
+        name=model.name,
+    )
+    layers = {layer.name: layer for layer in model.layers}
+    weighted = [layer for layer in raw.layers if layer.weights and layer.name in layers]
+    for layer in weighted:
+        layer.set_weights(layers[layer.name].get_weights())
+    if tag.spec.preprocessing.mode == "caffe":
+        stem = weighted[0]
+        kernel, *others = stem.get_weights()
+        stem.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
+    return raw

@@ -1,0 +1,125 @@
+"""`scale_model`: the product in one call."""
+
+from __future__ import annotations
+
+import zipfile
+from os import PathLike, fspath
+from typing import Any, cast, get_args
+
+import keras
+
+from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.model import build_model
+from keras_effnet.checks import check_choice
+from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.members import Member, nearest_member
+from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.weights.imagenet import all_published
+
+_SAVED = (".keras", ".h5")
+# What Keras was seen to raise on files that are missing, broken or hold something else.
+_BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, zipfile.BadZipFile)
+
+
+def scale_model(
+    spec: BackboneSpec | str | PathLike[str] | keras.Model,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    weights: str | None = None,
+    member: Member = "below",
+    **arguments: Any,
+) -> Any:
+    """Scales a backbone and builds it, or scales a trained model with all that it has learned.
+
+    | given | does |
+    |---|---|
+    | a spec or a registered name | `build_model(scale_spec(spec, phi, ...), ...)` |
+    | the same and `weights="imagenet"` | takes the nearest published network and lets it grow (or shrink) |
+    | a model built here, or the path of one (`.keras`, `.h5`) | `grow_model(model, scale_spec(its spec, phi), ...)` |
+
+    Args:
+        spec: a backbone, the name of a registered one, a trained model, or the path of a saved one.
+        phi: as in `scale_spec`: any real number; 0 is the base.
+        rule: as in `scale_spec`.
+        coefficients: as in `scale_spec`.
+        rounding: as in `scale_spec`.
+        weights: for a spec: as in `build_model`, but that "imagenet" serves every size of a published network, any
+            number of classes and images of any channels.
+        member: with ImageNet weights: whether to take the nearest published network "below", which then grows, or
+            "above", which then shrinks. Where there is none on that side, the other.
+        **arguments: as in `build_model` (`classes`, `include_top`, `input_shape`, ...); for what inherits, as in
+            `grow_model` (`exact`, `stem`, `select`, `return_report`, ...).
+
+    Returns:
+        A flat keras.Model; with `return_report=True` a pair of it and the report.
+
+    Raises:
+        BuildError, InheritanceError, ModelTooLargeError, RegistryError, ScalingError, SpecError, WeightsError: as
+            `scale_spec`, `build_model` and `grow_model`.
+
+    Example:
+        >>> from keras_effnet import scale_model
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> model = scale_model(resnet50_spec, phi=-2, classes=10)
+        >>> model.count_params()
+        15063322
+        >>> scale_model(model, phi=0.5).count_params()
+        21137066
+    """
+    check_choice(WeightsError, "member", member, get_args(Member))
+    scaling: dict[str, Any] = {"rule": rule, "coefficients": coefficients, "rounding": rounding}
+    if isinstance(spec, keras.Model) or _is_saved(spec):
+        model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
+        if weights is not None:
+            raise BuildError(f"a trained model has its weights: leave `weights` out. Received: weights={weights!r}")
+        base = arguments.get("base") or read_embedded_spec(model).spec
+        return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
+    scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
+    if weights == "imagenet":
+        return _from_imagenet(scaled, member, **arguments)
+    return build_model(scaled, weights=weights, **arguments)
+
+
+def _is_saved(path: object) -> bool:
+    return isinstance(path, str | PathLike) and fspath(path).endswith(_SAVED)
+
+
+def load_model(path: str | PathLike[str]) -> keras.Model:
+    """The model in a file. Nothing in the file is executed.
+
+    Args:
+        path: of a `.keras` or `.h5` file that `model.save` wrote.
+
+    Raises:
+        WeightsError: the file is missing, broken, or holds no model.
+    """
+    try:
+        return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
+    except _BROKEN as error:
+        raise WeightsError(
+            f"the model cannot be loaded: {error}. It must be a file that model.save() wrote. Received: {str(path)!r}"
+        ) from error
+
+
+def _from_imagenet(
+    spec: BackboneSpec,
+    member: Member,
+    *,
+    include_top: bool = True,
+    pooling: str | None = None,
+    classes: Any = None,
+    classifier_activation: Any = "softmax",
+    **arguments: Any,
+) -> Any:
+    """A network of any size with what the nearest published one has learned."""
+    published = nearest_member(spec, member)
+    options: dict[str, Any] = {"pooling": pooling, "classifier_activation": classifier_activation}
+    if classes is None and not arguments and any(entry.matches(spec) for entry in all_published()):
+        return build_model(spec, include_top, "imagenet", **options)
+    trained = build_model(published, include_top, "imagenet", **options)
+    return grow_model(trained, spec, classes=classes if include_top else None, **arguments)

@@ -1,0 +1,85 @@
+"""Small images for people: what the network was shown, and over it where it looked."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+SIDE = 192  # pixels; clear on a phone's fine screen, and two dozen of them stay within a few hundred kB
+
+
+def images_shown(batches: Any, indices: Iterable[int]) -> dict[int, np.ndarray]:
+    """Images as the network gets them, cropped and resized.
+
+    Args:
+        batches: in order, as `Batches` without `shuffle` are.
+        indices: of the images.
+
+    Returns:
+        float32 array of shape `(height, width, channels)` for each index.
+    """
+    size = batches.batch_size
+    wanted = sorted(set(indices))
+    read = {step: batches[step][0] for step in sorted({index // size for index in wanted})}
+    return {index: read[index // size][index % size] for index in wanted}
+
+
+def image_tile(image: np.ndarray) -> Image.Image:
+    """An image as the network gets it, 0 to 255, gray or RGB, in the size of a tile."""
+    pixels = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+    rgb = Image.fromarray(np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels)
+    return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+
+
+def heat_tile(image: np.ndarray, heat: np.ndarray) -> Image.Image:
+    """The image in gray, and over it in colour what `grad_cam` found: from nothing over red to yellow."""
+    from matplotlib import colormaps
+
+    smooth = Image.fromarray(heat.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    share = np.clip(np.asarray(smooth), 0, 1)[..., None]
+    colour = 255 * colormaps["hot"](0.2 + 0.6 * share[..., 0])[..., :3]
+    gray = np.asarray(image_tile(image).convert("L"), np.float32)[..., None]
+    # A dark image stays visible under the colour, a bright one does not drown it.
+    mixed = (1 - 0.65 * share) * (0.25 * 255 + 0.6 * gray) + 0.65 * share * colour
+    return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
+
+
+def confusion_image(confusion: np.ndarray) -> Image.Image:
+    """A confusion matrix of many classes: a square for each pair, blue where it is right and red where it is not."""
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    classes = range(len(confusion))
+    colours = [[share_colour(shares[true, taken], true == taken) for taken in classes] for true in classes]
+    side = len(confusion) * max(1, 720 // len(confusion))
+    return Image.fromarray(np.array(colours, np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+
+
+def share_colour(share: float, right: bool) -> tuple[int, int, int]:
+    """A colour for a share of a class' images; by its root, so that a single mistake among many is still seen."""
+    full = (37, 99, 235) if right else (220, 38, 38)
+    depth = share**0.5
+    red, green, blue = (round(255 + (channel - 255) * depth) for channel in full)
+    return red, green, blue
+
+
+def png_uri(content: bytes) -> str:
+    """A PNG file as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(content).decode()
+
+
+def tile_uri(tile: Image.Image) -> str:
+    """A photograph as an address that holds it."""
+    file = BytesIO()
+    tile.save(file, format="JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def image_uri(image: Image.Image) -> str:
+    """A drawing as an address that holds it, without loss."""
+    file = BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return png_uri(file.getvalue())
