@@ -45,8 +45,8 @@ def write_search_report(summary: dict[str, Any], rows: Sequence[Row], output: Pa
     Raises:
         DataError: a file cannot be written.
     """
-    images = search_images(summary, rows)
-    content = search_page(summary, rows, images)
+    plots = search_images(summary, rows)
+    content = search_page(summary, rows, plots)
     with folder_lock(output):  # of another host that reports on the same search
         for each in plots:
             atomic_write(output / f"{each.name}.png", lambda path, each=each: path.write_bytes(each.content))
@@ -151,8 +151,8 @@ def _best(summary: Mapping[str, Any]) -> Element | None:
 
 
 def _image(plot: Plot) -> Element:
-    image = element("img", src=png_uri(image.content), alt=image.title)
-    return section(image.title, image.name, element("p", image.text, class_="soft"), image)
+    image = element("img", src=png_uri(plot.content), alt=plot.title)
+    return section(plot.title, plot.name, element("p", plot.text, class_="soft"), image)
 
 
 def _coefficient_table(summary: Mapping[str, Any]) -> Element:

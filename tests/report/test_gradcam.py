@@ -154,7 +154,7 @@ def test_classes_that_do_not_fit_are_refused(classes: list[int]) -> None:
 
 ELSEWHERE = """
 import pathlib, sys, keras, numpy as np
-from support import BACKEND_SPECS, images
+from support import BACKEND_SPECS, random_images
 from keras_effnet import build_model
 from keras_effnet.report.gradcam import grad_cam
 folder = pathlib.Path(sys.argv[1])
