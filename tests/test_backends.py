@@ -50,7 +50,7 @@ def test_another_backend_computes_the_same_trains_saves_and_loads(backend: str, 
 
 CHANNELS_FIRST = """
 import tempfile, pathlib, keras
-from support import assert_same_outputs, outputs, images, randomize
+from support import assert_same_outputs, outputs, random_images, randomize
 from keras_effnet import applications
 keras.config.set_image_data_format("channels_first")
 for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):

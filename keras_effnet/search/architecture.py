@@ -82,7 +82,7 @@ def search_architecture(
     Args:
         spec: the base, the name of a registered one, or a space of one's own; None: `embedded_base()`.
         train: a function from a `Task` to a number, the larger the better; or its name, "package.module:function",
-            which more than one worker needs; a `ZeroCost` score; None: `ProxyTraining()`, short training on embedded data.
+            which more than one worker needs; a `ZeroCost` score; None: `ProxyTraining()` (embedded data).
         output: folder for results.
         trials: candidates.
         steps: of training of each; a score needs none.

@@ -102,7 +102,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
 
     Args:
         plan: what is tried.
-        train: a `TrainFunction`: a `ProxyTraining`, a score, the name "package.module:function", or any function, which then
+        train: a `TrainFunction`: a `ProxyTraining`, a score, the name "package.module:function", or any function, then
             runs in this process, with one worker.
         engine: where and how.
         describe: makes the summary for the reports; None: trials.csv is all that is written.

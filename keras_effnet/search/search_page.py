@@ -75,7 +75,7 @@ def search_page(summary: Mapping[str, Any], rows: Sequence[Row], plots: Sequence
         cards(_cards(summary)),
         [] if summary["finished"] else _running(summary),
         [made for part in parts if (made := part(summary)) is not None],
-        [_image(each) for each in images],
+        [_image(each) for each in plots],
         _coefficient_table(summary) if coefficients else _architecture_table(summary),
         _failed(rows),
         _origin(summary),

@@ -74,8 +74,8 @@ def train_to_dict(train: Any) -> dict[str, Any]:
     """A train function as JSON holds it, for another process to find.
 
     Args:
-        train: what has a `to_dict` (`ProxyTraining`, `ZeroCost`), the text "package.module:function", or any function, of which
-            only the name is kept: it can be called in this process alone.
+        train: what has a `to_dict` (`ProxyTraining`, `ZeroCost`), the text "package.module:function", or any function:
+            only its name is kept, and it can be called in this process alone.
 
     Raises:
         SearchError: it is no function.

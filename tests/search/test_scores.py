@@ -184,7 +184,7 @@ def test_every_kind_of_block_has_finite_scores(name: str) -> None:
 
 BACKENDS = """
 import json, pathlib, sys, keras
-from support import images
+from support import random_images
 from keras_effnet.search.scores import SCORES
 model = keras.saving.load_model(pathlib.Path(sys.argv[1]) / "model.keras")
 print(json.dumps({name: score(model, random_images(4, 6, 6, 3), 5) for name, score in SCORES.items()}))
