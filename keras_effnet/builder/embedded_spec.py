@@ -136,7 +136,7 @@ def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
 
 
 def _find_tag(model: keras.Model) -> Any:
-    found = [layer for layer in model.layers if isinstance(layer, keras.layers.GaussianNoise) and _is_tag(layer.seed)]
+    found = _carriers(model)
     if len(found) != 1:
         raise BuildError(
             "the model must know its spec: it carries a tag if it was built here, and all its blocks are registered. "
@@ -144,6 +144,22 @@ def _find_tag(model: keras.Model) -> Any:
             f"Received: {model.name!r} with {len(found)} tags"
         )
     return found[0]
+
+
+def carries_spec(model: keras.Model) -> bool:
+    """Whether a model, or a model inside it, carries a spec."""
+    return bool(_carriers(model))
+
+
+def _carriers(model: keras.Model) -> list[Any]:
+    """The layers that carry a spec, those of nested models included."""
+    found: list[Any] = []
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.Model):
+            found += _carriers(layer)
+        elif isinstance(layer, keras.layers.GaussianNoise) and _is_tag(layer.seed):
+            found.append(layer)
+    return found
 
 
 def _as_text(content: dict[str, Any]) -> str:
