@@ -29,14 +29,13 @@ class Inheritance:
     """What one layer inherited.
 
     Args:
-        layer: its name.
+        layer: name of the layer.
         kind: "copied", "widened", "identity" (part of a new block that starts as the identity), "selected" (some of the
             old channels), "adapted" (a stem for images of other channels) or "fresh".
-        source: the old layer's name; None where there is none.
-        shape: of its kernel, or of its first weight.
-        source_shape: the same of the old layer.
-        channels: the old channel of each channel that it makes, -1 for one that is new; None where all are as they
-            were.
+        source: name of the old layer; None if there is none.
+        shape: shape of the layer's kernel, or of its first weight.
+        source_shape: shape of the old layer's kernel, or of its first weight; None if there is no old layer.
+        channels: the old channel of each channel that the layer makes, -1 for a new one; None if all are unchanged.
     """
 
     layer: str
