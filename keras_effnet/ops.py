@@ -21,8 +21,6 @@ blocks of a network say; readers of the record (count, build, trace, latency) ma
 | `rescale` | `Rescale` | multiplies pixels by a number and adds another | no |
 | `standardize` | `Standardize` | subtracts a mean and divides by a deviation, per channel | without statistics |
 | `layer` | `Opaque` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
-
-Two questions complete it: `channels(x)` and `size(x)`.
 """
 
 from __future__ import annotations
@@ -280,8 +278,7 @@ Joining = Add | Multiply | Concat
 Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
-# The operations of which a network has hundreds, and few that differ: looked up in a fifth of the time it takes to make
-# one, which is half of the time that it takes to count a network.
+# A network has hundreds of these, and few that differ: to look one up takes a fifth of the time that making it takes.
 _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
 
 
