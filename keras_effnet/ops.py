@@ -36,8 +36,7 @@ from keras_effnet.errors import SpecError
 from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
-ActivationFunction = str | Callable[..., Any] | None
-"""A name that `keras.activations` knows, a callable, or None for no activation."""
+ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
 
 T = TypeVar("T")
 
@@ -291,7 +290,7 @@ def check_norm(norm: object) -> None:
 class Ops(ABC, Generic[T]):
     """The verbs that blocks speak; `T` is what flows between them.
 
-    Every verb makes its record once and hands it to `read` with the name that its layer has in the Keras model.
+    Every verb makes its record and hands it to `read` with the name of its layer in the Keras model.
     """
 
     @abstractmethod
@@ -301,7 +300,7 @@ class Ops(ABC, Generic[T]):
         Args:
             op: the operation.
             name: name of its layer in the Keras model, unique in a network.
-            *inputs: what it reads: two values for `Add`, `Multiply` and `Concat`, one for all others.
+            *inputs: values that it reads: two for `Add`, `Multiply` and `Concat`, one for all others.
 
         Returns:
             What it makes.
