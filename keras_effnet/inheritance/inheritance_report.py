@@ -96,9 +96,17 @@ class InheritanceReport:
     def _summary(self) -> list[str]:
         lines = describe(self.differences)
         counts = [f"{count:>5} {kind:<9} {MEANINGS[kind]}" for kind, count in self.counts.items()]
+        if self.differences:
+            return [*counts, "", f"Where the new {self.target} differs from the old {self.source}:", *lines]
+        measured = "not measured" if self.measured is None else f"{self.measured:.1g} of the largest output, measured"
         if self.exact:
-            return [*counts, "", f"The new {self.target} computes what the old {self.source} does, but for rounding."]
-        return [*counts, "", f"Where the new {self.target} differs from the old {self.source}:", *lines]
+            said = f"The new {self.target} computes what the old {self.source} does, but for rounding ({measured})."
+        else:
+            said = (
+                f"The new {self.target} should compute what the old {self.source} does; the difference is {measured}, "
+                f"and exact is at most {ROUNDING:g}."
+            )
+        return [*counts, "", said]
 
 
 def describe(differences: Sequence[Difference]) -> list[str]:
