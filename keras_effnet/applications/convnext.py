@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keras_effnet.applications.builders import decode_predictions, documented
-from keras_effnet.backbones.convnext import (
+from keras_effnet.backbones.convnext_specs import (
     Size,
     convnext_base_spec,
     convnext_large_spec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_effnet.applications.builders import application, decode_predictions, torch_pixels
-from keras_effnet.backbones.densenet import densenet121_spec, densenet169_spec, densenet201_spec
+from keras_effnet.backbones.densenet_specs import densenet121_spec, densenet169_spec, densenet201_spec
 
 DenseNet121 = application(densenet121_spec, "DenseNet121")
 DenseNet169 = application(densenet169_spec, "DenseNet169")

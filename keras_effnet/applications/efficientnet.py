@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_effnet.applications.builders import application, decode_predictions
-from keras_effnet.backbones.efficientnet import (
+from keras_effnet.backbones.efficientnet_specs import (
     efficientnet_b0_spec,
     efficientnet_b1_spec,
     efficientnet_b2_spec,

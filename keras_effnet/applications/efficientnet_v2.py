@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keras_effnet.applications.builders import decode_predictions, documented
-from keras_effnet.backbones.efficientnet_v2 import (
+from keras_effnet.backbones.efficientnet_v2_specs import (
     efficientnet_v2_b0_spec,
     efficientnet_v2_b1_spec,
     efficientnet_v2_b2_spec,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.applications.builders import decode_predictions, mobile_resolution, tf_pixels
-from keras_effnet.backbones.mobilenet import RESOLUTIONS, mobilenet_v1_spec, mobilenet_v1_with
+from keras_effnet.backbones.mobilenet_specs import RESOLUTIONS, mobilenet_v1_spec, mobilenet_v1_with
 
 if TYPE_CHECKING:
     import keras

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.applications.builders import decode_predictions, mobile_resolution, tf_pixels
-from keras_effnet.backbones.mobilenet_v2 import RESOLUTIONS, mobilenet_v2_spec, mobilenet_v2_with
+from keras_effnet.backbones.mobilenet_v2_specs import RESOLUTIONS, mobilenet_v2_spec, mobilenet_v2_with
 
 if TYPE_CHECKING:
     import keras

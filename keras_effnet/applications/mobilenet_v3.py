@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keras_effnet.applications.builders import decode_predictions, documented
-from keras_effnet.backbones.mobilenet_v3 import (
+from keras_effnet.backbones.mobilenet_v3_specs import (
     Size,
     mobilenet_v3_large_minimalistic_spec,
     mobilenet_v3_large_spec,

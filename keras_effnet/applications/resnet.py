@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_effnet.applications.builders import application, caffe_pixels, decode_predictions
-from keras_effnet.backbones.resnet import resnet50_spec, resnet101_spec, resnet152_spec
+from keras_effnet.backbones.resnet_specs import resnet50_spec, resnet101_spec, resnet152_spec
 
 ResNet50 = application(resnet50_spec, "ResNet50")
 ResNet101 = application(resnet101_spec, "ResNet101")

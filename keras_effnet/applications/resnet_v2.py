@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_effnet.applications.builders import application, decode_predictions, tf_pixels
-from keras_effnet.backbones.resnet_v2 import resnet50_v2_spec, resnet101_v2_spec, resnet152_v2_spec
+from keras_effnet.backbones.resnet_v2_specs import resnet50_v2_spec, resnet101_v2_spec, resnet152_v2_spec
 
 ResNet50V2 = application(resnet50_v2_spec, "ResNet50V2")
 ResNet101V2 = application(resnet101_v2_spec, "ResNet101V2")

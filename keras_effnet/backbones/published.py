@@ -22,7 +22,7 @@ class WeightFile:
         url: address of the file.
         md5: its checksum, MD5 or (64 digits) SHA-256, whichever Keras publishes; None where there is none.
         variance_factors: what to multiply the Normalization layer's variances by after loading, one for each channel:
-            EfficientNet's weights expect pixels that are divided once more (see `backbones.efficientnet`).
+            EfficientNet's weights expect pixels that are divided once more (see `backbones.efficientnet_specs`).
     """
 
     name: str

@@ -21,10 +21,10 @@ from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any, get_args
 
-from keras_effnet.backbones.convnext import Size as ConvNeXtSize
-from keras_effnet.backbones.convnext import convnext_with
-from keras_effnet.backbones.mobilenet_v2 import mobilenet_v2_with
-from keras_effnet.backbones.mobilenet_v3 import Size, mobilenet_v3_with
+from keras_effnet.backbones.convnext_specs import Size as ConvNeXtSize
+from keras_effnet.backbones.convnext_specs import convnext_with
+from keras_effnet.backbones.mobilenet_v2_specs import mobilenet_v2_with
+from keras_effnet.backbones.mobilenet_v3_specs import Size, mobilenet_v3_with
 from keras_effnet.blocks import Bottleneck, InvertedResidual, MBConv, ResNetStem
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.errors import RegistryError
@@ -203,7 +203,7 @@ def _mobilenet_v3(
 
 
 def _mnasnet_small() -> BackboneSpec:
-    # timm adds the first block's input; the authors' code does not (backbones/mnasnet.py).
+    # timm adds the first block's input; the authors' code does not (backbones/mnasnet_specs.py).
     spec = _as_pytorch("mnasnet_small")
     first, *others = spec.stages
     if isinstance(first.block, MBConv):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
+from keras_effnet.backbones.efficientnet_specs import efficientnet_b0_spec
 from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
+from keras_effnet.backbones.efficientnet_specs import efficientnet_b0_spec
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.scaling.tinynet_rule import PUBLISHED
 from keras_effnet.spec import BackboneSpec
