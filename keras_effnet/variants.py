@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from keras_effnet.backbones.families import FAMILIES, family_of
+from keras_effnet.backbones.catalogue import FAMILIES, family_of
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import ScalingError
 from keras_effnet.registry import backbones

@@ -12,7 +12,7 @@ from keras_effnet import applications
 KERAS_FREE = (
     "keras_effnet.backbones.convnext_specs",
     "keras_effnet.backbones.efficientnet_v2_specs",
-    "keras_effnet.backbones.families",
+    "keras_effnet.backbones.catalogue",
     "keras_effnet.backbones.mobilenet_v3_specs",
     "keras_effnet.backbones.timm_specs",
     "keras_effnet.block_strings",

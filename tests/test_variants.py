@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from keras_effnet import Rounding, estimate_cost, explain, scale_spec
-from keras_effnet.backbones.families import FAMILIES, family_of
+from keras_effnet.backbones.catalogue import FAMILIES, family_of
 from keras_effnet.registry import backbones
 from keras_effnet.variants import variant_rows
 

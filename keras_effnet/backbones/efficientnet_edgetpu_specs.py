@@ -13,6 +13,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
+from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec
@@ -66,3 +67,16 @@ def _released(row: str) -> BackboneSpec:
 
 efficientnet_edgetpu_m_spec = _released("m")
 efficientnet_edgetpu_l_spec = _released("l")
+
+# Accuracy of the float models.
+_SOURCE = f"{TPU_MODELS}/efficientnet/edgetpu/README.md"
+
+VARIANTS = (
+    Variant(efficientnet_edgetpu_s_spec, timm="tf_efficientnet_es", top1=77.23, source=_SOURCE),
+    Variant(
+        efficientnet_edgetpu_m_spec, "efficientnet_edgetpu_s", timm="tf_efficientnet_em", top1=78.69, source=_SOURCE
+    ),
+    Variant(
+        efficientnet_edgetpu_l_spec, "efficientnet_edgetpu_s", timm="tf_efficientnet_el", top1=80.62, source=_SOURCE
+    ),
+)

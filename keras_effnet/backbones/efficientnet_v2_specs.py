@@ -1,4 +1,4 @@
-"""EfficientNetV2 (Tan and Le 2021, arXiv:2104.00298): the specs of B0 to B3, S, M, L and XL.
+"""EfficientNetV2-B0 to B3, S, M, L and XL (Tan and Le 2021, arXiv:2104.00298).
 
 Blocks, coefficients and resolutions: google/automl, efficientnetv2/effnetv2_configs.py, of which S is the paper's
 Table 4. B1 to B3 are B0 scaled by the coefficients of EfficientNet's B1 to B3; S to XL have lists of their own, which
@@ -12,12 +12,12 @@ there in B0 to B3, while we standardise each channel by the mean of ImageNet's s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.ops import BatchNorm
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
@@ -153,14 +153,31 @@ def without_preprocessing(spec: BackboneSpec) -> BackboneSpec:
     return replace(spec, preprocessing=Preprocessing())
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights; one file serves with and without preprocessing."""
-    for size, (top, notop) in _MD5.items():
-        spec = globals()[f"efficientnet_v2_{size}_spec"]
-        for variant in (spec, without_preprocessing(spec)):
-            yield Published(variant, _file(size, ".h5", top), _file(size, "_notop.h5", notop))
+def _variant(
+    spec: BackboneSpec, top1: float | None = None, top: str | None = None, notop: str | None = None
+) -> Variant:
+    """A row, with the MD5 of the weight files: keras-team/keras, applications/efficientnet_v2.py, WEIGHTS_HASHES."""
+    size = spec.name.removeprefix("efficientnet_v2_")
+    base, timm = None if size == "b0" else "efficientnet_v2_b0", f"tf_efficientnetv2_{size}"
+    if top1 is None or top is None or notop is None:
+        return Variant(spec, base, timm=timm)
+    files = _file(f"efficientnetv2-{size}.h5", top), _file(f"efficientnetv2-{size}_notop.h5", notop)
+    # One file serves with preprocessing inside and outside the model.
+    weights = tuple(ImageNetWeights(one, *files) for one in (spec, without_preprocessing(spec)))
+    return Variant(spec, base, f"EfficientNetV2{size.upper()}", timm, weights, top1, KERAS_DOCS)
 
 
-def _file(size: str, suffix: str, md5: str) -> WeightFile:
-    name = f"efficientnetv2-{size}{suffix}"
+def _file(name: str, md5: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/efficientnet_v2/{name}", md5)
+
+
+VARIANTS = (
+    _variant(efficientnet_v2_b0_spec, 78.7, "21ecbf6da12460d5c40bb2f29ceb2188", "893217f2bb855e2983157299931e43ff"),
+    _variant(efficientnet_v2_b1_spec, 79.8, "069f0534ff22adf035c89e2d9547a9dc", "0e80663031ca32d657f9caa404b6ec37"),
+    _variant(efficientnet_v2_b2_spec, 80.5, "424e49f28180edbde1e94797771950a7", "1dfe2e7a5d45b6632553a8961ea609eb"),
+    _variant(efficientnet_v2_b3_spec, 82.0, "1f1fc43bd98a6e4fd8fdfd551e02c7a0", "f6abf7b5849ac99a89b50dd3fd532856"),
+    _variant(efficientnet_v2_s_spec, 83.9, "e1d88a8495beba45748fedd0cecbe016", "af0682fb74e8c54910f2d4393339c070"),
+    _variant(efficientnet_v2_m_spec, 85.3, "a3bf6aa3276309f4fc6a34aa114c95cd", "1b8dc055df72dde80d614482840fe342"),
+    _variant(efficientnet_v2_l_spec, 85.7, "27e6d408b53c7ebc868fefa357689935", "b0b66b5c863aef5b46e8608fe1711615"),
+    _variant(efficientnet_v2_xl_spec),
+)

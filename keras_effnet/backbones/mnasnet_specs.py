@@ -7,6 +7,7 @@ channels there (mnasnet_model.py), and so does scaling here.
 from __future__ import annotations
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, DenseClassifier, MBConv
 from keras_effnet.spec import BackboneSpec, StageSpec
 
@@ -73,4 +74,10 @@ mnasnet_small_spec = _mnasnet(
         _stage(3, 6, width=144, depth=1, stride=1),
     ),
     dropout=0.0,
+)
+
+VARIANTS = (
+    Variant(mnasnet_a1_spec, timm="semnasnet_100", top1=75.2, source=f"{TPU_MODELS}/mnasnet/README.md"),
+    Variant(mnasnet_b1_spec, timm="mnasnet_100"),
+    Variant(mnasnet_small_spec, timm="mnasnet_small"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, ConvClassifier, DepthwiseSeparable
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
@@ -49,14 +49,27 @@ def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: fl
 mobilenet_v1_spec = mobilenet_v1_with()
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
+def _weights() -> Iterator[ImageNetWeights]:
+    """Files for each published alpha and resolution; Keras publishes no checksums of these."""
     for alpha, spelled in _ALPHAS.items():
+        spec = mobilenet_v1_with(alpha)
         for resolution in RESOLUTIONS:
-            spec = replace(mobilenet_v1_with(alpha), resolution=resolution)
             stem = f"mobilenet_{spelled}_{resolution}_tf"
-            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
+            files = _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5")
+            yield ImageNetWeights(replace(spec, resolution=resolution), *files, any_resolution=False)
 
 
 def _file(name: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/mobilenet/{name}")
+
+
+VARIANTS = (
+    Variant(
+        mobilenet_v1_spec,
+        keras="MobileNet",
+        timm="mobilenetv1_100",
+        weights=tuple(_weights()),
+        top1=70.4,
+        source=KERAS_DOCS,
+    ),
+)

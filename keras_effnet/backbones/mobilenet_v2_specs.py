@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, DenseClassifier, InvertedResidual
 from keras_effnet.blocks.mobile import MOBILENET_V2_NORM
 from keras_effnet.checks import check_number
@@ -56,14 +56,27 @@ def _conv(kernel: int, names: tuple[str, str, str], width: int, stride: int = 1)
 mobilenet_v2_spec = mobilenet_v2_with()
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
+def _weights() -> Iterator[ImageNetWeights]:
+    """Files for each published alpha and resolution; Keras publishes no checksums of these."""
     for alpha in _ALPHAS:
+        spec = mobilenet_v2_with(alpha)
         for resolution in RESOLUTIONS:
-            spec = replace(mobilenet_v2_with(alpha), resolution=resolution)
             stem = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{resolution}"
-            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
+            files = _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5")
+            yield ImageNetWeights(replace(spec, resolution=resolution), *files, any_resolution=False)
 
 
 def _file(name: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/mobilenet_v2/{name}")
+
+
+VARIANTS = (
+    Variant(
+        mobilenet_v2_spec,
+        keras="MobileNetV2",
+        timm="mobilenetv2_100",
+        weights=tuple(_weights()),
+        top1=71.3,
+        source=KERAS_DOCS,
+    ),
+)

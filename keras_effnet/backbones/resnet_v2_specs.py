@@ -1,4 +1,4 @@
-"""ResNet-50, 101 and 152, version 2 (He et al. 2016, arXiv:1603.05027), as in keras.applications.resnet_v2.
+"""ResNetV2-50, 101 and 152 (He et al. 2016, arXiv:1603.05027), as in keras.applications.resnet_v2.
 
 Depths as in version 1. Keras strides in the last block of a stage, not in the first one of the next, so that the first
 three stages stride.
@@ -6,9 +6,7 @@ three stages stride.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import NormActivation, PreactBottleneck, ResNetStem
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
@@ -30,21 +28,27 @@ resnet50_v2_spec = _resnet_v2("resnet50_v2", (3, 4, 6, 3))
 resnet101_v2_spec = _resnet_v2("resnet101_v2", (3, 4, 23, 3))
 resnet152_v2_spec = _resnet_v2("resnet152_v2", (3, 8, 36, 3))
 
-# (with top, without): keras-team/keras, applications/resnet.py, WEIGHTS_HASHES.
-_MD5 = {
-    "resnet50_v2": ("3ef43a0b657b3be2300d5770ece849e0", "fac2f116257151a9d068a22e544a4917"),
-    "resnet101_v2": ("6343647c601c52e1368623803854d971", "c0ed64b8031c3730f411d2eb4eea35b5"),
-    "resnet152_v2": ("a49b44d1979771252814e80f8ec446f9", "ed17cf2e0169df9d443503ef94b23b33"),
-}
 
-
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
-    for spec in (resnet50_v2_spec, resnet101_v2_spec, resnet152_v2_spec):
-        top, notop = _MD5[spec.name]
-        yield Published(spec, _file(spec.name, "", top), _file(spec.name, "_notop", notop))
+def _variant(spec: BackboneSpec, keras: str, top1: float, top: str, notop: str) -> Variant:
+    """A row, with the MD5 of the weight files: keras-team/keras, applications/resnet.py, WEIGHTS_HASHES."""
+    base = None if spec is resnet50_v2_spec else "resnet50_v2"
+    weights = ImageNetWeights(spec, _file(spec.name, "", top), _file(spec.name, "_notop", notop))
+    return Variant(spec, base, keras, weights=(weights,), top1=top1, source=KERAS_DOCS)
 
 
 def _file(name: str, suffix: str, md5: str) -> WeightFile:
     file = f"{name.replace('_', '')}_weights_tf_dim_ordering_tf_kernels{suffix}.h5"
     return WeightFile(file, f"{KERAS_STORAGE}/resnet/{file}", md5)
+
+
+VARIANTS = (
+    _variant(
+        resnet50_v2_spec, "ResNet50V2", 76.0, "3ef43a0b657b3be2300d5770ece849e0", "fac2f116257151a9d068a22e544a4917"
+    ),
+    _variant(
+        resnet101_v2_spec, "ResNet101V2", 77.2, "6343647c601c52e1368623803854d971", "c0ed64b8031c3730f411d2eb4eea35b5"
+    ),
+    _variant(
+        resnet152_v2_spec, "ResNet152V2", 78.0, "a49b44d1979771252814e80f8ec446f9", "ed17cf2e0169df9d443503ef94b23b33"
+    ),
+)

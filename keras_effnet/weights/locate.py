@@ -52,7 +52,7 @@ def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top
     if weights == "imagenet":
         file = published_weights(spec, include_top)
         try:
-            path = keras.utils.get_file(file.name, file.url, cache_subdir="models", file_hash=file.md5)
+            path = keras.utils.get_file(file.name, file.url, cache_subdir="models", file_hash=file.checksum)
         except Exception as error:  # get_file raises a bare Exception where the address cannot be reached
             raise WeightsError(
                 f"the ImageNet weights could not be fetched: {error}. Put the file into Keras' cache "
