@@ -1,4 +1,4 @@
-# The types of registry.py, which itself imports nothing that could use a registry; tests/test_registry.py compares them.
+# The types of registry.py, which imports nothing that could use a registry. tests/test_registry.py compares the two.
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 

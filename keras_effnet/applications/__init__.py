@@ -1,6 +1,8 @@
 """Backbones as data, and builders that take the place of their namesakes in keras.applications.
 
 Importing this imports neither keras nor tensorflow; calling a builder does.
+
+Written by scripts/catalogue.py; do not edit.
 """
 
 from keras_effnet.applications.convnext import (
@@ -98,11 +100,7 @@ from keras_effnet.backbones.efficientnet_lite_specs import (
     efficientnet_lite3_spec,
     efficientnet_lite4_spec,
 )
-from keras_effnet.backbones.mnasnet_specs import (
-    mnasnet_a1_spec,
-    mnasnet_b1_spec,
-    mnasnet_small_spec,
-)
+from keras_effnet.backbones.mnasnet_specs import mnasnet_a1_spec, mnasnet_b1_spec, mnasnet_small_spec
 from keras_effnet.backbones.regnet_specs import (
     regnet_x_1_6gf_spec,
     regnet_x_4_0gf_spec,

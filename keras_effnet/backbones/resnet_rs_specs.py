@@ -1,4 +1,4 @@
-"""ResNet-RS-50 to 420 (Bello et al. 2021, arXiv:2103.07579): ResNet-D with squeeze-and-excitation, scaled by its own rule.
+"""ResNet-RS-50 to 420 (Bello et al. 2021, arXiv:2103.07579): ResNet-D with squeeze-and-excitation.
 
 Depths, squeezed share, dropout and drop-path: applications/resnet_rs.py of keras-team/keras before version 3, after
 tensorflow/tpu, models/official/resnet/resnet_rs. Resolutions: those of the weights that timm converted; the authors
