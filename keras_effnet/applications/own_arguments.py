@@ -76,9 +76,9 @@ def convnext_application(spec: BackboneSpec, name: str, module: str) -> ConvNeXt
         name,
         module,
         spec.resolution,
-        "The graph is flat and made of stock layers, so that a saved model loads anywhere; Keras' own needs its custom\n"
-        'layers. Like Keras\' own it needs "channels_last".',
-        include_preprocessing='whether the model takes pixels from 0 to 255; if not, as Keras\' "torch" mode leaves them.',
+        "The graph is flat and made of stock layers, so that a saved model loads anywhere; Keras' own needs\n"
+        'custom layers. Like Keras\' own it needs "channels_last".',
+        include_preprocessing='whether the model takes pixels from 0 to 255; else as Keras\' "torch" mode leaves them.',
         name="name of the model; layer names start with it.",
         SpecError="the name cannot stand in a layer's name.",
     )
@@ -131,8 +131,8 @@ def efficientnet_v2_application(spec: BackboneSpec, name: str, module: str) -> E
         )
 
     text = (
-        "whether the model takes pixels from 0 to 255 and rescales them itself. For images of other than three channels "
-        "B0 to B3 standardise each channel by the mean of ImageNet's statistics, where Keras rescales to -1 to 1."
+        "whether the model takes pixels from 0 to 255 and rescales them. For images of other than three channels B0 "
+        " to B3 standardise each channel by the mean of ImageNet's statistics, where Keras rescales to -1 to 1."
     )
     return documented(build, name, module, spec.resolution, include_preprocessing=text)
 

@@ -118,10 +118,14 @@ def test_checksums_are_those_of_keras() -> None:
     from keras.src.applications import mobilenet_v3 as mobilenet_v3_theirs
     from keras.src.applications import resnet as theirs_too
 
-    found = {entry.spec.name: (entry.top.md5, entry.notop.md5) for entry in all_published()}
+    found = {entry.spec.name: (entry.top.checksum, entry.notop.checksum) for entry in all_published()}
     for size, hashes in convnext_theirs.WEIGHTS_HASHES.items():
         assert found[size] == hashes
-    v3 = {(entry.top.md5, entry.notop.md5) for entry in all_published() if entry.spec.name.startswith("mobilenet_v3")}
+    v3 = {
+        (entry.top.checksum, entry.notop.checksum)
+        for entry in all_published()
+        if entry.spec.name.startswith("mobilenet_v3")
+    }
     assert v3 == set(mobilenet_v3_theirs.WEIGHTS_HASHES.values())
     for size, hashes in theirs.WEIGHTS_HASHES.items():
         assert found[f"efficientnet_{size[-2:]}"] == hashes
