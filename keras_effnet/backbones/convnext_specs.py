@@ -1,7 +1,7 @@
 """ConvNeXt Tiny to XLarge (Liu et al. 2022, arXiv:2201.03545, section 3).
 
-Drop-path is off, as in keras.applications; on ImageNet-1K the paper trains Tiny with 0.1, Small with 0.4, Base and
-Large with 0.5 (its Table 5): use `dataclasses.replace(spec, drop_path=0.1)`.
+Drop-path is off, as in keras.applications. On ImageNet-1K the paper trains Tiny with a rate of 0.1, Small with 0.4,
+Base and Large with 0.5 (Table 5): `dataclasses.replace(spec, drop_path=0.1)`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 Size = Literal["tiny", "small", "base", "large", "xlarge"]
 
-# (width of the first stage, depth of the third): arXiv:2201.03545, section 3. Widths double; other depths are 3.
+# (width of the first stage, depth of the third): arXiv:2201.03545, section 3. Widths double from stage to stage; the
+# other depths are 3.
 _SIZES: dict[Size, tuple[int, int]] = {
     "tiny": (96, 9),
     "small": (96, 27),
@@ -25,7 +26,7 @@ _SIZES: dict[Size, tuple[int, int]] = {
     "large": (192, 27),
     "xlarge": (256, 27),
 }
-# Of ImageNet's channels, for pixels 0 to 255: keras-team/keras, applications/convnext.py, PreStem.
+# Statistics of ImageNet's channels, for pixels from 0 to 255: keras-team/keras, applications/convnext.py, PreStem.
 _IMAGENET = Preprocessing(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255),
     variance=((0.229 * 255) ** 2, (0.224 * 255) ** 2, (0.225 * 255) ** 2),
@@ -33,18 +34,18 @@ _IMAGENET = Preprocessing(
 
 
 def convnext_with(size: Size, include_preprocessing: bool = True, prefix: str | None = None) -> BackboneSpec:
-    """ConvNeXt of one of its sizes.
+    """ConvNeXt in one of its sizes.
 
     Args:
         size: "tiny", "small", "base", "large" or "xlarge".
-        include_preprocessing: whether the model takes pixels of 0 to 255; else those that Keras' "torch" mode gives.
-        prefix: what layer names start with; "convnext_tiny" and so on by default.
+        include_preprocessing: whether the model takes pixels from 0 to 255; else as Keras' "torch" mode leaves them.
+        prefix: start of all layer names; None for "convnext_tiny" and so on.
 
     Returns:
         The spec, at 224 px.
 
     Raises:
-        SpecError: an unknown size, or a prefix that is no word.
+        SpecError: the size is unknown, or the prefix cannot stand in a layer's name.
 
     Example:
         >>> spec = convnext_with("tiny")

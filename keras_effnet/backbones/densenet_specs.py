@@ -11,7 +11,7 @@ _GROWTH = 32
 
 
 def _densenet(name: str, depths: tuple[int, int, int, int], features: int) -> BackboneSpec:
-    # The first stage reads the stem as it is; the others compress and stride first.
+    # The first stage takes the stem's output as it is; the others compress it and stride first.
     first, *later = depths
     return BackboneSpec(
         name=name,

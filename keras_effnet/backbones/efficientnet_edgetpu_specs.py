@@ -1,9 +1,9 @@
-"""EfficientNet-EdgeTPU-S, M and L (Gupta and Tan 2019): plain convolutions where the Edge TPU likes them better.
+"""EfficientNet-EdgeTPU-S, M and L (Gupta and Tan 2019): plain convolutions where an Edge TPU runs them faster.
 
 Source: tensorflow/tpu, models/official/efficientnet/edgetpu/efficientnet_edgetpu_builder.py and efficientnet_model.py.
 
-That code lets the projection stride, after an expansion (3x3, stride 1) of which it then reads every other cell. We let
-the expansion stride, over the same cells (`symmetric` padding): the same function at a quarter of the multiply-adds.
+In that code the 3x3 expansion has stride 1 and the projection strides, reading every other cell. Here the expansion
+strides over the same cells (`symmetric` padding): the same function at a quarter of the multiply-adds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from keras_effnet.spec import BackboneSpec, StageSpec
 
 
 def _fused(expand: int, *, first: bool = False) -> FusedMBConv:
-    # The first block expands its 24 channels as written in the code, not the 32 that the stem gives it.
+    # The first block expands 24 channels, as written in the code, not the 32 that come from the stem.
     expands = "output" if first else "input"
     return FusedMBConv(expand=expand, activation="relu", padding="symmetric", skip=not first, expands=expands)
 

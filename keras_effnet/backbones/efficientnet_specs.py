@@ -3,10 +3,10 @@
 Blocks: `r1_k3_s11_e1_i32_o16_se0.25` and so on, from tensorflow/tpu, models/official/efficientnet, which is the paper's
 Table 1. B1 to L2 are B0 scaled by the released coefficients, not by a power of phi.
 
-Pixels go in as they are, 0 to 255: the model rescales and normalises them itself. Keras' published weights expect them
-to be divided by sqrt(stddev) once more (keras-team/keras, applications/efficientnet.py); Keras adds a layer for this
-where `weights="imagenet"`, we multiply the variance of the Normalization layer by stddev as we load, so that the graph
-is the same for all weights.
+The model takes pixels from 0 to 255, and rescales and normalises them itself. Keras' published weights expect pixels
+that are divided by sqrt(stddev) once more (keras-team/keras, applications/efficientnet.py). Keras adds a layer for this if
+`weights="imagenet"`; we multiply the variances of the Normalization layer by stddev while loading, so that the graph is
+the same for all weights.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ efficientnet_b7_spec = _released("b7")
 efficientnet_b8_spec = _released("b8")
 efficientnet_l2_spec = _released("l2")
 
-# Keras' own address of these files differs from that of its older ones.
+# Where Keras keeps these files; its older ones have another address.
 _STORAGE = "https://storage.googleapis.com/keras-applications"
 # Standard deviations of ImageNet's channels: keras-team/keras, applications/efficientnet.py, IMAGENET_STDDEV_RGB.
 _IMAGENET_STDDEV = (0.229, 0.224, 0.225)

@@ -1,13 +1,13 @@
 """EfficientNetV2-B0 to B3, S, M, L and XL (Tan and Le 2021, arXiv:2104.00298).
 
 Blocks, coefficients and resolutions: google/automl, efficientnetv2/effnetv2_configs.py, of which S is the paper's
-Table 4. B1 to B3 are B0 scaled by the coefficients of EfficientNet's B1 to B3; S to XL have lists of their own, which
-grow more in the later stages (section 3.3).
+Table 4. B1 to B3 are B0 scaled by the coefficients of EfficientNet's B1 to B3; S to XL have block lists of their own,
+which grow more in the later stages (section 3.3).
 
 Where Keras differs from that file, we follow Keras: widths may be rounded below 90 % of their exact value, and dropout
-is 0.2 for every size that Keras has. Where Keras differs from itself, we do not: its drop-path ramp of B1 to B3 divides
-by the 21 blocks of B0, ours by those that there are; and images of other than three channels are rescaled to -1 to 1
-there in B0 to B3, while we standardise each channel by the mean of ImageNet's statistics.
+is 0.2 for every size that Keras has. Two oddities of Keras we do not follow: its drop-path ramp of B1 to B3 divides by
+the 21 blocks of B0, ours by the number of blocks that there are; and its B0 to B3 rescale images of other than three
+channels to -1 to 1, while ours standardise each channel by the mean of ImageNet's statistics.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 _NORM = BatchNorm(momentum=0.9)
 # Pixels of S to XL: -1 to just below 1 (keras-team/keras, applications/efficientnet_v2.py).
 _HALVED_PIXELS = Preprocessing(scale=1 / 128, offset=-1)
-_FUSED = 3  # stages, the first ones of every list
+# Number of stages with fused blocks, at the start of every list.
+_FUSED = 3
 
 Row = tuple[int, int, int, int]
 
@@ -34,7 +35,7 @@ Row = tuple[int, int, int, int]
 def _v2(
     size: str, stem: int, rows: tuple[Row, ...], resolution: int, pixels: Preprocessing, dropout: float = 0.2
 ) -> BackboneSpec:
-    """A spec from rows of (expand, width, depth, stride)."""
+    """The spec of a size, from rows of (expand, width, depth, stride)."""
     return BackboneSpec(
         name=f"efficientnet_v2_{size}",
         stem=StageSpec(ConvBlock(activation="swish", norm=_NORM), width=stem, stride=2),
@@ -138,13 +139,13 @@ _MD5 = {
 
 
 def without_preprocessing(spec: BackboneSpec) -> BackboneSpec:
-    """The same network, for a caller who rescales pixels before it.
+    """The same network without preprocessing, for callers who rescale pixels themselves.
 
     Args:
-        spec: the network.
+        spec: the network with preprocessing.
 
     Returns:
-        The spec without preprocessing.
+        The spec without.
 
     Example:
         >>> without_preprocessing(efficientnet_v2_s_spec).preprocessing.in_model

@@ -13,7 +13,8 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 # (width, depth, stride) of the stages between two strides: arXiv:1704.04861, Table 1.
 _STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-# Alphas and resolutions with published weights, and how the files spell the alphas: applications/mobilenet.py of Keras.
+# Alphas with published weights and their spelling in file names, and resolutions: keras-team/keras,
+# applications/mobilenet.py.
 _ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
 RESOLUTIONS = (128, 160, 192, 224)
 
@@ -23,14 +24,14 @@ def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: fl
 
     Args:
         alpha: width multiplier, above 0.
-        depth_multiplier: depthwise filters for each channel, at least 1.
-        dropout: of the classifier, in [0, 1).
+        depth_multiplier: number of depthwise filters for each channel, at least 1.
+        dropout: dropout rate of the classifier, in [0, 1).
 
     Returns:
         The spec, at 224 px.
 
     Raises:
-        SpecError: a value outside its range, or an alpha that leaves a layer without channels.
+        SpecError: a value is outside its range, or alpha leaves a layer without channels.
     """
     check_number(SpecError, "alpha", alpha, 0, open_low=True)
     block = DepthwiseSeparable(multiplier=depth_multiplier)

@@ -15,13 +15,13 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 # (expand, width, depth, stride): arXiv:1801.04381, Table 2.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-# Alphas and resolutions with published weights: applications/mobilenet_v2.py of Keras.
+# Alphas and resolutions with published weights: keras-team/keras, applications/mobilenet_v2.py.
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 RESOLUTIONS = (96, 128, 160, 192, 224)
 
 
 def mobilenet_v2_with(alpha: float = 1.0) -> BackboneSpec:
-    """MobileNetV2 with the paper's width multiplier: multiples of 8; the head never has fewer than 1280 channels.
+    """MobileNetV2 with the paper's width multiplier: widths are multiples of 8, the head has at least 1280 channels.
 
     Args:
         alpha: width multiplier, above 0.
@@ -37,7 +37,7 @@ def mobilenet_v2_with(alpha: float = 1.0) -> BackboneSpec:
     return BackboneSpec(
         name="mobilenet_v2",
         stem=_conv(3, ("Conv1", "bn_Conv1", "Conv1_relu"), widened(32 * alpha), stride=2),
-        # Keras cuts a stage's width to a whole number before it rounds it to a multiple of 8.
+        # Keras truncates a stage's width to a whole number before rounding it to a multiple of 8.
         stages=tuple(
             StageSpec(InvertedResidual(expand=expand), widened(int(width * alpha)), depth, stride)
             for expand, width, depth, stride in _STAGES

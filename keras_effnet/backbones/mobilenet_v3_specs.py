@@ -1,6 +1,6 @@
 """MobileNetV3 Large and Small, also minimalistic (Howard et al. 2019, arXiv:1905.02244, Tables 1 and 2).
 
-Minimalistic networks have the widths of the others, but no squeeze-and-excitation, no hard swish and no 5x5 kernels
+Minimalistic networks have the same widths, but no squeeze-and-excitation, no hard swish and no 5x5 kernels
 (tensorflow/models, research/slim/nets/mobilenet; keras.applications.mobilenet_v3).
 """
 
@@ -20,7 +20,7 @@ Size = Literal["small", "large"]
 
 
 class _Row(NamedTuple):
-    """One or more equal rows of the paper's tables: hidden width over input width, then the block."""
+    """One or more equal rows of the paper's tables; `expand` is hidden width over input width."""
 
     expand: float
     width: int
@@ -55,7 +55,7 @@ _ROWS = {
         _Row(6, 96, 3, 2, 5, True, "hard_swish"),
     ),
 }
-# Of the classifier's hidden convolution: the last rows but one of the tables.
+# Width of the classifier's hidden convolution: the last row but one of each table.
 _HIDDEN = {"large": 1280, "small": 1024}
 _HEAD_EXPAND = 6  # 960 / 160 and 576 / 96: the rows before the pooling
 
@@ -67,20 +67,20 @@ def mobilenet_v3_with(
     dropout: float = 0.2,
     include_preprocessing: bool = True,
 ) -> BackboneSpec:
-    """MobileNetV3 with a width multiplier: multiples of 8; the stem, and below 1 the hidden layer, stay as they are.
+    """MobileNetV3 with a width multiplier: widths are multiples of 8. The stem never scales, the hidden layer only up.
 
     Args:
         size: "small" or "large".
         alpha: width multiplier, above 0.
-        minimalistic: without squeeze-and-excitation, hard swish and 5x5 kernels.
-        dropout: of the classifier, in [0, 1).
-        include_preprocessing: whether the model takes pixels of 0 to 255, not of -1 to 1.
+        minimalistic: whether to leave out squeeze-and-excitation, hard swish and 5x5 kernels.
+        dropout: dropout rate of the classifier, in [0, 1).
+        include_preprocessing: whether the model takes pixels from 0 to 255; if not, from -1 to 1.
 
     Returns:
         The spec, at 224 px.
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value is outside its range.
 
     Example:
         >>> [stage.width for stage in mobilenet_v3_with("small", alpha=0.75).stages]

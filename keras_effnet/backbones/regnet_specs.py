@@ -1,9 +1,8 @@
 """RegNetX and RegNetY, 400MF to 4.0GF (Radosavovic et al. 2020, arXiv:2003.13678), as in pycls and timm.
 
-Widths and depths follow from four numbers (section 3.3): block j of d wants w_0 + w_a * j channels, which is rounded to
-w_0 * w_m^k for a whole k, and then to a multiple of 8; blocks of one width are a stage, whose width is rounded once
-more to a multiple of its group width. The numbers of the released networks (facebookresearch/pycls,
-configs/dds_baselines):
+Widths and depths follow from four numbers (section 3.3). Block j of d asks for w_0 + w_a * j channels, rounded to
+w_0 * w_m^k for a whole k and then to a multiple of 8. Blocks of one width form a stage, whose width is rounded once
+more, to a multiple of its group width. The released networks (facebookresearch/pycls, configs/dds_baselines):
 
 | | d | w_0 | w_a | w_m | group width |
 |---|---|---|---|---|---|
@@ -16,7 +15,7 @@ configs/dds_baselines):
 | Y 1.6GF | 27 | 48 | 20.71 | 2.65 | 24 |
 | Y 4.0GF | 22 | 96 | 31.41 | 2.24 | 64 |
 
-The names say the multiply-adds at 224 px.
+Names give the multiply-adds at 224 px.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from keras_effnet.spec import BackboneSpec, StageSpec
 
 Four = tuple[int, int, int, int]
 
-# Squeezed channels for each channel that a Y block reads: section 4, and pycls' REGNET.SE_R.
+# Squeezed channels per input channel of a Y block: section 4, and pycls' REGNET.SE_R.
 _SE_RATIO = 0.25
 
 

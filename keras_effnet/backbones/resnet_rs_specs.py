@@ -1,8 +1,8 @@
 """ResNet-RS-50 to 420 (Bello et al. 2021, arXiv:2103.07579): ResNet-D with squeeze-and-excitation.
 
-Depths, squeezed share, dropout and drop-path: applications/resnet_rs.py of keras-team/keras before version 3, after
-tensorflow/tpu, models/official/resnet/resnet_rs. Resolutions: those of the weights that timm converted; the authors
-trained others too (101 at 160, 152 at 192 and 224, 350 at 320 px).
+Depths, squeeze ratio, dropout and drop-path: keras-team/keras before version 3, applications/resnet_rs.py, after
+tensorflow/tpu, models/official/resnet/resnet_rs. Resolutions are those of the weights that timm converted; the authors
+also trained 101 at 160, 152 at 192 and 224, and 350 at 320 px.
 """
 
 from __future__ import annotations

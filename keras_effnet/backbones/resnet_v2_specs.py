@@ -1,6 +1,6 @@
 """ResNetV2-50, 101 and 152 (He et al. 2016, arXiv:1603.05027), as in keras.applications.resnet_v2.
 
-Depths as in version 1. Keras strides in the last block of a stage, not in the first one of the next, so that the first
+Depths are those of version 1. Keras strides in the last block of a stage, not in the first of the next, so the first
 three stages stride.
 """
 

@@ -1,6 +1,6 @@
 """TinyNet-A to E (Han et al. 2020, "Model Rubik's Cube", arXiv:2010.14819): smaller sizes of EfficientNet-B0.
 
-The widths of stem and head stay as they are, and depths are rounded to the nearest: huggingface/pytorch-image-models,
+Stem and head keep their widths, and depths are rounded to the nearest: huggingface/pytorch-image-models,
 timm/models/efficientnet.py, `_gen_tinynet`.
 """
 
