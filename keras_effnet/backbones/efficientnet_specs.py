@@ -4,9 +4,9 @@ Blocks: `r1_k3_s11_e1_i32_o16_se0.25` and so on, from tensorflow/tpu, models/off
 Table 1. B1 to L2 are B0 scaled by the released coefficients, not by a power of phi.
 
 The model takes pixels from 0 to 255, and rescales and normalises them itself. Keras' published weights expect pixels
-that are divided by sqrt(stddev) once more (keras-team/keras, applications/efficientnet.py). Keras adds a layer for this if
-`weights="imagenet"`; we multiply the variances of the Normalization layer by stddev while loading, so that the graph is
-the same for all weights.
+that are divided by sqrt(stddev) once more (keras-team/keras, applications/efficientnet.py). Keras adds a layer for this
+if `weights="imagenet"`; we multiply the variances of the Normalization layer by stddev while loading, so that the graph
+is the same for all weights.
 """
 
 from __future__ import annotations
