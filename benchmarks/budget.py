@@ -21,7 +21,7 @@ from measure import RESULTS, save
 from tqdm.auto import tqdm
 
 from keras_effnet import estimate_cost, fit_to_budget
-from keras_effnet.backbones.families import FAMILIES
+from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.errors import BudgetError
 from keras_effnet.registry import backbones
 

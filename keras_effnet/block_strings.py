@@ -23,10 +23,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
-from keras_effnet.checks import check_bool, check_int
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES, check_bool, check_int
 from keras_effnet.codecs import located, shown
 from keras_effnet.errors import SpecError
-from keras_effnet.spec import MAX_SIZE, MAX_STAGES, StageSpec
+from keras_effnet.spec import StageSpec
 
 _TOKEN = re.compile(r"(se|[rksieoc])([0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})|(noskip)")
 _FRACTIONS = ("e", "se")

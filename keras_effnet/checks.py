@@ -7,6 +7,12 @@ from collections.abc import Collection
 
 from keras_effnet.errors import KerasEffnetError
 
+# Far beyond any network, and so small that no count of one overflows a float.
+MAX_SIZE = 10**40
+
+# A hundred times what published networks have. Each stage is counted and drawn by itself; equal blocks in one are not.
+MAX_STAGES = 1_000
+
 
 def check_int(error: type[KerasEffnetError], name: str, value: object, low: int, high: int | None = None) -> None:
     """Raises `error` unless `value` is an integer (not a bool) with `low <= value <= high`."""

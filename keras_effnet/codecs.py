@@ -27,10 +27,10 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from keras_effnet.blocks.base import Block
 from keras_effnet.blocks.ends import Classifier
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES
 from keras_effnet.errors import KerasEffnetError, RegistryError, SpecError
 from keras_effnet.ops import Norm
 from keras_effnet.registry import Registry, blocks, classifiers, norms
-from keras_effnet.spec import MAX_SIZE, MAX_STAGES
 
 # So that a message stays readable whatever the file held.
 MAX_SHOWN = 200

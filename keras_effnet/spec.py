@@ -14,17 +14,12 @@ from typing import Literal, get_args
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.ends import Classifier, DenseClassifier
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_rate
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES, check_bool, check_choice, check_int, check_number, check_rate
 from keras_effnet.errors import SpecError
+from keras_effnet.spec_document import read_document, write_document
 
 # A stage that strides further sees a 224 px image as fewer than 7 x 7 cells all by itself.
 MAX_STRIDE = 32
-
-# Far beyond any network, and so small that no count of one overflows a float.
-MAX_SIZE = 10**40
-
-# A hundred times what published networks have. Each stage is counted and drawn by itself; equal blocks in one are not.
-MAX_STAGES = 1_000
 
 Fixed = Literal["nothing", "width", "depth", "both"]
 PixelMode = Literal["none", "tf", "caffe", "torch"]
@@ -239,9 +234,7 @@ class BackboneSpec:
             >>> BackboneSpec.from_json(resnet50_spec.to_json()) == resnet50_spec
             True
         """
-        from keras_effnet.serialization import write_json
-
-        return write_json(self)
+        return write_document(self)
 
     @classmethod
     def from_json(cls, text: str) -> BackboneSpec:
@@ -250,9 +243,7 @@ class BackboneSpec:
         Raises:
             SpecError: the text is no JSON, too long or of another schema, or describes no spec; names the place in it.
         """
-        from keras_effnet.serialization import read_json
-
-        return read_json(text)
+        return read_document(text, cls)
 
     def placements(self) -> Iterator[tuple[StageSpec, Callable[[int], Placement]]]:
         """Every stage from stem to head with the place of each of its blocks, by the block's number in the stage.

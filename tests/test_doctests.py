@@ -10,10 +10,10 @@ import pytest
 from keras_effnet import applications
 
 KERAS_FREE = (
-    "keras_effnet.backbones.convnext",
-    "keras_effnet.backbones.efficientnet_v2",
-    "keras_effnet.backbones.families",
-    "keras_effnet.backbones.mobilenet_v3",
+    "keras_effnet.backbones.convnext_specs",
+    "keras_effnet.backbones.efficientnet_v2_specs",
+    "keras_effnet.backbones.catalogue",
+    "keras_effnet.backbones.mobilenet_v3_specs",
     "keras_effnet.backbones.timm_specs",
     "keras_effnet.block_strings",
     "keras_effnet.blocks.base",
@@ -82,8 +82,8 @@ BUILDING = (
     "keras_effnet.inheritance.grow",
     "keras_effnet.inheritance.recalibrate",
     "keras_effnet.inheritance.scaled_model",
-    "keras_effnet.applications.mobilenet",
-    "keras_effnet.applications.mobilenet_v2",
+    "keras_effnet.applications.imagenet_utils",
+    "keras_effnet.applications.own_arguments",
     "keras_effnet.latency.timing",
     "keras_effnet.weights.load",
     "keras_effnet.weights.timm_names",

@@ -16,11 +16,11 @@ from support import run_python, tiny_spec
 import keras_effnet
 from keras_effnet import BackboneSpec, Preprocessing, StageSpec, estimate_cost, registry
 from keras_effnet.blocks import Block, Bottleneck, ConvBlock, DenseClassifier, MBConv, Placement
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES
 from keras_effnet.errors import KerasEffnetError, SpecError
 from keras_effnet.ops import KERAS_NORM, BatchNorm, LayerNorm, Ops, T
 from keras_effnet.registry import backbones, blocks, classifiers, norms
 from keras_effnet.serialization import MAX_BYTES, read_spec, spec_schema, write_spec
-from keras_effnet.spec import MAX_SIZE, MAX_STAGES
 
 SCHEMA = Path(keras_effnet.__file__).with_name("spec.schema.json")
 
@@ -454,7 +454,7 @@ def test_the_largest_spec_fits_into_a_file() -> None:
 def test_reading_and_describing_import_nothing_heavy() -> None:
     code = (
         "import sys; from keras_effnet import serialization, block_strings, applications as a;"
-        "serialization.read_json(a.resnet50_spec.to_json()); serialization.spec_schema();"
+        "type(a.resnet50_spec).from_json(a.resnet50_spec.to_json()); serialization.spec_schema();"
         "print(sorted({'keras', 'tensorflow', 'numpy', 'jsonschema'} & set(sys.modules)))"
     )
     assert run_python(code) == "[]"
