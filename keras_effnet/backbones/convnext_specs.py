@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
+from keras_effnet.backbones.published import KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvNeXtBlock, NormClassifier, PatchStem
 from keras_effnet.checks import check_bool, check_choice
 from keras_effnet.errors import SpecError
@@ -77,14 +77,14 @@ convnext_large_spec = convnext_with("large")
 convnext_xlarge_spec = convnext_with("xlarge")
 
 
-def _variant(spec: BackboneSpec, keras: str, top1: float, top: str, notop: str) -> Variant:
+def _variant(spec: BackboneSpec, keras: str, top: str, notop: str) -> Variant:
     """A row, with the SHA-256 of the weight files: keras-team/keras, applications/convnext.py, WEIGHTS_HASHES."""
     files = _file(f"{spec.name}.h5", top), _file(f"{spec.name}_notop.h5", notop)
     # One file serves with preprocessing inside and outside the model.
     outside = replace(spec, preprocessing=Preprocessing(mode="torch"))
     weights = tuple(ImageNetWeights(one, *files) for one in (spec, outside))
     base = None if spec is convnext_tiny_spec else "convnext_tiny"
-    return Variant(spec, base, keras, weights=weights, top1=top1, source=KERAS_DOCS)
+    return Variant(spec, base, keras, weights=weights)
 
 
 def _file(name: str, sha256: str) -> WeightFile:
@@ -95,35 +95,30 @@ VARIANTS = (
     _variant(
         convnext_tiny_spec,
         "ConvNeXtTiny",
-        81.3,
         "8ae6e78ce2933352b1ef4008e6dd2f17bc40771563877d156bc6426c7cf503ff",
         "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1",
     ),
     _variant(
         convnext_small_spec,
         "ConvNeXtSmall",
-        82.3,
         "ce1277d8f1ee5a0ef0e171469089c18f5233860ceaf9b168049cb9263fd7483c",
         "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab",
     ),
     _variant(
         convnext_base_spec,
         "ConvNeXtBase",
-        85.3,
         "52cbb006d3dadd03f6e095a8ca1aca47aecdd75acb4bc74bce1f5c695d0086e6",
         "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45",
     ),
     _variant(
         convnext_large_spec,
         "ConvNeXtLarge",
-        86.3,
         "070c5ed9ed289581e477741d3b34beffa920db8cf590899d6d2c67fba2a198a6",
         "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd",
     ),
     _variant(
         convnext_xlarge_spec,
         "ConvNeXtXLarge",
-        86.7,
         "c1f5ccab661354fc3a79a10fa99af82f0fbf10ec65cb894a3ae0815f17a889ee",
         "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05",
     ),
