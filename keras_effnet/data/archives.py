@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_effnet.data.image_files import open_files
 from keras_effnet.data.paper import PaperSet, check_sizes
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
 # Berg et al. 2014, "Birdsnap: Large-scale Fine-grained Visual Categorization of Birds"; the layout is that of the
@@ -25,7 +25,7 @@ AIRCRAFT_BANNER = 20
 Rows = list[tuple[Path, str]]  # images, each with the name of its class
 
 
-def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> Splits:
+def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> RawSplits:
     """Reads the unpacked archive, after its script has fetched the images.
 
     Many of them are no longer where the script looks for them. What is listed is compared with the paper's Table 6;
@@ -64,7 +64,7 @@ def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> Splits:
     return _parts(parts[False], parts[True], tuple(species.values()), recipe, cache)
 
 
-def read_aircraft(root: Path, cache: Path, recipe: PaperSet) -> Splits:
+def read_aircraft(root: Path, cache: Path, recipe: PaperSet) -> RawSplits:
     """Reads the unpacked archive; the classes are its variants, such as "Boeing 737-700".
 
     Args:
@@ -102,7 +102,9 @@ def _aircraft_rows(root: Path, table: str, names: Sequence[str]) -> Rows:
     return rows
 
 
-def _parts(train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, cache: Path, banner: int = 0) -> Splits:
+def _parts(
+    train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, cache: Path, banner: int = 0
+) -> RawSplits:
     check_sizes(recipe, train=len(train), test=len(test), classes=len(names))
     numbers = {name: number for number, name in enumerate(names)}
     opened = [
@@ -114,7 +116,7 @@ def _parts(train: Rows, test: Rows, names: tuple[str, ...], recipe: PaperSet, ca
             f"{recipe.title} has lists, but no images that can be read. Unpack the archive again. "
             f"Received: {str(train[0][0])!r}, ..."
         )
-    return Splits(opened[0], test=opened[1])
+    return RawSplits(opened[0], test=opened[1])
 
 
 def _find(root: Path, folder: str, mark: str, how: str) -> Path:

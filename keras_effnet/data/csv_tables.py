@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_effnet.data.folders import check_classes
 from keras_effnet.data.image_files import ImageFiles, open_files
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
 # What people call these columns; the first of each kind in the header counts.
@@ -33,7 +33,7 @@ class _Row:
     split: str
 
 
-def read_table(table: Path, cache: Path) -> Splits:
+def read_table(table: Path, cache: Path) -> RawSplits:
     """Reads a table of images.
 
     Args:
@@ -68,7 +68,7 @@ def read_table(table: Path, cache: Path) -> Splits:
     files = np.bincount([names.index(row.label) for row in parts["train"]], minlength=len(names))
     check_classes(names, train.labels, files.tolist(), repr(str(table)))
     others = {split: _open(parts[split], names, cache) for split in ("validation", "test") if parts[split]}
-    return Splits(train, others.get("validation"), others.get("test"))
+    return RawSplits(train, others.get("validation"), others.get("test"))
 
 
 def _rows(table: Path) -> Iterator[_Row]:

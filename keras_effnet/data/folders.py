@@ -9,14 +9,14 @@ import numpy as np
 
 from keras_effnet.data.image_files import open_files
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
 VALIDATION_NAMES = ("validation", "val")
 SPLIT_NAMES = ("train", "test", *VALIDATION_NAMES)
 
 
-def read_folder(root: Path, cache: Path) -> Splits:
+def read_folder(root: Path, cache: Path) -> RawSplits:
     """Reads a folder with class sub-folders, or with `train/`, `test/` and `validation/` (or `val/`) that hold them.
 
     Args:
@@ -32,14 +32,14 @@ def read_folder(root: Path, cache: Path) -> Splits:
             there is nothing to train on for.
     """
     if not _is_split(root):
-        return Splits(_open(class_folders(root), cache))
+        return RawSplits(_open(class_folders(root), cache))
     folders = class_folders(root / "train")
     names = [folder.name for folder in folders]
     found = {name: _open_like(root / name, names, cache) for name in SPLIT_NAMES[1:] if (root / name).is_dir()}
     if len(found.keys() & set(VALIDATION_NAMES)) > 1:
         raise DataError(f"a folder has one validation part; rename or remove one. Received: {str(root)!r} with both")
     validation = next((found[name] for name in VALIDATION_NAMES if name in found), None)
-    return Splits(_open(folders, cache), validation, found.get("test"))
+    return RawSplits(_open(folders, cache), validation, found.get("test"))
 
 
 def class_folders(root: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from keras_effnet.data.folders import read_folder
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import Splits, at_most, hold_out
+from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
 
@@ -106,7 +106,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_effnet"
 
 
-def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Splits:
+def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> RawSplits:
     if data == "digits":
         return _digits()
     if data == "glyphs":
@@ -128,15 +128,15 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Sp
     return read_folder(path, cache)
 
 
-def _digits() -> Splits:
+def _digits() -> RawSplits:
     digits = load_digits(8)  # as they are; they are enlarged as they are used
     train, test = hold_out(digits, DIGITS_TEST_SHARE, DIGITS_TEST_SEED)
-    return Splits(train, test=test)
+    return RawSplits(train, test=test)
 
 
-def _glyphs() -> Splits:
+def _glyphs() -> RawSplits:
     from keras_effnet.data.glyphs import render_letters
 
     train, test = (render_letters(GLYPHS, GLYPHS_RESOLUTION, 0), render_letters(GLYPHS_TEST, GLYPHS_RESOLUTION, 1))
     numbers = np.arange(GLYPHS, GLYPHS + GLYPHS_TEST)
-    return Splits(train, test=Images(test.images, test.labels, test.class_names, numbers))
+    return RawSplits(train, test=Images(test.images, test.labels, test.class_names, numbers))

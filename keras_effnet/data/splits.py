@@ -11,7 +11,7 @@ from keras_effnet.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Splits:
+class RawSplits:
     """A data set as it comes.
 
     Attributes:
@@ -26,7 +26,7 @@ class Splits:
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
-    """Splits at random, each class by itself, so that rare classes are on both sides.
+    """RawSplits at random, each class by itself, so that rare classes are on both sides.
 
     Args:
         source: what to split.

@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PaperSet, check_sizes
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
 PATIENCE = 5.0  # seconds to wait for a server; tfds itself tries again for minutes
@@ -24,7 +24,7 @@ PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 def read_tfds(
     name: str, data_dir: str | os.PathLike[str] | None, cache: Path, recipe: PaperSet | None = None
-) -> Splits:
+) -> RawSplits:
     """Loads a set of tensorflow-datasets, fetches it first where it is not there.
 
     Args:
@@ -61,7 +61,7 @@ def read_tfds(
         if not is_packed(path, total):
             write_pack(path, _examples(builder, split, image, label), names, total)
         sources[part] = PackedImages(path)
-    return Splits(**sources)
+    return RawSplits(**sources)
 
 
 def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
