@@ -48,7 +48,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", f"{tests}/test_registry.py
 
 
 def apply_diff(root: Path, diff: str) -> None:
-    """Applies a diff like those of `diff -u`, but with an `@@` alone before each hunk: its context says where it goes."""
+    """Applies a diff in the form of `diff -u`, except that each `@@` stands alone: a hunk goes where its context is."""
     for old, new, body in re.findall(r"^--- (\S+)\n\+\+\+ (\S+)\n(.*?)(?=^--- |\Z)", diff, re.DOTALL | re.MULTILINE):
         file = root / new
         if old == NEW:

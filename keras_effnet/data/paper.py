@@ -32,7 +32,7 @@ class PaperSet:
     printed_test: int | None = None
 
 
-# Sizes: Table 6. RawSplits: the pages of these sets at https://www.tensorflow.org/datasets/catalog. Of the flowers, train
+# Sizes: Table 6. Splits: the pages of these sets at https://www.tensorflow.org/datasets/catalog. Of the flowers, train
 # and validation are 1,020 each; the table's 2,040 are both. Food-101's test images are called validation there (its
 # builder reads them from the archive's test.json). Of the pets, the set itself has 3,669 to test on, there and in other
 # libraries, and with 3,680 to train on that makes its 7,349; the table's 3,369 looks like a slip.
