@@ -129,7 +129,7 @@ WRONG: list[tuple[Callable[[Any], None], str]] = [
     (put("schema", value=True), r"schema must be 1"),
     (drop("schema"), r"schema must be 1.*Received: None"),
     (drop("backbone"), r"the keys 'schema' and 'backbone'"),
-    (put("author", value="me"), r"no others.*'author'"),
+    (put("author", value="me"), r"only the keys.*'author'"),
     (put("backbone", value=[]), r"backbone must be an object"),
     (put("backbone", "widths", value=1), r"backbone has no such key"),
     (put(*FIRST, "widht", value=1), r"backbone\.stages\[0\] has no such key; did you mean 'width'\?.*'widht'"),
@@ -265,7 +265,7 @@ def test_what_is_no_text_is_refused(text: Any) -> None:
         (b"\xff\xfe\x00{", "UTF-8"),
         (b"\x80\x04\x95pickle", "UTF-8"),
         (b"{" + b" " * MAX_BYTES, "1,000,000 bytes"),
-        (b"", "no JSON"),
+        (b"", "not valid JSON"),
         (b'{"schema": 3}', r"schema must be 1.*Received: 3"),
     ],
 )
@@ -405,7 +405,7 @@ def test_blocks_nested_without_end_are_refused() -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        (PLUGIN, r"stages\[0\]\.block: the class of this block has no name.*blocks\.register\('my_block', Pooled\)"),
+        (PLUGIN, r"stages\[0\]\.block: the class of this block is not registered.*blocks\.register\('my_block', Pooled\)"),
         (MBConv(activation=abs), r"stages\[0\]\.block\.activation must be a text"),
         (MBConv(activation="a\nb"), r"activation must be printable"),
     ],
