@@ -405,7 +405,10 @@ def test_blocks_nested_without_end_are_refused() -> None:
 @pytest.mark.parametrize(
     ("block", "words"),
     [
-        (PLUGIN, r"stages\[0\]\.block: the class of this block is not registered.*blocks\.register\('my_block', Pooled\)"),
+        (
+            PLUGIN,
+            r"stages\[0\]\.block: the class of this block is not registered.*blocks\.register\('my_block', Pooled\)",
+        ),
         (MBConv(activation=abs), r"stages\[0\]\.block\.activation must be a text"),
         (MBConv(activation="a\nb"), r"activation must be printable"),
     ],
