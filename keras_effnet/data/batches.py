@@ -25,14 +25,14 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 class Batches(keras.utils.PyDataset):
     """Batches of a source for `fit`, `evaluate` and your own loops.
 
-    A batch is a function of the arguments, `epoch` and its number alone, whichever thread reads it: interrupted training
-    continues with exactly the batches that it would have seen.
+    A batch is a function of the arguments, `epoch` and its number alone, whichever thread reads it: interrupted
+    training continues with exactly the batches that it would have seen.
 
     Keras announces the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first epoch. Here only
     an epoch that was begun and read to its last batch counts. To be certain, set `epoch` before each epoch.
 
-    Images that pad a batch have weight 0. Keras respects weights in `weighted_metrics` but not in `metrics`, and divides
-    its `loss` by the number of all rows, including those of weight 0.
+    Images that pad a batch have weight 0. Keras respects weights in `weighted_metrics` but not in `metrics`, and
+    divides its `loss` by the number of all rows, including those of weight 0.
 
     The next batch is read while the current one is being used. Keras' own queue, which `workers` above 1 would enable,
     returns some batches twice and others never: in `fit` on JAX and PyTorch, and under
