@@ -111,8 +111,8 @@ def _prepare(builder: Any) -> None:
     by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)  # the user must download it; if they did not, tfds says how
     if urls and not by_hand and not _is_reachable(urls[0]):
         raise DataError(
-            f"{builder.name} is not in {folder!r}, and its download server does not answer: connect this machine to the "
-            "network, or copy that folder from a machine where tensorflow-datasets has prepared it. "
+            f"{builder.name} is not in {folder!r}, and its download server does not answer: connect this machine to "
+            "the network, or copy that folder from a machine where tensorflow-datasets has prepared it. "
             f"Received: no answer from {urlsplit(urls[0]).hostname}"
         )
     try:
