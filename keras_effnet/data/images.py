@@ -223,7 +223,9 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
 
 def _check_resolution(resolution: int) -> None:
     if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
-        raise DataError(f"resolution must be an integer in 1..{MAX_RESOLUTION}, in pixels. Received: {resolution!r}")
+        raise DataError(
+            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}"
+        )
 
 
 def _is_integer(value: object) -> bool:

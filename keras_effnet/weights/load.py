@@ -30,7 +30,7 @@ def load_weights(
     |---|---|
     | `.weights.h5`, `.h5`, `.keras` | Keras |
     | `.safetensors` | timm; `keras_effnet.backbones.timm_specs.timm_spec` gives the specs that match timm's models |
-    | `model.ckpt.index` with its data; also the prefix `model.ckpt`, or the folder | EfficientNet's TensorFlow releases |
+    | `model.ckpt.index` with its data, the prefix `model.ckpt`, or the folder | EfficientNet's TensorFlow releases |
 
     All shapes are compared before the first weight is assigned. See docs/weights.md for details.
 

@@ -105,7 +105,7 @@ def test_without_test_images_the_held_out_ones_are_looked_at(evaluate: Evaluate)
     assert out.splitlines()[0].endswith("on 3 images of data/train (validation)")
     status, _, err = evaluate("data/train", "--classes", "names.txt", "--split", "test")
     assert status == 1
-    assert "no test images" in err
+    assert "no test split" in err
 
 
 def test_classes_are_matched_by_name(evaluate: Evaluate) -> None:
@@ -123,7 +123,7 @@ def test_classes_are_matched_by_name(evaluate: Evaluate) -> None:
 def test_without_names_the_order_counts_and_it_is_said(evaluate: Evaluate) -> None:
     _, out, _ = evaluate("data")
     assert "accuracy 0.8889" in out
-    assert "the model's file does not name its classes" in out
+    assert "the model's file has no class names" in out
     assert "white" in out
 
 
@@ -138,7 +138,7 @@ def test_data_that_does_not_fit_is_an_error(evaluate: Evaluate) -> None:
     save_grays("other/train", "black", (0, 0))
     save_grays("other/train", "green", (0, 0))
     for arguments, word in (
-        (("other", "--classes", "names.txt"), "every class of the data must be one of the model's"),
+        (("other", "--classes", "names.txt"), "each class of the data must be one of the model's"),
         (("other",), "the model's 3 classes"),
         (("missing",), "missing"),
         (("data", "--validation", "2"), "`validation`"),

@@ -130,7 +130,7 @@ def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
     unread = ["images/cut.png", "images/notes.txt", "missing.png"]
     assert json.loads(out)["skipped"] == unread
     for name in unread:
-        assert f"left out: {name}\n" in err
+        assert f"left out, not a readable image: {name}\n" in err
 
 
 @pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
@@ -140,7 +140,9 @@ def test_without_any_readable_image_it_fails(predict: Predict, given: str) -> No
     Path("empty/notes.txt").write_text("no image")
     status, out, err = predict("scale.keras", given)
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("keras-effnet predict: there must be an image that can be read. Received: ")
+    assert err.splitlines()[-1].startswith(
+        "keras-effnet predict: there must be at least one readable image. Received: "
+    )
 
 
 def test_a_image_named_twice_is_read_once(predict: Predict) -> None:
@@ -179,7 +181,7 @@ def test_a_model_of_any_size_must_be_told_one(predict: Predict) -> None:
     save_gray_scale(side=None)
     status, _, err = predict("scale.keras", "images")
     assert status == 1
-    assert "say which with `--resolution`" in err
+    assert "choose one with `--resolution`" in err
     assert predict("scale.keras", "images", "--resolution", "10")[0] == 0
 
 
@@ -206,7 +208,7 @@ def test_preprocessing_is_applied_once(predict: Predict, mode: Any) -> None:
     assert [foreign[str(number)] for number in range(3)] == pytest.approx(scores, abs=1e-4)
     status, _, err = predict("ours.keras", "noise.png", "--preprocessing", mode)
     assert status == 1
-    assert "knows its preprocessing" in err
+    assert "know their preprocessing" in err
 
 
 def test_models_and_values_that_are_wrong(predict: Predict) -> None:

@@ -92,7 +92,7 @@ def test_load_data_finds_them_and_compares_with_table_6(
 ) -> None:
     write(tmp_path / {"birdsnap": "birdsnap", "aircraft": "fgvc-aircraft-2013b"}[name])  # pyright: ignore
     real = PAPER_SETS[name]
-    with pytest.raises(DataError, match=rf"must have {real.train:,} images to train on.*Received: {recipe.train} "):
+    with pytest.raises(DataError, match=rf"must have {real.train:,} training images.*Received: {recipe.train} "):
         load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
     monkeypatch.setitem(PAPER_SETS, name, recipe)
     splits = load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_load_data_finds_them_and_compares_with_table_6(
     ("name", "where"), [("birdsnap", "thomasberg.org.*get_birdsnap.py"), ("aircraft", "robots.ox.ac.uk.*unpack")]
 )
 def test_where_they_are_missing_it_is_said_where_to_get_them(tmp_path: Path, name: str, where: str) -> None:
-    with pytest.raises(DataError, match=f"not there.*{where}.*data_dir"):
+    with pytest.raises(DataError, match=f"archive is missing.*{where}.*data_dir"):
         load_data(name, data_dir=tmp_path, cache=tmp_path)
 
 
@@ -115,14 +115,14 @@ def test_lists_without_images_are_an_error(tmp_path: Path) -> None:
         read_birdsnap(root, tmp_path, BIRDS)
     root = write_aircraft(tmp_path / "fgvc-aircraft-2013b")
     (root / "data" / "images").rename(root / "elsewhere")
-    with pytest.raises(DataError, match="no images that can be read"):
+    with pytest.raises(DataError, match="no readable images"):
         read_aircraft(root, tmp_path, PLANES)
 
 
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("images.txt", "url\tmd5\tx.jpg\t3\t1\t2\t3\t4\tnull\tnull", "of a listed species"),
+        ("images.txt", "url\tmd5\tx.jpg\t3\t1\t2\t3\t4\tnull\tnull", "must list the species"),
         ("images.txt", "broken", "must have path, species_id.*line 8"),
     ],
 )

@@ -47,28 +47,28 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_a_class_that_is_not_trained_on_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", {"ant": 1, "cat": 1})
     write_classes(tmp_path / "test", {"dog": 1})
-    with pytest.raises(DataError, match=r"must be trained on too.*Received: 'dog'"):
+    with pytest.raises(DataError, match=r"must have training images.*Received: 'dog'"):
         read_folder(tmp_path, tmp_path / "cache")
 
 
 def test_a_part_without_images_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "data" / "train", {"ant": 1, "cat": 1})
     (tmp_path / "data" / "test").mkdir()
-    with pytest.raises(DataError, match="must hold images"):
+    with pytest.raises(DataError, match="must contain images"):
         read_folder(tmp_path / "data", tmp_path)
 
 
 def test_two_validation_parts_are_an_error(tmp_path: Path) -> None:
     for name in ("train", "val", "validation"):
         write_classes(tmp_path / "data" / name, {"ant": 1, "cat": 1})
-    with pytest.raises(DataError, match="one validation part"):
+    with pytest.raises(DataError, match="one validation split"):
         read_folder(tmp_path / "data", tmp_path)
 
 
 def test_a_class_of_broken_files_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "data", {"ant": 1, "cat": 1})
     (tmp_path / "data" / "cat" / "000.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"Class 'cat' has no readable.*Received: 1 files"):
+    with pytest.raises(DataError, match=r"class 'cat' needs at least one readable.*Received: 1 files"):
         read_folder(tmp_path / "data", tmp_path)
 
 

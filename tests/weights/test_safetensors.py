@@ -202,7 +202,7 @@ def test_a_model_without_a_tag_needs_its_spec(weights: Path) -> None:
     tagged = small()
     x = y = keras.Input(tagged.input_shape[1:])
     plain = keras.Model(x, keras.layers.Conv2D(3, 1)(y), name="plain")
-    assert_refused(weights, "'plain' does not: give the `spec`", plain)
+    assert_refused(weights, "embedded in 'plain': pass the `spec`", plain)
     report = load_weights(plain, weights, spec=SMALL, partial=True)
     assert report.counts["missing"] == 2
     assert report.counts["extra"] > 100
