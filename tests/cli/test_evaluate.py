@@ -86,7 +86,7 @@ def test_the_tables_hold_the_same(evaluate: Evaluate) -> None:
     cells = [line.split() for line in lines]
     assert ["black", "3", "0.750", "1.000", "0.857"] in cells
     assert ["white", "1", "0", "3"] in cells
-    assert "take" not in out
+    assert "no class names" not in out
 
 
 def test_splits_can_be_chosen(evaluate: Evaluate) -> None:
