@@ -111,14 +111,14 @@ def _read_tokens(text: object) -> dict[str, float]:
 
 
 def _make_stage(values: dict[str, float], like: MBConv | FusedMBConv, before: float | None, text: str) -> StageSpec:
-    said = values["i"]
-    read = said if before is None else before
+    declared = values["i"]
+    actual = declared if before is None else before
     try:
         block = replace(
             like,
             kernel=values["k"],
-            expand=_factor(values["e"], said, read),
-            se_ratio=_factor(values.get("se", 0), said, read),
+            expand=_factor(values["e"], declared, actual),
+            se_ratio=_factor(values.get("se", 0), declared, actual),
             skip="noskip" not in values,
         )
         return StageSpec(block, width=int(values["o"]), depth=int(values["r"]), stride=int(values["s"]))
@@ -126,26 +126,26 @@ def _make_stage(values: dict[str, float], like: MBConv | FusedMBConv, before: fl
         raise located(error, shown(text)) from error
 
 
-def _factor(value: float, said: float, read: float) -> float:
-    """The factor that makes as many channels from `read` as `value` makes from `said`."""
-    if said == read:
+def _factor(value: float, declared: float, actual: float) -> float:
+    """The factor that makes as many channels from `actual` as `value` makes from `declared`."""
+    if declared == actual:
         return value
-    factor = value * said / read
-    if int(read * factor) < int(said * value):
+    factor = value * declared / actual
+    if int(actual * factor) < int(declared * value):
         factor = math.nextafter(factor, math.inf)  # the quotient was rounded down to just below a whole number
     return int(factor) if factor == int(factor) else factor
 
 
-def _unfactor(factor: float, said: float, read: float) -> float:
+def _unfactor(factor: float, declared: float, actual: float) -> float:
     """The inverse of `_factor`."""
-    if said == read:
+    if declared == actual:
         return factor
-    exact = factor * read / said
+    exact = factor * actual / declared
     for value in (round(exact), round(exact, 6), exact):
-        if _factor(value, said, read) == factor:
+        if _factor(value, declared, actual) == factor:
             return value
     raise SpecError(
-        f"no value for {said} channels equals this factor for {read} channels; omit `first_width`. Received: {factor}"
+        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`. Received: {factor}"
     )
 
 
