@@ -145,7 +145,8 @@ def _unfactor(factor: float, declared: float, actual: float) -> float:
         if _factor(value, declared, actual) == factor:
             return value
     raise SpecError(
-        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`. Received: {factor}"
+        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`. "
+        f"Received: {factor}"
     )
 
 
