@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import keras
 import numpy as np
@@ -22,6 +24,18 @@ TARGETS = np.array([0.0, 127.5, 255.0]) / 100
 Evaluate = Callable[..., tuple[int, str, str]]
 
 
+@cache
+def gray_scale() -> bytes:
+    """The file of a model that classifies images by brightness, and has no class names."""
+    pixels = keras.Input((8, 8, 3))
+    dense = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
+    dense.set_weights([np.repeat(2 * TARGETS[None] / 300, 3, axis=0), -(TARGETS**2)])
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder) / "scale.keras")
+        return (Path(folder) / "scale.keras").read_bytes()
+
+
 @pytest.fixture
 def evaluate(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
     """Runs the command in a folder with a model and split data: its status, and what it printed."""
@@ -30,11 +44,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: py
     for name, grays in TEST.items():
         save_grays("data/test", name, grays)
         save_grays("data/train", name, [grays[0]] * 10)
-    pixels = keras.Input((8, 8, 3))
-    dense = keras.layers.Dense(3, activation="softmax")
-    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
-    dense.set_weights([np.repeat(2 * TARGETS[None] / 300, 3, axis=0), -(TARGETS**2)])
-    model.save("scale.keras")
+    Path("scale.keras").write_bytes(gray_scale())
     Path("names.txt").write_text("\n".join(NAMES))
 
     def run(*arguments: str) -> tuple[int, str, str]:

@@ -8,7 +8,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -51,17 +53,21 @@ def predict(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     return run
 
 
-def save_gray_scale(
-    name: str = "scale.keras", softmax: bool = True, side: int | None = SIDE, channels: int = 3
-) -> None:
-    """A model whose file says nothing of its classes: it tells how bright an image is."""
+@cache
+def gray_scale(softmax: bool, side: int | None, channels: int) -> bytes:
+    """The file of a model that classifies images by brightness, and has no class names."""
     pixels = keras.Input((side, side, channels))
     dense = keras.layers.Dense(3, activation="softmax" if softmax else None)
-    keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels))).save(name)
-    model: Any = keras.models.load_model(name)
+    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
     kernel = np.repeat(2 * TARGETS[None] / 50, channels, axis=0) / channels
-    model.layers[-1].set_weights([kernel, -(TARGETS**2)])
-    model.save(name)
+    dense.set_weights([kernel, -(TARGETS**2)])
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder) / "scale.keras")
+        return (Path(folder) / "scale.keras").read_bytes()
+
+
+def save_gray_scale(softmax: bool = True, side: int | None = SIDE, channels: int = 3) -> None:
+    Path("scale.keras").write_bytes(gray_scale(softmax, side, channels))
 
 
 def expected(gray: float) -> np.ndarray:

@@ -195,7 +195,7 @@ def test_a_pickle_is_never_read(suffix: str, tmp_path: Path) -> None:
 def test_a_family_without_names_in_timms_layout_says_so(weights: Path) -> None:
     for name in ("densenet121", "mobilenet_v1", "resnet50_v2"):
         thin = scale_spec(name, coefficients=Coefficients(depth=0.1, width=0.2, resolution=0.3))
-        assert_refused(weights, f"timm has no names for .*Received: {name!r} of", build_model(thin))
+        assert_refused(weights, f"timm has no names for .*Received: {name!r} with", build_model(thin))
 
 
 def test_a_model_without_a_tag_needs_its_spec(weights: Path) -> None:
