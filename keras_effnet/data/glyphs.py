@@ -6,6 +6,7 @@ again. There are no digits among them.
 """
 
 import string
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
     return Images(images, labels, CLASS_NAMES)
 
 
+@cache
 def _draw_atlas() -> tuple[np.ndarray, np.ndarray]:
     """Draws every letter in every font: uint8 `(n, CELL, CELL)`, bright on black and blurred, and its class."""
     import matplotlib  # only for its fonts: not loaded unless letters are rendered
