@@ -57,11 +57,11 @@ def write_aircraft(root: Path) -> Path:
 @pytest.mark.parametrize("named", [".", ".."])
 def test_birdsnap(tmp_path: Path, images: str, named: str) -> None:
     root = write_birdsnap(tmp_path / "birdsnap", images)
-    parts = read_birdsnap(root / named, tmp_path, BIRDS)
-    assert parts.test is not None
-    assert parts.train.class_names == ("Cooper's Hawk", "Blue Jay")
-    assert (values(parts.train), parts.train.labels.tolist()) == ([0, 20, 30, 50], [0, 0, 1, 1])
-    assert (values(parts.test), parts.test.labels.tolist()) == ([10, 40], [0, 1])
+    splits = read_birdsnap(root / named, tmp_path, BIRDS)
+    assert splits.test is not None
+    assert splits.train.class_names == ("Cooper's Hawk", "Blue Jay")
+    assert (values(splits.train), splits.train.labels.tolist()) == ([0, 20, 30, 50], [0, 0, 1, 1])
+    assert (values(splits.test), splits.test.labels.tolist()) == ([10, 40], [0, 1])
 
 
 def test_images_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> None:
@@ -76,12 +76,12 @@ def test_images_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> N
 @pytest.mark.parametrize("named", [".", "data", ".."])
 def test_aircraft(tmp_path: Path, named: str) -> None:
     root = write_aircraft(tmp_path / "fgvc-aircraft-2013b")
-    parts = read_aircraft(root / named, tmp_path, PLANES)
-    assert parts.test is not None
-    assert parts.train.class_names == ("707-320", "F/A-18")
-    assert (values(parts.train), parts.train.labels.tolist()) == ([10, 20, 30], [1, 0, 1])
-    assert (values(parts.test), parts.test.labels.tolist()) == ([40, 50], [1, 0])
-    assert parts.train.read(0).shape == (60, 60, 3), "without the 20 rows that name the photographer"
+    splits = read_aircraft(root / named, tmp_path, PLANES)
+    assert splits.test is not None
+    assert splits.train.class_names == ("707-320", "F/A-18")
+    assert (values(splits.train), splits.train.labels.tolist()) == ([10, 20, 30], [1, 0, 1])
+    assert (values(splits.test), splits.test.labels.tolist()) == ([40, 50], [1, 0])
+    assert splits.train.read(0).shape == (60, 60, 3), "without the 20 rows that name the photographer"
 
 
 @pytest.mark.parametrize(
