@@ -149,7 +149,7 @@ def test_data_that_does_not_fit_is_an_error(evaluate: Evaluate) -> None:
     save_grays("other/train", "green", (0, 0))
     for arguments, word in (
         (("other", "--classes", "names.txt"), "each class of the data must be one of the model's"),
-        (("other",), "the model's 3 classes"),
+        (("other",), "the same 3 classes in the same order"),
         (("missing",), "missing"),
         (("data", "--validation", "2"), "`validation`"),
     ):
