@@ -1,7 +1,8 @@
-"""By how much a network differs from the one that it inherited from, stage by stage, measured."""
+"""By how much a network differs from the one that it inherited from, measured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,48 +10,85 @@ import numpy as np
 
 from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
+from keras_effnet.ops import Dropout
 from keras_effnet.trace import Value
 
 _IMAGES = 4
+_SIDE = 64  # of random images, in pixels, for models that take images of any size
 
 
-def stage_differences(old: keras.Model, new: keras.Model, pairing: Pairing, seed: int = 0) -> dict[str, float]:
+def measured_difference(
+    old: keras.Model, new: keras.Model, build: Callable[[tuple[int | None, ...]], keras.Model], seed: int = 0
+) -> float:
+    """The largest difference of the outputs of two models on random images, as a share of the largest output.
+
+    Args:
+        old: the old model.
+        new: the new model, with outputs of the same shapes.
+        build: builds the new model for inputs of another shape, with any weights.
+        seed: seed of the random images.
+
+    Returns:
+        The difference, at least 0; infinite if an output is not finite.
+    """
+    shape = old.input_shape[1:]
+    if new.input_shape != old.input_shape:
+        new = with_weights(build(shape), new)
+    generator = np.random.default_rng(seed)
+    images = generator.uniform(0, 255, (_IMAGES, *(_SIDE if side is None else side for side in shape)))
+    found = [_listed(model.predict_on_batch(images.astype("float32"))) for model in (old, new)]
+    differences = [
+        np.abs(after - before).max(initial=0) / max(np.abs(before).max(initial=0), np.finfo(np.float32).tiny)
+        for before, after in zip(*found, strict=True)
+    ]
+    return float(max(differences)) if np.isfinite(differences).all() else float("inf")
+
+
+def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
+    """The model, with the weights of another that differs from it in the size of its images alone."""
+    model.set_weights(trained.get_weights())
+    return model
+
+
+def stage_differences(
+    old: keras.Model, new: keras.Model, pairing: Pairing, side: int, seed: int = 0
+) -> dict[str, float]:
     """The largest difference of what each stage emits, on random images, as a share of its largest number.
 
     Args:
         old: the old model.
         new: the new model, for images of the same shape.
-        pairing: of the two.
-        seed: of the images.
+        pairing: pairing of the two networks.
+        side: side of the images in pixels, if the models take images of any size.
+        seed: seed of the random images.
 
     Returns:
-        One number for each stage from stem to top, by name; of channels that come from old ones.
+        One number per stage from stem to top, by name, over the channels that come from old ones.
     """
-    spec = pairing.old.spec
-    shape = [spec.total_stride * 2 if side is None else side for side in old.input_shape[1:]]
+    shape = [side if length is None else length for length in old.input_shape[1:]]
     generator = np.random.default_rng(seed)
-    raw = spec.preprocessing.mode == "none"
+    raw = bool(pairing.old.blocks[0].nodes)  # the model preprocesses pixels itself
     images = generator.uniform(0, 255, (_IMAGES, *shape)) if raw else generator.normal(size=(_IMAGES, *shape))
-    parts = range(len(spec.parts) + bool(pairing.old.sections[-1].nodes))
+    stages = range(len(pairing.old.stages) - 1 - (not pairing.old.blocks[-1].nodes))
     outputs = []
     for model, trace in ((old, pairing.old), (new, pairing.new)):
-        layers = [model.get_layer(_layer_name(trace.blocks(part)[-1].output)).output for part in parts]
+        layers = [model.get_layer(_layer_name(trace.blocks_of(stage)[-1].output)).output for stage in stages]
         outputs.append(keras.Model(model.inputs, layers).predict_on_batch(images.astype("float32")))
     found: dict[str, float] = {}
-    for part, before, after in zip(parts, *map(_listed, outputs), strict=True):
-        ends = (pairing.new.blocks(part)[-1].output, pairing.old.blocks(part)[-1].output)
+    for stage, before, after in zip(stages, *map(_listed, outputs), strict=True):
+        ends = (pairing.new.blocks_of(stage)[-1].output, pairing.old.blocks_of(stage)[-1].output)
         rows = pairing.rows(*ends)
         before, after = _channels_last(before), _channels_last(after)
         known = rows != FRESH
         difference = np.abs(after[..., known] - before[..., rows[known]]).max(initial=0)
-        found[pairing.stage_name(part)] = float(difference / max(np.abs(before).max(), np.finfo(np.float32).tiny))
+        found[pairing.stage_name(stage)] = float(difference / max(np.abs(before).max(), np.finfo(np.float32).tiny))
     return found
 
 
 def _layer_name(value: Value) -> str:
     """The layer that made a value; a dropout without a rate is none."""
     node = value.maker
-    while node is not None and node.verb == "dropout":
+    while node is not None and isinstance(node.op, Dropout):
         node = node.inputs[0].maker
     return "" if node is None else node.name
 
