@@ -1,9 +1,10 @@
-"""Specs as files: JSON that people read and write, and that no file can do harm with.
+"""Specs as files: JSON that people can read and edit, and that is safe to load from anywhere.
 
     {"schema": 1, "backbone": {"name": "mine", "stem": {"block": {"block": "conv"}, "width": 16, "stride": 2}, ...}}
 
-What stands at its default is left out. The types of the dataclasses say what a file may hold (`keras_effnet.codecs`);
-`keras_effnet/spec.schema.json` says the same to editors. The standard library parses: nothing is executed.
+Fields at their defaults are omitted. The types of the dataclasses define what a file may contain
+(`keras_effnet.codecs`); `keras_effnet/spec.schema.json` tells editors the same. The standard library parses the JSON,
+and nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.codecs import Record, shown
+from keras_effnet.codecs import RecordCodec, shown
 from keras_effnet.errors import SpecError
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.spec_document import MAX_BYTES, SCHEMA
@@ -24,13 +25,13 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     """Reads a spec from a file.
 
     Args:
-        path: of a JSON file of at most a megabyte, in UTF-8.
+        path: a JSON file in UTF-8, at most one megabyte.
 
     Returns:
         The spec.
 
     Raises:
-        SpecError: there is no such file, or it holds no spec; names the file.
+        SpecError: the file is missing, or does not contain a valid spec. The message names the file.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -43,7 +44,7 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     place = Path(path)
     try:
         if not place.is_file():
-            # A directory, or a device that never ends.
+            # This also excludes directories, and devices that never end.
             raise SpecError(f"there is no such spec file. Received: {str(path)!r}")
         with place.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -54,22 +55,21 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     if len(content) > MAX_BYTES:
         raise SpecError(f"a spec file must have at most {MAX_BYTES:,} bytes. Received: {str(path)!r}, which has more")
     try:
-        text = content.decode("utf-8-sig")  # some editors put a mark in front
+        text = content.decode("utf-8-sig")  # some editors write a byte-order mark
     except UnicodeDecodeError as error:
         raise SpecError(f"a spec file must be UTF-8 text: {error}. Received: {str(path)!r}") from error
     try:
         return BackboneSpec.from_json(text)
     except SpecError as error:
-        rule, _, received = str(error).partition(" Received: ")
-        raise SpecError(f"{path}: {rule} Received: {received}") from error
+        raise SpecError(f"{path}: {error.rule}", received=error.received) from error
 
 
 def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
-    """Writes a spec to a file, in UTF-8; `read_spec` has an example.
+    """Writes a spec to a file in UTF-8; see `read_spec` for an example.
 
     Args:
-        spec: the spec.
-        path: of the file; one that is there is overwritten.
+        spec: the spec to write.
+        path: the file to write; an existing file is overwritten.
 
     Raises:
         SpecError: the spec cannot be written as JSON, or the file cannot be written.
@@ -82,20 +82,20 @@ def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
 
 
 def spec_schema() -> dict[str, Any]:
-    """JSON Schema of a spec file, with what is registered now.
+    """The JSON Schema of spec files, with all currently registered blocks, norms and classifiers.
 
-    It knows names, types and words; ranges and how fields go together, only `BackboneSpec.from_json` knows. Objects
-    with a name that it does not know (a plugin's) pass.
+    It covers names, types and choices; only `BackboneSpec.from_json` checks ranges and how fields combine. Objects with
+    an unknown name, such as a plugin's, pass.
 
     Returns:
-        The schema (draft 2020-12) as JSON values.
+        The schema (draft 2020-12) as JSON data.
 
     Example:
         >>> spec_schema()["required"]
         ['schema', 'backbone']
     """
     named: dict[str, Any] = {}
-    root = Record(BackboneSpec).schema(named)
+    root = RecordCodec(BackboneSpec).schema(named)
     return {
         "$schema": _SCHEMA_URL,
         "title": "A backbone of keras-effnet",

@@ -1,9 +1,9 @@
-"""The JSON text of a spec: a document with a version around it, read so that no text can do harm.
+"""A spec as a JSON document with a version, which is safe to read from anywhere.
 
     {"schema": 1, "backbone": {"name": "mine", "stem": {"block": {"block": "conv"}, "width": 16, "stride": 2}, ...}}
 
-This module knows no spec: `keras_effnet.spec` calls it with its own type, whose fields say what a document may hold
-(`keras_effnet.codecs`). The standard library parses: nothing is executed.
+This module does not import specs: `keras_effnet.spec` calls it with its own type, whose fields define what a document
+may contain (`keras_effnet.codecs`). The standard library parses the JSON, and nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -14,49 +14,52 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from keras_effnet.checks import MAX_SIZE
-from keras_effnet.codecs import Record, shortened, shown
+from keras_effnet.codecs import RecordCodec, shortened, shown
 from keras_effnet.errors import SpecError
 
 SCHEMA = 1
-# EfficientNet-B0 takes 2 KB, and the most stages that a backbone may have, with every field of theirs, 0.6 MB.
+# EfficientNet-B0 takes 2 KB; a backbone with the most stages allowed, every field written out, takes 0.6 MB.
 MAX_BYTES = 1_000_000
 
 T = TypeVar("T")
 
 
 def write_document(backbone: Any) -> str:
-    """The JSON text of a backbone; `read_document` gives an equal one back.
+    """Encodes a backbone as JSON; `read_document` decodes it to an equal one.
 
     Args:
-        backbone: a dataclass of fields that `keras_effnet.codecs` can write.
+        backbone: a dataclass whose fields `keras_effnet.codecs` can write.
 
     Returns:
-        The text, indented by 2; fields at their defaults are left out.
+        The text, indented by 2; fields at their defaults are omitted.
 
     Raises:
-        SpecError: a block, norm or classifier of a class that is not registered, or a value that JSON cannot hold.
+        SpecError: the class of a block, norm or classifier is not registered, or a value cannot be written as JSON.
     """
 
     def text() -> str:
-        data = Record(type(backbone)).write(backbone, "backbone")
+        data = RecordCodec(type(backbone)).write(backbone, "backbone")
         return json.dumps({"schema": SCHEMA, "backbone": data}, indent=2, allow_nan=False)
 
     return _within_depth(text)
 
 
 def read_document(text: str, kind: type[T]) -> T:
-    """The backbone that a JSON text describes.
+    """Decodes a backbone from JSON.
 
     Args:
-        text: a document, at most a million characters.
+        text: the document, at most a million characters.
         kind: dataclass of the backbone.
 
+    Returns:
+        The backbone.
+
     Raises:
-        SpecError: the text is no JSON, too long, of another schema version, or describes no `kind`; names the place in
-            it.
+        SpecError: the text is not JSON, too long, of another schema version, or does not describe a valid `kind`. The
+            message names the place in the document.
     """
     if not isinstance(text, str):
-        raise SpecError(f"a spec is read from text. Received: {shown(text)}")
+        raise SpecError(f"a spec is read from a string. Received: {shown(text)}")
     if len(text) > MAX_BYTES:
         raise SpecError(f"a spec must have at most {MAX_BYTES:,} characters. Received: {len(text):,} characters")
     return _within_depth(lambda: _read_backbone(_parse(text), kind))
@@ -64,25 +67,25 @@ def read_document(text: str, kind: type[T]) -> T:
 
 def _read_backbone(document: Any, kind: type[T]) -> T:
     if not isinstance(document, dict):
-        raise SpecError(f"a spec is an object with the keys 'schema' and 'backbone'. Received: {shown(document)}")
+        raise SpecError(f"a spec must be an object with the keys 'schema' and 'backbone'. Received: {shown(document)}")
     schema = document.get("schema")
     if type(schema) is not int or schema != SCHEMA:
-        raise SpecError(f"schema must be {SCHEMA}, the only one that this version reads. Received: {shown(schema)}")
+        raise SpecError(f"schema must be {SCHEMA}, the only one this version can read. Received: {shown(schema)}")
     if set(document) != {"schema", "backbone"}:
         keys = list(document)
-        raise SpecError(f"a spec has the keys 'schema' and 'backbone', and no others. Received: keys {shown(keys)}")
-    return Record(kind).read(document["backbone"], "backbone")
+        raise SpecError(f"a spec has only the keys 'schema' and 'backbone'. Received: keys {shown(keys)}")
+    return RecordCodec(kind).read(document["backbone"], "backbone")
 
 
 def _within_depth(work: Callable[[], T]) -> T:
     try:
         return work()
     except RecursionError as error:
-        raise SpecError("a spec must not be nested so deeply. Received: more levels than Python can hold") from error
+        raise SpecError("a spec must not be nested so deeply. Received: more levels than Python can parse") from error
 
 
 def _parse(text: str) -> Any:
-    """JSON without what Python's parser lets through: keys that stand twice, numbers beyond all bounds."""
+    """Parses JSON more strictly than Python does: no duplicate keys, no numbers without bounds."""
     try:
         return json.loads(
             text,
@@ -92,14 +95,14 @@ def _parse(text: str) -> Any:
             parse_int=_bounded,
         )
     except json.JSONDecodeError as error:
-        raise SpecError(f"the text is no JSON: {error}. Received: {shown(text)}") from error
+        raise SpecError(f"the text is not valid JSON: {error}. Received: {shown(text)}") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in pairs:
         if key in found:
-            raise SpecError(f"a key stands twice in one object. Received: {shown(key)}")
+            raise SpecError(f"a key appears twice in one object. Received: {shown(key)}")
         found[key] = item
     return found
 
@@ -114,7 +117,7 @@ def _finite(digits: str) -> float:
 
 
 def _bounded(digits: str) -> int:
-    # Before int(), which takes the square of the number of digits, or refuses above 4,300.
+    # Check before int(), whose time grows with the square of the number of digits, and which refuses more than 4,300.
     if len(digits) > len(str(MAX_SIZE)) + 1:
         raise SpecError(f"every integer must be within 1e40 of 0. Received: {shortened(digits)}")
     return int(digits)
