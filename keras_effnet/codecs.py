@@ -56,8 +56,7 @@ def shortened(text: str) -> str:
 
 def located(error: KerasEffnetError, path: str) -> SpecError:
     """The same error with the place in the file that it comes from."""
-    rule, _, received = str(error).partition(" Received: ")
-    return SpecError(f"{path}: {shortened(rule)} Received: {shortened(received)}")
+    return SpecError(f"{path}: {shortened(error.rule)}", received=shortened(error.received))
 
 
 class Form(ABC):

@@ -130,8 +130,7 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     try:
         return read_json(text)
     except SpecError as error:
-        rule, _, received = str(error).partition(" Received: ")
-        raise SpecError(f"{path}: {rule} Received: {received}") from error
+        raise SpecError(f"{path}: {error.rule}", received=error.received) from error
 
 
 def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
