@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, replace
+from functools import cache
 from operator import is_
 from typing import Any
 
@@ -24,8 +25,8 @@ def plain(value: Any) -> Any:
         value: any value. Scalars and arrays are known by their method `tolist`, so that NumPy need not be imported.
 
     Returns:
-        A Python number for a scalar or an array without dimensions, a tuple for an array or a list; tuples, dicts and
-        dataclasses with their items and fields replaced. Everything else, as it is.
+        A Python number for a scalar or an array without dimensions, a tuple for an array or a list, a tuple or a dict
+        with its items replaced; everything else as it is.
 
     Example:
         >>> import numpy as np
@@ -43,12 +44,12 @@ def plain(value: Any) -> Any:
     if kind is dict:
         changed = {key: new for key, item in value.items() if (new := plain(item)) is not item}
         return {**value, **changed} if changed else value
-    if is_dataclass(value):
-        changed = _changed(value)
-        return replace(value, **changed) if changed else value  # pyright: ignore[reportArgumentType]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return value
+    return plain(value.tolist()) if _is_array(kind) else value
+
+
+@cache
+def _is_array(kind: type) -> bool:
+    return hasattr(kind, "tolist")
 
 
 def store_plain(instance: Any) -> None:
@@ -57,10 +58,25 @@ def store_plain(instance: Any) -> None:
         object.__setattr__(instance, name, value)
 
 
+def with_plain_fields(instance: Any) -> Any:
+    """Returns a dataclass object with every field `plain`: itself, where they are already."""
+    changed = _changed(instance)
+    return replace(instance, **changed) if changed else instance
+
+
 def _changed(instance: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not plain, made so."""
-    values = {field.name: getattr(instance, field.name) for field in fields(instance)}
-    return {name: new for name, value in values.items() if (new := plain(value)) is not value}
+    changed = {}
+    for name in _field_names(type(instance)):
+        value = getattr(instance, name)
+        if type(value) not in _PLAIN and (new := plain(value)) is not value:
+            changed[name] = new
+    return changed
+
+
+@cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def check_int(error: type[KerasEffnetError], name: str, value: Any, low: int, high: int | None = None) -> int:
