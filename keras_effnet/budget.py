@@ -97,7 +97,7 @@ def fit_to_budget(
     given = zip(LIMITS, (macs, params, activations, model_bytes, latency_ms), strict=True)
     limits = {name: limit for name, limit in given if limit is not None}
     if not limits:
-        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6. Received: no limit")
+        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
     for name, limit in limits.items():
         check_number(BudgetError, name, limit, 0, open_low=True)
 
@@ -135,7 +135,8 @@ def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSp
         raise BudgetError(
             f"no network of {way.base.name!r} meets `{name}`: the smallest that this rule and rounding reach has "
             f"{found[name]:,.4g}. Raise the limit, or lower the rounding's `divisor`, the number of classes or a "
-            f"fixed resolution. Received: {name}={limits[name]:,.4g}"
+            "fixed resolution.",
+            received=f"{name}={limits[name]:,.4g}",
         )
     if not way.goes_to(phi + 2 * PHI_STEP):
         return start  # the rule ends here, though the limits do not
@@ -162,8 +163,8 @@ def _largest_phi(way: _Way, usage: Callable[[BackboneSpec], float]) -> tuple[flo
     while fits(high):
         if high >= FURTHEST_PHI:
             raise BudgetError(
-                "the limits are met even by networks that no machine can hold; give smaller ones. "
-                f"Received: limits that phi={high:g} meets"
+                "the limits are met even by networks that no machine can hold; give smaller ones.",
+                received=f"limits that phi={high:g} meets",
             )
         low, high = high, high * 2
     while not fits(low):
@@ -219,8 +220,8 @@ class _Way:
         """Raises BudgetError where the rule has values at some phi only: no way leads between two rows of a table."""
         if not self.goes_to(ANY_PHI):
             raise BudgetError(
-                "a budget needs a rule that takes any phi, at least below 0: Compound, Fast, WidthOnly ... "
-                f"Received: rule={self.rule!r}"
+                "a budget needs a rule that takes any phi, at least below 0: Compound, Fast, WidthOnly ...",
+                received=f"rule={self.rule!r}",
             )
 
     def goes_to(self, phi: float) -> bool:

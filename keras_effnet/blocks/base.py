@@ -88,7 +88,7 @@ def check_kernel(kernel: object) -> None:
 def check_name(name: str, value: object) -> None:
     """Raises SpecError unless `value` is a word that can stand in a layer's name."""
     if not isinstance(value, str) or not value or "/" in value:
-        raise SpecError(f"`{name}` must be a word without '/'. Received: {name}={value!r}")
+        raise SpecError(f"`{name}` must be a word without '/'.", received=f"{name}={value!r}")
 
 
 def hidden_width(channels: int, expand: float) -> int:
@@ -101,7 +101,8 @@ def hidden_width(channels: int, expand: float) -> int:
     if hidden < 1:
         raise SpecError(
             f"`expand` must leave at least one channel inside the block: with {channels} channels it must be at least "
-            f"{1 / channels:g}. Received: expand={expand!r}"
+            f"{1 / channels:g}.",
+            received=f"expand={expand!r}",
         )
     return hidden
 

@@ -86,8 +86,8 @@ class Bottleneck(Block):
             check_int(SpecError, "group_width", self.group_width, 1)
             if self.groups != 1:
                 raise SpecError(
-                    "give `groups`, how many they are, or `group_width`, how wide each is, not both. "
-                    f"Received: groups={self.groups}, group_width={self.group_width}"
+                    "give `groups`, how many they are, or `group_width`, how wide each is, not both.",
+                    received=f"groups={self.groups}, group_width={self.group_width}",
                 )
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_choice(SpecError, "se_at", self.se_at, get_args(SqueezeAt))
@@ -140,8 +140,8 @@ class Bottleneck(Block):
             return self.groups
         if width % self.group_width:
             raise SpecError(
-                "a stage's width must be a multiple of its block's `group_width`; scaling keeps it so. "
-                f"Received: width={width}, group_width={self.group_width}"
+                "a stage's width must be a multiple of its block's `group_width`; scaling keeps it so.",
+                received=f"width={width}, group_width={self.group_width}",
             )
         return width // self.group_width
 
@@ -163,6 +163,6 @@ def check_residual_padding(padding: object, kernel: int) -> None:
     check_choice(SpecError, "padding", padding, ("same", "symmetric"))
     if padding == "symmetric" and kernel % 2 == 0:
         raise SpecError(
-            "with 'symmetric' padding `kernel` must be odd, or the block and its shortcut would differ in size. "
-            f"Received: kernel={kernel}, padding={padding!r}"
+            "with 'symmetric' padding `kernel` must be odd, or the block and its shortcut would differ in size.",
+            received=f"kernel={kernel}, padding={padding!r}",
         )

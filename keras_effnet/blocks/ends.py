@@ -55,7 +55,7 @@ class ConvBlock(Block):
             or len(self.names) != 3
             or not all(isinstance(name, str) and name for name in self.names)
         ):
-            raise SpecError(f"`names` must be three layer names. Received: names={self.names!r}")
+            raise SpecError("`names` must be three layer names.", received=f"names={self.names!r}")
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         conv, norm, act = self.names

@@ -153,7 +153,8 @@ def check_padding_keeps_size(padding: Padding, kernel: int, skip: bool = True) -
     if skip and sum(padding_zeros(padding, kernel, stride=1, size=1)) != kernel - 1:
         raise SpecError(
             "`padding` must keep the size of the image where the input is added: give 'same', or an odd kernel with "
-            f"'symmetric', or skip=False. Received: padding={padding!r}, kernel={kernel}, skip=True"
+            "'symmetric', or skip=False.",
+            received=f"padding={padding!r}, kernel={kernel}, skip=True",
         )
 
 

@@ -158,13 +158,15 @@ class NormActivation(Block):
     def __post_init__(self) -> None:
         check_norm(self.norm)
         if not isinstance(self.names, tuple) or len(self.names) != 2:
-            raise SpecError(f"`names` must be two layer names. Received: names={self.names!r}")
+            raise SpecError("`names` must be two layer names.", received=f"names={self.names!r}")
         for name in self.names:
             check_name("names", name)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         if at.stride != 1:
-            raise SpecError(f"NormActivation cannot stride: its stage's stride must be 1. Received: stride={at.stride}")
+            raise SpecError(
+                "NormActivation cannot stride: its stage's stride must be 1.", received=f"stride={at.stride}"
+            )
         norm, act = self.names
         return ops.act(ops.norm(x, self.norm, name=norm), self.activation, name=act)
 

@@ -106,6 +106,6 @@ def check_stem_stride(stride: int, block: str) -> None:
     """Raises SpecError unless `stride` is 1, 2 or 4."""
     if stride not in (1, 2, 4):
         raise SpecError(
-            f"the stride of {block} must be 1, 2 or 4 (4: half from its first convolution, half from what follows). "
-            f"Received: stride={stride}"
+            f"the stride of {block} must be 1, 2 or 4 (4: half from its first convolution, half from what follows).",
+            received=f"stride={stride}",
         )

@@ -68,6 +68,7 @@ def fit_latency(
     if best is None:
         raise BudgetError(
             f"none of the {len(tried)} networks that were built and timed met `latency_ms`; the fastest took "
-            f"{fastest:.3g} ms. Raise the limit, or wait until the machine is idle. Received: latency_ms={limit}"
+            f"{fastest:.3g} ms. Raise the limit, or wait until the machine is idle.",
+            received=f"latency_ms={limit}",
         )
     return best

@@ -48,7 +48,7 @@ class Coefficients:
     def _check_stages(self) -> None:
         pairs = self.stages
         if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
-            raise ScalingError(f"`stages` must be a tuple of (depth, width) pairs. Received: stages={pairs!r}")
+            raise ScalingError("`stages` must be a tuple of (depth, width) pairs.", received=f"stages={pairs!r}")
         for depth, width in pairs:
             check_number(ScalingError, "depth of a stage", depth, 0, LARGEST, open_low=True)
             check_number(ScalingError, "width of a stage", width, 0, LARGEST, open_low=True)

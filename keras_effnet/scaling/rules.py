@@ -229,8 +229,8 @@ def _powers(phi: float, depth: float, width: float, resolution: float) -> Coeffi
         return Coefficients(float(depth) ** phi, float(width) ** phi, float(resolution) ** phi)
     except (OverflowError, ScalingError) as error:
         raise ScalingError(
-            "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7. "
-            f"Received: phi={phi!r}"
+            "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7.",
+            received=f"phi={phi!r}",
         ) from error
 
 

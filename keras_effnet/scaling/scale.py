@@ -59,8 +59,8 @@ def scale_spec(
     if resolution < spec.total_stride:
         raise SpecError(
             f"the scaled resolution of {spec.name!r} would be {resolution} px, below its total stride of "
-            f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1). "
-            f"Received: phi={phi!r}, {coefficients}"
+            f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1).",
+            received=f"phi={phi!r}, {coefficients}",
         )
     classifier = spec.classifier.widened(lambda width: rounding.round_width(width, coefficients.width))
     if coefficients.dropout is not None:
@@ -81,7 +81,8 @@ def _stage_factors(spec: BackboneSpec, coefficients: Coefficients) -> list[tuple
     if len(own) != len(spec.stages):
         raise ScalingError(
             f"`stages` of the coefficients must have one pair for each of the {len(spec.stages)} stages of "
-            f"{spec.name!r}. Received: {len(own)} pairs, {own}"
+            f"{spec.name!r}.",
+            received=f"{len(own)} pairs, {own}",
         )
     return [(coefficients.depth * depth, coefficients.width * width) for depth, width in own]
 
@@ -111,15 +112,15 @@ def resolve_coefficients(
     if coefficients is not None:
         if phi is not None or rule is not None:
             raise ScalingError(
-                f"give phi (and a rule), or coefficients, not both. Received: {phi=}, {rule=}, {coefficients=}"
+                "give phi (and a rule), or coefficients, not both.", received=f"{phi=}, {rule=}, {coefficients=}"
             )
         if not isinstance(coefficients, Coefficients):
-            raise ScalingError(f"`coefficients` must be Coefficients. Received: {coefficients=}")
+            raise ScalingError("`coefficients` must be Coefficients.", received=f"{coefficients=}")
         return coefficients
     if phi is None:
-        raise ScalingError("give phi, such as phi=1, or coefficients. Received: phi=None, coefficients=None")
+        raise ScalingError("give phi, such as phi=1, or coefficients.", received="phi=None, coefficients=None")
     found = rules.get(rule) if isinstance(rule, str) else rule
     result = (COMPOUND if found is None else found)(phi)  # pyright: ignore[reportArgumentType]
     if not isinstance(result, Coefficients):
-        raise ScalingError(f"a scaling rule must return Coefficients. Received: {rule!r} returned {result!r}")
+        raise ScalingError("a scaling rule must return Coefficients.", received=f"{rule!r} returned {result!r}")
     return result

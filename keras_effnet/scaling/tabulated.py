@@ -68,8 +68,8 @@ class Tabulated:
         name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
         if name not in self.table:
             raise ScalingError(
-                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound. "
-                f"Received: phi={phi!r}"
+                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound.",
+                received=f"phi={phi!r}",
             )
         return self.table[name]
 

@@ -51,7 +51,7 @@ class TinyNet:
         check_number(ScalingError, "phi", phi, float("-inf"))
         if phi > 0:
             raise ScalingError(
-                f"TinyNet's rule only shrinks networks: `phi` must be at most 0; grow by Compound. Received: {phi=}"
+                "TinyNet's rule only shrinks networks: `phi` must be at most 0; grow by Compound.", received=f"{phi=}"
             )
         points = _points()
         # The two neighbours; below the last one, the last two.
@@ -62,7 +62,7 @@ class TinyNet:
         try:
             return Coefficients(math.exp(depth), math.exp(width), math.exp(resolution))
         except ScalingError as error:
-            raise ScalingError(f"`phi` is so low that nothing is left; TinyNet-E is -4. Received: {phi=}") from error
+            raise ScalingError("`phi` is so low that nothing is left; TinyNet-E is -4.", received=f"{phi=}") from error
 
 
 def _points() -> list[tuple[float, float, float, float]]:
