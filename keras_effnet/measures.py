@@ -36,7 +36,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         measure.name: measure
         for measure in (
-            Measure("params", "parameters", "weights", attrgetter("params")),
+            Measure("params", "parameters", "weights, trained or not", attrgetter("params")),
             Measure("macs", "MACs", "multiply-adds per image", attrgetter("macs")),
             Measure(
                 "activations",
