@@ -20,7 +20,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
-from keras_effnet.scaling.scale import resolve_coefficients, scale_spec
+from keras_effnet.scaling.scale import resolve_coefficients, scale_spec, stage_factors
 from keras_effnet.spec import BackboneSpec, StageSpec
 
 # The share of a limit that counts as all of it, so that the search ends.
@@ -266,12 +266,12 @@ class _Path:
     def _parts(self, nominal: Coefficients) -> Iterator[tuple[Part, float]]:
         """Every part that the rule changes, with its factor at this phi."""
         moves = self.coefficients(ANY_PHI)
-        for number in range(len(self.base.stages)):
-            depth, width = nominal.stages[number] if nominal.stages else (1.0, 1.0)
-            if moves.depth != 1 or moves.stages:
-                yield Part("depth", number), nominal.depth * depth
-            if moves.width != 1 or moves.stages:
-                yield Part("width", number), nominal.width * width
+        pairs = zip(stage_factors(self.base, nominal), stage_factors(self.base, moves), strict=True)
+        for number, ((depth, width), (depth_moves, width_moves)) in enumerate(pairs):
+            if depth_moves != 1:
+                yield Part("depth", number), depth
+            if width_moves != 1:
+                yield Part("width", number), width
         if moves.width != 1:
             yield Part("width", STEM), nominal.width
             if self.base.head is not None:
