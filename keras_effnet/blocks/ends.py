@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
-from keras_effnet.checks import check_bool, check_choice, check_int, check_rate
+from keras_effnet.checks import check_bool, check_choice, check_int, check_rate, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, PADDINGS, LayerNorm, Norm, Ops, Padding, T, check_norm
 
@@ -46,6 +46,7 @@ class ConvBlock(Block):
     names: tuple[str, str, str] = ("stem_conv", "stem_bn", "stem_activation")
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_kernel(self.kernel)
         check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_norm(self.norm)
@@ -81,6 +82,7 @@ class Classifier(ABC):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_rate(SpecError, "dropout", self.dropout)
 
     @abstractmethod

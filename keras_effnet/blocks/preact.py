@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
 from keras_effnet.blocks.bottleneck import RESNET_NORM, check_residual_padding
-from keras_effnet.checks import check_number
+from keras_effnet.checks import check_number, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 
@@ -156,6 +156,7 @@ class NormActivation(Block):
     names: tuple[str, str] = ("post_bn", "post_relu")
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_norm(self.norm)
         if not isinstance(self.names, tuple) or len(self.names) != 2:
             raise SpecError("`names` must be two layer names.", received=f"names={self.names!r}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from keras_effnet.blocks.base import whole_width
-from keras_effnet.checks import check_choice, check_int, check_number
+from keras_effnet.checks import check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import ScalingError
 
 DepthRounding = Literal["ceil", "round"]
@@ -47,6 +47,7 @@ class Rounding:
     resolution_multiple: int = 4
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_int(ScalingError, "divisor", self.divisor, 1)
         if self.min_width is not None:
             check_int(ScalingError, "min_width", self.min_width, 1)

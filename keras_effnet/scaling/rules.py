@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from keras_effnet.checks import check_choice, check_number
+from keras_effnet.checks import check_choice, check_number, store_plain
 from keras_effnet.errors import ScalingError
 from keras_effnet.scaling.coefficients import Coefficients
 
@@ -57,6 +57,7 @@ class Compound:
     gamma: float = 1.15
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("alpha", "beta", "gamma"):
             check_number(ScalingError, name, getattr(self, name), 0, open_low=True)
 
@@ -87,6 +88,7 @@ class WidthOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
@@ -112,6 +114,7 @@ class DepthOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
@@ -137,6 +140,7 @@ class ResolutionOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
@@ -168,6 +172,7 @@ class Fast:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(ScalingError, "alpha", self.alpha, 0, 1)
         _check_step(self.step)
 
@@ -208,6 +213,7 @@ class ResNetRS:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice(ScalingError, "regime", self.regime, get_args(Regime))
         check_number(ScalingError, "exponent", self.exponent, 0, 0.5)
         _check_step(self.step)
@@ -220,11 +226,11 @@ class ResNetRS:
 
 
 def _check_step(step: object) -> None:
-    check_number(ScalingError, "step", step, 0, open_low=True)
+    step = check_number(ScalingError, "step", step, 0, open_low=True)
 
 
 def _powers(phi: float, depth: float, width: float, resolution: float) -> Coefficients:
-    check_number(ScalingError, "phi", phi, float("-inf"))
+    phi = check_number(ScalingError, "phi", phi, float("-inf"))
     try:
         return Coefficients(float(depth) ** phi, float(width) ** phi, float(resolution) ** phi)
     except (OverflowError, ScalingError) as error:

@@ -33,7 +33,7 @@ def limit_stride(spec: BackboneSpec | str, total_stride: int) -> BackboneSpec:
         (2, [1, 2, 2, 1, 1, 1, 1])
     """
     spec = resolve_backbone(spec)
-    check_int(ScalingError, "total_stride", total_stride, 1)
+    total_stride = check_int(ScalingError, "total_stride", total_stride, 1)
     stages = list(spec.parts)
     excess = spec.total_stride
     for place in reversed(range(len(stages))):

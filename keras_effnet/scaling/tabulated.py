@@ -64,7 +64,7 @@ class Tabulated:
             ScalingError: there is none.
         """
         if not isinstance(phi, str):
-            check_number(ScalingError, "phi", phi, float("-inf"))
+            phi = check_number(ScalingError, "phi", phi, float("-inf"))
         name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
         if name not in self.table:
             raise ScalingError(

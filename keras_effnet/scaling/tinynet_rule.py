@@ -48,7 +48,7 @@ class TinyNet:
         Raises:
             ScalingError: phi is not a number of at most 0, or so low that a coefficient reaches 0.
         """
-        check_number(ScalingError, "phi", phi, float("-inf"))
+        phi = check_number(ScalingError, "phi", phi, float("-inf"))
         if phi > 0:
             raise ScalingError(
                 "TinyNet's rule only shrinks networks: `phi` must be at most 0; grow by Compound.", received=f"{phi=}"
