@@ -87,9 +87,9 @@ def checked_dataclasses() -> list[type]:
         if module.name.endswith("__main__"):
             continue
         for kind in vars(import_module(module.name)).values():
-            if isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.name:
-                if "__post_init__" in vars(kind) and not inspect.isabstract(kind):
-                    found[kind.__qualname__] = kind
+            is_ours = isinstance(kind, type) and is_dataclass(kind) and kind.__module__ == module.name
+            if is_ours and "__post_init__" in vars(kind) and not inspect.isabstract(kind):
+                found[kind.__qualname__] = kind
     return [found[name] for name in sorted(found)]
 
 
@@ -132,7 +132,8 @@ CALLS: list[tuple[Callable[[], Any], Callable[[], Any]]] = [
      lambda: estimate_cost(SPEC, resolution=(40, 48), channels=1, classes=100)),
     (lambda: estimate_cost(SPEC, resolution=[40, 48]), lambda: estimate_cost(SPEC, resolution=(40, 48))),
     (lambda: estimate_cost(SPEC, resolution=np.int16(2000)), lambda: estimate_cost(SPEC, resolution=2000)),
-    (lambda: explain("resnet50", I64(2), classes=I64(10)).to_dict(), lambda: explain("resnet50", 2, classes=10).to_dict()),
+    (lambda: explain("resnet50", I64(2), classes=I64(10)).to_dict(),
+     lambda: explain("resnet50", 2, classes=10).to_dict()),
     (lambda: fit_to_budget("resnet50", macs=np.float32(2e9), resolution=I64(160), classes=I64(10)),
      lambda: fit_to_budget("resnet50", macs=float(np.float32(2e9)), resolution=160, classes=10)),
     (lambda: augmentation_for(I64(2)), lambda: augmentation_for(2)),
