@@ -121,7 +121,7 @@ COEFFICIENTS: list[Row] = [
     ),
     *(
         (lambda value=value: Coefficients(stages=value), ScalingError, ValueError, "`stages` must be a tuple of")
-        for value in ([(1, 1)], (1, 2), ((1, 1, 1),), "ab", 5)
+        for value in ([1, 2], (1, 2), ((1, 1, 1),), "ab", 5)
     ),
     *(
         (lambda value=value: Coefficients(stages=(value,)), ScalingError, ValueError, "of a stage")
