@@ -55,8 +55,7 @@ def shortened(text: str) -> str:
 
 def located(error: KerasEffnetError, path: str) -> SpecError:
     """The same error, prefixed with its place in the file."""
-    rule, _, received = str(error).partition(" Received: ")
-    return SpecError(f"{path}: {shortened(rule)} Received: {shortened(received)}")
+    return SpecError(f"{path}: {shortened(error.rule)}", received=shortened(error.received))
 
 
 class Codec(ABC):

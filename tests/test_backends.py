@@ -51,7 +51,8 @@ def test_another_backend_computes_the_same_trains_saves_and_loads(backend: str, 
 CHANNELS_FIRST = """
 import tempfile, pathlib, keras
 from support import assert_same_outputs, outputs, random_images, randomize
-from keras_effnet import applications
+from keras_effnet import applications, scale_spec
+from keras_effnet.latency import measure_latency
 keras.config.set_image_data_format("channels_first")
 for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):
     options = {"include_top": False, "pooling": "avg", "input_shape": shape}
@@ -63,6 +64,8 @@ for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)),
         ours = getattr(applications, name)(weights=str(path), **options)
     x = random_images(1, *shape)
     assert_same_outputs(outputs(ours, x), outputs(theirs, x))
+found = measure_latency(scale_spec("mobilenet_v1", -6), channels=2, classes=10)
+assert 0 < found.median_ms and found.machine["data format"] == "channels_first"
 print("equal")
 """
 

@@ -13,7 +13,7 @@ from keras_effnet.builder.build_arguments import image_shape
 from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
-from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.checks import check_bool, check_choice, check_int, plain
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
@@ -251,20 +251,20 @@ def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
 
 def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.ndarray | None:
     """The old class of each new one; None where they stay as they are."""
+    classes = plain(list(classes) if isinstance(classes, Sequence) else classes)
     if classes is None or classes == tag.classes:
         return None
     if not tag.include_top:
         raise InheritanceError(
             f"a model without a classifier has no classes: leave `classes` out. Received: classes={classes!r}"
         )
-    if isinstance(classes, int) or not isinstance(classes, Sequence):
-        check_int(InheritanceError, "classes", classes, 1)
-        return np.full(classes, FRESH)
-    for number in classes:
-        check_int(InheritanceError, "numbers in `classes`", number, 0, tag.classes - 1)
+    if not isinstance(classes, tuple):
+        return np.full(check_int(InheritanceError, "classes", classes, 1), FRESH)
     if not classes:
-        raise InheritanceError(f"`classes` must keep one class or more. Received: classes={classes!r}")
-    return np.array(classes)
+        raise InheritanceError("`classes` must keep one class or more.", received=f"classes={classes!r}")
+    return np.array(
+        [check_int(InheritanceError, "numbers in `classes`", number, 0, tag.classes - 1) for number in classes]
+    )
 
 
 def _not_exact(
