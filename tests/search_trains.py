@@ -29,15 +29,15 @@ from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
 from keras_effnet.search.evolution import Evolution
 from keras_effnet.search.limits import Limits
-from keras_effnet.search.plan import Plan, Row
-from keras_effnet.search.reward import Reward
+from keras_effnet.search.candidates import Plan, Trial
+from keras_effnet.search.evolution import Reward
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.store import Store, sqlite_url, study_name
 from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task, train_to_dict
 
 PAUSE, CALLS = "pause", "calls"  # files beside trials.csv: seconds of a step; what train functions did
-LADDER: dict[str, Any] = {"kind": "ladder", "count": 4}
+HALVING: dict[str, Any] = {"kind": "halving", "count": 4}
 PATIENCE = 90  # seconds until a test says that what it waits for never comes
 
 
@@ -120,14 +120,14 @@ def candidate(number: int) -> Candidate:
 
 def make_plan(kind: str, count: int, steps: int = 4, seed: int = 0) -> Plan:
     """A small search."""
-    if kind == "ladder":
+    if kind == "halving":
         candidates = tuple(candidate(number) for number in range(count))
         return SuccessiveHalving(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
     space = ArchitectureSpace(resolve_backbone("efficientnet_b0"))
     return Evolution(space, Reward(4e8), Limits(), count, steps, population=4, sample=2, lag=2, seed=seed)
 
 
-def search(output: Path, train: Any = "search_trains:steady", **options: Any) -> list[Row]:
+def search(output: Path, train: Any = "search_trains:steady", **options: Any) -> list[Trial]:
     """Searches in this process."""
     plan = make_plan(**{name: options.pop(name) for name in ("kind", "count", "steps", "seed") if name in options})
     return run_search(plan, train, Engine(output, **{"heartbeat": 1, **options}))
@@ -181,14 +181,16 @@ def workers_of(output: Path) -> list[int]:
     return found
 
 
-def rows_of(output: Path, train: str = "search_trains:steady", storage: str | None = None, **options: Any) -> list[Row]:
+def trials_of(
+    output: Path, train: str = "search_trains:steady", storage: str | None = None, **options: Any
+) -> list[Trial]:
     """The trials that a search has stored, but those that came to nothing."""
     named = {name: options[name] for name in ("kind", "count", "steps", "seed") if name in options}
     plan = make_plan(**named)
     identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
     url = sqlite_url(output) if storage is None else storage
-    rows = Store(url, name=study_name(identity), retries=options.get("retries", 2)).rows()
-    return [row for row in rows if row.state != "void"]
+    trials = Store(url, name=study_name(identity), retries=options.get("retries", 2)).trials()
+    return [trial for trial in trials if trial.state != "void"]
 
 
 def listed(output: Path) -> list[dict[str, str]]:

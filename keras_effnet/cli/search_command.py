@@ -107,7 +107,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.coefficient_search import search_coefficients
-    from keras_effnet.search.trial_tables import format_coefficients
+    from keras_effnet.search.search_page import format_coefficients
 
     asked = {**(QUICK_COEFFICIENTS if arguments.quick else {}), **asked}
     train = _train(arguments, asked.get("steps", 960))
@@ -116,7 +116,7 @@ def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str,
 
 def _architecture(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.architecture import search_architecture
-    from keras_effnet.search.trial_tables import format_architecture
+    from keras_effnet.search.search_page import format_architecture
 
     asked = {**(QUICK_ARCHITECTURE if arguments.quick else {}), **asked}
     asked = {name: value for name, value in asked.items() if not name.startswith("max_")}
