@@ -13,7 +13,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.coefficient_grid import Triple, coefficient_candidates, paper_candidate
-from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, halving_rungs
+from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, halving_rungs, search_coefficients
 from keras_effnet.search.proxy_training import embedded_base
 
 ROUNDING = Rounding(depth="round")
@@ -125,3 +125,19 @@ def test_rungs_end_at_the_steps_asked_for():
     assert halving_rungs(7, 4, 1) == (7,)
     with pytest.raises(SearchError, match="must have a step"):
         halving_rungs(10, 4, 3)
+
+
+def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_path, caplog):
+    def train(task):
+        return 1 / task.candidate.cost["macs"]
+
+    asked = {"step": 0.25, "steps": 16, "tolerance": 0.05}  # four networks
+    few = search_coefficients("efficientnet_b0", train, output=tmp_path / "few", **asked)
+    assert len(few.summary.candidates) * 16 == few.summary.grid_steps == few.summary.steps
+    assert (few.summary.method, few.summary.finalists) == ("grid", ())
+    assert few.summary.note is not None
+    assert few.summary.note in caplog.text
+    assert few.summary.note in (tmp_path / "few" / "report.html").read_text()
+    many = search_coefficients("efficientnet_b0", train, output=tmp_path / "many", **{**asked, "step": 0.1}, seeds=1)
+    assert (many.summary.method, many.summary.note) == ("halving", None)
+    assert many.summary.steps <= many.summary.grid_steps

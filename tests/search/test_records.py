@@ -6,11 +6,14 @@ import csv
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from summaries import architecture, coefficients
 from support import tiny_spec
 
 from keras_effnet.blocks import MBConv
@@ -59,7 +62,7 @@ def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
     made = candidate(56)
     assert BackboneSpec.from_json(done.pop("spec")) == made.spec
     assert json.loads(done.pop("notes")) == {"test accuracy": 0.25}
-    costs = {name: int(done.pop(name)) for name in ("macs", "params", "activations")}
+    costs = {name: int(done.pop(name)) for name in ("macs", "params", "activations", "model_bytes")}
     assert costs == {name: made.cost[name] for name in costs}
     assert float(done.pop("metric")) == 0.1 * 3
     assert float(done.pop("value")) == 0.2 * 3
@@ -197,8 +200,46 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_result_is_written_whole_and_read_back(tmp_path: Path) -> None:
-    summary = {"best_so_far": [[0, 0.5], [1, -1e-07]], "winner": None, "rule": "Compound(alpha=1.2)"}
-    write_result(tmp_path / "new", summary)
-    text = (tmp_path / "new" / "result.json").read_text()
-    assert json.loads(text) == summary
-    assert "[ 1, -1e-07 ]" in text
+    for make in (coefficients, architecture):
+        summary, _ = make(5)
+        write_result(tmp_path / "new", summary)
+        found = json.loads((tmp_path / "new" / "result.json").read_text())
+        assert found == json.loads(json.dumps(summary.to_dict()))
+        assert found["learned"] is True
+        assert {each.name for each in fields(summary)} <= set(found)
+    summary, _ = coefficients(5)
+    first = summary.to_dict()["finalists"][0]
+    assert first["mean"] == pytest.approx(sum(first["metrics"].values()) / 3)
+
+
+def known(metric: float, images: int | None, networks: int = 1, seeds: tuple[float, ...] = ()) -> bool:
+    """Whether a search whose best metric this is has learned something, at a chance of 0.1."""
+    summary, _ = architecture(networks)
+    candidates = tuple(replace(each, metric=metric) for each in summary.candidates)
+    if seeds:
+        grid, _ = coefficients(17)
+        finalists = tuple(replace(each, metrics=dict(enumerate(seeds))) for each in grid.finalists)
+        return replace(grid, chance=0.1, images=images, finalists=finalists).learned
+    return replace(summary, candidates=candidates, chance=0.1, images=images).learned
+
+
+def test_a_search_at_chance_has_learned_nothing() -> None:
+    # 100 images of 10 classes: 95 % of networks that guess have 5 to 16 right, and hardly one in 1,000 has 30.
+    assert not known(0.1, 100)
+    assert not known(0.16, 100)
+    assert known(0.3, 100)
+    # The same share of more images says more, and of the best of many networks less.
+    assert known(0.16, 1000)
+    assert known(0.18, 100)
+    assert not known(0.18, 100, networks=50)
+    # Several seeds speak for themselves.
+    assert known(0, 100, seeds=(0.14, 0.15, 0.16))
+    assert not known(0, 100, seeds=(0.09, 0.3, 0.12))
+    summary, _ = architecture(3)
+    assert replace(summary, chance=None).learned, "without a chance level nothing can be said against it"
+
+
+def test_the_share_of_searches_at_chance_that_claim_to_have_learned_is_small() -> None:
+    generator = np.random.default_rng(0)
+    claims = sum(known(generator.binomial(200, 0.1, 20).max() / 200, 200, networks=20) for _ in range(200))
+    assert claims <= 10, "5 % of 200"

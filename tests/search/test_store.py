@@ -113,7 +113,9 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 def test_a_study_of_another_search(url):
     Store(url, IDENTITY, name="mine")
-    with pytest.raises(SearchError, match=r"another search of this name\. Received: 'mine' in 'sqlite:"):
+    with pytest.raises(
+        SearchError, match=r"another search of this name; choose another name\. Received: 'mine' in 'sqlite:"
+    ):
         Store(url, {**IDENTITY, "plan": {}}, name="mine")
     assert Store(url, name="mine").identity == IDENTITY
 
