@@ -25,12 +25,10 @@ from keras_effnet import scale_spec
 from keras_effnet.atomic import atomic_write
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
-from keras_effnet.search.candidates import Candidate
+from keras_effnet.search.candidates import Candidate, Plan, Trial
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
-from keras_effnet.search.evolution import Evolution
+from keras_effnet.search.evolution import Evolution, Reward
 from keras_effnet.search.limits import Limits
-from keras_effnet.search.candidates import Plan, Trial
-from keras_effnet.search.evolution import Reward
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.store import Store, sqlite_url, study_name
 from keras_effnet.search.successive_halving import SuccessiveHalving

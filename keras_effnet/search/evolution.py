@@ -88,8 +88,8 @@ class Reward:
         exponent = self.exponent if cost <= self.target or self.over is None else self.over
         if exponent and metric < 0:
             raise SearchError(
-                "a metric that is weighed against a cost must be at least 0, as an accuracy is. For other metrics limit "
-                "the cost, and leave it out of the reward with `exponent=0` and no `over`. "
+                "a metric that is weighed against a cost must be at least 0, as an accuracy is. For other metrics "
+                "limit the cost, and leave it out of the reward with `exponent=0` and no `over`. "
                 f"Received: metric={metric!r}, {self!r}"
             )
         return metric * (cost / self.target) ** exponent

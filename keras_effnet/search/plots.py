@@ -71,9 +71,9 @@ def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> 
         SearchPlot(
             "surface",
             "The surface",
-            f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the width "
-            f"(beta) that makes up the cost. The colour is the {summary.metric} after {first:,} steps, which all networks "
-            f"have; a dot for each rung that it was promoted from there. Gray: not trained.{_chance(summary)}",
+            f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the "
+            f"width (beta) that makes up the cost. The colour is the {summary.metric} after {first:,} steps, which all "
+            f"networks have; a dot for each rung that it was promoted from there. Gray: not trained.{_chance(summary)}",
             _surface(summary, {key: curve[first] for key, curve in curves.items() if first in curve}),
         ),
         SearchPlot(
@@ -187,6 +187,7 @@ def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, floa
 
 def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
     from matplotlib import pyplot
+    from matplotlib.ticker import EngFormatter
     from optuna.exceptions import ExperimentalWarning
     from optuna.visualization.matplotlib import plot_pareto_front
 
@@ -203,10 +204,13 @@ def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
         if summary.learned:
             place = best.cost[summary.reward["cost"]], best.metric
             axes.plot(*place, "*", color=WINNER, markersize=15, markeredgecolor="white", label="largest reward")
-        axes.legend(fontsize=9)
+        if axes.get_legend() is not None:
+            axes.get_legend().remove()
+        axes.set_facecolor("white")
+        axes.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
         axes.figure.set_size_inches(WIDTH, 3.8)
-        axes.figure.tight_layout()
-        return _png(axes.figure)
+        axes.figure.set_layout_engine("constrained")
+        return _finish(axes.figure, axes)
     finally:
         pyplot.close(axes.figure)
 

@@ -149,7 +149,8 @@ def _best(summary: ArchitectureSummary) -> Element | None:
         return None
     title = "The largest reward" if summary.finished else "The largest reward so far"
     stages = by_stage(best.choices)
-    names = list(dict.fromkeys(name for choices in stages.values() for name in choices))
+    every = dict.fromkeys(name for choices in stages.values() for name in choices)
+    names = sorted(every, key=lambda name: name not in ("width", "depth"))  # those first: a phone shows five columns
     rows = [(stage, *(choices.get(name, "") for name in names)) for stage, choices in stages.items()]
     content: list[Content] = [element("p", outcome(summary, best), class_="soft"), table(("stage", *names), rows)]
     if summary.table:
@@ -172,7 +173,7 @@ def _coefficient_table(summary: CoefficientSummary) -> Element:
         for each in ranked
     ]  # fmt: skip
     if summary.chance is not None:
-        rows.append(("chance", digits(summary.chance), *("",) * 9))
+        rows.insert(0, ("chance", digits(summary.chance), *("",) * 9))
     text = "Those trained the longest first: a metric says little beside one of more steps."
     return _all(text, (*header, "depths", "widths", "MACs", "parameters", "triples", "network"), rows)
 
@@ -188,7 +189,7 @@ def _architecture_table(summary: ArchitectureSummary) -> Element:
         for each in ranked
     ]  # fmt: skip
     if summary.chance is not None:
-        rows.append(("chance", "", digits(summary.chance), *("",) * 6))
+        rows.insert(0, ("chance", "", digits(summary.chance), *("",) * 6))
     header = ("trial", "reward", summary.metric, MEASURES[cost].label, "on the front", "depths", "widths")
     return _all("The largest reward first.", (*header, "parent", "network"), rows)
 
@@ -307,24 +308,27 @@ def _maximised(summary: ArchitectureSummary) -> str:
     if not exponent and not over:
         return summary.metric
     beyond = "" if over in (None, exponent) else f", {over:g} above the target"
-    return f"{summary.metric} x ({MEASURES[reward['cost']].label} / {short_cost(reward['target'])})^w, w = {exponent:g}{beyond}"
+    share = f"({MEASURES[reward['cost']].label} / {short_cost(reward['target'])})"
+    return f"{summary.metric} x {share}^w, w = {exponent:g}{beyond}"
 
 
 def progress(summary: SearchSummary) -> str:
     """Says how far the search is, and what it took."""
     trials = summary.trials
-    took = f"{trials['failed']:,} failed; {summary.steps:,} training steps in {duration(summary.trial_seconds)} of trials, "
-    took += f"{duration(summary.seconds)} since the last start"
+    took = f"{trials['failed']:,} failed; {summary.steps:,} training steps in {duration(summary.trial_seconds)} "
+    took += f"of trials, {duration(summary.seconds)} since the last start"
     if not summary.finished:
-        return f"Still running: {trials['done']:,} of about {trials['total']:,} trials done, {trials['running']:,} at work, {took}."
+        counts = f"{trials['done']:,} of about {trials['total']:,} trials done, {trials['running']:,} at work"
+        return f"Still running: {counts}, {took}."
     grid = f"; the plain grid: {summary.grid_steps:,} steps" if isinstance(summary, CoefficientSummary) else ""
     return f"{trials['done']:,} trials done, {took}{grid}."
 
 
 def not_learned(summary: SearchSummary) -> str:
     """The verdict on a search whose winner is not above chance."""
+    metrics, _ = summary.winning_metrics()
     return (
-        f"Verdict: {NOT_LEARNED}. The best network's {summary.metric}, {digits(sum(summary.winning_metrics()[0][:1]))}, "
+        f"Verdict: {NOT_LEARNED}. The best network's {summary.metric}, {digits(sum(metrics) / len(metrics))}, "
         f"is not above chance ({digits(summary.chance)}) at {CONFIDENCE:.0%} confidence."
     )
 
@@ -376,7 +380,9 @@ def by_stage(choices: Mapping[str, Choice]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, value in choices.items():
         stage, _, choice = name.rpartition(".")
-        text = ("yes" if value else "no") if isinstance(value, bool) else str(value)
+        text = (
+            ("yes" if value else "no") if isinstance(value, bool) else value if isinstance(value, str) else f"{value:g}"
+        )
         found.setdefault(stage, {})[choice] = text
     return found
 

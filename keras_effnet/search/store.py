@@ -1,8 +1,8 @@
 """The memory of a search: an Optuna study in a database, and its trials as a plan reads them.
 
 A study has two objectives, the metric (maximised) and the cost (minimised), so that Optuna's tools draw the Pareto
-front. The choices of a candidate are the parameters of its trial; key, seed, steps, rung, parent, worker and all counted
-costs are user attributes. Multi-objective trials cannot report intermediate values: the curve is among the "notes".
+front. The choices of a candidate are the parameters of its trial; key, seed, steps, rung, parent, worker and all
+counted costs are user attributes. Multi-objective trials cannot report intermediate values: the curve is among the "notes".
 
 SQLite in the output folder serves one machine, PostgreSQL any number of hosts. A job is queued as a waiting trial with
 all its parameters in one transaction. Optuna hands no trial out twice and finds trials whose process is gone by their
@@ -131,7 +131,8 @@ class Store:
             found = study.user_attrs.get(IDENTITY, identity)
             if found != json.loads(json.dumps(identity)):
                 raise SearchError(
-                    f"the store holds another search of this name; choose another name. Received: {self.name!r} in {self.shown(self.url)!r}"
+                    "the store holds another search of this name; choose another name. "
+                    f"Received: {self.name!r} in {self.shown(self.url)!r}"
                 ) from None
             study.set_user_attr(IDENTITY, identity)
             study.set_metric_names(self._objectives)

@@ -4,7 +4,7 @@ Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1
 is trained a little; of those that have reached a rung the best 1/eta are promoted to the next one, as soon as there are
 enough to tell. A promoted candidate goes on from its own checkpoint, so that no step is trained twice. There candidates
 never end, and whoever can be promoted goes first. Here they are finitely many, so a free worker takes the lowest job
-there is: it has as much to do, and fewer are promoted that would not have been among the best. One rung is a plain grid.
+there is: it has as much to do, and fewer are promoted that would not have been among the best. One rung is a grid.
 
 Finalists and the paper's network are trained with the same further seeds, which took no part in choosing the finalists.
 Their differences, seed by seed, have a mean with a t-interval (Student 1908; any textbook: paired t). With few seeds it

@@ -13,10 +13,9 @@ import pytest
 from keras_effnet import BackboneSpec, StageSpec
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
-from keras_effnet.search.evolution import Evolution, pareto_front
-from keras_effnet.search.limits import Limits
 from keras_effnet.search.candidates import Job, Trial, best_trial
-from keras_effnet.search.evolution import Reward
+from keras_effnet.search.evolution import Evolution, Reward, pareto_front
+from keras_effnet.search.limits import Limits
 from keras_effnet.search.space import ArchitectureSpace
 
 BASE = BackboneSpec(

@@ -15,11 +15,11 @@ from search_trains import (
     finish,
     hurry,
     listed,
-    trials_of,
     search,
     set_pause,
     start,
     steady,
+    trials_of,
     wait_for,
     workers_of,
 )

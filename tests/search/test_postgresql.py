@@ -15,9 +15,9 @@ from search_trains import (
     finish,
     hurry,
     listed,
-    trials_of,
     search,
     start,
+    trials_of,
     wait_for,
     workers_of,
 )

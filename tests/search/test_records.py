@@ -18,8 +18,7 @@ from support import tiny_spec
 
 from keras_effnet.blocks import MBConv
 from keras_effnet.errors import DataError, SearchError
-from keras_effnet.search.candidates import Candidate, Choice, count_cost
-from keras_effnet.search.candidates import Job, Trial
+from keras_effnet.search.candidates import Candidate, Choice, Job, Trial, count_cost
 from keras_effnet.search.records import TrialLog, write_result
 from keras_effnet.spec import BackboneSpec
 

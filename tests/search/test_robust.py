@@ -18,12 +18,12 @@ from search_trains import (
     finish,
     hurry,
     listed,
-    trials_of,
     run,
     search,
     set_pause,
     start,
     steady,
+    trials_of,
     wait_for,
     workers_of,
 )

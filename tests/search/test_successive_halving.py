@@ -11,8 +11,7 @@ import pytest
 from keras_effnet import scale_spec
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling import Coefficients
-from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.candidates import Job, Trial, outcomes
+from keras_effnet.search.candidates import Candidate, Job, Trial, outcomes
 from keras_effnet.search.successive_halving import SuccessiveHalving
 
 
