@@ -2,7 +2,7 @@
 
 A study has two objectives, the metric (maximised) and the cost (minimised), so that Optuna's tools draw the Pareto
 front. The choices of a candidate are the parameters of its trial; key, seed, steps, rung, parent, worker and all
-counted costs are user attributes. Multi-objective trials cannot report intermediate values: the curve is among the "notes".
+counted costs are user attributes. Multi-objective trials cannot report intermediate values: "notes" hold the curve.
 
 SQLite in the output folder serves one machine, PostgreSQL any number of hosts. A job is queued as a waiting trial with
 all its parameters in one transaction. Optuna hands no trial out twice and finds trials whose process is gone by their
