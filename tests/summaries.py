@@ -10,7 +10,7 @@ import optuna
 
 from keras_effnet.search.candidates import Job, State, Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchedNetwork
-from keras_effnet.search.successive_halving import Difference, Finalist
+from keras_effnet.search.successive_halving import PairedDifference, Finalist
 
 RUNGS = (20, 80, 320)
 NAME = '<b>efficientnet_b0</b> & "co"'
@@ -116,7 +116,7 @@ def conclude(final: list[GridNetwork], generator: random.Random, equal: bool) ->
         "finalists": tuple(finalists),
         "winner": winner.key,
         "rule": "Compound(alpha={alpha}, beta={beta}, gamma={gamma})".format(**winner.choices),
-        "difference": Difference(0.0123, -0.004, 0.0286, 3, "test"),
+        "difference": PairedDifference(0.0123, -0.004, 0.0286, 3, "test"),
     }
 
 

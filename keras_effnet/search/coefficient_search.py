@@ -20,7 +20,7 @@ from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.records import CoefficientSummary, GridNetwork
 from keras_effnet.search.successive_halving import (
     ETA,
-    Difference,
+    PairedDifference,
     Finalist,
     SuccessiveHalving,
     compare_finalists,
@@ -251,7 +251,7 @@ def _network(found: CoefficientCandidate, trial: Trial | None) -> GridNetwork:
     )
 
 
-def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> Difference | None:
+def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> PairedDifference | None:
     """Compares the winner with the paper's constants, on test images if there are any, for those chose nothing."""
     by_key = {entry.key: entry for entry in finalists}
     ours, theirs = by_key.get(winner or ""), by_key.get(paper)

@@ -19,9 +19,9 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SearchError
 from keras_effnet.report.text import this_command
 from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_trained
-from keras_effnet.search.records import SearchSummary, TrialLog
+from keras_effnet.search.records import Summary, TrialLog
 from keras_effnet.search.search_page import write_search_report
-from keras_effnet.search.store import SQLITE_FILE, Store, sqlite_url, study_name
+from keras_effnet.search.store import SQLITE_FILE, Store, shown_url, sqlite_url, study_name
 from keras_effnet.search.task import chance_level, installed_versions, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
 from keras_effnet.search.worker_pool import LocalProcess, WorkerPool, connect_ray
@@ -33,7 +33,7 @@ COUNTED_STATES = ("done", "failed", "running", "retried")
 LOOK_SECONDS = 0.5  # between two checks of the workers
 REPORT_SECONDS = 60  # between two reports of a running search: each takes some seconds of a core
 
-Describe = Callable[[Sequence[Trial], bool], SearchSummary]
+Describe = Callable[[Sequence[Trial], bool], Summary]
 """Summarises a search from its trials and whether they are all."""
 
 
@@ -77,7 +77,7 @@ class Started:
     def __init__(self, engine: Engine) -> None:
         self._begin = time.monotonic()
         self._command = this_command()
-        self._storage = Store.shown(sqlite_url(engine.output) if engine.storage is None else engine.storage)
+        self._storage = shown_url(sqlite_url(engine.output) if engine.storage is None else engine.storage)
 
     def common(self, train: Any, plan: Plan, trials: Sequence[Trial], finished: bool) -> dict[str, Any]:
         """Fields of `SearchSummary` but its first, for both searches."""
@@ -224,7 +224,7 @@ class _Progress:
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:
             raise SearchError(
                 "trials.csv lists trials that the store does not hold: bring the store back, or name another output "
-                f"folder. Received: {len(lost)} such trials in {str(self.log.path)!r}, store {store.shown(store.url)!r}"
+                f"folder. Received: {len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}"
             )
         self.total, steps = plan.total()
         self.bar = tqdm(total=steps, unit="step", unit_scale=True)

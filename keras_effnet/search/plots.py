@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.measures import MEASURES
 from keras_effnet.search.candidates import Trial
-from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchSummary
+from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
 from keras_effnet.search.successive_halving import Finalist
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ class SearchPlot:
     content: bytes
 
 
-def search_plots(
-    summary: SearchSummary, trials: Sequence[Trial], study: optuna.Study | None = None
-) -> list[SearchPlot]:
+def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[SearchPlot]:
     """Draws all plots for which there are results.
 
     Args:
@@ -91,7 +89,7 @@ def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> 
     return found
 
 
-def _chance(summary: SearchSummary) -> str:
+def _chance(summary: Summary) -> str:
     return "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
 
 

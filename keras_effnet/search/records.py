@@ -17,7 +17,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.measures import MEASURES
 from keras_effnet.report.text import json_text
 from keras_effnet.search.candidates import Candidate, Choice, Trial
-from keras_effnet.search.successive_halving import CONFIDENCE, Difference, Finalist, t_interval
+from keras_effnet.search.successive_halving import CONFIDENCE, PairedDifference, Finalist, t_interval
 
 NOT_LEARNED = "nothing learned yet: raise --steps"
 FINISHED = ("done", "failed", "retried")
@@ -179,7 +179,7 @@ class CoefficientSummary(SearchSummary):
     finalists: tuple[Finalist, ...] = ()
     winner: str | None = None
     rule: str | None = None
-    difference: Difference | None = None
+    difference: PairedDifference | None = None
 
     def winning_metrics(self) -> tuple[list[float], int]:
         trained = [each for each in self.candidates if each.metric is not None]
@@ -224,6 +224,9 @@ class ArchitectureSummary(SearchSummary):
     def winning_metrics(self) -> tuple[list[float], int]:
         trained = {each.key: each.metric for each in self.candidates if each.metric is not None}
         return [trained[self.best]] if self.best in trained else [], max(len(trained), 1)
+
+
+Summary = CoefficientSummary | ArchitectureSummary
 
 
 def write_result(output: Path, summary: SearchSummary) -> None:

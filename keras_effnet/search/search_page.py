@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from keras_effnet.atomic import atomic_write, folder_lock
@@ -21,7 +21,7 @@ from keras_effnet.search.records import (
     CoefficientSummary,
     GridNetwork,
     SearchedNetwork,
-    SearchSummary,
+    Summary,
     write_result,
 )
 from keras_effnet.search.successive_halving import CONFIDENCE, Finalist
@@ -34,7 +34,7 @@ SHOWN = 5  # networks on a terminal while there are no finalists
 
 
 def write_search_report(
-    summary: SearchSummary, trials: Sequence[Trial], output: Path, study: optuna.Study | None = None
+    summary: Summary, trials: Sequence[Trial], output: Path, study: optuna.Study | None = None
 ) -> None:
     """Writes result.json, report.html, and its plots as PNG files.
 
@@ -56,7 +56,7 @@ def write_search_report(
         write_result(output, summary)
 
 
-def search_page(summary: SearchSummary, trials: Sequence[Trial], plots: Sequence[SearchPlot]) -> bytes:
+def search_page(summary: Summary, trials: Sequence[Trial], plots: Sequence[SearchPlot]) -> bytes:
     """Makes the page.
 
     Args:
@@ -71,8 +71,8 @@ def search_page(summary: SearchSummary, trials: Sequence[Trial], plots: Sequence
         title = f"Coefficients for {summary.base['name']}"
         parts, networks = [_rule(summary), _finalists(summary)], _coefficient_table(summary)
     else:
-        found = _as_architecture(summary)
-        title, parts, networks = "Search for an architecture", [_best(found)], _architecture_table(found)
+        title, parts, networks = "Search for an architecture", [_best(summary)], _architecture_table(summary)
+    made = {"seed": summary.seed, "data": summary.data, **summary.versions}
     return page(
         title,
         element("h1", title),
@@ -85,18 +85,12 @@ def search_page(summary: SearchSummary, trials: Sequence[Trial], plots: Sequence
         networks,
         _dashboard(summary),
         _failed(trials),
-        section("Made by", "origin", element("pre", summary.command, class_="wrap"), settings(_origin(summary))),
+        section("Made by", "origin", element("pre", summary.command, class_="wrap"), settings(made)),
         refresh=None if summary.finished else REFRESH,
     )
 
 
-def _as_architecture(summary: SearchSummary) -> ArchitectureSummary:
-    if not isinstance(summary, ArchitectureSummary):
-        raise TypeError(f"a report needs a summary of one of the two searches. Received: {summary!r}")
-    return summary
-
-
-def _cards(summary: SearchSummary) -> dict[str, str]:
+def _cards(summary: Summary) -> dict[str, str]:
     metrics, _ = summary.winning_metrics()
     best = sum(metrics) / len(metrics) if metrics else None
     grid = {"steps of the plain grid": short(summary.grid_steps)} if isinstance(summary, CoefficientSummary) else {}
@@ -110,7 +104,7 @@ def _cards(summary: SearchSummary) -> dict[str, str]:
     }
 
 
-def _running(summary: SearchSummary) -> Element:
+def _running(summary: Summary) -> Element:
     again = f"This page reloads every {REFRESH} seconds. If the search is stopped, the same command continues it."
     return section("Not finished", "running", element("p", progress(summary)), element("p", again, class_="soft"))
 
@@ -207,15 +201,10 @@ def _all(text: str, header: Sequence[str], rows: Sequence[Sequence[Content]]) ->
     return section("All networks", "candidates", element("p", text, class_="soft"), table(header, rows))
 
 
-def _dashboard(summary: SearchSummary) -> Element:
+def _dashboard(summary: Summary) -> Element:
     text = "Every trial with its choices, history, parallel coordinates, importances and Pareto front, by Optuna:"
-    command = element("pre", f"pip install optuna-dashboard\n{dashboard_command(summary)}", class_="wrap")
+    command = element("pre", f"pip install optuna-dashboard\noptuna-dashboard {summary.storage}", class_="wrap")
     return section("All trials in Optuna", "optuna", element("p", text, class_="soft"), command)
-
-
-def dashboard_command(summary: SearchSummary) -> str:
-    """Command that shows the study in a browser."""
-    return f"optuna-dashboard {summary.storage}"
 
 
 def _failed(trials: Sequence[Trial]) -> Element:
@@ -231,10 +220,6 @@ def _failed(trials: Sequence[Trial]) -> Element:
         for trial in failed
     ]
     return section("Failed trials", "failed", element("p", text, class_="soft"), table((), lines, class_="settings"))
-
-
-def _origin(summary: SearchSummary) -> dict[str, Any]:
-    return {"seed": summary.seed, "data": summary.data, **summary.versions}
 
 
 def format_coefficients(summary: CoefficientSummary) -> str:
@@ -284,7 +269,7 @@ def format_architecture(summary: ArchitectureSummary) -> str:
     return "\n".join([*lines, *([] if summary.learned else ["", not_learned(summary)])])
 
 
-def story(summary: SearchSummary) -> list[str]:
+def story(summary: Summary) -> list[str]:
     """Says in two or three sentences what is searched."""
     if isinstance(summary, CoefficientSummary):
         base, measure = summary.base, MEASURES[summary.measure].label
@@ -295,7 +280,6 @@ def story(summary: SearchSummary) -> list[str]:
             f"within {summary.tolerance:.0%}.",
             *([summary.note] if summary.note else []),
         ]
-    summary = _as_architecture(summary)
     most = summary.limits.get("most", {})
     limits = "".join(f", of at most {short_cost(limit)} {MEASURES[name].label}" for name, limit in most.items())
     maximised = f"Maximised: {_maximised(summary)}."
@@ -312,7 +296,7 @@ def _maximised(summary: ArchitectureSummary) -> str:
     return f"{summary.metric} x {share}^w, w = {exponent:g}{beyond}"
 
 
-def progress(summary: SearchSummary) -> str:
+def progress(summary: Summary) -> str:
     """Says how far the search is, and what it took."""
     trials = summary.trials
     took = f"{trials['failed']:,} failed; {summary.steps:,} training steps in {duration(summary.trial_seconds)} "
@@ -324,7 +308,7 @@ def progress(summary: SearchSummary) -> str:
     return f"{trials['done']:,} trials done, {took}{grid}."
 
 
-def not_learned(summary: SearchSummary) -> str:
+def not_learned(summary: Summary) -> str:
     """The verdict on a search whose winner is not above chance."""
     metrics, _ = summary.winning_metrics()
     return (

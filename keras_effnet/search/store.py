@@ -93,7 +93,7 @@ class Store:
 
     def _open(self, identity: dict[str, Any] | None, tries: int = OPENINGS) -> None:
         try:
-            self._storage = RDBStorage(
+            self._database = RDBStorage(
                 self.url,
                 engine_kwargs={"connect_args": self._arguments},
                 heartbeat_interval=self._beat,
@@ -101,9 +101,9 @@ class Store:
                 heartbeat_stale_trial_callback=self._queue_again,
             )
             if self.url.startswith("sqlite"):
-                _take_turns(self._storage.engine)
+                _take_turns(self._database.engine)
             if identity is None:
-                self.study = optuna.load_study(study_name=self.name, storage=self._storage)
+                self.study = optuna.load_study(study_name=self.name, storage=self._database)
                 self.identity = self.study.user_attrs[IDENTITY]
             else:
                 self.study = self._create(identity)
@@ -121,27 +121,22 @@ class Store:
     def _create(self, identity: dict[str, Any]) -> optuna.Study:
         try:
             study = optuna.create_study(
-                study_name=self.name, storage=self._storage, directions=["maximize", "minimize"]
+                study_name=self.name, storage=self._database, directions=["maximize", "minimize"]
             )
             study.set_user_attr(IDENTITY, identity)
             study.set_metric_names(self._objectives)
         except DuplicatedStudyError:
-            study = optuna.load_study(study_name=self.name, storage=self._storage)
+            study = optuna.load_study(study_name=self.name, storage=self._database)
             # Another host that has just created it may not have described it yet; by its name it is ours.
             found = study.user_attrs.get(IDENTITY, identity)
             if found != json.loads(json.dumps(identity)):
                 raise SearchError(
                     "the store holds another search of this name; choose another name. "
-                    f"Received: {self.name!r} in {self.shown(self.url)!r}"
+                    f"Received: {self.name!r} in {shown_url(self.url)!r}"
                 ) from None
             study.set_user_attr(IDENTITY, identity)
             study.set_metric_names(self._objectives)
         return study
-
-    @staticmethod
-    def shown(url: str) -> str:
-        """An address without its password."""
-        return make_url(url).render_as_string(hide_password=True)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -151,7 +146,7 @@ class Store:
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
             said = " ".join(str(cause).split())
-            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {self.shown(self.url)!r}") from error
+            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {shown_url(self.url)!r}") from error
 
     def queue(self, job: Job, distributions: Mapping[str, BaseDistribution], cost: Mapping[str, float]) -> None:
         """Adds a waiting trial for a job.
@@ -274,8 +269,8 @@ class Store:
         for number in lost:
             with self.errors():
                 try:
-                    self._storage.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
-                    self._storage.set_trial_user_attr(self._id(number), STOPPED, stopped)
+                    self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
+                    self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
                     self.study.tell(number, state=TrialState.FAIL)
                 except (UpdateFinishedTrialError, ValueError):
                     continue  # its heartbeat was missed first: it is queued already
@@ -284,8 +279,8 @@ class Store:
 
     def _id(self, number: int) -> int:
         """The database's own number of a trial."""
-        study = self._storage.get_study_id_from_name(self.name)
-        return self._storage.get_trial_id_from_study_id_trial_number(study, number)
+        study = self._database.get_study_id_from_name(self.name)
+        return self._database.get_trial_id_from_study_id_trial_number(study, number)
 
     def find_lost(self) -> None:
         """Fails and queues again the trials whose heartbeat has stopped; Optuna itself looks before every trial.
@@ -303,7 +298,7 @@ class Store:
                 # heartbeat, once, which does no harm to a trial that is alive.
                 if now - self._sighted.setdefault(trial.number, now) > GRACE * self._beat:
                     self._sighted[trial.number] = math.inf
-                    self._storage.record_heartbeat(self._id(trial.number))
+                    self._database.record_heartbeat(self._id(trial.number))
             optuna.storages.fail_stale_trials(self.study)
         for trial in self._left():
             # Those who wait must not do this at the same moment, or it would be queued several times.
@@ -362,6 +357,11 @@ def storage_url(text: str) -> str:
         ) from error
     driver = DRIVERS.get(url.drivername, url.drivername)
     return url.set(drivername=driver).render_as_string(hide_password=False)
+
+
+def shown_url(text: str) -> str:
+    """Completes an address as `storage_url` does, without its password."""
+    return make_url(storage_url(text)).render_as_string(hide_password=True)
 
 
 def sqlite_url(folder: Path) -> str:

@@ -249,7 +249,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PairedDifference:
     """By how much the winner is ahead of the paper's constants, with the t-interval of 95 % over the shared seeds.
 
     Args:
@@ -296,13 +296,15 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values) - reach, statistics.fmean(values) + reach
 
 
-def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics") -> Difference | None:
+def paired_difference(
+    ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics"
+) -> PairedDifference | None:
     """Compares two candidates by the seeds that both were trained with.
 
     Args:
         ours: metric of one candidate, by seed.
         theirs: metric of the other candidate, by seed.
-        on: what the numbers are, as in `Difference`.
+        on: what the numbers are, as in `PairedDifference`.
 
     Returns:
         How far ours is ahead; None if they share fewer than two seeds.
@@ -317,4 +319,4 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float], on
         return None
     differences = [ours[seed] - theirs[seed] for seed in shared]
     low, high = t_interval(differences)
-    return Difference(statistics.fmean(differences), low, high, len(shared), on)
+    return PairedDifference(statistics.fmean(differences), low, high, len(shared), on)

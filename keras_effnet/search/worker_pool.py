@@ -113,7 +113,7 @@ class WorkerPool:
         threads: number of threads per worker; None to leave it to the worker.
         workers: the workers that run.
         deaths: number of workers that died since the last trial finished.
-        finished: number of trials that had finished at the last look.
+        finished: number of trials that had finished at the last check.
     """
 
     store: Store

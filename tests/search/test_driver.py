@@ -18,7 +18,7 @@ def test_no_report_holds_the_password_of_a_store(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/bin/keras-effnet", *words])
     url = "postgresql://me:hunter2@db:5432/x"
     said = Started(Engine(Path("a"), url)).common(steady, make_plan("halving", 2), [], False)
-    assert said["storage"] == "postgresql://me:***@db:5432/x"
+    assert said["storage"] == "postgresql+psycopg://me:***@db:5432/x"
     assert said["command"] == "keras-effnet search coefficients --storage postgresql://me:***@db:5432/x --output a:b@c"
 
 

@@ -34,7 +34,7 @@ from keras_effnet.search.task import Task
 
 REASONS = {
     1.1: "ValueError: a layer is missing",
-    1.2: "TrainingError: the metric is not finite. Received: nan",
+    1.2: "TrainingError: the metric must be a finite number. Received: nan",
     1.3: "MemoryError: no room for 10 GB",
     1.4: "its process ended with status -9",
     1.5: "hung: ended after 2 s",

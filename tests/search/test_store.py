@@ -262,7 +262,7 @@ def test_a_trial_whose_worker_was_killed_before_it_began_holds_up_nobody(tmp_pat
     for _ in range(2):  # the second one found nothing
         lost = store.study.ask()
         if beats:
-            store._storage.record_heartbeat(store._id(lost.number))
+            store._database.record_heartbeat(store._id(lost.number))
     Worker(store, plan, steady, tmp_path, "other").run()
     trials = store.trials()
     assert [trial.state for trial in trials[:2]] == ["retried", "void"]

@@ -75,7 +75,7 @@ def test_with_one_worker_it_is_successive_halving_as_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_hardly_more_climb_with_many_workers(seed):
+def test_hardly_more_are_promoted_with_many_workers(seed):
     trials = run(make_plan(seeds=0), 5, Random(f"many-{seed}"))
     assert 6 <= len(jobs(trials, steps=40)) <= 6 + 4
     for rung in (40, 160):
@@ -83,7 +83,7 @@ def test_hardly_more_climb_with_many_workers(seed):
         assert {job.key for job in jobs(trials, steps=rung)} <= below
 
 
-def test_all_have_started_before_anyone_climbs_and_nobody_waits_for_a_rung_to_be_whole():
+def test_all_have_started_before_anyone_is_promoted_and_nobody_waits_for_a_rung_to_be_whole():
     plan = make_plan(seeds=0)
     trials: list[Trial] = []
     for number in range(24):
@@ -94,13 +94,13 @@ def test_all_have_started_before_anyone_climbs_and_nobody_waits_for_a_rung_to_be
     running = trials[-1]
     trials[-1] = Trial(running.number, running.job, "running")
     best = max(trials[:-1], key=lambda trial: trial.value or 0)
-    climbs = plan.next_job(trials)
-    assert climbs is not None
+    promoted = plan.next_job(trials)
+    assert promoted is not None
     assert best.job is not None
-    assert (climbs.key, climbs.rung, climbs.steps) == (best.job.key, 1, 40)
+    assert (promoted.key, promoted.rung, promoted.steps) == (best.job.key, 1, 40)
 
 
-def test_nobody_climbs_from_fewer_than_eta():
+def test_nobody_is_promoted_from_fewer_than_eta():
     plan = make_plan(candidates=CANDIDATES[:3], seeds=0)
     assert [job.rung for job in jobs(run(plan))] == [0, 0, 0]
 
@@ -125,7 +125,7 @@ def test_one_rung_is_the_plain_grid():
     assert len({job.key for job in jobs(trials)}) == 24
 
 
-def test_what_fails_for_good_neither_climbs_nor_stops_the_others():
+def test_what_fails_for_good_is_neither_promoted_nor_stops_the_others():
     best = max(WORTH, key=lambda key: WORTH[key])
     plan = make_plan()
     trials = run(plan, 2, Random("fails"), frozenset([best]))
