@@ -10,7 +10,7 @@ import optuna
 
 from keras_effnet.search.candidates import Job, State, Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchedNetwork
-from keras_effnet.search.successive_halving import PairedDifference, Finalist
+from keras_effnet.search.successive_halving import Finalist, PairedDifference
 
 RUNGS = (20, 80, 320)
 NAME = '<b>efficientnet_b0</b> & "co"'

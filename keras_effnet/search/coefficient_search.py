@@ -20,8 +20,8 @@ from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.records import CoefficientSummary, GridNetwork
 from keras_effnet.search.successive_halving import (
     ETA,
-    PairedDifference,
     Finalist,
+    PairedDifference,
     SuccessiveHalving,
     compare_finalists,
     paired_difference,

@@ -17,7 +17,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.measures import MEASURES
 from keras_effnet.report.text import json_text
 from keras_effnet.search.candidates import Candidate, Choice, Trial
-from keras_effnet.search.successive_halving import CONFIDENCE, PairedDifference, Finalist, t_interval
+from keras_effnet.search.successive_halving import CONFIDENCE, Finalist, PairedDifference, t_interval
 
 NOT_LEARNED = "nothing learned yet: raise --steps"
 FINISHED = ("done", "failed", "retried")
