@@ -225,7 +225,7 @@ def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes
     axes = figure.subplots()
     low, high = min(metrics.values(), default=0.0), max(metrics.values(), default=0.0)
     margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
-    scale = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
+    scale: Any = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
     wide = (WIDTH - 1.4) / len(alphas)
     for (alpha, gamma), strips in cells.items():
         for number, (beta, network) in enumerate(strips):
