@@ -1,7 +1,8 @@
 """Train functions without any network, for searches in other processes, and the script that searches with them.
 
-How good a candidate is follows from its key. Each step takes as long as a file says, so that a test can kill a search
-in the middle of a trial, and how far a trial is stands in its folder, as a checkpoint would.
+How good a candidate is follows from its key. Each step but the first takes as long as a file says by now, so that a test
+can hold a search in the middle of a trial, kill it, and let it go on at once. How far a trial is stands in its folder,
+as a checkpoint would.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from keras_effnet.search.task import Task, train_to_dict
 
 PAUSE, CALLS = "pause", "calls"  # files beside trials.csv: seconds of a step; what train functions did
 HALVING: dict[str, Any] = {"kind": "halving", "count": 4}
+HOLD = 600  # seconds of a step that a test holds, and lets go
 PATIENCE = 90  # seconds until a test says that what it waits for never comes
 
 
@@ -50,13 +52,19 @@ def steady(task: Task) -> float:
     begin = int(file.read_text()) if file.exists() else 0
     _write_call(output, "begin", task, begin)
     for step in range(begin, task.steps):
-        time.sleep(float((output / PAUSE).read_text()) if (output / PAUSE).exists() else 0)
+        _wait(output / PAUSE, 0 if step == begin else time.monotonic())
         part = file.with_suffix(f".{os.getpid()}")
         part.write_text(str(step + 1))
         part.replace(file)
     _write_call(output, "end", task, task.steps)
     task.note("from", begin)
     return worth(task)
+
+
+def _wait(pause: Path, since: float) -> None:
+    """Waits for as long as the file says by now."""
+    while pause.exists() and time.monotonic() - since < float(pause.read_text()):
+        time.sleep(0.02)
 
 
 def faulty(task: Task) -> float:
@@ -198,9 +206,9 @@ def listed(output: Path) -> list[dict[str, str]]:
 
 
 def begin_slowly(output: Path, **options: Any) -> Any:
-    """Starts a search of slow trials, and waits until each worker is in the middle of one."""
+    """Starts a search whose trials are held, and waits until each worker is in the middle of one."""
     output.mkdir(exist_ok=True)
-    set_pause(output, 0.5)
+    set_pause(output, HOLD)
     process = start(output, **options)
 
     def halfway() -> bool:

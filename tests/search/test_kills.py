@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from search_trains import (
     HALVING,
+    HOLD,
     begin_slowly,
     calls,
     ended_once,
@@ -97,7 +98,13 @@ def test_a_killed_driver_takes_its_workers_along_and_the_same_call_goes_on(tmp_p
     process = begin_slowly(tmp_path, **asked)
     hurry(tmp_path)
     wait_for(lambda: "done" in {trial.state for trial in trials_of(tmp_path, **asked)}, "a trial ends")
-    set_pause(tmp_path, 0.5)
+    set_pause(tmp_path, HOLD)
+
+    def is_stored() -> bool:
+        states = [trial.state for trial in trials_of(tmp_path, **asked)]
+        return states.count("done") == len(calls(tmp_path, "end"))
+
+    wait_for(is_stored, "what has ended is in the store")
     process.kill()
     finish(process)
     wait_for(lambda: not workers_of(tmp_path), "the workers end")

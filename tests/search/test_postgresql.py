@@ -16,7 +16,6 @@ from search_trains import (
     hurry,
     listed,
     search,
-    set_pause,
     start,
     trials_of,
     wait_for,
@@ -67,7 +66,6 @@ def test_two_hosts_share_a_search_and_do_no_job_twice(tmp_path, server):
 def test_a_host_that_is_killed_loses_its_trial_alone(tmp_path, server):
     asked = {**HALVING, "count": 6, "seed": 12, "storage": server, "retries": 1}
     victim = begin_slowly(tmp_path / "one", **asked)
-    set_pause(tmp_path / "one", 60)  # or it would be done before the other host has begun
     other = begin_slowly(tmp_path / "two", **asked)
     victim.kill()
     finish(victim)

@@ -12,6 +12,7 @@ import pytest
 import search_trains
 from search_trains import (
     HALVING,
+    HOLD,
     begin_slowly,
     calls,
     ended_once,
@@ -134,7 +135,7 @@ def test_ctrl_c_in_this_process_costs_no_try(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_with_130_and_its_workers(tmp_path):
-    set_pause(tmp_path, 0.5)
+    set_pause(tmp_path, HOLD)
     words = "search coefficients efficientnet_b0 --train search_trains:steady --workers 2 --heartbeat 1 --steps 64"
     command = [sys.executable, "-m", "keras_effnet", *words.split(), "--output", str(tmp_path)]
     process = run(command)
