@@ -1,8 +1,8 @@
 """Train functions without any network, for searches in other processes, and the script that searches with them.
 
-How good a candidate is follows from its key. Each step but the first takes as long as a file says by now, so that a test
-can hold a search in the middle of a trial, kill it, and let it go on at once. How far a trial is stands in its folder,
-as a checkpoint would.
+How good a candidate is follows from its key. Each step but the first takes as long as a file says by now, so that a
+test can hold a search in the middle of a trial, kill it, and let it go on at once. How far a trial is stands in its
+folder, as a checkpoint would.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def steady(task: Task) -> float:
     begin = int(file.read_text()) if file.exists() else 0
     _write_call(output, "begin", task, begin)
     for step in range(begin, task.steps):
-        _wait(output / PAUSE, 0 if step == begin else time.monotonic())
+        _wait(output / PAUSE, -math.inf if step == begin else time.monotonic())
         part = file.with_suffix(f".{os.getpid()}")
         part.write_text(str(step + 1))
         part.replace(file)

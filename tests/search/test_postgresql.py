@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from search_trains import (
     HALVING,
-    PAUSE,
     begin_slowly,
     calls,
     finish,
@@ -44,10 +43,9 @@ def done_by_both(folders: list[Path]) -> list[tuple[str, int, int]]:
 def test_two_hosts_share_a_search_and_do_no_job_twice(tmp_path, server):
     hosts = [tmp_path / "one", tmp_path / "two"]
     asked = {**HALVING, "count": 8, "seed": 11, "storage": server}
+    running = [begin_slowly(host, **asked) for host in hosts]
     for host in hosts:
-        host.mkdir()
-        (host / PAUSE).write_text("0.2")
-    running = [start(host, **asked) for host in hosts]
+        hurry(host)
     assert [finish(process)[0] for process in running] == [0, 0]
     assert all(calls(host, "end") for host in hosts), "both took part"
     done = done_by_both(hosts)
