@@ -8,13 +8,20 @@ import math
 import pytest
 
 from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.cli import search_command
 from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.coefficient_grid import Triple, coefficient_candidates, paper_candidate
-from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, halving_rungs, search_coefficients
+from keras_effnet.search.coefficient_search import (
+    EMBEDDED_ROUNDING,
+    halving_rungs,
+    plain_grid_steps,
+    search_coefficients,
+)
 from keras_effnet.search.proxy_training import embedded_base
+from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
 
 ROUNDING = Rounding(depth="round")
 
@@ -141,3 +148,15 @@ def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_
     many = search_coefficients("efficientnet_b0", train, output=tmp_path / "many", **{**asked, "step": 0.1}, seeds=1)
     assert (many.summary.method, many.summary.note) == ("halving", None)
     assert many.summary.steps <= many.summary.grid_steps
+
+
+def test_the_quick_search_halves_and_has_the_seeds_to_tell_chance_from_learning():
+    asked = {"rounding": EMBEDDED_ROUNDING, "classes": 40}
+    quick = dict(search_command.QUICK_COEFFICIENTS)
+    found = coefficient_candidates(embedded_base(), step=quick["step"], **asked)
+    rungs = halving_rungs(quick["steps"], ETA, quick["rungs"])
+    paper = paper_candidate(embedded_base(), factor=2, measure="macs", **asked)
+    candidates = tuple(each.candidate for each in found)
+    plan = SuccessiveHalving(candidates, rungs, ETA, quick["finalists"], quick["seeds"], (paper,))
+    assert plan.total()[1] <= plain_grid_steps(plan)
+    assert quick["seeds"] >= 3, "the t-interval of two seeds is 13 times their standard error"
