@@ -13,8 +13,8 @@ import pytest
 
 from keras_effnet import BackboneSpec, StageSpec, build_model, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.budget import counted
 from keras_effnet.errors import SearchError
+from keras_effnet.measures import count
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Rounding
 from keras_effnet.search.candidates import spec_key
@@ -134,14 +134,14 @@ def test_the_cost_is_what_is_counted_of_the_spec() -> None:
         space = ArchitectureSpace(backbones.get(name), classes=7)
         for _ in range(5):
             choices = space.draw(generator)
-            assert space.cost(choices) == dict(counted(estimate_cost(space.network(choices), classes=7)))
+            assert space.cost(choices) == dict(count(estimate_cost(space.network(choices), classes=7)))
 
 
 def test_stages_counted_before_are_counted_right_again() -> None:
     space = small_space(skips=(True,), kernels=(3,))
     # Twice: the first time fills what the second one reads.
     for choices in map(space.read, every(space) + every(space)):
-        assert space.cost(choices) == dict(counted(estimate_cost(space.network(choices), classes=5)))
+        assert space.cost(choices) == dict(count(estimate_cost(space.network(choices), classes=5)))
 
 
 def test_random_networks_are_of_the_space_and_reach_all_of_it() -> None:
@@ -252,7 +252,7 @@ def test_a_space_of_one_network_has_no_other() -> None:
 @pytest.mark.parametrize("name", ["macs", "params", "activations"])
 def test_the_smallest_and_the_largest_network_are_found(name: str) -> None:
     space = small_space(kernels=(3,))
-    costs = [counted(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
+    costs = [count(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
     assert space.cost(extreme(space, lambda cost: cost[name]))[name] == min(costs)
     assert space.cost(extreme(space, lambda cost: -cost[name]))[name] == max(costs)
 
