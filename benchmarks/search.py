@@ -36,11 +36,12 @@ from keras_effnet import (
     search_coefficients,
 )
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.search.candidates import count_cost
+from keras_effnet.search.candidates import count_cost, steps_trained
 from keras_effnet.search.coefficient_grid import coefficient_candidates
 from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, CoefficientResult
-from keras_effnet.search.driver import Engine, run_search, steps_trained
+from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.records import GridNetwork
 from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task
 from keras_effnet.search.worker_pool import THREAD_VARIABLES
@@ -67,45 +68,46 @@ def halving_and_grid(output: Path, steps: int) -> dict[str, Any]:
     asked: dict[str, Any] = {"steps": steps, "workers": 2, "rounding": SMALL_ROUNDING}
     halving = search_coefficients(SMALL, output=output / "halving", **asked)
     grid = search_coefficients(SMALL, output=output / "grid", method="grid", seeds=0, **asked)
-    climbed = [row for row in halving.rows if row.job is not None and row.job.seed == 0]
-    by_key = {each["key"]: each for each in grid.summary["candidates"]}
-    top = [each for each in halving.summary["candidates"] if each["steps"] == steps]
-    choice = max(top, key=lambda each: each["metric"])
-    best = max(by_key.values(), key=lambda each: each["metric"])
+    promoted = [trial for trial in halving.trials if trial.job is not None and trial.job.seed == 0]
+    metrics = {each.key: each.metric or 0.0 for each in grid.summary.candidates}
+    top = [each for each in halving.summary.candidates if each.steps == steps]
+    choice = max(top, key=lambda each: each.metric or 0.0)
+    best = max(grid.summary.candidates, key=lambda each: each.metric or 0.0)
     return {
-        "candidates": len(by_key),
+        "candidates": len(metrics),
         "params": count_cost(SMALL, classes=40)["params"],
-        "halving_steps": steps_trained(climbed),
-        "grid_steps": steps_trained(grid.rows),
-        "ratio": steps_trained(climbed) / steps_trained(grid.rows),
+        "halving_steps": steps_trained(promoted),
+        "grid_steps": steps_trained(grid.trials),
+        "ratio": steps_trained(promoted) / steps_trained(grid.trials),
         "halving_choice": _triple(choice),
         "grid_choice": _triple(best),
-        "halving_choice_accuracy": by_key[choice["key"]]["metric"],
-        "grid_choice_accuracy": best["metric"],
+        "halving_choice_accuracy": metrics[choice.key],
+        "grid_choice_accuracy": best.metric,
         "noise": _noise(halving),
-        "halving_choice_rank": 1 + sum(each["metric"] > by_key[choice["key"]]["metric"] for each in by_key.values()),
-        "median_accuracy": statistics.median(each["metric"] for each in by_key.values()),
+        "halving_choice_rank": 1 + sum(metric > metrics[choice.key] for metric in metrics.values()),
+        "median_accuracy": statistics.median(metrics.values()),
     }
 
 
 def outcome(output: Path) -> dict[str, Any]:
     """What the search of coefficients finds by default, for docs/search.md."""
-    found = search_coefficients(output=output / "coefficients", workers=2).summary
+    summary = search_coefficients(output=output / "coefficients", workers=2).summary
+    found = summary.to_dict()
     names = ("base", "finalists", "winner", "rule", "difference", "trials", "steps", "grid_steps")
     counts = {
-        "networks": len(found["candidates"]),
-        "triples": sum(len(each["triples"]) for each in found["candidates"]),
+        "networks": len(summary.candidates),
+        "triples": sum(len(each.triples) for each in summary.candidates),
     }
     return {**{name: found[name] for name in names}, **counts}
 
 
-def _triple(candidate: dict[str, Any]) -> list[float]:
-    return [candidate["choices"][name] for name in ("alpha", "beta", "gamma")]
+def _triple(network: GridNetwork) -> list[float]:
+    return list(network.triples[0])
 
 
 def _noise(result: CoefficientResult) -> float:
     """Standard deviation over seeds, pooled over the finalists."""
-    return statistics.fmean(each["sd"] ** 2 for each in result.summary["finalists"]) ** 0.5
+    return statistics.fmean((each.sd or 0.0) ** 2 for each in result.summary.finalists) ** 0.5
 
 
 def workers(count: int, steps: int, rounds: int) -> dict[str, Any]:
@@ -152,9 +154,9 @@ def main() -> None:
     options = parser.parse_args()
     empty = {"overhead": overhead(options.overhead_trials)}
     pair = {"workers": workers(options.trials, options.trial_steps, options.rounds)}
-    ladder = {"halving": halving_and_grid(options.output, options.steps)}
+    halving = {"halving": halving_and_grid(options.output, options.steps)}
     found = {"coefficients": outcome(options.output)}
-    save("search", this_command(), [], **found, **ladder, **pair, **empty)
+    save("search", this_command(), [], **found, **halving, **pair, **empty)
 
 
 if __name__ == "__main__":

@@ -26,12 +26,10 @@ from measure import save, this_command
 
 from keras_effnet import BackboneSpec, fit_to_budget, search_architecture
 from keras_effnet.search.architecture import ArchitectureResult
-from keras_effnet.search.candidates import Candidate, count_cost
-from keras_effnet.search.comparison import compare_finalists
-from keras_effnet.search.driver import Engine, run_search, steps_trained
-from keras_effnet.search.plan import Row, outcomes
+from keras_effnet.search.candidates import Candidate, Trial, count_cost, outcomes, steps_trained
+from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
-from keras_effnet.search.successive_halving import SuccessiveHalving
+from keras_effnet.search.successive_halving import SuccessiveHalving, compare_finalists
 from keras_effnet.search.worker import plan_from_dict
 from keras_effnet.serialization import read_spec
 
@@ -49,7 +47,7 @@ def search(folder: Path, options: argparse.Namespace, **changes: Any) -> Archite
 
 def train_all(
     folder: Path, specs: dict[str, BackboneSpec], steps: int, seeds: int
-) -> tuple[SuccessiveHalving, list[Row]]:
+) -> tuple[SuccessiveHalving, list[Trial]]:
     """Trains named networks from scratch to the end: a grid with further seeds."""
     candidates = tuple(Candidate({"name": name}, spec, cost_of(spec)) for name, spec in specs.items())
     plan = SuccessiveHalving(candidates, (steps,), finalists=len(candidates), seeds=seeds)
@@ -66,12 +64,12 @@ def compare_methods(output: Path, options: argparse.Namespace) -> tuple[list[dic
         for method in METHODS:
             folder = output / f"{method}-{seed}"
             found = search(folder, options, method=method, seed=seed)
-            best = next(each for each in found.summary["candidates"] if each["key"] == found.summary["best"])
+            best = next(each for each in found.summary.candidates if each.key == found.summary.best)
             rows.append(
                 {
-                    "method": method, "seed": seed, "trials": options.trials, "steps": found.summary["steps"],
-                    "reward": best["value"], "accuracy": best["metric"], "macs": best["cost"]["macs"],
-                    "best_so_far": found.summary["best_so_far"],
+                    "method": method, "seed": seed, "trials": options.trials, "steps": found.summary.steps,
+                    "reward": best.value, "accuracy": best.metric, "macs": best.cost["macs"],
+                    "best_so_far": found.summary.best_so_far,
                 }
             )  # fmt: skip
             specs[f"{method} {seed}"] = replace(read_spec(folder / "best.json"), name=f"{method}_{seed}")
@@ -85,13 +83,13 @@ def final_training(output: Path, specs: dict[str, BackboneSpec], steps: int) -> 
     if largest > cost_of(base)["macs"]:
         fitted = fit_to_budget(base, macs=largest, classes=CLASSES, resolution=base.resolution)
         peers["base, as large by the paper's constants"] = fitted
-    plan, rows = train_all(output / "final", {**specs, **peers}, steps, FINAL_SEEDS)
+    plan, trials = train_all(output / "final", {**specs, **peers}, steps, FINAL_SEEDS)
     found = []
-    for entry in compare_finalists(plan, rows):
-        tests = list(entry["test"].values())
+    for entry in compare_finalists(plan, trials):
+        tests = list(entry.test.values())
         found.append(
             {
-                "network": entry["choices"]["name"], "macs": entry["cost"]["macs"], "params": entry["cost"]["params"],
+                "network": entry.choices["name"], "macs": entry.cost["macs"], "params": entry.cost["params"],
                 "test": tests, "mean": statistics.fmean(tests), "sd": statistics.stdev(tests),
             }
         )  # fmt: skip
@@ -104,20 +102,23 @@ def weight_sharing(output: Path, options: argparse.Namespace) -> dict[str, Any]:
     folder = output / "inherited"
     shared = search(folder, options, inherit=True, steps=options.shared_steps)
     plan = plan_from_dict(json.loads((folder / "search.json").read_text())["plan"])
-    tried = [row for row in outcomes(shared.rows).values() if row.state == "done"][: options.candidates]
-    by_key = {each["key"]: each for each in shared.summary["candidates"]}
-    specs = {row.job.key: plan.candidate(row.job.choices).spec for row in tried if row.job is not None}
+    tried = [trial for trial in outcomes(shared.trials).values() if trial.state == "done"][: options.candidates]
+    by_key = {each.key: each for each in shared.summary.candidates}
+    specs = {trial.job.key: plan.candidate(trial.job.choices).spec for trial in tried if trial.job is not None}
     scratch: dict[str, dict[str, float]] = {}
     steps: dict[str, int] = {"inherited": len(specs) * options.shared_steps}
     for name, times in LONGER.items():
-        _, rows = train_all(output / f"scratch-{name}", specs, times * options.shared_steps, 0)
-        done = [row for row in rows if row.state == "done" and row.job is not None and row.metric is not None]
-        scratch[name] = {str(row.job.choices["name"]): float(row.metric or 0) for row in done if row.job is not None}
-        steps[name] = steps_trained(rows)
+        _, trials = train_all(output / f"scratch-{name}", specs, times * options.shared_steps, 0)
+        scratch[name] = {
+            str(trial.job.choices["name"]): float(trial.metric)
+            for trial in trials
+            if trial.job is not None and trial.metric is not None
+        }
+        steps[name] = steps_trained(trials)
     truth = [scratch["long"][key] for key in specs]
-    columns = {"inherited": [by_key[key]["metric"] for key in specs]}
+    columns = {"inherited": [by_key[key].metric for key in specs]}
     columns |= {name: [values[key] for key in specs] for name, values in scratch.items() if name != "long"}
-    children = [number for number, key in enumerate(specs) if by_key[key]["parent"] is not None]
+    children = [number for number, key in enumerate(specs) if by_key[key].parent is not None]
     table = []
     for name, values in columns.items():
         parts = {"all": range(len(truth)), "children": children}
@@ -125,7 +126,7 @@ def weight_sharing(output: Path, options: argparse.Namespace) -> dict[str, Any]:
             part: float(spearmanr([values[n] for n in ns], [truth[n] for n in ns])[0]) for part, ns in parts.items()
         }
         table.append({"accuracy": name, "steps": steps[name], **found})
-    inherited = [row.notes["inherited"] for row in tried if "inherited" in row.notes]
+    inherited = [trial.notes["inherited"] for trial in tried if "inherited" in trial.notes]
     return {"candidates": len(specs), "children": len(children), "rows": table, "inherited_shares": inherited}
 
 

@@ -1,7 +1,8 @@
 """Train functions without any network, for searches in other processes, and the script that searches with them.
 
-How good a candidate is follows from its key. Each step takes as long as a file says, so that a test can kill a search
-in the middle of a trial, and how far a trial is stands in its folder, as a checkpoint would.
+How good a candidate is follows from its key. Each step but the first takes as long as a file says by now, so that a
+test can hold a search in the middle of a trial, kill it, and let it go on at once. How far a trial is stands in its
+folder, as a checkpoint would.
 """
 
 from __future__ import annotations
@@ -25,19 +26,18 @@ from keras_effnet import scale_spec
 from keras_effnet.atomic import atomic_write
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
-from keras_effnet.search.candidates import Candidate
+from keras_effnet.search.candidates import Candidate, Plan, Trial
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
-from keras_effnet.search.evolution import Evolution
+from keras_effnet.search.evolution import Evolution, Reward
 from keras_effnet.search.limits import Limits
-from keras_effnet.search.plan import Plan, Row
-from keras_effnet.search.reward import Reward
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.store import Store, sqlite_url, study_name
 from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task, train_to_dict
 
 PAUSE, CALLS = "pause", "calls"  # files beside trials.csv: seconds of a step; what train functions did
-LADDER: dict[str, Any] = {"kind": "ladder", "count": 4}
+HALVING: dict[str, Any] = {"kind": "halving", "count": 4}
+HOLD = 600  # seconds of a step that a test holds, and lets go
 PATIENCE = 90  # seconds until a test says that what it waits for never comes
 
 
@@ -52,13 +52,19 @@ def steady(task: Task) -> float:
     begin = int(file.read_text()) if file.exists() else 0
     _write_call(output, "begin", task, begin)
     for step in range(begin, task.steps):
-        time.sleep(float((output / PAUSE).read_text()) if (output / PAUSE).exists() else 0)
+        _wait(output / PAUSE, -math.inf if step == begin else time.monotonic())
         part = file.with_suffix(f".{os.getpid()}")
         part.write_text(str(step + 1))
         part.replace(file)
     _write_call(output, "end", task, task.steps)
     task.note("from", begin)
     return worth(task)
+
+
+def _wait(pause: Path, since: float) -> None:
+    """Waits for as long as the file says by now."""
+    while pause.exists() and time.monotonic() - since < float(pause.read_text()):
+        time.sleep(0.02)
 
 
 def faulty(task: Task) -> float:
@@ -120,14 +126,14 @@ def candidate(number: int) -> Candidate:
 
 def make_plan(kind: str, count: int, steps: int = 4, seed: int = 0) -> Plan:
     """A small search."""
-    if kind == "ladder":
+    if kind == "halving":
         candidates = tuple(candidate(number) for number in range(count))
         return SuccessiveHalving(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
     space = ArchitectureSpace(resolve_backbone("efficientnet_b0"))
     return Evolution(space, Reward(4e8), Limits(), count, steps, population=4, sample=2, lag=2, seed=seed)
 
 
-def search(output: Path, train: Any = "search_trains:steady", **options: Any) -> list[Row]:
+def search(output: Path, train: Any = "search_trains:steady", **options: Any) -> list[Trial]:
     """Searches in this process."""
     plan = make_plan(**{name: options.pop(name) for name in ("kind", "count", "steps", "seed") if name in options})
     return run_search(plan, train, Engine(output, **{"heartbeat": 1, **options}))
@@ -181,14 +187,16 @@ def workers_of(output: Path) -> list[int]:
     return found
 
 
-def rows_of(output: Path, train: str = "search_trains:steady", storage: str | None = None, **options: Any) -> list[Row]:
+def trials_of(
+    output: Path, train: str = "search_trains:steady", storage: str | None = None, **options: Any
+) -> list[Trial]:
     """The trials that a search has stored, but those that came to nothing."""
     named = {name: options[name] for name in ("kind", "count", "steps", "seed") if name in options}
     plan = make_plan(**named)
     identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
     url = sqlite_url(output) if storage is None else storage
-    rows = Store(url, name=study_name(identity), retries=options.get("retries", 2)).rows()
-    return [row for row in rows if row.state != "void"]
+    trials = Store(url, name=study_name(identity), retries=options.get("retries", 2)).trials()
+    return [trial for trial in trials if trial.state != "void"]
 
 
 def listed(output: Path) -> list[dict[str, str]]:
@@ -198,9 +206,9 @@ def listed(output: Path) -> list[dict[str, str]]:
 
 
 def begin_slowly(output: Path, **options: Any) -> Any:
-    """Starts a search of slow trials, and waits until each worker is in the middle of one."""
+    """Starts a search whose trials are held, and waits until each worker is in the middle of one."""
     output.mkdir(exist_ok=True)
-    set_pause(output, 0.5)
+    set_pause(output, HOLD)
     process = start(output, **options)
 
     def halfway() -> bool:

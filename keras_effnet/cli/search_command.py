@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.measures import COUNTED, MEASURES
 
 DESCRIPTION = """The paper's two searches on small data: coefficients (which alpha, beta and gamma make the best of
 about twice the cost?) and architecture (which baseline is best at a cost?). Both run without arguments on letters that
-the package draws. Interrupted or killed, the same command goes on."""
+the package draws. Interrupted or killed, the same command continues."""
 COEFFICIENTS = """Trains all networks of a grid of (alpha, beta, gamma) that cost about twice the base, most of them
 only a little (successive halving); trains the best and the paper's (1.2, 1.1, 1.15), at the same cost, with further
 seeds; prints the winner as a Compound(...) to paste, and whether it is better than chance."""
@@ -21,13 +22,13 @@ ARCHITECTURE = """Searches the baseline: stage by stage the kind of block, kerne
 width, depth and skip (MnasNet's space), by regularised evolution or at random, for the largest
 ACC * (cost / target)^w. Leaves the best as a spec file, best.json, that every other command takes."""
 
-# What ends within 4 minutes on 2 cores.
-QUICK_COEFFICIENTS = {"step": 0.2, "steps": 96, "rungs": 2, "finalists": 1, "seeds": 2}
+# Searches that end within 4 minutes on 2 cores.
+QUICK_COEFFICIENTS = {"step": 0.1, "steps": 80, "rungs": 2, "finalists": 1, "seeds": 3}
 QUICK_ARCHITECTURE = {"trials": 12, "steps": 40, "population": 6, "sample": 3}
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser, with one for each search."""
+    """Adds the command's parser, with one for each search."""
     parser = commands.add_parser(
         "search", help="find coefficients, or a baseline, of your own", description=DESCRIPTION
     )
@@ -41,35 +42,40 @@ def _add_coefficients(searches: Any) -> None:
     parser = searches.add_parser("coefficients", help="alpha, beta and gamma for phi = 1", description=COEFFICIENTS)
     _add_common(parser, "results/coefficients")
     group = parser.add_argument_group("what is tried")
-    group.add_argument("--factor", type=float, help="on the base's cost (default: 2)")
-    group.add_argument("--tolerance", type=float, help="share of it by which a cost may differ (default: 0.1)")
-    group.add_argument("--measure", help="what the cost is: macs, params, activations or latency_ms (default: macs)")
-    group.add_argument("--step", type=float, help="of the grid (default: 0.05)")
-    group.add_argument("--method", choices=("halving", "grid"), help="(default: halving)")
-    group.add_argument("--steps", type=int, help="of training on the last rung (default: 960)")
-    group.add_argument("--eta", type=int, help="one in so many goes on, with so many times the steps (default: 4)")
-    group.add_argument("--rungs", type=int, help="of the ladder (default: 3)")
-    group.add_argument("--finalists", type=int, help="trained with other seeds (default: 3)")
-    group.add_argument("--seeds", type=int, help="how many (default: 3)")
+    group.add_argument("--factor", type=float, help="cost as a multiple of the base's (default: 2)")
+    group.add_argument("--tolerance", type=float, help="share of the factor by which a cost may differ (default: 0.1)")
+    group.add_argument("--measure", help=f"the cost: {', '.join(MEASURES)} (default: macs)")
+    group.add_argument("--step", type=float, help="distance between two values of a coefficient (default: 0.05)")
+    group.add_argument(
+        "--method", choices=("halving", "grid"), help="successive halving or all to the end (default: halving)"
+    )
+    group.add_argument("--steps", type=int, help="training steps on the last rung (default: 960)")
+    group.add_argument("--eta", type=int, help="reduction factor: the best 1/eta are promoted (default: 4)")
+    group.add_argument("--rungs", type=int, help="number of rungs of halving (default: 3)")
+    group.add_argument("--finalists", type=int, help="number of networks trained with other seeds (default: 3)")
+    group.add_argument("--seeds", type=int, help="number of other seeds (default: 3)")
 
 
 def _add_architecture(searches: Any) -> None:
     parser = searches.add_parser("architecture", help="a baseline to scale", description=ARCHITECTURE)
     _add_common(parser, "results/architecture")
     group = parser.add_argument_group("what is tried")
-    group.add_argument("--method", choices=("evolution", "random"), help="(default: evolution)")
-    group.add_argument("--trials", type=int, help="candidates (default: 60)")
-    group.add_argument("--steps", type=int, help="of training of each (default: 160)")
-    group.add_argument("--population", type=int, help="of the evolution (default: 20)")
-    group.add_argument("--sample", type=int, help="of a tournament (default: 5)")
-    group.add_argument("--accuracy", help="by 'training' (default), or a score: synflow, naswot or zen")
+    group.add_argument(
+        "--method", choices=("evolution", "random"), help="how candidates are chosen (default: evolution)"
+    )
+    group.add_argument("--trials", type=int, help="number of candidates (default: 60)")
+    group.add_argument("--steps", type=int, help="training steps of each candidate (default: 160)")
+    group.add_argument("--population", type=int, help="size of the evolution's population (default: 20)")
+    group.add_argument("--sample", type=int, help="members of which the best has a child (default: 5)")
+    group.add_argument("--accuracy", help="how accuracy is judged: training (default), synflow, naswot or zen")
     group.add_argument("--inherit", action="store_const", const=True, help="children start from their parents' weights")
-    group.add_argument("--cost", help="macs, params or activations (default: macs)")
-    group.add_argument("--target", type=float, help="of that cost: T (default: the base's)")
-    group.add_argument("--exponent", type=float, help="w (default: -0.07)")
-    group.add_argument("--over", type=float, help="w where the cost is above T (default: the same)")
-    for name in ("macs", "params", "activations"):
-        group.add_argument(f"--max-{name}", type=float, metavar="LIMIT", help="that no candidate exceeds")
+    group.add_argument("--cost", help=f"the cost that is weighed: {', '.join(COUNTED)} (default: macs)")
+    group.add_argument("--target", type=float, help="cost T at which the reward is the accuracy (default: the base's)")
+    group.add_argument("--exponent", type=float, help="exponent w of the cost (default: -0.07)")
+    group.add_argument("--over", type=float, help="exponent w above T (default: the same)")
+    for name in COUNTED:
+        flag = f"--max-{name.replace('_', '-')}"
+        group.add_argument(flag, type=float, metavar="LIMIT", help=f"largest allowed {MEASURES[name].label}")
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
@@ -79,22 +85,24 @@ def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
     )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder for results (default: {output})")
     parser.add_argument("--data", help="'glyphs' (default), 'digits', a folder, a CSV, or a named set")
-    parser.add_argument("--train", metavar="MODULE:FUNCTION", help="a train function of your own in place of --data")
-    parser.add_argument("--seed", type=int, help="of everything random (default: 0)")
+    parser.add_argument("--train", metavar="MODULE:FUNCTION", help="a train function of your own instead of --data")
+    parser.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
     parser.add_argument("--quick", action="store_true", help="a small search that ends within 4 minutes on 2 cores")
     group = parser.add_argument_group("where it runs (docs/search.md)")
     cores = os.cpu_count() or 1
-    group.add_argument("--workers", type=int, default=cores, help=f"processes (default: one a core, {cores})")
+    group.add_argument(
+        "--workers", type=int, default=cores, help=f"number of processes (default: one per core, {cores})"
+    )
     group.add_argument("--storage", metavar="URL", help="postgresql://... for several hosts (default: SQLite)")
-    group.add_argument("--ray-address", metavar="ADDRESS", help="of a Ray cluster to spread the workers over")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="address of a Ray cluster to spread the workers over")
     group.add_argument("--trial-timeout", type=float, help="seconds after which a trial counts as hung (default: 1800)")
-    group.add_argument("--retries", type=int, help="of a trial that failed (default: 2)")
+    group.add_argument("--retries", type=int, help="times that a failed trial is tried again (default: 2)")
     group.add_argument("--heartbeat", type=float, help="seconds between two signs of life (default: 10)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Searches, prints what was found, and names the files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
+    """Searches, prints what was found, and lists the files."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # users need none of TensorFlow's notes on its build
     logging.getLogger("keras_effnet").setLevel(logging.INFO)
     left_out = {"run", "command", "search", "backbone", "data", "train", "quick", "accuracy"}
     asked = {name: value for name, value in vars(arguments).items() if name not in left_out and value is not None}
@@ -107,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.coefficient_search import search_coefficients
-    from keras_effnet.search.trial_tables import format_coefficients
+    from keras_effnet.search.search_page import format_coefficients
 
     asked = {**(QUICK_COEFFICIENTS if arguments.quick else {}), **asked}
     train = _train(arguments, asked.get("steps", 960))
@@ -116,18 +124,18 @@ def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str,
 
 def _architecture(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.architecture import search_architecture
-    from keras_effnet.search.trial_tables import format_architecture
+    from keras_effnet.search.search_page import format_architecture
 
     asked = {**(QUICK_ARCHITECTURE if arguments.quick else {}), **asked}
     asked = {name: value for name, value in asked.items() if not name.startswith("max_")}
-    limits = {name: getattr(arguments, f"max_{name}") for name in ("macs", "params", "activations")}
+    limits = {name: getattr(arguments, f"max_{name}") for name in COUNTED}
     asked["limits"] = {name: limit for name, limit in limits.items() if limit is not None}
     train = _train(arguments, asked.get("steps", 160))
     return format_architecture(search_architecture(backbone, train, **asked).summary)
 
 
 def _train(arguments: argparse.Namespace, steps: int) -> Any:
-    """The train function of a command line; None: the search's own."""
+    """Train function of a command line; None for the search's own."""
     if arguments.train is not None:
         return arguments.train
     from keras_effnet.search.proxy_training import ProxyTraining

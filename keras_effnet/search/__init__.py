@@ -2,12 +2,11 @@
 
 | file | holds |
 |---|---|
-| `candidates.py`, `plan.py` | what is tried; jobs, rows, and which job comes next |
-| `coefficients.py`, `ladder.py` | the grid of (alpha, beta, gamma); successive halving |
-| `space.py`, `limits.py` | the factorised space; what a network may cost |
-| `reward.py`, `evolution.py` | what is maximised; regularised evolution |
-| `training.py`, `scores.py`, `flow.py` | what a candidate is worth: by short training, by scores without training |
-| `store.py`, `worker.py`, `crew.py`, `cluster.py`, `driver.py` | the engine, on Optuna |
-| `records.py`, `tables.py`, `page.py` | what a search leaves for programs, on a terminal, in a browser |
-| `plots.py`, `surface.py`, `charts.py` | its images; the surface among them; what they are made of |
+| `candidates.py` | candidates, jobs, trials, and the plan that says which job comes next |
+| `coefficient_grid.py`, `successive_halving.py` | the grid of (alpha, beta, gamma); halving, and its finalists |
+| `space.py`, `limits.py`, `evolution.py` | the factorised space; limits on cost; reward and regularised evolution |
+| `task.py`, `proxy_training.py`, `scores.py`, `flow.py` | how good a candidate is: by short training, by scores |
+| `store.py`, `worker.py`, `worker_pool.py`, `driver.py` | the engine, on Optuna |
+| `records.py`, `plots.py`, `search_page.py` | what a search leaves for programs, as plots, for people |
+| `coefficient_search.py`, `architecture.py` | the two searches |
 """

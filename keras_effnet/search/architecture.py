@@ -1,11 +1,11 @@
-"""`search_architecture`: a baseline of one's own, as EfficientNet-B0 was found, from a base to a spec file."""
+"""`search_architecture`: a baseline of your own, as EfficientNet-B0 was found, from a base to a spec file."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,24 @@ from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.explanation import explain
+from keras_effnet.measures import COUNTED
 from keras_effnet.registry import resolve_backbone
-from keras_effnet.search.candidates import count_cost
+from keras_effnet.search.candidates import Trial, best_trial, count_cost, outcomes
 from keras_effnet.search.driver import Engine, Started, run_search
-from keras_effnet.search.evolution import Evolution, Method, pareto_front
+from keras_effnet.search.evolution import EXPONENT, Evolution, Method, Reward, pareto_front
 from keras_effnet.search.limits import Limits
-from keras_effnet.search.plan import Row, best_row, outcomes
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
-from keras_effnet.search.reward import EXPONENT, MEASURES, Reward
+from keras_effnet.search.records import ArchitectureSummary, SearchedNetwork
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import data_classes, train_to_dict
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
 
-# Of the embedded base, whose stages have 8 to 80 channels: steps of 8 would be a half of the first ones.
+# For the embedded base, whose stages have 8 to 80 channels: the usual 8 would double the first ones.
 EMBEDDED_DIVISOR = 4
-# A share of all networks costs ten and more times the target. The reward would not choose them, but training them takes
-# most of the time.
+# Default limit, as a multiple of the target. Some networks cost ten times the target and more: the reward would not
+# choose them, but training them would take most of the time.
 MOST = 2.0
 
 
@@ -39,16 +39,16 @@ class ArchitectureResult:
     """What a search for an architecture found.
 
     Args:
-        spec: the network of the largest reward.
-        front: the networks that no other one beats in both cost and metric, by rising cost.
-        summary: all numbers, as in result.json.
-        rows: all trials.
+        spec: network of the largest reward.
+        front: networks that no other one beats in both cost and metric, by rising cost.
+        summary: all numbers, as in result.json. Its `learned` is False if the best network is not above chance.
+        trials: all trials.
     """
 
     spec: BackboneSpec
     front: tuple[BackboneSpec, ...]
-    summary: dict[str, Any]
-    rows: tuple[Row, ...]
+    summary: ArchitectureSummary
+    trials: tuple[Trial, ...]
 
 
 def search_architecture(
@@ -76,35 +76,37 @@ def search_architecture(
 ) -> ArchitectureResult:
     """Searches the network that is worth most: metric * (cost / target)^w, among all of a space.
 
-    Candidates are chosen stage by stage (`ArchitectureSpace`), by regularised evolution or at random. What is beyond
-    the limits is rejected by count, and nothing is built of it. Stopped at any moment, the same call goes on.
+    Candidates are chosen stage by stage (`ArchitectureSpace`), by regularised evolution or at random. Those beyond the
+    limits are rejected by their count, before anything is built. A stopped search continues with the same call.
 
     Args:
-        spec: the base, the name of a registered one, or a space of one's own; None: `embedded_base()`.
-        train: a function from a `Task` to a number, the larger the better; or its name, "package.module:function",
-            which more than one worker needs; a `ZeroCost` score; None: `ProxyTraining()` (embedded data).
+        spec: base, the name of a registered one, or a space; None for `embedded_base()`.
+        train: function from a `Task` to a number, the larger the better, or its name, "package.module:function", which
+            more than one worker needs; a `ZeroCost` score; None for `ProxyTraining()` on embedded data.
         output: folder for results.
-        trials: candidates.
-        steps: of training of each; a score needs none.
-        cost: what is weighed: "macs", "params", "activations" or "model_bytes".
-        target: the cost at which the reward is the metric; None: the base's.
-        exponent: w; None: -0.07, as in the paper, and 0 for scores, which are no shares of anything.
-        over: w above the target; None: the same; -1 with `exponent=0` for MnasNet's hard constraint.
-        limits: what no candidate exceeds, such as `{"params": 1e6}`; None: twice the target, and for scores the target.
-        method: "evolution", or "random".
-        population: of the evolution.
-        sample: of it, of which the best has a child.
-        lag: results that need not be there when the next candidate is chosen; see `Evolution`.
-        seed: of choices and training.
+        trials: number of candidates, at least 1.
+        steps: number of training steps of each candidate, at least 1; a score needs none.
+        cost: name of the measure that is weighed: "macs", "params", "activations" or "model_bytes".
+        target: cost at which the reward is the metric, above 0; None for the base's cost.
+        exponent: w, at most 0; None for -0.07, as in the paper, and for 0 with scores, which are no accuracies.
+        over: w above the target, at most 0; None for the same; -1 with `exponent=0` is MnasNet's hard constraint.
+        limits: largest allowed value of each limited measure, such as `{"params": 1e6}`; None for twice the target, and
+            with scores for the target.
+        method: "evolution", or "random" to draw every candidate at random.
+        population: size of the population, at least 2.
+        sample: number of its members of which the best has a child, from 1 to the population.
+        lag: number of latest results that may be missing when the next candidate is chosen; see `Evolution`.
+        seed: seed of choices and training.
         inherit: whether a child starts from its parent's weights.
-        classes: of the classifier, for the cost; None: those of the data, and 1000 for other train functions.
-        storage: as in `Engine`.
-        workers: as in `Engine`.
+        classes: number of classes of the classifier, for the cost; None for those of the data, and 1000 for other train
+            functions.
+        storage: address of a database, as in `Engine`.
+        workers: number of processes, as in `Engine`.
         engine: further arguments of `Engine`: `ray_address`, `trial_timeout`, `retries`, `heartbeat`.
 
     Returns:
         The best network. The folder then holds best.json, a spec file; front.json, and in front/ a spec file for each
-        network on the Pareto front; trials.csv, result.json, report.html, and images.
+        network on the Pareto front; trials.csv, result.json, report.html, and its plots.
 
     Raises:
         SearchError: a value outside its range; limits that no network keeps; the folder or the store holds another
@@ -116,11 +118,12 @@ def search_architecture(
         ...     return task.candidate.cost["activations"] / 1e6
         >>> from tempfile import mkdtemp
         >>> result = search_architecture("efficientnet_b0", train, output=mkdtemp(), trials=8, population=5, sample=2)
-        >>> len(result.spec.stages), result.summary["space"]["size"] > 1e15
+        >>> len(result.spec.stages), result.summary.size > 1e15
         (7, True)
     """
-    check_choice(SearchError, "cost", cost, MEASURES)
-    started = Started()
+    check_choice(SearchError, "cost", cost, COUNTED)
+    where = Engine(Path(output), storage, workers, **engine)
+    started = Started(where)
     if train is None:
         train = ProxyTraining(horizon=steps)
     kind = train_to_dict(train)["kind"]
@@ -146,15 +149,15 @@ def search_architecture(
     )
     logger.info("%s networks, %d trials", f"{space.size:.3g}", trials)
 
-    def describe(rows: Sequence[Row], finished: bool) -> dict[str, Any]:
-        told = started.summary("architecture", train, plan, rows, finished)
-        return {**told, **summarize(plan, rows)}
+    def describe(found: Sequence[Trial], finished: bool) -> ArchitectureSummary:
+        common = started.common(train, plan, found, finished)
+        return ArchitectureSummary(search="architecture", **common, **summarize_architecture(plan, found))
 
-    rows = run_search(plan, train, Engine(Path(output), storage, workers, **engine), describe)
-    summary = describe(rows, True)
-    with folder_lock(Path(output)):  # of another host that has just finished the same search
+    found = run_search(plan, train, where, describe)
+    summary = describe(found, True)
+    with folder_lock(Path(output)):  # another host may have just finished the same search
         best, front = write_networks(plan, summary, Path(output))
-    return ArchitectureResult(best, front, summary, tuple(rows))
+    return ArchitectureResult(best, front, summary, tuple(found))
 
 
 def _space(spec: BackboneSpec | str | ArchitectureSpace | None, train: Any, classes: int | None) -> ArchitectureSpace:
@@ -166,57 +169,67 @@ def _space(spec: BackboneSpec | str | ArchitectureSpace | None, train: Any, clas
     return ArchitectureSpace(resolve_backbone(spec), classes=count)
 
 
-def summarize(plan: Evolution, rows: Sequence[Row]) -> dict[str, Any]:
-    """What the trials say so far, JSON-able."""
-    candidates: list[dict[str, Any]] = []
-    progress: list[list[float]] = []
-    family = plan.parents(rows)
+def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Fields of `ArchitectureSummary` that the trials tell so far."""
+    family = plan.parents(trials)
     generations: dict[str | None, int] = {None: -1}
     for key, parent in family.items():
         generations[key] = generations[parent] + 1
-    for row in sorted(outcomes(rows).values(), key=lambda row: row.number):
-        job = row.job
-        if job is None:
+    candidates: list[SearchedNetwork] = []
+    progress: list[tuple[int, float]] = []
+    for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number):
+        if trial.job is None:
             continue
-        told = {"key": job.key, "number": row.number, "choices": dict(job.choices)}
-        family_told = {"parent": family.get(job.key), "generation": generations.get(job.key, 0)}
-        found = {"metric": row.metric, "value": row.value, **family_told}
-        candidates.append({**told, "cost": dict(plan.candidate(job.choices).cost), **found})
-        if row.value is not None and (not progress or row.value > progress[-1][1]):
-            progress.append([row.number, row.value])
-    best = best_row(rows)
+        key, candidate = trial.job.key, plan.candidate(trial.job.choices)
+        stages = candidate.spec.stages
+        network = SearchedNetwork(
+            key=key,
+            choices=dict(trial.job.choices),
+            cost=dict(candidate.cost),
+            resolution=candidate.spec.resolution,
+            widths=tuple(stage.width for stage in stages),
+            depths=tuple(stage.depth for stage in stages),
+            metric=trial.metric,
+            number=trial.number,
+            value=trial.value,
+            parent=family.get(key),
+            generation=generations.get(key, 0),
+        )
+        candidates.append(network)
+        if trial.value is not None and (not progress or trial.value > progress[-1][1]):
+            progress.append((trial.number, trial.value))
+    best = best_trial(trials)
     job = None if best is None else best.job
     table = None if job is None else str(explain(plan.candidate(job.choices).spec, classes=plan.space.classes))
     return {
         "method": plan.method,
         "inherit": plan.inherit,
-        "reward": plan.reward.to_dict(),
-        "limits": plan.limits.to_dict(),
-        "space": {"size": plan.space.size, **plan.space.to_dict()},
+        "reward": asdict(plan.reward),
+        "limits": asdict(plan.limits),
+        "size": plan.space.size,
         "best": None if job is None else job.key,
-        "front": pareto_front(rows, plan, plan.reward.cost),
-        "candidates": candidates,
-        "best_so_far": progress,
+        "front": tuple(pareto_front(trials, plan)),
+        "candidates": tuple(candidates),
+        "best_so_far": tuple(progress),
         "table": table,
     }
 
 
 def write_networks(
-    plan: Evolution, summary: Mapping[str, Any], output: Path
+    plan: Evolution, summary: ArchitectureSummary, output: Path
 ) -> tuple[BackboneSpec, tuple[BackboneSpec, ...]]:
-    """Writes best.json, front.json and the spec files in front/; gives the networks."""
-    by_key = {each["key"]: each for each in summary["candidates"]}
-    specs = {key: plan.candidate(by_key[key]["choices"]).spec for key in {summary["best"], *summary["front"]}}
-    named = replace(specs[summary["best"]], name=f"{plan.space.base.name}_searched")
+    """Writes best.json, front.json and the spec files in front/; returns the best network and the front."""
+    by_key = {each.key: each for each in summary.candidates}
+    specs = {key: plan.candidate(by_key[key].choices).spec for key in (summary.best or "", *summary.front)}
+    named = replace(specs[summary.best or ""], name=f"{plan.space.base.name}_searched")
     front = []
-    for key in summary["front"]:
+    for key in summary.front:
         path = Path("front") / f"{key}.json"
         _write(specs[key].to_json(), output / path)
-        told = {name: by_key[key][name] for name in ("key", "number", "metric", "value", "cost", "choices")}
-        front.append({**told, "spec": path.as_posix()})
+        front.append({**asdict(by_key[key]), "spec": path.as_posix()})
     _write(json.dumps(front, indent=1), output / "front.json")
     _write(named.to_json(), output / "best.json")
-    return named, tuple(specs[key] for key in summary["front"])
+    return named, tuple(specs[key] for key in summary.front)
 
 
 def _write(text: str, path: Path) -> None:

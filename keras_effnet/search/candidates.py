@@ -1,19 +1,28 @@
-"""A candidate of a search: what was chosen, the network that follows from it, and what that costs."""
+"""What a search tries, as values that know neither store nor Keras nor clock.
+
+A candidate is a network that follows from choices. A job trains one candidate with one seed up to a number of steps. A
+trial is one run of a job, as the store knows it. A plan says which job comes next, as a pure function of the trials.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from keras_effnet.budget import counted
 from keras_effnet.cost import estimate_cost
+from keras_effnet.measures import count
 from keras_effnet.spec import BackboneSpec
 
+if TYPE_CHECKING:  # plans name Optuna's distributions, and need none of its engine
+    from optuna.distributions import BaseDistribution
+
 Choice = float | int | str | bool
+State = Literal["waiting", "running", "done", "retried", "failed", "void"]
 KEY_DIGITS = 12  # of a hash: among a million candidates two share 48 bits with a chance of 0.2 %
 
 
@@ -22,9 +31,9 @@ class Candidate:
     """One network of a search.
 
     Args:
-        choices: what was chosen, by name: `{"alpha": 1.2, ...}`, `{"stage1.kernel": 5, ...}`; JSON-able.
-        spec: the network.
-        cost: what it costs, by name: "macs", "params", "activations", "model_bytes", and "latency_ms" where measured.
+        choices: chosen values by name, such as `{"alpha": 1.2, ...}` or `{"stage1.kernel": 5, ...}`; JSON-able.
+        spec: the network that follows from the choices.
+        cost: value of each measure by name (`keras_effnet.measures`); "latency_ms" only if the search weighs it.
     """
 
     choices: Mapping[str, Choice]
@@ -33,11 +42,11 @@ class Candidate:
 
     @cached_property
     def key(self) -> str:
-        """12 hexadecimal digits that networks share where they are equal, whatever was chosen."""
+        """12 hexadecimal digits, the same for equal networks, however they were chosen."""
         return spec_key(self.spec)
 
     def to_dict(self) -> dict[str, Any]:
-        """The candidate as JSON holds it."""
+        """The candidate as JSON-able values."""
         spec = json.loads(self.spec.to_json())
         return {"choices": dict(self.choices), "spec": spec, "cost": dict(self.cost)}
 
@@ -48,7 +57,7 @@ class Candidate:
 
 
 def spec_key(spec: BackboneSpec) -> str:
-    """12 hexadecimal digits of what a network is, whatever its name.
+    """Identifies a network by 12 hexadecimal digits, whatever its name.
 
     Example:
         >>> from keras_effnet.applications import efficientnet_b0_spec
@@ -59,5 +68,132 @@ def spec_key(spec: BackboneSpec) -> str:
 
 
 def count_cost(spec: BackboneSpec, *, classes: int, channels: int = 3) -> dict[str, float]:
-    """What a network costs, by the names that limits have."""
-    return dict(counted(estimate_cost(spec, classes=classes, channels=channels)))
+    """Counts every measure of a network but its latency, by name."""
+    return count(estimate_cost(spec, classes=classes, channels=channels))
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one trial does: train one candidate with one seed.
+
+    Args:
+        key: key of the candidate.
+        choices: choices that make the candidate.
+        steps: number of training steps at the end, including those of earlier jobs of the same candidate and seed.
+        seed: seed of weights and batches.
+        rung: rung of successive halving, from 0.
+        parent: key of the candidate whose weights, trained with the same seed, are the start; None for random weights.
+    """
+
+    key: str
+    choices: Mapping[str, Choice]
+    steps: int
+    seed: int
+    rung: int = 0
+    parent: str | None = None
+
+    @property
+    def what(self) -> tuple[str, int, int]:
+        """Identity of the job: candidate, seed and steps."""
+        return self.key, self.seed, self.steps
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a job, as the store knows it.
+
+    Args:
+        number: number of the trial in the study, from 0.
+        job: its job; None only for a void trial.
+        state: "waiting", "running", "done", "retried" (failed; another trial repeats its job), "failed" (given up), or
+            "void" (it repeated a job that an earlier trial already had, or found nothing to do).
+        fresh: whether it is the first try of its job.
+        metric: result of the training; None unless done.
+        value: number that the search maximises, made from metric and cost; None unless done.
+        curve: metric by number of steps, as reported during training.
+        seconds: duration; None while it runs.
+        error: why it failed.
+        worker: name of the worker that ran it.
+        notes: anything else that was noted, such as versions, test accuracy or share of inherited weights.
+    """
+
+    number: int
+    job: Job | None
+    state: State
+    fresh: bool = True
+    metric: float | None = None
+    value: float | None = None
+    curve: Mapping[int, float] = field(default_factory=dict)
+    seconds: float | None = None
+    error: str | None = None
+    worker: str | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Plan(ABC):
+    """Which jobs a search has, and in which order; a JSON-able value."""
+
+    kind: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        """Optuna's distribution of each choice, by name: the parameters of every trial."""
+
+    @property
+    @abstractmethod
+    def cost(self) -> str:
+        """Name of the measure that stands beside the metric as the second objective."""
+
+    @abstractmethod
+    def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
+        """Makes the candidate of given choices."""
+
+    @abstractmethod
+    def next_job(self, trials: Sequence[Trial]) -> Job | None:
+        """Finds the next job; None if there is none now.
+
+        Args:
+            trials: all trials of the search, by number.
+        """
+
+    @abstractmethod
+    def is_done(self, trials: Sequence[Trial]) -> bool:
+        """Tells whether nothing is left to do, now or later."""
+
+    @abstractmethod
+    def total(self) -> tuple[int, int]:
+        """Estimates the number of trials and of training steps of the whole search."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as JSON-able values, with its `kind`."""
+
+    def value(self, candidate: Candidate, metric: float) -> float:
+        """Gives the number that is maximised: the metric, unless the plan weighs it against a cost."""
+        return metric
+
+
+def outcomes(trials: Iterable[Trial]) -> dict[tuple[str, int, int], Trial]:
+    """Finds the trial that tells how each job stands, by `Job.what`: its last try, unless an earlier one is done."""
+    found: dict[tuple[str, int, int], Trial] = {}
+    for trial in trials:
+        if trial.job is not None and trial.state != "void":
+            before = found.get(trial.job.what)
+            if before is None or before.state != "done":
+                found[trial.job.what] = trial
+    return found
+
+
+def best_trial(trials: Iterable[Trial]) -> Trial | None:
+    """Finds the finished trial with the largest value, the first of equal ones; None if none has finished."""
+    done = [trial for trial in trials if trial.state == "done" and trial.value is not None]
+    return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
+
+
+def steps_trained(trials: Iterable[Trial]) -> int:
+    """Counts the training steps of finished trials, each step of a candidate and seed once."""
+    reached: dict[tuple[str, int], int] = {}
+    for key, seed, steps in (what for what, trial in outcomes(trials).items() if trial.state == "done"):
+        reached[key, seed] = max(steps, reached.get((key, seed), 0))
+    return sum(reached.values())

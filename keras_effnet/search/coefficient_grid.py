@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 from keras_effnet.checks import check_choice, check_number
 from keras_effnet.errors import SearchError, SpecError
+from keras_effnet.measures import MEASURES
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Compound, Rounding, scale_spec
 from keras_effnet.search.candidates import Candidate, count_cost
 from keras_effnet.spec import BackboneSpec
 
-MEASURES = ("macs", "params", "activations", "latency_ms")
-# How a cost grows with width and resolution; with depth all grow alike.
-EXPONENTS = {"macs": (2, 2), "params": (2, 0), "activations": (1, 2)}
+# Powers by which a measure grows with width and resolution; all grow in proportion to depth.
+EXPONENTS = {"macs": (2, 2), "params": (2, 0), "model_bytes": (2, 0), "activations": (1, 2)}
 # Finer than a hundredth, all sizes of any published network round to the same.
 LEAST_STEP = 0.01
 PHI_STEP = 0.01  # as fine: between two of them no side of a network up to 600 px grows by more than one
@@ -36,8 +36,8 @@ class Triple(NamedTuple):
 
     Args:
         alpha: factor on depth.
-        beta: on width.
-        gamma: on resolution.
+        beta: factor on width.
+        gamma: factor on resolution.
     """
 
     alpha: float
@@ -45,8 +45,10 @@ class Triple(NamedTuple):
     gamma: float
 
     def nominal(self, measure: str = "macs") -> float:
-        """The factor on a cost that it promises, before rounding: on multiply-adds alpha * beta^2 * gamma^2, the
-        paper's equation 3; weights do not grow with the resolution, activations but once with the width."""
+        """Factor on a measure before rounding; for multiply-adds alpha * beta^2 * gamma^2, the paper's equation 3.
+
+        Weights do not grow with the resolution, and activations only in proportion to the width.
+        """
         width, resolution = EXPONENTS.get(measure, EXPONENTS["macs"])
         return self.alpha * self.beta**width * self.gamma**resolution
 
@@ -59,10 +61,10 @@ class CoefficientCandidate:
     """A network of the grid.
 
     Args:
-        candidate: the network, with the triple that stands for it as its choices.
-        triples: all that round to it; the first stands for them: its `nominal` is the nearest to the factor asked for,
-            so that it is the one to go on with to other phi.
-        ratio: its cost over the base's.
+        candidate: the network; its choices are the triple that stands for it.
+        triples: all triples that round to it. The first one stands for them: its `nominal` is the nearest to the factor
+            asked for, so it is the one to use for other phi.
+        ratio: its cost, as a multiple of the base's.
     """
 
     candidate: Candidate
@@ -80,24 +82,23 @@ def coefficient_candidates(
     rounding: Rounding | None = None,
     classes: int = 1000,
 ) -> list[CoefficientCandidate]:
-    """All networks of the grid whose counted cost is about `factor` times the base's.
+    """Lists all networks of the grid whose counted cost is about `factor` times the base's.
 
     Args:
-        spec: the base, or the name of a registered one.
-        factor: on the cost, above 1. 2 in the paper.
+        spec: base, or the name of a registered one.
+        factor: cost of the networks as a multiple of the base's, above 1; the paper takes 2.
         tolerance: share of `factor` by which the cost may differ from it, in (0, 1).
-        measure: what is to be about `factor` times as much: "macs", "params", "activations" or "latency_ms" (estimated
-            by this machine's calibration; see `keras_effnet.latency`).
-        step: of the grid, from 0.01.
-        rounding: of sizes; by default the paper's, but with depths rounded to the nearest: rounded up, nearly every
-            triple costs far more than it promises.
-        classes: of the classifier.
+        measure: name of the cost in `keras_effnet.measures`; "latency_ms" is estimated by this machine's calibration.
+        step: distance between two values of a coefficient, at least 0.01.
+        rounding: rounding of sizes; None for the paper's, but with depths rounded to the nearest: rounded up, nearly
+            every triple costs far more than it promises.
+        classes: number of classes of the classifier.
 
     Returns:
         The candidates, the cheapest first.
 
     Raises:
-        SearchError: a value outside its range, or no network within the tolerance: says which is the nearest.
+        SearchError: a value outside its range, or no network within the tolerance (the error names the nearest).
         RegistryError: an unknown name.
 
     Example:
@@ -120,7 +121,7 @@ def coefficient_candidates(
     for network, triples in groups.items():
         try:
             cost = cost_of(network)
-        except SpecError:  # at this resolution a stage would have nothing left to see
+        except SpecError:  # at this resolution a stage would have no pixels left
             continue
         share = cost[measure] / goal
         if abs(share - 1) < nearest[0]:
@@ -146,20 +147,20 @@ def paper_candidate(
     rounding: Rounding | None = None,
     classes: int = 1000,
 ) -> Candidate:
-    """The paper's constants at the same cost: of all networks of (1.2, 1.1, 1.15)^phi the nearest to it.
+    """Makes the network of the paper's constants at the same cost: of all (1.2, 1.1, 1.15)^phi the nearest to it.
 
     At phi = 1 rounding takes EfficientNet-B0 to 1.78 times its multiply-adds, at phi = 1.02 to 2.05 times. Compared
     with networks of twice the cost, the former would be behind for its size alone.
 
     Args:
-        spec: the base, or the name of a registered one.
-        factor: on the cost, above 1.
-        measure: as in `coefficient_candidates`.
-        rounding: as there.
-        classes: of the classifier.
+        spec: base, or the name of a registered one.
+        factor: cost of the network as a multiple of the base's, above 1.
+        measure: name of the cost, as in `coefficient_candidates`.
+        rounding: rounding of sizes, as in `coefficient_candidates`.
+        classes: number of classes of the classifier.
 
     Returns:
-        The network, with the triple raised to phi as its choices; of equal networks that of the phi nearest to 1.
+        The network, with the triple raised to phi as its choices; of equal networks the one of the phi nearest to 1.
 
     Raises:
         SearchError: the constants lead to no network that can be built.
@@ -179,7 +180,7 @@ def paper_candidate(
         phi = number * PHI_STEP
         triple = Triple(*(round(size**phi, CHOICE_DIGITS) for size in PAPER))
         network = _scaled(base, triple, rounding)
-        with suppress(SpecError):  # at this resolution a stage would have nothing left to see
+        with suppress(SpecError):  # at this resolution a stage would have no pixels left
             cost = cost_of(network)
             found.append((abs(cost[measure] / goal - 1), abs(phi - 1), Candidate(triple._asdict(), network, cost)))
     if not found:
@@ -210,7 +211,7 @@ def _scaled(base: BackboneSpec, triple: Triple, rounding: Rounding) -> BackboneS
 
 
 def _cost_reader(measure: str, classes: int) -> Callable[[BackboneSpec], dict[str, float]]:
-    """What a network costs; in milliseconds too, where they are asked for."""
+    """Makes a function that counts a network's measures, and estimates its latency if that is the measure."""
     if measure != "latency_ms":
         return lambda spec: count_cost(spec, classes=classes)
     from keras_effnet.latency import calibrate_latency, read_work

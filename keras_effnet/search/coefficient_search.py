@@ -13,13 +13,19 @@ from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
-from keras_effnet.search.candidates import count_cost, spec_key
+from keras_effnet.search.candidates import Trial, count_cost, spec_key
 from keras_effnet.search.coefficient_grid import CoefficientCandidate, coefficient_candidates, paper_candidate
-from keras_effnet.search.comparison import compare_finalists, paired_difference
 from keras_effnet.search.driver import Engine, Started, run_search
-from keras_effnet.search.plan import Row
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
-from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
+from keras_effnet.search.records import CoefficientSummary, GridNetwork
+from keras_effnet.search.successive_halving import (
+    ETA,
+    Finalist,
+    PairedDifference,
+    SuccessiveHalving,
+    compare_finalists,
+    paired_difference,
+)
 from keras_effnet.search.task import data_classes
 from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec
@@ -28,26 +34,26 @@ logger = logging.getLogger(__name__)
 
 Method = Literal["halving", "grid"]
 
-# Of the embedded base: its stages have 8 to 80 channels and 32 px, of which steps of 8 and 4 would be a half and an
-# eighth.
+# For the embedded base, whose stages have 8 to 80 channels at 32 px: the usual steps of 8 channels and 4 px would be
+# too coarse.
 EMBEDDED_ROUNDING = Rounding(divisor=4, depth="round", resolution_multiple=2)
 
 
 @dataclass(frozen=True, eq=False)
 class CoefficientResult:
-    """What a search of coefficients found.
+    """What a search for coefficients found.
 
     Args:
-        rule: the winner, to scale by: `scale_spec(spec, phi=2, rule=result.rule)`.
-        spec: the winner's network, at phi = 1.
-        summary: all numbers, as in result.json.
-        rows: all trials.
+        rule: coefficients of the winner, to scale by: `scale_spec(spec, phi=2, rule=result.rule)`.
+        spec: network of the winner, at phi = 1.
+        summary: all numbers, as in result.json. Its `learned` is False if the winner is not above chance.
+        trials: all trials.
     """
 
     rule: Compound
     spec: BackboneSpec
-    summary: dict[str, Any]
-    rows: tuple[Row, ...]
+    summary: CoefficientSummary
+    trials: tuple[Trial, ...]
 
 
 def search_coefficients(
@@ -74,36 +80,39 @@ def search_coefficients(
 ) -> CoefficientResult:
     """Searches alpha, beta and gamma: which of all networks of about twice the cost learns best.
 
-    Every triple of a grid whose rounded network costs about `factor` times the base is a candidate; those that round to
-    the same network are trained once. All are trained a little, the best quarter goes on, and so forth; the best few
-    and the paper's constants at the same cost are then trained with `seeds` further seeds, and compared. Stopped at any
-    moment, the same call goes on.
+    Every triple of a grid whose rounded network costs about `factor` times the base is a candidate; triples that round
+    to the same network are trained once. All candidates are trained a little, the best quarter is promoted, and so on;
+    the best few and the paper's constants at the same cost are then trained with `seeds` further seeds, and compared.
+    If that would take more steps than the plain grid, every candidate is trained to the end instead, without further
+    seeds. A search that was stopped continues with the same call.
 
     Args:
-        spec: the base, or the name of a registered one; None: `embedded_base()`.
-        train: a function from a `Task` to a number, the larger the better; or its name, "package.module:function",
-            which more than one worker needs; None: `ProxyTraining()`, short training on embedded data.
+        spec: base, or the name of a registered one; None for `embedded_base()`.
+        train: function from a `Task` to a number, the larger the better, or its name, "package.module:function", which
+            more than one worker needs; None for `ProxyTraining()`, short training on embedded data.
         output: folder for results.
-        factor: on the cost, above 1.
-        tolerance: share of it by which a candidate's cost may differ.
-        measure: what the cost is: "macs", "params", "activations" or "latency_ms".
-        step: of the grid, at least 0.01.
-        rounding: of sizes; by default the paper's with depths rounded to the nearest, for the embedded base finer.
-        classes: of the classifier, for the cost; None: those of the proxy's data, and 1000 for other train functions.
-        method: "halving" (ASHA), or "grid": every candidate is trained to the end.
-        steps: of training on the last rung, at least 1.
-        eta: one in so many goes on to the next rung, with so many times the steps.
-        rungs: of the ladder, at least 1; `steps / eta^(rungs - 1)` are trained on the first.
-        finalists: how many are trained with other seeds.
-        seeds: how many other seeds.
-        seed: of the order and of the training before.
-        storage: as in `Engine`.
-        workers: as in `Engine`.
+        factor: cost of the networks as a multiple of the base's, above 1.
+        tolerance: share of the factor by which a network's cost may differ, in (0, 1).
+        measure: name of the cost: "macs", "params", "activations", "model_bytes" or "latency_ms".
+        step: distance between two values of a coefficient on the grid, at least 0.01.
+        rounding: rounding of sizes; None for the paper's with depths rounded to the nearest, and finer for the embedded
+            base.
+        classes: number of classes of the classifier, for the cost; None for those of the proxy's data, and 1000 for
+            other train functions.
+        method: "halving" (ASHA), or "grid" to train every candidate to the end.
+        steps: number of training steps on the last rung, at least 1.
+        eta: reduction factor: the best 1/eta of a rung are promoted to the next one, with eta times the steps.
+        rungs: number of rungs, at least 1; the first one trains `steps / eta^(rungs - 1)` steps.
+        finalists: number of candidates that are trained with further seeds, at least 1.
+        seeds: number of further seeds, at least 0.
+        seed: seed of the order of the candidates and of their first training.
+        storage: address of a database, as in `Engine`.
+        workers: number of processes, as in `Engine`.
         engine: further arguments of `Engine`: `ray_address`, `trial_timeout`, `retries`, `heartbeat`.
 
     Returns:
-        The rule found. The folder then holds trials.csv, result.json, report.html, images, and best.json: the
-        network as a spec file.
+        The rule found. The folder then holds trials.csv, result.json, report.html, plots, and best.json, the network
+        as a spec file.
 
     Raises:
         SearchError: a value outside its range; no network within the tolerance; the folder or the store holds another
@@ -119,7 +128,8 @@ def search_coefficients(
         Compound(alpha=1.0, beta=1.4, gamma=1.0)
     """
     check_choice(SearchError, "method", method, get_args(Method))
-    started = Started()
+    where = Engine(Path(output), storage, workers, **engine)
+    started = Started(where)
     base = embedded_base() if spec is None else resolve_backbone(spec)
     if train is None:
         train = ProxyTraining(horizon=steps)
@@ -129,35 +139,65 @@ def search_coefficients(
     asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
     found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
     paper = paper_candidate(base, **asked)
-    plan = SuccessiveHalving(
-        tuple(each.candidate for each in found),
-        halving_rungs(steps, eta, rungs if method == "halving" else 1),
-        eta,
-        finalists,
-        seeds,
-        (paper,),
-        seed,
+    plan, note = _make_plan(
+        SuccessiveHalving(
+            tuple(each.candidate for each in found),
+            halving_rungs(steps, eta, rungs if method == "halving" else 1),
+            eta,
+            finalists,
+            seeds,
+            (paper,),
+            seed,
+            measure,
+        )
     )
     logger.info("%d candidates, rungs of %s steps", len(found), ", ".join(map(str, plan.rungs)))
 
-    def describe(rows: Sequence[Row], finished: bool) -> dict[str, Any]:
-        cost = count_cost(base, classes=classes)
-        named = {"name": base.name, "resolution": base.resolution, **cost}
-        limits = {"measure": measure, "factor": factor, "tolerance": tolerance}
-        told = {**started.summary("coefficients", train, plan, rows, finished), "base": named, **limits}
-        return {**told, **summarize(plan, found, rows)}
+    def describe(trials: Sequence[Trial], finished: bool) -> CoefficientSummary:
+        named = {"name": base.name, "resolution": base.resolution, **count_cost(base, classes=classes)}
+        return CoefficientSummary(
+            search="coefficients",
+            **started.common(train, plan, trials, finished),
+            base=named,
+            measure=measure,
+            factor=factor,
+            tolerance=tolerance,
+            method="grid" if len(plan.rungs) == 1 else "halving",
+            note=note,
+            **summarize_coefficients(plan, found, trials),
+        )
 
-    rows = run_search(plan, train, Engine(Path(output), storage, workers, **engine), describe)
-    summary = describe(rows, True)
-    networks = {each.key: each.spec for each in (*plan.references, *plan.candidates)}
-    best = replace(networks[summary["winner"]], name=f"{base.name}_phi1")
-    with folder_lock(Path(output)):  # of another host that has just finished the same search
+    trials = run_search(plan, train, where, describe)
+    summary = describe(trials, True)
+    networks = {each.key: each for each in (*plan.references, *plan.candidates)}
+    winner = networks[summary.winner or ""]
+    best = replace(winner.spec, name=f"{base.name}_phi1")
+    with folder_lock(Path(output)):  # another host may have just finished the same search
         write_spec(best, Path(output) / "best.json")
-    return CoefficientResult(Compound(**_choices(plan)[summary["winner"]]), best, summary, tuple(rows))
+    choices: Any = winner.choices
+    return CoefficientResult(Compound(**choices), best, summary, tuple(trials))
+
+
+def _make_plan(plan: SuccessiveHalving) -> tuple[SuccessiveHalving, str | None]:
+    """Replaces halving by the plain grid if that takes fewer steps, and says so."""
+    steps, grid = plan.total()[1], plain_grid_steps(plan)
+    if len(plan.rungs) == 1 or steps <= grid:
+        return plan, None
+    note = (
+        f"Halving would take {steps:,} steps with its finalists' seeds, the plain grid of {len(plan.candidates)} "
+        f"networks {grid:,}: every network is trained to the end instead, without further seeds."
+    )
+    logger.warning(note)
+    return replace(plan, rungs=plan.rungs[-1:], seeds=0), note
+
+
+def plain_grid_steps(plan: SuccessiveHalving) -> int:
+    """Number of training steps of the plain grid: every candidate to the end, with one seed."""
+    return len(plan.candidates) * plan.rungs[-1]
 
 
 def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
-    """Steps of training at each rung: `steps` at the last one, `eta` times fewer at each before.
+    """Number of training steps at each rung: `steps` at the last one, and `eta` times fewer at each before.
 
     Example:
         >>> halving_rungs(320, 4, 3)
@@ -172,47 +212,51 @@ def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
     return made
 
 
-def summarize(plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], rows: Sequence[Row]) -> dict[str, Any]:
-    """What the trials say so far, JSON-able."""
-    ranked = [row for row in plan.best(rows) if row.job is not None]
-    tried = {row.job.key: row for row in ranked if row.job is not None}
-    candidates = []
-    for each in found:
-        row = tried.get(each.candidate.key)
-        rung = {"metric": None, "steps": 0, "rung": None}
-        if row is not None and row.job is not None:
-            rung = {"metric": row.metric, "steps": row.job.steps, "rung": row.job.rung}
-        described = {"key": each.candidate.key, "choices": dict(each.candidate.choices)}
-        costs = {"triples": [list(triple) for triple in each.triples], "cost": dict(each.candidate.cost)}
-        candidates.append({**described, **costs, "ratio": each.ratio, **rung})
-    finalists = compare_finalists(plan, rows)
-    leaders = [entry["key"] for entry in finalists] or [row.job.key for row in ranked if row.job is not None]
+def summarize_coefficients(
+    plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], trials: Sequence[Trial]
+) -> dict[str, Any]:
+    """Fields of `CoefficientSummary` that the trials tell so far."""
+    tried = {trial.job.key: trial for trial in plan.best(trials) if trial.job is not None}
+    finalists = compare_finalists(plan, trials)
+    leaders = [entry.key for entry in finalists] or list(tried)
     winner = leaders[0] if leaders else None
-    rule = None if winner is None else repr(Compound(**_choices(plan)[winner]))
+    # A triple of the grid stands for its network, also if the paper's constants round to it.
+    choices: dict[str, Any] = {each.key: each.choices for each in (*plan.references, *plan.candidates)}
     return {
-        "rungs": list(plan.rungs),
-        "grid_steps": len(found) * plan.rungs[-1],
-        "candidates": candidates,
-        "finalists": finalists,
+        "rungs": plan.rungs,
+        "grid_steps": plain_grid_steps(plan),
+        "candidates": tuple(_network(each, tried.get(each.candidate.key)) for each in found),
+        "finalists": tuple(finalists),
         "winner": winner,
-        "rule": rule,
-        "difference": _difference(plan, finalists, winner),
+        "rule": None if winner is None else repr(Compound(**choices[winner])),
+        "difference": _difference(finalists, winner, spec_key(plan.references[0].spec)),
     }
 
 
-def _choices(plan: SuccessiveHalving) -> dict[str, Any]:
-    """The triple of each candidate. That of the grid stands for a network, also where the paper's rounds to it."""
-    return {each.key: dict(each.choices) for each in (*plan.references, *plan.candidates)}
+def _network(found: CoefficientCandidate, trial: Trial | None) -> GridNetwork:
+    candidate, spec = found.candidate, found.candidate.spec
+    known: dict[str, Any] = {}
+    if trial is not None and trial.job is not None:
+        known = {"metric": trial.metric, "steps": trial.job.steps, "rung": trial.job.rung}
+    return GridNetwork(
+        key=candidate.key,
+        choices=dict(candidate.choices),
+        cost=dict(candidate.cost),
+        resolution=spec.resolution,
+        widths=tuple(stage.width for stage in spec.stages),
+        depths=tuple(stage.depth for stage in spec.stages),
+        triples=tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples),
+        ratio=found.ratio,
+        **known,
+    )
 
 
-def _difference(
-    plan: SuccessiveHalving, finalists: Sequence[dict[str, Any]], winner: str | None
-) -> dict[str, Any] | None:
-    """The winner against the paper's constants; on test images where there are any, for those chose nothing."""
-    by_key = {entry["key"]: entry for entry in finalists}
-    ours, theirs = by_key.get(winner or ""), by_key.get(spec_key(plan.references[0].spec))
+def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> PairedDifference | None:
+    """Compares the winner with the paper's constants, on test images if there are any, for those chose nothing."""
+    by_key = {entry.key: entry for entry in finalists}
+    ours, theirs = by_key.get(winner or ""), by_key.get(paper)
     if ours is None or theirs is None or ours is theirs:
         return None
-    on = "test" if ours["test"] and theirs["test"] else "metrics"
-    found = paired_difference(ours[on], theirs[on])
-    return None if found is None else {"to": "paper", "on": on, **found}
+    if ours.test and theirs.test:
+        return paired_difference(ours.test, theirs.test, "test")
+    return paired_difference(ours.metrics, theirs.metrics)

@@ -1,8 +1,15 @@
-"""Regularised evolution, and random search as its control.
+"""Regularised evolution of what is worth most, and random search as its control.
 
 Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search" (arXiv:1802.01548), Algorithm 1: of a
 population of P networks draw S, mutate the best of them, train the child, add it, and let the *oldest* die. The first
-ones are drawn at random.
+ones are drawn at random. What is maximised is accuracy weighed against cost:
+
+| source | reward |
+|---|---|
+| MnasNet, Tan et al. 2019, arXiv:1807.11626, equations 2, 3 | ACC * (LAT / T)^w, w = alpha where LAT <= T, else beta |
+| there, the soft constraint | alpha = beta = -0.07 |
+| there, the hard constraint | alpha = 0, beta = -1 |
+| EfficientNet, Tan and Le 2019, arXiv:1905.11946, section 4 | ACC * (FLOPS / T)^w, w = -0.07, T = 400M |
 
 The same seed tries the same candidates, however many workers there are and whatever their speed: the candidate of a
 number is a function of the seed and of the results whose numbers are lower by more than `lag`. So up to `lag` trials
@@ -12,45 +19,98 @@ may still run while the next one is chosen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number
 from keras_effnet.errors import SearchError
-from keras_effnet.search.candidates import Candidate, Choice
+from keras_effnet.measures import COUNTED
+from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
 from keras_effnet.search.limits import Limits, draw_feasible, some_feasible
-from keras_effnet.search.plan import Job, Plan, Row, outcomes
-from keras_effnet.search.reward import Reward
 from keras_effnet.search.space import ArchitectureSpace, Choices
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 Method = Literal["evolution", "random"]
 
+EXPONENT = -0.07  # arXiv:1807.11626, section 3: twice the latency for 5 % more accuracy is worth the same
 # A child that costs too much or has been tried is drawn again; after so many times there is little left around its
 # parent, and it comes from anywhere.
 CHILDREN = 100
-# Where that gives nothing new either, all that keeps the limits has been tried, or nearly so.
+# If that gives nothing new either, all that keeps the limits has been tried, or nearly so.
 STRANGERS = 300
 SETTLED = ("done", "failed")
 
 
-@dataclass(frozen=True, eq=False)
-class Evolution(Plan):
-    """So many candidates, each trained once for the same number of steps.
+@dataclass(frozen=True)
+class Reward:
+    """What a candidate is worth: metric * (cost / target)^w.
 
     Args:
-        space: what there is to choose from.
-        reward: what is maximised, from the metric and the cost.
-        limits: what no candidate exceeds; it is counted, and nothing is built of what does.
-        trials: candidates that are tried, at least 1.
-        steps: of training of each, at least 1.
-        population: P, at least 2; so many candidates are drawn at random.
+        target: cost at which the reward is the metric itself, above 0.
+        cost: name of the counted measure that is weighed.
+        exponent: w, at most 0; 0 leaves the cost out.
+        over: w for costs above the target, at most 0; None for the same exponent. `exponent=0, over=-1` is the hard
+            constraint: below the target a candidate is worth its metric alone.
+
+    Raises:
+        SearchError: a value outside its range.
+
+    Example:
+        >>> reward = Reward(target=400e6)
+        >>> reward(0.75, 400e6), round(reward(0.75, 800e6), 4)
+        (0.75, 0.7145)
+        >>> Reward(target=400e6, exponent=0, over=-1)(0.75, 800e6)
+        0.375
+    """
+
+    target: float
+    cost: str = "macs"
+    exponent: float = EXPONENT
+    over: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number(SearchError, "target", self.target, 0, open_low=True)
+        check_choice(SearchError, "cost", self.cost, COUNTED)
+        check_number(SearchError, "exponent", self.exponent, float("-inf"), 0)
+        if self.over is not None:
+            check_number(SearchError, "over", self.over, float("-inf"), 0)
+
+    def __call__(self, metric: float, cost: float) -> float:
+        """Weighs a metric against a cost.
+
+        Raises:
+            SearchError: the metric is below 0, so that a factor below 1 would make it better.
+        """
+        exponent = self.exponent if cost <= self.target or self.over is None else self.over
+        if exponent and metric < 0:
+            raise SearchError(
+                "a metric that is weighed against a cost must be at least 0, as an accuracy is. For other metrics "
+                "limit the cost, and leave it out of the reward with `exponent=0` and no `over`. "
+                f"Received: metric={metric!r}, {self!r}"
+            )
+        return metric * (cost / self.target) ** exponent
+
+
+@dataclass(frozen=True, eq=False)
+class Evolution(Plan):
+    """A number of candidates, each trained once for the same number of steps.
+
+    Args:
+        space: space of the candidates.
+        reward: number that is maximised, from metric and cost.
+        limits: limits that every candidate keeps. They are counted: nothing is built that exceeds them.
+        trials: number of candidates to try, at least 1.
+        steps: number of training steps of each candidate, at least 1.
+        population: P, at least 2; also the number of candidates drawn at random at the start.
         sample: S, from 1 to the population.
-        lag: results that need not be there yet when the next candidate is chosen, at least 0 and below the population:
-            one less than the workers that can be busy at once. It changes what is tried.
-        seed: of the choices, and of the training, at least 0.
-        method: "evolution", or "random": all are drawn at random.
+        lag: number of latest results that may be missing when the next candidate is chosen, at least 0 and below the
+            population: one less than the number of workers that can be busy at once. It changes what is tried.
+        seed: seed of the choices and of the training, at least 0.
+        method: "evolution", or "random" to draw every candidate at random.
         inherit: whether a child starts from its parent's weights.
 
     Raises:
@@ -59,7 +119,7 @@ class Evolution(Plan):
     Example:
         >>> from keras_effnet.search.proxy_training import embedded_base
         >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), Limits({"macs": 6e6}))
-        >>> job = plan.next_job([], 0)
+        >>> job = plan.next_job([])
         >>> job.steps, job.parent, plan.candidate(job.choices).cost["macs"] <= 6e6
         (100, None, True)
     """
@@ -85,17 +145,23 @@ class Evolution(Plan):
         check_int(SearchError, "sample", self.sample, 1, self.population)
         check_int(SearchError, "lag", self.lag, 0, self.population - 1)
         check_int(SearchError, "seed", self.seed, 0)
-        check_choice(SearchError, "method", self.method, ("evolution", "random"))
+        check_choice(SearchError, "method", self.method, get_args(Method))
         check_bool(SearchError, "inherit", self.inherit)
-        self._start  # noqa: B018 - raises where the limits leave nothing
+        self._start  # noqa: B018 - raises if the limits leave nothing
 
     @cached_property
     def _start(self) -> Choices:
         return some_feasible(self.space, self.limits)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return self.space.names
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        from optuna.distributions import CategoricalDistribution
+
+        return {name: CategoricalDistribution(values) for name, values in self.space.values.items()}
+
+    @property
+    def cost(self) -> str:
+        return self.reward.cost
 
     def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
         read = self.space.read(choices)
@@ -104,24 +170,23 @@ class Evolution(Plan):
     def value(self, candidate: Candidate, metric: float) -> float:
         return self.reward(metric, candidate.cost[self.reward.cost])
 
-    def next_job(self, rows: Sequence[Row], index: int) -> Job | None:
-        before, found = _in_order(rows)[:index], outcomes(rows)
-        past = [found[job.what] for job in before[: max(0, index - self.lag)] if job is not None]
-        if index >= self.trials or None in before or any(row.state not in SETTLED for row in past):
+    def next_job(self, trials: Sequence[Trial]) -> Job | None:
+        before, found = _in_order(trials), outcomes(trials)
+        index = len(before)
+        past = [found[job.what] for job in before[: max(0, index - self.lag)]]
+        if index >= self.trials or any(trial.state not in SETTLED for trial in past):
             return None
         generator = Random(f"{self.method}-{self.seed}-{index}")
         parent = self._parent(past, index, generator)
-        tried = {job.key for job in before if job is not None}
-        child = self._new(parent, tried, generator)
+        child = self._new(parent, {job.key for job in before}, generator)
         if child is None:
             return None
         inherited = parent.key if parent is not None and self.inherit else None
         return Job(child.key, child.choices, self.steps, self.seed, parent=inherited)
 
-    def is_done(self, rows: Sequence[Row]) -> bool:
-        jobs = _in_order(rows)
-        settled = all(row.state in SETTLED for row in outcomes(rows).values())
-        return settled and None not in jobs and self.next_job(rows, len(jobs)) is None
+    def is_done(self, trials: Sequence[Trial]) -> bool:
+        settled = all(trial.state in SETTLED for trial in outcomes(trials).values())
+        return settled and self.next_job(trials) is None
 
     def total(self) -> tuple[int, int]:
         return self.trials, self.trials * self.steps
@@ -130,8 +195,8 @@ class Evolution(Plan):
         return {
             "kind": self.kind,
             "space": self.space.to_dict(),
-            "reward": self.reward.to_dict(),
-            "limits": self.limits.to_dict(),
+            "reward": asdict(self.reward),
+            "limits": asdict(self.limits),
             **{name: getattr(self, name) for name in PLAIN},
         }
 
@@ -141,20 +206,19 @@ class Evolution(Plan):
         space, reward = ArchitectureSpace.from_dict(values["space"]), Reward(**values["reward"])
         return cls(space, reward, Limits(**values["limits"]), **{name: values[name] for name in PLAIN})
 
-    def parents(self, rows: Sequence[Row]) -> dict[str, str | None]:
-        """Whom each candidate was mutated from, by their keys; None where it was drawn at random."""
-        jobs, found = _in_order(rows), outcomes(rows)
+    def parents(self, trials: Sequence[Trial]) -> dict[str, str | None]:
+        """Keys of the parents from which the candidates were mutated, by key; None for those drawn at random."""
+        jobs, found = _in_order(trials), outcomes(trials)
         family: dict[str, str | None] = {}
         for index, job in enumerate(jobs):
-            if job is not None:
-                past = [found[each.what] for each in jobs[: max(0, index - self.lag)] if each is not None]
-                parent = self._parent(past, index, Random(f"{self.method}-{self.seed}-{index}"))
-                family[job.key] = None if parent is None else parent.key
+            past = [found[each.what] for each in jobs[: max(0, index - self.lag)]]
+            parent = self._parent(past, index, Random(f"{self.method}-{self.seed}-{index}"))
+            family[job.key] = None if parent is None else parent.key
         return family
 
-    def _parent(self, past: Sequence[Row], index: int, generator: Random) -> Job | None:
-        """The best of a sample of the population; None where the next candidate is drawn at random."""
-        alive = [row for row in past if row.state == "done"][-self.population :]
+    def _parent(self, past: Sequence[Trial], index: int, generator: Random) -> Job | None:
+        """The best of a sample of the population; None if the next candidate is drawn at random."""
+        alive = [trial for trial in past if trial.state == "done"][-self.population :]
         if self.method == "random" or index < self.population or not alive:
             return None
         # With replacement, as in Algorithm 1.
@@ -163,7 +227,7 @@ class Evolution(Plan):
         return alive[max(sample, key=lambda place: (alive[place].value or 0.0, -place))].job
 
     def _new(self, parent: Job | None, tried: set[str], generator: Random) -> Candidate | None:
-        """A candidate within the limits that has not been tried; None where there seems to be none."""
+        """A candidate within the limits that has not been tried; None if there seems to be none."""
         if parent is not None:
             origin = self.space.read(parent.choices)
             for _ in range(CHILDREN):
@@ -183,26 +247,25 @@ class Evolution(Plan):
 PLAIN = ("trials", "steps", "population", "sample", "lag", "seed", "method", "inherit")
 
 
-def _in_order(rows: Sequence[Row]) -> list[Job | None]:
-    """The jobs in the order of their candidates; None for one that is not written down yet."""
-    return [row.job for row in rows if row.fresh and row.state != "void"]
+def _in_order(trials: Sequence[Trial]) -> list[Job]:
+    """The jobs in the order of their candidates."""
+    return [trial.job for trial in trials if trial.fresh and trial.state != "void" and trial.job is not None]
 
 
-def pareto_front(rows: Sequence[Row], plan: Plan, cost: str) -> list[str]:
-    """Keys of the candidates that no other one beats: none costs as little and is as good, and better in one of both.
+def pareto_front(trials: Sequence[Trial], plan: Plan) -> list[str]:
+    """Finds the candidates that no other beats: none costs at most as much, is at least as good, and differs in one.
 
     Args:
-        rows: of the search.
-        plan: of the search.
-        cost: "macs", "params", "activations" or "model_bytes".
+        trials: trials of the search.
+        plan: plan of the search; its cost is the one that counts.
 
     Returns:
-        The keys, by rising cost.
+        Keys of the candidates, by rising cost.
     """
     points = [
-        (plan.candidate(row.job.choices).cost[cost], -row.metric, row.number, row.job.key)
-        for row in outcomes(rows).values()
-        if row.state == "done" and row.job is not None and row.metric is not None
+        (plan.candidate(trial.job.choices).cost[plan.cost], -trial.metric, trial.number, trial.job.key)
+        for trial in outcomes(trials).values()
+        if trial.state == "done" and trial.job is not None and trial.metric is not None
     ]
     front: list[tuple[float, float, int, str]] = []
     for point in sorted(points):

@@ -1,29 +1,28 @@
-"""What a network may cost: limits that are counted, so that nothing is built of what they leave out."""
+"""Limits on the cost of a network; they are counted, so that nothing is built that exceeds them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from keras_effnet.checks import check_choice, check_number
 from keras_effnet.errors import SearchError
-from keras_effnet.search.reward import MEASURES
+from keras_effnet.measures import COUNTED
 from keras_effnet.search.space import ArchitectureSpace, Choices
 
-DRAWS = 1_000  # from the whole space before what is drawn comes from a walk within the limits
+DRAWS = 1_000  # draws from the whole space before a walk within the limits replaces them
 WALK = 100  # steps of such a walk: a few for each choice of a network
 Costs = Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds on what is counted.
+    """Bounds on counted measures.
 
     Args:
-        most: by name ("macs", "params", "activations", "model_bytes"), the largest value that is allowed, above 0.
-        least: the smallest one.
+        most: largest allowed value of each limited measure, by its name, above 0.
+        least: smallest allowed value of each limited measure, by its name, above 0.
 
     Raises:
         SearchError: an unknown name, a value outside its range, or a least value above the most.
@@ -39,7 +38,7 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, limit in (*self.most.items(), *self.least.items()):
-            check_choice(SearchError, "limits", name, MEASURES)
+            check_choice(SearchError, "limits", name, COUNTED)
             check_number(SearchError, name, limit, 0, open_low=True)
         for name in set(self.most) & set(self.least):
             if self.least[name] > self.most[name]:
@@ -49,25 +48,21 @@ class Limits:
                 )
 
     def excess(self, cost: Costs) -> float:
-        """By how much a cost is beyond the limits, as shares of them; 0 where it keeps them all."""
+        """Tells how far a cost is beyond the limits, as a sum of shares of them; 0 if it keeps them all."""
         over = sum(max(0.0, cost[name] / limit - 1) for name, limit in self.most.items())
         return over + sum(max(0.0, 1 - cost[name] / limit) for name, limit in self.least.items())
 
-    def to_dict(self) -> dict[str, Any]:
-        """The limits as JSON holds them."""
-        return asdict(self)
-
 
 def draw_feasible(space: ArchitectureSpace, limits: Limits, generator: Random, start: Choices) -> Choices:
-    """Any network within the limits.
+    """Draws a network within the limits.
 
-    Where next to none is, it comes from a walk that never leaves them.
+    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits.
 
     Args:
-        space: of the networks.
-        limits: to keep.
-        generator: of random numbers.
-        start: of the walk, within the limits: what `some_feasible` found.
+        space: space of the networks.
+        limits: limits to keep.
+        generator: source of random numbers.
+        start: start of the walk, a network within the limits, as `some_feasible` finds it.
     """
     for _ in range(DRAWS):
         choices = space.draw(generator)
@@ -81,11 +76,11 @@ def draw_feasible(space: ArchitectureSpace, limits: Limits, generator: Random, s
 
 
 def some_feasible(space: ArchitectureSpace, limits: Limits) -> Choices:
-    """A network within the limits, always the same.
+    """Finds a network within the limits, always the same.
 
     Raises:
-        SearchError: there is none: says which limit leaves none, and what comes nearest to it; or none was found that
-            keeps all limits at once.
+        SearchError: a limit leaves no network (the error names it, and the network that comes nearest), or no network
+            was found that keeps all limits at once.
     """
     generator = Random("feasible")
     nearest = min((space.draw(generator) for _ in range(DRAWS)), key=lambda each: limits.excess(space.cost(each)))
@@ -107,7 +102,7 @@ def some_feasible(space: ArchitectureSpace, limits: Limits) -> Choices:
 
 
 def _walked(space: ArchitectureSpace, limits: Limits, start: Choices, generator: Random) -> Choices:
-    """The end of a walk that never goes further beyond the limits; raises SearchError where it stays beyond them."""
+    """The end of a walk that never goes further beyond the limits; raises SearchError if it stays beyond them."""
     excess = limits.excess(space.cost(start))
     for _ in range(DRAWS):
         choices = space.step(start, generator)
@@ -127,14 +122,14 @@ def _shown(cost: Costs) -> str:
 
 
 def extreme(space: ArchitectureSpace, measure: Callable[[Costs], float]) -> Choices:
-    """The network of a space that measures least, exactly.
+    """Finds the network of a space that measures least, exactly.
 
-    What a stage costs depends on its own choices and on the channels that it reads. So of all ways to a stage that end
-    in as many channels only the least one counts (dynamic programming).
+    The cost of a stage depends on its own choices and on the channels that it reads. So of all ways to a stage that end
+    in equally many channels only the least one counts (dynamic programming).
 
     Args:
-        space: of the networks.
-        measure: a sum over the stages, from their costs.
+        space: space of the networks.
+        measure: maps the costs of a network to a number that is a sum over its stages.
     """
     tail = tuple(space.options(number)[0] for number in range(len(space.base.stages)))
     ways: dict[int, Choices] = {space.entry: ()}
@@ -144,7 +139,7 @@ def extreme(space: ArchitectureSpace, measure: Callable[[Costs], float]) -> Choi
             for option in space.options(number):
                 # What follows is the same for all of one width, so that whole networks compare as their beginnings.
                 choices = (*before, option)
-                value, width = measure(space.cost((*choices, *tail[number + 1 :]))), space.width(number, option)
+                value, width = measure(space.cost((*choices, *tail[number + 1 :]))), option.width
                 if width not in found or value < found[width][0]:
                     found[width] = value, choices
         ways = {width: choices for width, (_, choices) in found.items()}

@@ -1,45 +1,43 @@
-"""The images of a search, each from its summary."""
+"""The plots of a report: what Optuna does not draw of its own study, and its Pareto front.
+
+All are narrow, so that their text can be read on a phone. History, parallel coordinates and importances are
+optuna-dashboard's.
+"""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
-from keras_effnet.search.charts import (
-    MAP,
-    PAPER,
-    WINNER,
-    Mark,
-    choice_axis,
-    colour_bar,
-    in_units,
-    legend_below,
-    new_figure,
-    norm_of,
-    number_axis,
-    parallel,
-    png,
-    tidy,
-)
-from keras_effnet.search.plan import Row
-from keras_effnet.search.surface import surface
-from keras_effnet.search.trial_tables import TRIPLE, choice_text, cost_name, finalist_label, metric_name, papers
+from keras_effnet.measures import MEASURES
+from keras_effnet.search.candidates import Trial
+from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
+from keras_effnet.search.successive_halving import Finalist
 
-MARKERS = "osD^vP"  # a shape for each rung
-AXES = 8  # side by side; more would be too narrow for their names
+if TYPE_CHECKING:
+    import optuna
+
+WIDTH, DPI = 4.8, 160  # inches, dots per inch: at 330 px, as a phone shows it, 10 points are 10 px
+# Told apart by people who see few colours, and in gray: viridis for values, and for the winner the vermilion of Okabe
+# and Ito's palette (Color Universal Design, 2008; the value as the R packages colorblindr and see have it).
+WINNER, PAPER, CHANCE = "#d55e00", "#000000", "0.5"
+COLOURS = "viridis"
+EMPTY = "0.9"
+STRIP = 0.3  # inches, least width of a cell that a number fits into
 
 
 @dataclass(frozen=True)
-class Plot:
-    """An image of a report.
+class SearchPlot:
+    """A plot of a report.
 
     Args:
-        name: of its file, without the ending.
-        title: of its section.
+        name: name of its file, without the ending.
+        title: title of its section.
         text: how to read it.
-        content: a PNG file.
+        content: PNG file.
     """
 
     name: str
@@ -48,284 +46,252 @@ class Plot:
     content: bytes
 
 
-def search_images(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Plot]:
-    """All images that there is something to draw for.
+def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[SearchPlot]:
+    """Draws all plots for which there are results.
 
     Args:
-        summary: as result.json holds it.
-        rows: the trials of the search.
+        summary: summary of the search.
+        trials: trials of the search.
+        study: Optuna's study of the search; None to leave the Pareto front out.
     """
-    if not any(each.get("metric") is not None for each in summary["candidates"]):
-        return []
-    if summary["search"] == "coefficients":
-        return _coefficient_images(summary, rows)
-    return _architecture_images(summary)
+    if isinstance(summary, CoefficientSummary) and any(each.metric is not None for each in summary.candidates):
+        return _coefficient_plots(summary, trials)
+    if isinstance(summary, ArchitectureSummary) and summary.front and study is not None:
+        text = f"A point for each network. No network is better and cheaper than one on the front.{_chance(summary)}"
+        return [SearchPlot("front", "The Pareto front", text, _front(summary, study))]
+    return []
 
 
-def _coefficient_images(summary: Mapping[str, Any], rows: Sequence[Row]) -> list[Plot]:
-    cost, metric = cost_name(summary["measure"]), metric_name(summary)
-    first = first_metrics(summary, rows)
+def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> list[SearchPlot]:
+    curves = metric_curves(trials, summary.seed)
+    first = summary.rungs[0]
     found = [
-        Plot(
+        SearchPlot(
             "surface",
             "The surface",
-            f"The cost ties the three coefficients together, so that two are free: a cell for each depth (alpha) and "
-            f"resolution (gamma), and in it the width (beta) that makes up the cost. Its colour is the {metric} after "
-            f"{summary['rungs'][0]:,} steps, which all networks have; a dot for each rung that it climbed from there. "
-            f"Triples that round to one network share its colour. Gray: not trained.",
-            png(surface(summary, first)),
+            f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the "
+            f"width (beta) that makes up the cost. The colour is the {summary.metric} after {first:,} steps, which all "
+            f"networks have; a dot for each rung that it was promoted from there. Gray: not trained.{_chance(summary)}",
+            _surface(summary, {key: curve[first] for key, curve in curves.items() if first in curve}),
         ),
-        Plot(
-            "cost",
-            f"{metric.capitalize()} against {cost}",
-            "A point for each network, at its highest rung; finalists with mean and standard deviation over "
-            "seeds. The band is the cost that was asked for.",
-            png(_cost_of_coefficients(summary)),
-        ),
-        Plot(
-            "ladder",
-            "The halving ladder",
-            "A line for each network. It ends where the network was not among the best of its rung.",
-            png(_ladder(summary, rows)),
-        ),
-        Plot(
-            "parallel",
-            "Choices side by side",
-            f"A line for each network, coloured by its {metric} after {summary['rungs'][0]:,} steps, the best on top.",
-            png(_parallel_coefficients(summary, first)),
+        SearchPlot(
+            "halving",
+            "Successive halving",
+            f"A line for each network. It ends where the network was not among the best of its rung.{_chance(summary)}",
+            _halving(summary, curves),
         ),
     ]
-    if summary.get("finalists"):
-        text = "A dot for each seed, a bar for their mean. None of these seeds took part in choosing the finalists."
-        found.insert(0, Plot("finalists", "Finalists", text, png(_finalists(summary))))
+    if summary.finalists:
+        text = (
+            f"A dot for each seed, a bar for their mean. No such seed helped to choose the finalists.{_chance(summary)}"
+        )
+        found.insert(0, SearchPlot("finalists", "Finalists", text, _finalists(summary)))
     return found
 
 
-def _architecture_images(summary: Mapping[str, Any]) -> list[Plot]:
-    cost, metric = cost_name(summary["reward"]["cost"]), metric_name(summary)
-    return [
-        Plot(
-            "cost",
-            f"{metric.capitalize()} against {cost}",
-            "A point for each network, coloured by its reward. No network is better and cheaper than one on the front.",
-            png(_cost_of_architectures(summary)),
-        ),
-        Plot(
-            "progress",
-            "Best so far",
-            "The reward of each trial in the order in which they started, and the best until then.",
-            png(_progress(summary)),
-        ),
-        Plot(
-            "parallel",
-            "Choices side by side",
-            "A line for each network, coloured by its reward, the best on top. What is the same in all is left out.",
-            png(_parallel_architectures(summary)),
-        ),
-    ]
+def _chance(summary: Summary) -> str:
+    return "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
 
 
-def _trained(summary: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [each for each in summary["candidates"] if each.get("metric") is not None]
+def metric_curves(trials: Sequence[Trial], seed: int) -> dict[str, dict[int, float]]:
+    """Metric by number of steps of each candidate, over all rungs, trained with the search's own seed."""
+    curves: dict[str, dict[int, float]] = {}
+    done = [trial for trial in trials if trial.state == "done" and trial.job is not None and trial.job.seed == seed]
+    for trial in sorted(done, key=lambda trial: trial.job.steps if trial.job else 0):
+        if trial.job is not None and trial.metric is not None:
+            curves.setdefault(trial.job.key, {}).update({**trial.curve, trial.job.steps: trial.metric})
+    return curves
 
 
-def _cost_of_coefficients(summary: Mapping[str, Any]) -> Any:
+def _figure(height: float) -> Any:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, height), layout="constrained")
+
+
+def _png(figure: Any) -> bytes:
+    file = BytesIO()
+    figure.savefig(file, dpi=DPI, format="png")
+    return file.getvalue()
+
+
+def _finish(figure: Any, axes: Any) -> bytes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    return _png(figure)
+
+
+def _marked(summary: CoefficientSummary) -> dict[str | None, tuple[str, str]]:
+    """Label and colour of the networks that stand out; no winner stands out that has learned nothing."""
+    found: dict[str | None, tuple[str, str]] = {}
+    if summary.learned and summary.winner is not None:
+        found[summary.winner] = ("winner", WINNER)
+    return {**found, **{each.key: ("the paper's", PAPER) for each in summary.finalists if each.label == "paper"}}
+
+
+def _finalists(summary: CoefficientSummary) -> bytes:
+    figure = _figure(1.3 + 0.55 * len(summary.finalists))
+    axes, marked = figure.subplots(), _marked(summary)
+    for place, each in enumerate(summary.finalists):
+        colour = marked.get(each.key, ("", "0.45"))[1]
+        values = list(each.metrics.values())
+        axes.scatter(values, [place] * len(values), color=colour, alpha=0.6, s=36, edgecolors="white", linewidths=0.6)
+        axes.plot([each.mean] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
+    if summary.chance is not None:
+        axes.axvline(summary.chance, color=CHANCE, linestyle="--", label="chance")
+    names = [_name(each, marked.get(each.key, ("", ""))[0]) for each in summary.finalists]
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel=summary.metric, ylim=(len(names) - 0.4, -0.6))
+    return _finish(figure, axes)
+
+
+def _name(finalist: Finalist, label: str) -> str:
+    triple = " / ".join(f"{value:.4g}" for value in finalist.choices.values())
+    return f"{triple}\n{label}" if label else triple
+
+
+def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, float]]) -> bytes:
     from matplotlib import colormaps
 
-    figure = new_figure(4.4)
-    axes, measure, rungs = figure.subplots(), summary["measure"], summary["rungs"]
-    trained = _trained(summary)
-    goal = trained[0]["cost"][measure] / trained[0]["ratio"] * summary["factor"]
-    band = ((1 - summary["tolerance"]) * goal, (1 + summary["tolerance"]) * goal)
-    axes.axvspan(*band, color="0.93", zorder=0, label="asked for")
-    for rung, steps in enumerate(rungs):
-        here = [each for each in trained if each["rung"] == rung]
-        axes.scatter(
-            [each["cost"][measure] for each in here], [each["metric"] for each in here], s=26, alpha=0.8,
-            marker=MARKERS[rung % len(MARKERS)], color=colormaps[MAP](0.85 * (1 - rung / max(len(rungs) - 1, 1))),
-            edgecolors="white", linewidths=0.4, label=f"{steps:,} steps" if here else None,
-        )  # fmt: skip
-    for each in summary.get("finalists") or ():
-        chosen, theirs = each["key"] == summary.get("winner"), each["label"] == "paper"
-        name = "winner, over seeds" if chosen else "the paper's, over seeds" if theirs else "finalist, over seeds"
-        known = axes.get_legend_handles_labels()[1]
-        axes.errorbar(
-            each["cost"][measure], each["mean"], yerr=each["sd"] or 0.0, fmt="*" if chosen else "X" if theirs else "P",
-            color=WINNER if chosen else PAPER if theirs else "0.35", markersize=14 if chosen else 10, capsize=4,
-            elinewidth=1.6, markeredgecolor="white", zorder=4, label=None if name in known else name,
-        )  # fmt: skip
-    _label_cost(axes, measure, metric_name(summary))
-    legend_below(figure, axes)
-    return figure
-
-
-def _label_cost(axes: Any, cost: str, metric: str) -> None:
-    units = {"latency_ms": "milliseconds an image", "macs": "MACs an image"}
-    axes.set(xlabel=units.get(cost, cost_name(cost)), ylabel=metric)
-    in_units(axes.xaxis)
-    axes.margins(x=0.06, y=0.08)
-    tidy(axes)
-
-
-def _ladder(summary: Mapping[str, Any], rows: Sequence[Row]) -> Any:
-    from matplotlib import colormaps
-
-    figure = new_figure(4.4)
-    axes, rungs, curves = figure.subplots(), summary["rungs"], ladder_curves(rows, summary["seed"])
+    figure = _figure(3.8)
+    axes, rungs, marked = figure.subplots(), summary.rungs, _marked(summary)
     top = {key: sum(steps <= max(curve) for steps in rungs) - 1 for key, curve in curves.items()}
-    names = {summary.get("winner"): ("winner", WINNER)}
-    names |= {each["key"]: ("the paper's", PAPER) for each in papers(summary)}
-    for key, curve in sorted(curves.items(), key=lambda item: (item[0] in names, top[item[0]])):
-        name, colour = names.get(key, (None, colormaps[MAP](0.85 * (1 - top[key] / max(len(rungs) - 1, 1)))))
+    for key, curve in sorted(curves.items(), key=lambda item: (item[0] in marked, top[item[0]])):
+        shade = colormaps[COLOURS](0.85 * (1 - top[key] / max(len(rungs) - 1, 1)))
+        label, colour = marked.get(key, (None, shade))
+        style = {"linewidth": 2.2, "alpha": 1} if label else {"linewidth": 1, "alpha": 0.7}
         steps = sorted(curve)
-        strong = {"linewidth": 2.2, "alpha": 1} if name else {"linewidth": 1, "alpha": 0.7}
-        axes.plot(steps, [curve[step] for step in steps], color=colour, label=name, **strong)
+        axes.plot(steps, [curve[step] for step in steps], color=colour, label=label, **style)
         axes.plot(steps[-1], curve[steps[-1]], "o", color=colour, markersize=4)
     for number, steps in enumerate(rungs):
-        axes.axvline(steps, color="0.6", linewidth=1, linestyle="--", zorder=0)
+        axes.axvline(steps, color="0.6", linewidth=1, linestyle=":", zorder=0)
         count = sum(steps in curve for curve in curves.values())
         axes.annotate(
             f"rung {number + 1}: {count}", (steps, 1), xycoords=("data", "axes fraction"), xytext=(-3, 4),
             textcoords="offset points", ha="right", fontsize=8, color="0.35",
         )  # fmt: skip
+    if summary.chance is not None:
+        axes.axhline(summary.chance, color=CHANCE, linestyle="--", label="chance")
     axes.set_xscale("log")
     axes.set_xticks(rungs, [f"{steps:,}" for steps in rungs])
     axes.minorticks_off()
-    axes.set(xlabel="steps of training", ylabel=metric_name(summary))
-    tidy(axes)
-    legend_below(figure, axes)
-    return figure
+    axes.set(xlabel="training steps", ylabel=summary.metric)
+    return _finish(figure, axes)
 
 
-def ladder_curves(rows: Sequence[Row], seed: int) -> dict[str, dict[int, float]]:
-    """The metric of each candidate after so many steps, over all rungs, trained with the search's own seed."""
-    curves: dict[str, dict[int, float]] = {}
-    done = [row for row in rows if row.state == "done" and row.job is not None and row.job.seed == seed]
-    for row in sorted(done, key=lambda row: row.job.steps if row.job else 0):
-        if row.job is not None and row.metric is not None:
-            curves.setdefault(row.job.key, {}).update({**row.curve, row.job.steps: row.metric})
-    return curves
+def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
+    from matplotlib import pyplot
+    from matplotlib.ticker import EngFormatter
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.visualization.matplotlib import plot_pareto_front
+
+    names = [MEASURES[summary.reward["cost"]].label, summary.metric]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        axes: Any = plot_pareto_front(study, target_names=names, targets=lambda trial: trial.values[::-1])
+    try:
+        axes.set_title("")
+        axes.axvline(summary.reward["target"], color="0.7", linestyle=":", label="target")
+        if summary.chance is not None:
+            axes.axhline(summary.chance, color=CHANCE, linestyle="--", label="chance")
+        best = next(each for each in summary.candidates if each.key == summary.best)
+        if summary.learned:
+            place = best.cost[summary.reward["cost"]], best.metric
+            axes.plot(*place, "*", color=WINNER, markersize=15, markeredgecolor="white", label="largest reward")
+        if axes.get_legend() is not None:
+            axes.get_legend().remove()
+        axes.set_facecolor("white")
+        axes.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+        axes.figure.set_size_inches(WIDTH, 3.8)
+        axes.figure.set_layout_engine("constrained")
+        return _finish(axes.figure, axes)
+    finally:
+        pyplot.close(axes.figure)
 
 
-def first_metrics(summary: Mapping[str, Any], rows: Sequence[Row]) -> dict[str, float]:
-    """The metric at the first rung: what can be compared between all candidates, as they have equally many steps."""
-    first, curves = summary["rungs"][0], ladder_curves(rows, summary["seed"])
-    return {key: curve[first] for key, curve in curves.items() if first in curve}
+def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes:
+    """A cell for each alpha and gamma, cut into strips if several betas cost the same."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
 
-
-def _finalists(summary: Mapping[str, Any]) -> Any:
-    finalists = summary["finalists"]
-    figure = new_figure(1.1 + 0.5 * len(finalists))
+    cells = _cells(summary.candidates)
+    alphas, gammas = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
+    figure = _figure(min(2.0 + 0.3 * max(len(gammas), 4), 6.0))
     axes = figure.subplots()
-    for place, each in enumerate(finalists):
-        paper, chosen = each["label"] == "paper", each["key"] == summary.get("winner")
-        colour = WINNER if chosen else PAPER if paper else "0.45"
-        values = list(each["metrics"].values())
-        axes.scatter(values, [place] * len(values), color=colour, alpha=0.6, s=36, edgecolors="white", linewidths=0.6)
-        axes.plot([each["mean"]] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
-    names = []
-    for each in finalists:
-        triple = " / ".join(choice_text(each["choices"][name]) for name in TRIPLE)
-        label = finalist_label(summary, each)
-        names.append(f"{triple}\n{label}" if label else triple)
-    axes.set_yticks(range(len(finalists)), names)
-    axes.set(xlabel=metric_name(summary), ylabel="alpha / beta / gamma", ylim=(len(finalists) - 0.4, -0.6))
-    tidy(axes)
-    return figure
+    low, high = min(metrics.values(), default=0.0), max(metrics.values(), default=0.0)
+    margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
+    scale: Any = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
+    wide = (WIDTH - 1.4) / len(alphas)
+    for (alpha, gamma), strips in cells.items():
+        for number, (beta, network) in enumerate(strips):
+            place = (alphas.index(alpha) - 0.5 + number / len(strips), gammas.index(gamma) - 0.5, 1 / len(strips))
+            metric = metrics.get(network.key)
+            written = [f"{beta:.4g}"] if wide / len(strips) >= STRIP else []
+            written += ["\N{BULLET}" * network.rung] if network.rung else []
+            _draw_strip(
+                axes, place, EMPTY if metric is None else colormaps[COLOURS](scale.norm(metric)), "\n".join(written)
+            )
+    _outline(axes, summary, alphas, gammas, cells)
+    some = slice(None, None, -(-len(alphas) // 8))  # names of more would overlap
+    axes.set_xticks(range(len(alphas))[some], [f"{value:.4g}" for value in alphas][some])
+    axes.set_yticks(range(len(gammas)), [f"{value:.4g}" for value in gammas])
+    axes.set(xlabel="alpha (depth)", ylabel="gamma (resolution)")
+    axes.set(xlim=(-0.55, len(alphas) - 0.45), ylim=(-0.55, len(gammas) - 0.45))
+    bar = figure.colorbar(scale, ax=axes, label=f"{summary.metric} after {summary.rungs[0]:,} steps", aspect=30)
+    if summary.chance is not None and low <= summary.chance <= high:
+        bar.ax.axhline(summary.chance, color="white", linestyle="--")
+    return _finish(figure, axes)
 
 
-def _parallel_coefficients(summary: Mapping[str, Any], first: Mapping[str, float]) -> Any:
-    candidates, metric, rungs = summary["candidates"], metric_name(summary), summary["rungs"]
-    values = [first.get(each["key"]) for each in candidates]
-    axes = [number_axis(name, [each["choices"][name] for each in candidates]) for name in TRIPLE]
-    axes.append(number_axis(f"{cost_name(summary['measure'])} / base", [each["ratio"] for each in candidates]))
-    label = f"{metric} after {rungs[0]:,} steps"
-    axes.append(number_axis(f"{metric},\n{rungs[0]:,} steps", values))
-    if len(rungs) > 1:
-        axes.append(number_axis(f"{metric},\nhighest rung", [each["metric"] for each in candidates]))
-    theirs = {each["key"] for each in papers(summary)}
-    marks = [Mark(number, "the paper's", PAPER) for number, each in enumerate(candidates) if each["key"] in theirs]
-    marks += _winner_mark(candidates, summary.get("winner"), "winner")
-    return parallel({"": axes}, values, label, marks)
+Strips = list[tuple[float, GridNetwork]]
 
 
-def _winner_mark(candidates: Sequence[Mapping[str, Any]], key: str | None, label: str) -> list[Mark]:
-    return [Mark(number, label, WINNER) for number, each in enumerate(candidates) if each["key"] == key][:1]
+def _cells(candidates: Sequence[GridNetwork]) -> dict[tuple[float, float], Strips]:
+    """Betas, rising, each with its network, by alpha and gamma."""
+    found: dict[tuple[float, float], Strips] = {}
+    for network in candidates:
+        for alpha, beta, gamma in dict.fromkeys(map(_rounded, network.triples)):
+            found.setdefault((alpha, gamma), []).append((beta, network))
+    return {cell: sorted(strips, key=lambda strip: strip[0]) for cell, strips in found.items()}
 
 
-def _cost_of_architectures(summary: Mapping[str, Any]) -> Any:
-    figure = new_figure(4.4)
-    axes, trained = figure.subplots(), _trained(summary)
-    cost, target = summary["reward"]["cost"], summary["reward"]["target"]
-    by_key = {each["key"]: each for each in trained}
-    norm = norm_of([each["value"] for each in trained])
-    axes.scatter(
-        [each["cost"][cost] for each in trained], [each["metric"] for each in trained],
-        c=[each["value"] for each in trained], cmap=MAP, norm=norm, s=24, edgecolors="white", linewidths=0.4,
+def _rounded(triple: Sequence[float]) -> tuple[float, ...]:
+    """Removes rounding errors: 1.1500000000000001 is 1.15."""
+    return tuple(round(value, 6) for value in triple)
+
+
+def _draw_strip(axes: Any, place: tuple[float, float, float], colour: Any, text: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, bottom, width = place
+    axes.add_patch(Rectangle((left, bottom), width, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
+    dark = not isinstance(colour, str) and sum(colour[:3]) < 1.5
+    axes.text(
+        left + width / 2, bottom + 0.5, text, ha="center", va="center", fontsize=7.5, linespacing=0.8,
+        color="white" if dark else "black",
     )  # fmt: skip
-    front = [by_key[key] for key in summary.get("front") or () if key in by_key]
-    if front:
-        across, up = [each["cost"][cost] for each in front], [each["metric"] for each in front]
-        axes.step(across, up, where="post", color="0.25", linewidth=1.4, zorder=3, label="Pareto front")
-        axes.scatter(across, up, s=46, facecolors="none", edgecolors="0.25", zorder=3)
-    axes.axvline(target, color="0.4", linestyle="--", linewidth=1.2, zorder=0, label="target")
-    best = by_key.get(summary.get("best") or "")
-    if best is not None:
-        style = {"markersize": 15, "markeredgecolor": "white", "linestyle": "", "zorder": 4}
-        axes.plot(best["cost"][cost], best["metric"], marker="*", color=WINNER, label="largest reward", **style)
-    _label_cost(axes, cost, metric_name(summary))
-    colour_bar(figure, axes, norm, "reward")
-    legend_below(figure, axes)
-    return figure
 
 
-def _progress(summary: Mapping[str, Any]) -> Any:
-    figure = new_figure(3.8)
-    axes, trained = figure.subplots(), _trained(summary)
-    numbers, values = [each["number"] for each in trained], [each["value"] for each in trained]
-    generations = [each["generation"] for each in trained if each.get("generation") is not None]
-    style: dict[str, Any] = {"color": "0.55"}
-    if len(generations) == len(trained) and len(set(generations)) > 1:
-        norm = norm_of(generations)
-        style = {"c": generations, "cmap": MAP, "norm": norm}
-        colour_bar(figure, axes, norm, "generation", whole=True)
-    axes.scatter(numbers, values, s=18, alpha=0.85, label="a trial", edgecolors="white", linewidths=0.3, **style)
-    found: list[list[float]] = summary.get("best_so_far") or []
-    if found:
-        best = [*found, [max(numbers), found[-1][1]]]
-        axes.step(*zip(*best, strict=True), where="post", color=WINNER, linewidth=1.8, label="best so far", zorder=3)
-    axes.set(xlabel="trial", ylabel="reward")
-    tidy(axes)
-    legend_below(figure, axes)
-    return figure
+def _outline(
+    axes: Any,
+    summary: CoefficientSummary,
+    alphas: list[float],
+    gammas: list[float],
+    cells: Mapping[tuple[float, float], Strips],
+) -> None:
+    """Frames the winner and the paper's network, if it is on the grid."""
+    from matplotlib.patches import Rectangle
 
-
-def _parallel_architectures(summary: Mapping[str, Any]) -> Any:
-    candidates = summary["candidates"]
-    values = [each["value"] for each in candidates]
-    panels = {}
-    for title, names in choice_groups(candidates).items():
-        panels[title] = [_choice_axis(candidates, name) for name in names]
-        panels[title].append(number_axis("reward", values))
-    marks = _winner_mark(candidates, summary.get("best"), "largest reward")
-    return parallel(panels or {"": [number_axis("reward", values)]}, values, "reward", marks)
-
-
-def _choice_axis(candidates: Sequence[Mapping[str, Any]], name: str) -> Any:
-    values = [each["choices"].get(name) for each in candidates]
-    # Numbers by their size, words by the alphabet.
-    known = sorted({value for value in values if value is not None}, key=lambda value: (isinstance(value, str), value))
-    return choice_axis(name.rpartition(".")[2], values, {value: choice_text(value) for value in known})
-
-
-def choice_groups(candidates: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The names of choices that differ, by what stands before their dot, and no more than fit side by side."""
-    names = dict.fromkeys(name for each in candidates for name in each["choices"])
-    varied = [name for name in names if len({each["choices"].get(name) for each in candidates}) > 1]
-    groups: dict[str, list[str]] = {}
-    for prefix, found in groupby(varied, key=lambda name: name.rpartition(".")[0]):
-        group = list(found)
-        for start in range(0, len(group), AXES):
-            title = prefix if prefix not in groups else f"{prefix} ({start // AXES + 1})"
-            groups[title] = group[start : start + AXES]
-    return groups
+    by_key = {each.key: each for each in summary.candidates}
+    for key, (label, colour) in _marked(summary).items():
+        if key in by_key:
+            alpha, beta, gamma = _rounded(by_key[key].triples[0])
+            strips = [strip[0] for strip in cells[alpha, gamma]]
+            place = alphas.index(alpha) - 0.5 + strips.index(beta) / len(strips), gammas.index(gamma) - 0.5
+            style = {"fill": False, "edgecolor": colour, "linewidth": 2.6, "label": label, "zorder": 3}
+            axes.add_patch(Rectangle(place, 1 / len(strips), 1, **style))

@@ -105,3 +105,10 @@ class ProxyTraining:
     def from_dict(cls, values: Mapping[str, Any]) -> ProxyTraining:
         """The proxy that `to_dict` wrote."""
         return cls(**{name: value for name, value in values.items() if name != "kind"})
+
+    @property
+    def validation_images(self) -> int:
+        """Number of images that the accuracy is measured on. Reads the data."""
+        from keras_effnet.search.learning import load_splits
+
+        return len(load_splits(self).validation)

@@ -1,4 +1,4 @@
-"""Which networks there are: MnasNet's factorised space over the stages of a spec.
+"""The space of an architecture search: MnasNet's factorised space over the stages of a spec.
 
 Tan et al. 2019, "MnasNet: Platform-Aware Neural Architecture Search for Mobile" (arXiv:1807.11626), section 4.1: the
 blocks of a network differ, the layers within a block do not. So for each stage, and for all of its layers at once:
@@ -9,12 +9,12 @@ blocks of a network differ, the layers within a block do not. So for each stage,
 | `kernel` | 3, 5 | the same |
 | `se_ratio` | 0, 0.25 | the same; a plain convolution has no squeeze-and-excitation |
 | `skip` | pooling, identity, none | identity or none: none of our blocks skips by pooling |
-| `width` | 0.75, 1, 1.25 times MobileNetV2's | times the base's, rounded as EfficientNet rounds (`Rounding`) |
-| `depth` | -1, 0, +1 against MobileNetV2's | against the base's, never below one block |
-| `expand` | part of the kind of block | of "mbconv" and "fused" |
+| `width` | 0.75, 1, 1.25 times MobileNetV2's | channels: so many times the base's, rounded as EfficientNet rounds |
+| `depth` | -1, 0, +1 against MobileNetV2's | blocks: so many more than the base's, and at least one |
+| `expand` | part of the kind of block | expansion of "mbconv" and "fused" |
 
-Strides, stem, head, classifier and resolution are the base's. Two networks are equal where all their choices are: what
-has no effect (an expansion that a kind does not have, a skip where nothing fits) has one fixed value.
+Strides, stem, head, classifier and resolution are the base's. Two networks are equal if all their choices are: a choice
+without effect (an expansion of a kind that has none, a skip where nothing can be added) has one fixed value.
 """
 
 from __future__ import annotations
@@ -47,20 +47,20 @@ class StageChoice(NamedTuple):
     """What is chosen for one stage.
 
     Args:
-        kind: of block.
-        kernel: of its filter.
-        expand: hidden channels for each channel read; 1 where the kind does not expand.
-        se_ratio: of squeeze-and-excitation; 0 in a plain convolution.
-        width: factor on the base's width; of factors that round to one width, the nearest to 1.
-        depth: blocks more than the base's.
-        skip: whether inputs are added; True where none would be anyway, so that the stage skips once it is deepened.
+        kind: kind of block, one of `KINDS`.
+        kernel: side of the filter, in pixels.
+        expand: hidden channels per input channel; 1 for a kind that does not expand.
+        se_ratio: share of channels inside squeeze-and-excitation; 0 for none, as in a plain convolution.
+        width: number of channels that the stage emits.
+        depth: number of blocks.
+        skip: whether inputs are added; True where none could be, so that the stage skips once it is deepened.
     """
 
     kind: str
     kernel: int
     expand: float
     se_ratio: float
-    width: float
+    width: int
     depth: int
     skip: bool
 
@@ -72,24 +72,24 @@ Choices = tuple[StageChoice, ...]
 class ArchitectureSpace:
     """The networks that can be made of a base by choosing for each stage; see the table above.
 
-    A stage's `width` is what the blocks of this space emit. Where those of the base emit a multiple of it, as
-    `Bottleneck` does, the stages of the space are narrower than the base's.
+    The blocks of this space emit as many channels as the stage's `width`. If the base's blocks emit a multiple of it,
+    as `Bottleneck` does, the stages of the space are narrower than the base's.
 
     Args:
-        base: gives strides, widths, depths, stem, head and all else; activation and norm of its blocks are kept.
-        kinds: of blocks, from "conv" (one convolution), "dconv" (depthwise, then 1x1), "mbconv" and "fused".
-        kernels: odd sizes, so that what a block makes has the size of what it reads.
-        expands: above 1; without expansion a block is a "dconv" or a "conv".
-        se_ratios: in [0, 1].
+        base: network that gives strides, widths, depths, stem, head and all else; activation and norm are kept too.
+        kinds: kinds of blocks: "conv" (one convolution), "dconv" (depthwise, then 1x1), "mbconv" and "fused".
+        kernels: odd sides of filters, in pixels, so that a block's output has the size of its input.
+        expands: expansion ratios above 1; a block without expansion is a "dconv" or a "conv".
+        se_ratios: squeeze-and-excitation ratios in [0, 1].
         widths: factors on the base's widths, above 0.
-        depths: blocks more than the base's, or fewer.
+        depths: numbers of blocks to add to the base's depths; negative to remove blocks.
         skips: True, False or both.
-        divisor: all widths are multiples of it.
-        classes: of the classifier, as costs are counted.
-        channels: of the images.
+        divisor: number of which all widths are multiples.
+        classes: number of classes of the classifier, for the counted costs.
+        channels: number of channels of the images.
 
     Raises:
-        SearchError: a value outside its range, none, or one that stands twice.
+        SearchError: a value outside its range, an empty tuple, or a value that stands twice.
 
     Example:
         >>> from keras_effnet.search.proxy_training import embedded_base
@@ -143,45 +143,51 @@ class ArchitectureSpace:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of all choices: "stage1.kind", "stage1.kernel", ..."""
+        """Names of all choices: "stage1.kind", "stage1.kernel", ..."""
         return tuple(f"stage{number + 1}.{name}" for number in self._stages for name in StageChoice._fields)
 
     @cached_property
+    def values(self) -> dict[str, tuple[Choice, ...]]:
+        """All values of each choice, by its name, in rising order."""
+        options = (zip(*self._options[number], strict=True) for number in self._stages)
+        found = (tuple(sorted(set(values))) for stage in options for values in stage)
+        return dict(zip(self.names, found, strict=True))
+
+    @cached_property
     def size(self) -> int:
-        """How many networks there are, exactly."""
-        ways = {self.entry: 1}  # to give a stage so many channels
+        """Exact number of networks in the space."""
+        ways = {self.entry: 1}  # number of ways to give the next stage so many channels
         for number in self._stages:
             found: dict[int, int] = {}
             for option in self.options(number):
-                width = self.width(number, option)
                 for channels, count in ways.items():
                     if option == self._settled(number, option, channels):
-                        found[width] = found.get(width, 0) + count
+                        found[option.width] = found.get(option.width, 0) + count
             ways = found
         return sum(ways.values())
 
     def options(self, number: int) -> tuple[StageChoice, ...]:
-        """All that can be chosen for the stage of that number, from 0."""
+        """All options of a stage, given by its number from 0."""
         return self._options[number]
 
     def random(self, generator: Random) -> dict[str, Choice]:
-        """Any network, each option of a stage with the same chance."""
+        """Draws the choices of a network, each option of a stage with the same chance."""
         return self.flat(self.draw(generator))
 
     def draw(self, generator: Random) -> Choices:
-        """As `random`, stage by stage."""
+        """Does as `random`; gives the choices stage by stage."""
         return self.canonical(tuple(generator.choice(options) for options in self._options))
 
     def mutate(self, choices: Mapping[str, Choice], generator: Random) -> dict[str, Choice]:
-        """Another network that differs in one choice of one stage, and in what that choice brings with it.
+        """Changes one choice of one stage, and whatever that choice brings with it.
 
         Raises:
-            SearchError: unknown choices, or the space has but one network.
+            SearchError: unknown choices, or the space has only one network.
         """
         return self.flat(self.step(self.read(choices), generator))
 
     def step(self, choices: Choices, generator: Random) -> Choices:
-        """As `mutate`, stage by stage."""
+        """Does as `mutate`; takes and gives the choices stage by stage."""
         turns = [(number, name) for number in self._stages for name in StageChoice._fields]
         generator.shuffle(turns)
         for number, name in turns:
@@ -191,13 +197,13 @@ class ArchitectureSpace:
                 changed = self.canonical((*choices[:number], option, *choices[number + 1 :]))
                 if changed != choices:
                     return changed
-        raise SearchError("a space must have more than one network for one to change. Received: a space of one")
+        raise SearchError("a space must have more than one network to change one. Received: a space of one")
 
     def read(self, choices: Mapping[str, Choice]) -> Choices:
-        """Choices stage by stage, what has no effect at its fixed value.
+        """Reads choices stage by stage, and sets those without effect to their fixed value.
 
         Raises:
-            SearchError: a choice that is missing, unknown, or has a value that the space does not have.
+            SearchError: a choice is missing, unknown, or has a value that is not in the space.
         """
         if set(choices) != set(self.names):
             wrong = sorted(set(choices) ^ set(self.names))
@@ -208,7 +214,7 @@ class ArchitectureSpace:
         found = []
         for number in self._stages:
             values: dict[str, Any] = {name: choices[f"stage{number + 1}.{name}"] for name in StageChoice._fields}
-            option = self._fixed(number, StageChoice(**values))
+            option = _fixed(StageChoice(**values))
             if option not in self._options[number]:
                 raise SearchError(
                     f"stage {number + 1} has no such choice in this space; every value must be one of the space's. "
@@ -218,11 +224,11 @@ class ArchitectureSpace:
         return self.canonical(tuple(found))
 
     def flat(self, choices: Choices) -> dict[str, Choice]:
-        """Choices by their names."""
+        """Choices by name."""
         return dict(zip(self.names, (value for option in choices for value in option), strict=True))
 
     def spec(self, choices: Mapping[str, Choice]) -> BackboneSpec:
-        """The network of these choices; its name ends in a hash of them.
+        """Makes the network of given choices; its name ends in a hash of them.
 
         Raises:
             SearchError: unknown choices.
@@ -230,13 +236,13 @@ class ArchitectureSpace:
         return self.network(self.read(choices))
 
     def network(self, choices: Choices) -> BackboneSpec:
-        """As `spec`, stage by stage."""
+        """Does as `spec`; takes the choices stage by stage."""
         digest = sha256(json.dumps(choices).encode()).hexdigest()[:NAME_DIGITS]
         stages = tuple(self._stage(number, option) for number, option in enumerate(choices))
         return replace(self.base, name=f"{self.base.name}_{digest}", stages=stages)
 
     def cost(self, choices: Choices) -> dict[str, float]:
-        """What the network costs, by name, as `estimate_cost` counts it: a stage once for all networks that have it."""
+        """Counts the measures of a network by name, as `estimate_cost` does, but each stage once for all networks."""
         keys = self._parts(choices)
         if not all(key in self._counted for key in keys):
             cost, last = (
@@ -246,23 +252,19 @@ class ArchitectureSpace:
             groups = (cost.stages[:1], *((stage,) for stage in cost.stages[1 : last + 1]), cost.stages[last + 1 :])
             self._counted.update(zip(keys, map(_sums, groups), strict=True))
         macs, params, activations = map(sum, zip(*(self._counted[key] for key in keys), strict=True))
-        return {"macs": macs, "params": params, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
+        return {"params": params, "macs": macs, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
 
     def _parts(self, choices: Choices) -> list[tuple[Any, ...]]:
-        """What makes two parts of networks cost the same: the choices of a stage, and the channels that it reads."""
+        """Keys of the parts of a network: parts with the same choices that read as many channels cost the same."""
         channels = self.entry
         keys: list[tuple[Any, ...]] = [()]
         for number, option in enumerate(choices):
             keys.append((number, channels, option))
-            channels = self.width(number, option)
+            channels = option.width
         return [*keys, (channels,)]
 
-    def width(self, number: int, option: StageChoice) -> int:
-        """Channels that the stage of that number emits."""
-        return self._widths[number][option.width]
-
     def to_dict(self) -> dict[str, Any]:
-        """The space as JSON holds it."""
+        """The space as JSON-able values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "base": json.loads(self.base.to_json())}
 
@@ -278,51 +280,35 @@ class ArchitectureSpace:
 
     @cached_property
     def entry(self) -> int:
-        """Channels that the first stage reads."""
+        """Number of channels that the first stage reads."""
         return estimate_cost(self.base, classes=self.classes, channels=self.channels).stages[0].output.channels
 
     @cached_property
     def _counted(self) -> dict[tuple[Any, ...], Sums]:
-        """Sums of what has been counted so far."""
+        """Costs of the parts that have been counted so far."""
         return {}
 
     @cached_property
-    def _widths(self) -> tuple[dict[float, int], ...]:
-        """The channels that each factor makes, for each stage."""
-        rounding = Rounding(divisor=self.divisor)
-        return tuple(
-            {factor: rounding.nearest_width(stage.width * factor) for factor in self.widths}
-            for stage in self.base.stages
-        )
-
-    @cached_property
     def _options(self) -> tuple[tuple[StageChoice, ...], ...]:
-        values = (self.kinds, self.kernels, self.expands, self.se_ratios, self.widths, self.depths, self.skips)
-        every = [StageChoice(*each) for each in product(*values)]
-        return tuple(tuple(dict.fromkeys(self._fixed(number, each) for each in every)) for number in self._stages)
-
-    def _fixed(self, number: int, option: StageChoice) -> StageChoice:
-        """An option with what has no effect in any network at its fixed value."""
-        widths, base = self._widths[number], self.base.stages[number]
-        alike = [factor for factor in widths if widths[factor] == widths.get(option.width)]
-        return option._replace(
-            expand=option.expand if option.kind in EXPANDING else 1,
-            se_ratio=0 if option.kind == "conv" else option.se_ratio,
-            width=min(alike, key=lambda factor: (abs(factor - 1), factor), default=option.width),
-            depth=max(1 - base.depth, option.depth),
-        )
+        rounding, found = Rounding(divisor=self.divisor), []
+        for stage in self.base.stages:
+            widths = [rounding.nearest_width(stage.width * factor) for factor in self.widths]
+            depths = [max(1, stage.depth + change) for change in self.depths]
+            every = product(self.kinds, self.kernels, self.expands, self.se_ratios, widths, depths, self.skips)
+            found.append(tuple(dict.fromkeys(_fixed(StageChoice(*each)) for each in every)))
+        return tuple(found)
 
     def _settled(self, number: int, option: StageChoice, channels: int) -> StageChoice:
-        """An option with its skip at the fixed value where a stage that reads so many channels can add nothing."""
-        base = self.base.stages[number]
-        adds = base.depth + option.depth > 1 or (base.stride == 1 and channels == self.width(number, option))
+        """Sets the skip of an option to its fixed value if a stage that reads so many channels can add nothing."""
+        adds = option.depth > 1 or (self.base.stages[number].stride == 1 and channels == option.width)
         return option if adds else option._replace(skip=True in self.skips)
 
     def canonical(self, choices: Choices) -> Choices:
+        """Sets the skips without effect to their fixed value."""
         channels, found = self.entry, []
         for number, option in enumerate(choices):
             found.append(self._settled(number, option, channels))
-            channels = self.width(number, option)
+            channels = option.width
         return tuple(found)
 
     def _others(self, number: int, option: StageChoice, name: str) -> list[StageChoice]:
@@ -337,30 +323,33 @@ class ArchitectureSpace:
 
     def _stage(self, number: int, option: StageChoice) -> StageSpec:
         base = self.base.stages[number]
-        return replace(
-            base,
-            block=_block(base.block, option),
-            width=self.width(number, option),
-            depth=base.depth + option.depth,
-        )
+        return replace(base, block=_block(base.block, option), width=option.width, depth=option.depth)
 
 
 Sums = tuple[int, int, int]
 
 
 def _sums(stages: Sequence[StageCost]) -> Sums:
-    """Multiply-adds, parameters and activations of some stages."""
+    """Sums of multiply-adds, parameters and activations over some stages."""
     macs, params, activations = (sum(getattr(stage, name) for stage in stages) for name in MEASURED)
     return macs, params, activations
 
 
+def _fixed(option: StageChoice) -> StageChoice:
+    """Sets the choices that have no effect in any network to their fixed value."""
+    return option._replace(
+        expand=option.expand if option.kind in EXPANDING else 1,
+        se_ratio=0 if option.kind == "conv" else option.se_ratio,
+    )
+
+
 def _alike(option: StageChoice, other: StageChoice) -> int:
-    """How many choices are the same."""
+    """Number of choices that are the same."""
     return sum(a == b for a, b in zip(option, other, strict=True))
 
 
 def _block(base: Block, option: StageChoice) -> Block:
-    """The block of an option, with the activation and the norm of the base's, where that has any."""
+    """Makes the block of an option, with the activation and the norm of the base's block if that has any."""
     style: dict[str, Any] = {name: getattr(base, name) for name in ("activation", "norm") if hasattr(base, name)}
     made = FusedMBConv if option.kind in ("conv", "fused") else MBConv
     return made(option.kernel, option.expand, se_ratio=option.se_ratio, skip=option.skip, **style)

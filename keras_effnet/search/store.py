@@ -1,8 +1,12 @@
-"""What a search remembers: an Optuna study in a database, and the trials in it as the plan reads them.
+"""The memory of a search: an Optuna study in a database, and its trials as a plan reads them.
 
-SQLite in the output folder serves one machine, PostgreSQL any number of hosts. Optuna gives every trial a number, hands
-no trial out twice, and finds trials whose process is gone by their heartbeat; they are queued again. What a trial does
-stands in its user attribute "job", what it came to in "notes".
+A study has two objectives, the metric (maximised) and the cost (minimised), so that Optuna's tools draw the Pareto
+front. The choices of a candidate are the parameters of its trial; key, seed, steps, rung, parent, worker and all
+counted costs are user attributes. Multi-objective trials cannot report intermediate values: "notes" hold the curve.
+
+SQLite in the output folder serves one machine, PostgreSQL any number of hosts. A job is queued as a waiting trial with
+all its parameters in one transaction. Optuna hands no trial out twice and finds trials whose process is gone by their
+heartbeat; these are queued again.
 """
 
 from __future__ import annotations
@@ -13,13 +17,15 @@ import math
 import random
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -28,18 +34,20 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.plan import Job, Row, State
+from keras_effnet.search.candidates import Job, State, Trial
 
-JOB, NOTES, IDENTITY = "job", "notes", "identity"
-STOPPED = "stopped"  # of a trial that its search was stopped at: that was no fault of its own, and counts as no try
+IDENTITY = "identity"  # user attribute of the study
+JOB = ("key", "steps", "seed", "rung", "parent")  # user attributes of a trial that, with its parameters, are its job
+WORKER, VALUE, NOTES = "worker", "value", "notes"  # user attributes that a trial gets while it runs
+STOPPED = "stopped"  # user attribute of a trial that ended with its search: not its own fault, so not counted as a try
 SQLITE_FILE = "search.db"
-LOCK_SECONDS = 60.0  # that SQLite waits for another process; Optuna's own trials of two writers needed that much
-OPENINGS = 20  # tries to open a new database that as many processes make at the same time
+LOCK_SECONDS = 60.0  # SQLite waits so long for another process; Optuna's own tests with two writers needed that much
+OPENINGS = 20  # attempts to open a new database that several processes create at the same time
 GRACE = 4  # heartbeats that may be missed: a worker that is busy with TensorFlow's graph sends them late
-# What PostgreSQL's own form of an address means here: psycopg 3, which the extra installs.
+# PostgreSQL's own form of an address, with the driver that the extra installs: psycopg 3.
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)  # what it logs stands in our own reports, and failures in trials.csv
+optuna.logging.set_verbosity(optuna.logging.ERROR)  # our reports say the same, and trials.csv lists failures
 logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -47,11 +55,12 @@ class Store:
     """The trials of one search.
 
     Args:
-        url: of the database, as SQLAlchemy reads it.
-        identity: what the search is, JSON-able; None: of a search that exists, found by its name.
-        name: of the study; None: made from the identity, so that two searches never share one.
+        url: SQLAlchemy's address of the database.
+        identity: JSON-able description of the search; None to open an existing search by its name.
+        name: name of the study; None to derive it from the identity, so that no two searches share one.
+        objectives: names of metric and cost, for Optuna's tools.
         heartbeat: seconds between two signs of life of a trial.
-        retries: how often a trial that failed is tried again.
+        retries: number of times that a failed trial is tried again.
         patience: seconds to wait for a locked SQLite file.
 
     Raises:
@@ -64,6 +73,7 @@ class Store:
         identity: dict[str, Any] | None = None,
         *,
         name: str | None = None,
+        objectives: tuple[str, str] = ("metric", "cost"),
         heartbeat: float = 10,
         retries: int = 2,
         patience: float = LOCK_SECONDS,
@@ -71,9 +81,10 @@ class Store:
         self.url = storage_url(url)
         self.name = study_name(identity or {}) if name is None else name
         self.retries = retries
-        self._rows: dict[int, Row] = {}
-        self._sighted: dict[int, float] = {}  # since when a trial has been seen to run
-        self._queued_at: dict[int, float] = {}  # when a failed trial is queued again, if nobody does so before
+        self._objectives = list(objectives)
+        self._known_trials: dict[int, Trial] = {}
+        self._sighted: dict[int, float] = {}  # when a trial was first seen running
+        self._queued_at: dict[int, float] = {}  # when a failed trial is queued again, unless somebody does so before
         self._arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
         self._beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
@@ -82,7 +93,7 @@ class Store:
 
     def _open(self, identity: dict[str, Any] | None, tries: int = OPENINGS) -> None:
         try:
-            self._storage = RDBStorage(
+            self._database = RDBStorage(
                 self.url,
                 engine_kwargs={"connect_args": self._arguments},
                 heartbeat_interval=self._beat,
@@ -90,9 +101,9 @@ class Store:
                 heartbeat_stale_trial_callback=self._queue_again,
             )
             if self.url.startswith("sqlite"):
-                _take_turns(self._storage.engine)
+                _take_turns(self._database.engine)
             if identity is None:
-                self.study = optuna.load_study(study_name=self.name, storage=self._storage)
+                self.study = optuna.load_study(study_name=self.name, storage=self._database)
                 self.identity = self.study.user_attrs[IDENTITY]
             else:
                 self.study = self._create(identity)
@@ -101,83 +112,110 @@ class Store:
             message = str(error.__cause__ or error).lower()
             if tries == 1 or not any(words in message for words in ("already exists", "unique constraint")):
                 raise
-            # Optuna makes its tables one by one, and so did another process at the same moment.
+            # Optuna creates its tables one by one, and another process did so at the same moment.
             time.sleep(random.uniform(0.1, 0.5))
             self._open(identity, tries - 1)
+            return
+        self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
 
     def _create(self, identity: dict[str, Any]) -> optuna.Study:
         try:
-            study = optuna.create_study(study_name=self.name, storage=self._storage, direction="maximize")
+            study = optuna.create_study(
+                study_name=self.name, storage=self._database, directions=["maximize", "minimize"]
+            )
             study.set_user_attr(IDENTITY, identity)
+            study.set_metric_names(self._objectives)
         except DuplicatedStudyError:
-            study = optuna.load_study(study_name=self.name, storage=self._storage)
-            # Another host that has just made it may not have said yet what it is; by the name it is ours.
+            study = optuna.load_study(study_name=self.name, storage=self._database)
+            # Another host that has just created it may not have described it yet; by its name it is ours.
             found = study.user_attrs.get(IDENTITY, identity)
             if found != json.loads(json.dumps(identity)):
                 raise SearchError(
-                    f"the store holds another search of this name. Received: {self.name!r} in {self.shown_url!r}"
+                    "the store holds another search of this name; choose another name. "
+                    f"Received: {self.name!r} in {shown_url(self.url)!r}"
                 ) from None
             study.set_user_attr(IDENTITY, identity)
+            study.set_metric_names(self._objectives)
         return study
-
-    @property
-    def shown_url(self) -> str:
-        """The address without a password."""
-        return make_url(self.url).render_as_string(hide_password=True)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turns what a database raises into SearchError."""
+        """Re-raises a database's errors as SearchError."""
         try:
             yield
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
             said = " ".join(str(cause).split())
-            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {self.shown_url!r}") from error
+            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {shown_url(self.url)!r}") from error
 
-    def rows(self) -> list[Row]:
-        """The trials in the order of their numbers.
+    def queue(self, job: Job, distributions: Mapping[str, BaseDistribution], cost: Mapping[str, float]) -> None:
+        """Adds a waiting trial for a job.
+
+        Two workers may queue the same job at the same moment. The trial of the lower number counts; the other is void.
+
+        Args:
+            job: the job.
+            distributions: Optuna's distribution of each of the job's choices.
+            cost: counted costs of the candidate, by name.
+
+        Raises:
+            SearchError: the database cannot be written.
+        """
+        waiting = optuna.create_trial(
+            state=TrialState.WAITING,
+            params=dict(job.choices),
+            distributions=dict(distributions),
+            user_attrs={**cost, **{name: getattr(job, name) for name in JOB}},
+        )
+        with self.errors():
+            self.study.add_trial(waiting)
+
+    def trials(self) -> list[Trial]:
+        """Reads the trials, by number.
 
         Raises:
             SearchError: the database cannot be read.
         """
         with self.errors():
-            trials = self.study.get_trials(deepcopy=False)
-        return [self._known(trial) for trial in trials]
+            found = [self._known(trial) for trial in self.study.get_trials(deepcopy=False)]
+        seen: set[tuple[str, int, int]] = set()
+        for trial in found:
+            if trial.fresh and trial.job is not None:
+                if trial.job.what in seen:
+                    found[trial.number] = replace(trial, state="void")
+                seen.add(trial.job.what)
+        return found
 
-    def _known(self, trial: FrozenTrial) -> Row:
-        """The row of a trial, kept once nothing in it can change."""
-        row = self._rows.get(trial.number)
-        if row is None:
-            row = self._row(trial)
-            if row.state in ("done", "failed", "retried", "void"):
-                self._rows[trial.number] = row
-        return row
+    def _known(self, frozen: FrozenTrial) -> Trial:
+        """Reads a trial, and keeps it once it cannot change any more."""
+        known = self._known_trials.get(frozen.number)
+        if known is None:
+            known = self._read(frozen)
+            if known.state in ("done", "failed", "retried", "void"):
+                self._known_trials[frozen.number] = known
+        return known
 
-    def _row(self, trial: FrozenTrial) -> Row:
-        job, notes = trial.user_attrs.get(JOB), dict(trial.user_attrs.get(NOTES, {}))
-        values = {} if job is None else {name: value for name, value in job.items() if name != "worker"}
-        seconds = trial.duration.total_seconds() if trial.duration is not None else None
-        state = self._state(trial)
-        if state in ("waiting", "running"):
-            notes = {}  # of the try before
+    def _read(self, frozen: FrozenTrial) -> Trial:
+        attributes, state = frozen.user_attrs, self._state(frozen)
+        notes = dict(attributes.get(NOTES, {}))
         error = notes.pop("error", "its process was gone" if state in ("failed", "retried") else None)
-        return Row(
-            number=trial.number,
-            job=Job(**values) if values else None,
+        done = state == "done"
+        return Trial(
+            number=frozen.number,
+            job=Job(choices=frozen.params, **{name: attributes[name] for name in JOB}) if "key" in attributes else None,
             state=state,
-            fresh=first_number(trial) == trial.number,
-            metric=notes.pop("metric", None),
-            value=trial.value if state == "done" else None,
-            curve={int(step): value for step, value in trial.intermediate_values.items()},
-            seconds=seconds,
+            fresh=first_number(frozen) == frozen.number,
+            metric=frozen.values[0] if done else None,
+            value=attributes.get(VALUE) if done else None,
+            curve={int(step): metric for step, metric in notes.pop("curve", {}).items()},
+            seconds=frozen.duration.total_seconds() if frozen.duration is not None else None,
             error=error,
-            worker=None if job is None else job.get("worker"),
+            worker=attributes.get(WORKER),
             notes=notes,
         )
 
     def _state(self, trial: FrozenTrial) -> State:
-        if trial.state == TrialState.FAIL and JOB not in trial.user_attrs:
+        if trial.state == TrialState.FAIL and "key" not in trial.user_attrs:
             return "void"
         if trial.state == TrialState.FAIL:
             return "retried" if len(_tries(trial)) <= self.retries else "failed"
@@ -199,46 +237,55 @@ class Store:
             self._queue_again(self.study, self.study.get_trials(deepcopy=False)[number])
 
     def _queue_again(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        # Optuna's own RetryHeartbeatStaleTrialCallback, by whose names this goes, counts the trials that were stopped,
-        # and hands on the notes of the try before.
+        # Optuna's own RetryHeartbeatStaleTrialCallback, whose names for the history are used here, also counts trials
+        # that were stopped, and passes on the notes of the failed try.
         if self._state(trial) != "retried":
             return
-        job = {name: value for name, value in trial.user_attrs[JOB].items() if name != "worker"}
-        history = {"failed_trial": first_number(trial), "retry_history": _tries(trial)}
-        again = optuna.create_trial(state=TrialState.WAITING, user_attrs={JOB: job}, system_attrs=history)
+        own = (WORKER, VALUE, NOTES, STOPPED)
+        again = optuna.create_trial(
+            state=TrialState.WAITING,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs={name: value for name, value in trial.user_attrs.items() if name not in own},
+            system_attrs={"failed_trial": first_number(trial), "retry_history": _tries(trial)},
+        )
         study.add_trial(again)
 
     def give_up(self, worker: str, reason: str, *, stopped: bool = False) -> list[int]:
         """Fails the running trials of a worker that is known to be gone, and queues them again.
 
         Args:
-            worker: its name.
-            reason: that is noted.
-            stopped: whether the search was stopped, so that this counts as no try.
+            worker: name of the worker.
+            reason: error that is noted for its trials.
+            stopped: whether the search was stopped, so that this does not count as a try.
 
         Returns:
-            Their numbers.
+            Numbers of the trials that were given up.
 
         Raises:
             SearchError: the database cannot be written.
         """
-        lost = [row.number for row in self.rows() if row.state == "running" and row.worker == worker]
+        lost = [trial.number for trial in self.trials() if trial.state == "running" and trial.worker == worker]
         for number in lost:
             with self.errors():
-                trial = self.study.get_trials(deepcopy=False)[number]
                 try:
-                    self._storage.set_trial_user_attr(trial._trial_id, NOTES, {"error": reason})
-                    self._storage.set_trial_user_attr(trial._trial_id, STOPPED, stopped)
+                    self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
+                    self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
                     self.study.tell(number, state=TrialState.FAIL)
                 except (UpdateFinishedTrialError, ValueError):
                     continue  # its heartbeat was missed first: it is queued already
         self.mend(worker)
         return lost
 
+    def _id(self, number: int) -> int:
+        """The database's own number of a trial."""
+        study = self._database.get_study_id_from_name(self.name)
+        return self._database.get_trial_id_from_study_id_trial_number(study, number)
+
     def find_lost(self) -> None:
         """Fails and queues again the trials whose heartbeat has stopped; Optuna itself looks before every trial.
 
-        A trial that failed on a host that was gone before it had queued it again is queued, too.
+        This also queues a trial that failed on a host that was gone before it could queue it.
 
         Raises:
             SearchError: the database cannot be read or written.
@@ -247,55 +294,55 @@ class Store:
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                # A trial whose process was killed before its first heartbeat would run for ever: it is given that one,
-                # once, which does no harm to a trial that lives.
+                # A trial whose process was killed before its first heartbeat would run for ever. It is given that
+                # heartbeat, once, which does no harm to a trial that is alive.
                 if now - self._sighted.setdefault(trial.number, now) > GRACE * self._beat:
                     self._sighted[trial.number] = math.inf
-                    self._storage.record_heartbeat(trial._trial_id)
+                    self._database.record_heartbeat(self._id(trial.number))
             optuna.storages.fail_stale_trials(self.study)
-        for row in self._left():
-            # Not at the same moment by all who wait, or it would be queued as often.
-            if now > self._queued_at.setdefault(row.number, now + GRACE * self._beat * random.uniform(1, 2)):
-                self.try_again(row.number)
+        for trial in self._left():
+            # Those who wait must not do this at the same moment, or it would be queued several times.
+            if now > self._queued_at.setdefault(trial.number, now + GRACE * self._beat * random.uniform(1, 2)):
+                self.try_again(trial.number)
 
     def mend(self, worker: str | None = None) -> None:
-        """Queues again what failed and was to be tried again, where whoever should have done so was killed in between.
+        """Queues again the failed trials that a killed process left unqueued.
 
         Args:
-            worker: whose trials are meant, none of which runs; None: all.
+            worker: name of the worker whose trials are meant, none of which runs; None for all.
 
         Raises:
             SearchError: the database cannot be read or written.
         """
-        for row in self._left():
-            if worker in (None, row.worker):
-                self.try_again(row.number)
+        for trial in self._left():
+            if worker in (None, trial.worker):
+                self.try_again(trial.number)
 
-    def _left(self) -> list[Row]:
-        """Trials that failed and are to be tried again, and that nobody has queued."""
+    def _left(self) -> list[Trial]:
+        """Trials that failed, are to be tried again, and that nobody has queued."""
         with self.errors():
             trials = self.study.get_trials(deepcopy=False)
         # Of one look into the store: what has been queued since must not be missed beside a newer state.
         last = {first_number(trial): trial for trial in trials}
-        return [row for row in map(self._known, last.values()) if row.state == "retried"]
+        return [trial for trial in map(self._known, last.values()) if trial.state == "retried"]
 
 
 def _take_turns(engine: Engine) -> None:
-    """Lets SQLite's transactions begin with their lock, as SQLAlchemy describes for its driver.
+    """Makes SQLite's transactions begin with their lock, as SQLAlchemy's documentation of the driver describes.
 
     Optuna reads that a trial waits, and then takes it. Other databases lock the row in between; SQLite has no such
     lock, and two processes were seen to take the same trial.
     """
-    engine.dispose()  # of connections that began otherwise
+    engine.dispose()  # closes connections that began otherwise
     event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def storage_url(text: str) -> str:
-    """The address of a database with the driver that serves it.
+    """Completes the address of a database with the driver that serves it.
 
     Raises:
-        SearchError: the text is no address.
+        SearchError: the text is not an address.
 
     Example:
         >>> storage_url("postgresql://me@db/searches")
@@ -312,29 +359,29 @@ def storage_url(text: str) -> str:
     return url.set(drivername=driver).render_as_string(hide_password=False)
 
 
+def shown_url(text: str) -> str:
+    """Completes an address as `storage_url` does, without its password."""
+    return make_url(storage_url(text)).render_as_string(hide_password=True)
+
+
 def sqlite_url(folder: Path) -> str:
-    """The address of the store of an output folder."""
+    """Address of the store in an output folder."""
     return f"sqlite:///{(folder / SQLITE_FILE).resolve()}"
 
 
 def study_name(identity: dict[str, Any]) -> str:
-    """A name that two searches share only where they are the same."""
+    """Names the study of a search; only equal searches share a name."""
     digest = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     return f"keras_effnet-{identity.get('search', 'search')}-{digest}"
 
 
-def fresh_rows(rows: Sequence[Row]) -> int:
-    """How many of these trials are no second tries, and came to a job or still may."""
-    return sum(row.fresh and row.state != "void" for row in rows)
-
-
 def first_number(trial: FrozenTrial) -> int:
-    """The number that a trial, or the one that it is another try of, began with."""
+    """Number of the first try of a trial's job: its own, unless it repeats another."""
     return trial.system_attrs.get("failed_trial", trial.number)
 
 
 def _tries(trial: FrozenTrial) -> list[int]:
-    """The numbers of the tries that have failed by now, this one among them."""
+    """Numbers of the tries that have failed by now, including this one."""
     before = trial.system_attrs.get("retry_history", [])
     return before if trial.user_attrs.get(STOPPED) else [*before, trial.number]
 

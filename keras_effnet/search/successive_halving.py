@@ -1,44 +1,50 @@
-"""Successive halving over training steps, without waiting for each other: ASHA.
+"""Successive halving over training steps, without waiting for each other (ASHA), and the comparison of its finalists.
 
 Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (arXiv:1810.05934), Algorithm 2: every candidate
-is trained a little; of those that have reached a rung the best 1/eta go on to the next one, as soon as there are enough
-to tell. A candidate that goes on does so from its own checkpoint, so that no step is trained twice.
+is trained a little; of those that have reached a rung the best 1/eta are promoted to the next one, as soon as there are
+enough to tell. A promoted candidate goes on from its own checkpoint, so that no step is trained twice. There candidates
+never end, and whoever can be promoted goes first. Here they are finitely many, so a free worker takes the lowest job
+there is: it has as much to do, and fewer are promoted that would not have been among the best. One rung is a grid.
 
-One thing differs. There candidates never end, and whoever may climb goes first. Here they are finitely many, so that a
-free worker takes the lowest job there is: it has as much to do, and fewer climb who would not have been among the best.
-
-With one rung this is the plain grid search that halving is checked against.
+Finalists and the paper's network are trained with the same further seeds, which took no part in choosing the finalists.
+Their differences, seed by seed, have a mean with a t-interval (Student 1908; any textbook: paired t). With few seeds it
+is wide, and says so.
 """
 
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import SearchError
-from keras_effnet.search.candidates import Candidate, Choice
-from keras_effnet.search.plan import Job, Plan, Row, outcomes
+from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 ETA = 4  # arXiv:1810.05934, section 4: "we set eta = 4" in its experiments
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
 class SuccessiveHalving(Plan):
-    """Finitely many candidates; the best of them trained with several seeds at the end.
+    """Finitely many candidates; the best of them are trained with several seeds at the end.
 
     Args:
-        candidates: what is tried, at least one, no two alike.
-        rungs: steps of training at each rung, rising; one rung is a plain grid search.
-        eta: of the candidates on a rung one in so many goes on, at least 2.
-        finalists: how many of the best are trained again with other seeds, at least 1.
-        seeds: how many other seeds, at least 0; they take no part in choosing the finalists.
-        references: candidates that are only trained along with the finalists, to compare with.
-        seed: of the order of the candidates and of their training, at least 0.
+        candidates: candidates to try, at least one, no two alike.
+        rungs: number of training steps at each rung, rising; one rung is a plain grid search.
+        eta: reduction factor, at least 2: the best 1/eta of a rung are promoted.
+        finalists: number of the best candidates that are trained again with other seeds, at least 1.
+        seeds: number of other seeds, at least 0; they take no part in choosing the finalists.
+        references: candidates that are only trained along with the finalists, for comparison.
+        seed: seed of the order of the candidates and of their training, at least 0.
+        measure: name of the cost that every candidate has, for Optuna's second objective.
 
     Raises:
         SearchError: a value outside its range.
@@ -47,12 +53,12 @@ class SuccessiveHalving(Plan):
         >>> from keras_effnet.search.coefficient_grid import coefficient_candidates
         >>> found = coefficient_candidates("efficientnet_b0", step=0.25)
         >>> plan = SuccessiveHalving(tuple(each.candidate for each in found), rungs=(10, 40))
-        >>> job = plan.next_job([], 0)
+        >>> job = plan.next_job([])
         >>> job.steps, job.rung
         (10, 0)
     """
 
-    kind: ClassVar[str] = "ladder"
+    kind: ClassVar[str] = "halving"
 
     candidates: tuple[Candidate, ...]
     rungs: tuple[int, ...]
@@ -61,6 +67,7 @@ class SuccessiveHalving(Plan):
     seeds: int = 3
     references: tuple[Candidate, ...] = ()
     seed: int = 0
+    measure: str = "macs"
 
     def __post_init__(self) -> None:
         check_int(SearchError, "eta", self.eta, 2)
@@ -79,40 +86,55 @@ class SuccessiveHalving(Plan):
 
     @cached_property
     def order(self) -> tuple[Candidate, ...]:
-        """The candidates in the order in which they start: drawn, so that a search cut short has tried all regions."""
+        """The candidates in the random order in which they start: a search cut short has tried all regions."""
         shuffled = list(self.candidates)
         random.Random(f"order-{self.seed}").shuffle(shuffled)
         return tuple(shuffled)
 
     @cached_property
     def _by_choices(self) -> dict[tuple[tuple[str, Choice], ...], Candidate]:
-        # What comes last wins: a reference is a candidate like others where it is both.
+        # The last one wins: a reference that is also a candidate is a candidate like the others.
         return {_frozen(each.choices): each for each in (*self.references, *self.candidates)}
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.candidates[0].choices)
+    def distributions(self) -> Mapping[str, BaseDistribution]:
+        from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+        found: dict[str, BaseDistribution] = {}
+        for name in self.candidates[0].choices:
+            values = [each.choices[name] for each in (*self.candidates, *self.references)]
+            numbers = [float(value) for value in values if not isinstance(value, str | bool)]
+            all_numbers = len(numbers) == len(values)
+            unique = tuple(dict.fromkeys(values))
+            found[name] = (
+                FloatDistribution(min(numbers), max(numbers)) if all_numbers else CategoricalDistribution(unique)
+            )
+        return found
+
+    @property
+    def cost(self) -> str:
+        return self.measure
 
     def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
         return self._by_choices[_frozen(choices)]
 
-    def next_job(self, rows: Sequence[Row], index: int) -> Job | None:
-        found = outcomes(rows)
-        return self._start(found) or self._climb(found) or self._compare(found)
+    def next_job(self, trials: Sequence[Trial]) -> Job | None:
+        found = outcomes(trials)
+        return self._start(found) or self._promote(found) or self._compare(found)
 
-    def is_done(self, rows: Sequence[Row]) -> bool:
-        found = outcomes(rows)
-        settled = all(row.state in ("done", "failed") for row in found.values())
-        return settled and self.next_job(rows, 0) is None
+    def is_done(self, trials: Sequence[Trial]) -> bool:
+        found = outcomes(trials)
+        settled = all(trial.state in ("done", "failed") for trial in found.values())
+        return settled and self.next_job(trials) is None
 
     def total(self) -> tuple[int, int]:
-        trials = steps = before = 0
+        jobs = steps = before = 0
         count = len(self.candidates)
         for rung in self.rungs:
-            trials, steps = trials + count, steps + count * (rung - before)
+            jobs, steps = jobs + count, steps + count * (rung - before)
             count, before = count // self.eta, rung
         compared = (min(self.finalists, len(self.candidates)) + len(self.references)) * self.seeds
-        return trials + compared, steps + compared * self.rungs[-1]
+        return jobs + compared, steps + compared * self.rungs[-1]
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -124,61 +146,65 @@ class SuccessiveHalving(Plan):
             "seeds": self.seeds,
             "references": [each.to_dict() for each in self.references],
             "seed": self.seed,
+            "measure": self.measure,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SuccessiveHalving:
         """The plan that `to_dict` wrote."""
-        made = {name: values[name] for name in ("eta", "finalists", "seeds", "seed")}
+        made = {name: values[name] for name in ("eta", "finalists", "seeds", "seed", "measure")}
         candidates, references = (
             tuple(Candidate.from_dict(each) for each in values[name]) for name in ("candidates", "references")
         )
         return cls(candidates, tuple(values["rungs"]), references=references, **made)
 
-    def on_rung(self, rows: Sequence[Row] | Mapping[Any, Row], rung: int) -> list[Row]:
-        """The finished trials of a rung with the search's own seed, the best first."""
-        found = rows if isinstance(rows, Mapping) else outcomes(rows)
+    def on_rung(self, trials: Sequence[Trial] | Mapping[Any, Trial], rung: int) -> list[Trial]:
+        """Finished trials of a rung with the search's own seed, the best first."""
+        found = trials if isinstance(trials, Mapping) else outcomes(trials)
         here = [
-            row
-            for row in found.values()
-            if row.state == "done" and row.job and (row.job.seed, row.job.steps) == (self.seed, self.rungs[rung])
+            trial
+            for trial in found.values()
+            if trial.state == "done"
+            and trial.job
+            and (trial.job.seed, trial.job.steps) == (self.seed, self.rungs[rung])
         ]
-        return sorted(here, key=lambda row: (-(row.value or 0.0), row.number))
+        return sorted(here, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
-    def best(self, rows: Sequence[Row]) -> list[Row]:
-        """The highest trial of each candidate: those on higher rungs first, on one rung the best first."""
-        ranked: dict[str, Row] = {}
+    def best(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Finished trial of each candidate on its highest rung: higher rungs first, on one rung the best first."""
+        ranked: dict[str, Trial] = {}
         for rung in reversed(range(len(self.rungs))):
-            for row in self.on_rung(rows, rung):
-                if row.job is not None:
-                    ranked.setdefault(row.job.key, row)
+            for trial in self.on_rung(trials, rung):
+                if trial.job is not None:
+                    ranked.setdefault(trial.job.key, trial)
         return list(ranked.values())
 
     def final_seeds(self) -> range:
-        """The seeds that finalists and references are compared with."""
+        """The seeds with which finalists and references are compared."""
         return range(self.seed + 1, self.seed + 1 + self.seeds)
 
-    def _climb(self, found: Mapping[Any, Row]) -> Job | None:
-        """The best candidate that may go on from the lowest rung."""
+    def _promote(self, found: Mapping[Any, Trial]) -> Job | None:
+        """The best candidate that can be promoted from the lowest rung."""
         for rung in range(len(self.rungs) - 1):
             here = self.on_rung(found, rung)
-            for row in here[: len(here) // self.eta]:
-                job = row.job
+            for trial in here[: len(here) // self.eta]:
+                job = trial.job
                 if job is not None and (job.key, self.seed, self.rungs[rung + 1]) not in found:
                     return Job(job.key, job.choices, self.rungs[rung + 1], self.seed, rung + 1)
         return None
 
-    def _start(self, found: Mapping[Any, Row]) -> Job | None:
+    def _start(self, found: Mapping[Any, Trial]) -> Job | None:
         for each in self.order:
             if (each.key, self.seed, self.rungs[0]) not in found:
                 return Job(each.key, each.choices, self.rungs[0], self.seed)
         return None
 
-    def _compare(self, found: Mapping[Any, Row]) -> Job | None:
-        """A finalist or a reference with another seed, once nobody climbs any more."""
-        if any(row.job and row.job.seed == self.seed and row.state not in ("done", "failed") for row in found.values()):
+    def _compare(self, found: Mapping[Any, Trial]) -> Job | None:
+        """A finalist or a reference with another seed, once nobody is promoted any more."""
+        own = [trial for trial in found.values() if trial.job and trial.job.seed == self.seed]
+        if any(trial.state not in ("done", "failed") for trial in own):
             return None
-        best = [row.job for row in self.best(list(found.values())) if row.job is not None][: self.finalists]
+        best = [trial.job for trial in self.best(list(found.values())) if trial.job is not None][: self.finalists]
         compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
         for seed in self.final_seeds():
             for key, choices in compared.items():
@@ -189,3 +215,108 @@ class SuccessiveHalving(Plan):
 
 def _frozen(choices: Mapping[str, Choice]) -> tuple[tuple[str, Choice], ...]:
     return tuple(sorted(choices.items()))
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A candidate that was trained with the final seeds.
+
+    Args:
+        key: key of the candidate.
+        choices: its choices.
+        cost: value of each measure, by name.
+        label: "paper" for a reference, otherwise "candidate".
+        metrics: metric by seed.
+        test: accuracy on the test images by seed; empty if the data has none.
+    """
+
+    key: str
+    choices: Mapping[str, Choice]
+    cost: Mapping[str, float]
+    label: str
+    metrics: dict[int, float] = field(default_factory=dict)
+    test: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def mean(self) -> float:
+        """Mean of the metric over the seeds."""
+        return statistics.fmean(self.metrics.values())
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation of the metric over the seeds; None for a single seed."""
+        return statistics.stdev(self.metrics.values()) if len(self.metrics) > 1 else None
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """By how much the winner is ahead of the paper's constants, with the t-interval of 95 % over the shared seeds.
+
+    Args:
+        mean: mean difference.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        seeds: number of shared seeds.
+        on: "test" if test images decided, as they chose nothing; otherwise "metrics".
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    on: str = "metrics"
+
+    @property
+    def verdict(self) -> str:
+        """ "better", "worse" or "not told apart", by the interval alone."""
+        return "better" if self.low > 0 else "worse" if self.high < 0 else "not told apart"
+
+
+def compare_finalists(plan: SuccessiveHalving, trials: Sequence[Trial]) -> list[Finalist]:
+    """Collects the candidates trained with the final seeds, the best mean first; empty if none has finished."""
+    found: dict[str, Finalist] = {}
+    references = {each.key for each in plan.references}
+    for (key, seed, steps), trial in outcomes(trials).items():
+        if seed not in plan.final_seeds() or steps != plan.rungs[-1] or trial.metric is None or trial.job is None:
+            continue
+        candidate, label = plan.candidate(trial.job.choices), "paper" if key in references else "candidate"
+        entry = found.setdefault(key, Finalist(key, dict(candidate.choices), dict(candidate.cost), label))
+        entry.metrics[seed] = trial.metric
+        if "test_accuracy" in trial.notes:
+            entry.test[seed] = trial.notes["test_accuracy"]
+    return sorted(found.values(), key=lambda entry: (-entry.mean, entry.key))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The interval of 95 % of the mean of at least two values, by Student's t."""
+    from scipy.stats import t
+
+    error = statistics.stdev(values) / len(values) ** 0.5
+    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
+    return statistics.fmean(values) - reach, statistics.fmean(values) + reach
+
+
+def paired_difference(
+    ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics"
+) -> PairedDifference | None:
+    """Compares two candidates by the seeds that both were trained with.
+
+    Args:
+        ours: metric of one candidate, by seed.
+        theirs: metric of the other candidate, by seed.
+        on: what the numbers are, as in `PairedDifference`.
+
+    Returns:
+        How far ours is ahead; None if they share fewer than two seeds.
+
+    Example:
+        >>> found = paired_difference({1: 0.8, 2: 0.82, 3: 0.81}, {1: 0.7, 2: 0.71, 3: 0.72})
+        >>> round(found.mean, 3), round(found.low, 3), found.verdict
+        (0.1, 0.075, 'better')
+    """
+    shared = sorted(set(ours) & set(theirs))
+    if len(shared) < 2:
+        return None
+    differences = [ours[seed] - theirs[seed] for seed in shared]
+    low, high = t_interval(differences)
+    return PairedDifference(statistics.fmean(differences), low, high, len(shared), on)

@@ -1,4 +1,4 @@
-"""What a train function gets, and how one is named across processes."""
+"""The interface of a train function, and its name across processes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import keras_effnet
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Candidate
 
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "optuna")  # whose versions go with a result
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "optuna")  # their versions are noted with every result
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One call of a train function: train this candidate until it has so many steps, and say how good it is.
+    """One call of a train function: train this candidate up to a number of steps, and return how good it is.
 
     Args:
         candidate: the network and its cost.
-        seed: of weights and batches.
-        steps: of training that it has at the end; an earlier call for a lower rung may have done a part of them.
-        folder: of this candidate and seed alone; it exists, and holds what an earlier call left, or one that was
-            killed. What is kept in it need not be done again.
-        parent: folder of a candidate whose weights to start from; None: from random ones.
-        report: tells a result on the way: `task.report(step, metric)`.
-        note: tells what shall stand with the result: `task.note("test_accuracy", 0.9)`; JSON-able.
+        seed: seed of weights and batches.
+        steps: number of training steps at the end; an earlier call for a lower rung may have done a part of them.
+        folder: existing folder of this candidate and seed alone. It holds what an earlier or a killed call left there,
+            so that kept work need not be done again.
+        parent: folder of the candidate whose weights are the start; None to start from random weights.
+        report: records an intermediate result: `task.report(step, metric)`.
+        note: records a JSON-able value beside the result: `task.note("test_accuracy", 0.9)`.
     """
 
     candidate: Candidate
@@ -40,16 +40,16 @@ class Task:
 
 
 TrainFunction = Callable[[Task], float]
-"""From a task to how good the candidate is: the larger the better."""
+"""Takes a task and returns how good the candidate is, the larger the better."""
 
 
 def read_metric(value: Any) -> float:
-    """What a train function returned.
+    """Reads what a train function returned.
 
     Raises:
-        SearchError: it is no number.
+        SearchError: it is not a number.
     """
-    # NumPy's and the frameworks' scalars say that they are numbers by turning into one, and so do texts.
+    # Scalars of NumPy and the frameworks convert to float; so do texts, which have no `__float__`.
     numeric = isinstance(value, Real) or (hasattr(value, "__float__") and getattr(value, "shape", ()) == ())
     if isinstance(value, bool) or not numeric:
         raise SearchError(
@@ -60,25 +60,30 @@ def read_metric(value: Any) -> float:
 
 
 def data_classes(train: Any) -> int:
-    """The classes of the data that a train function looks at; where it does not say, ImageNet's 1000."""
+    """Number of classes in the data of a train function; ImageNet's 1000 if it does not say."""
     return getattr(train, "classes", 1000)
 
 
+def chance_level(train: Any) -> float | None:
+    """Accuracy of guessing: 1 / classes if the metric is an accuracy; None for other metrics."""
+    return 1 / data_classes(train) if metric_name(train) == "accuracy" else None
+
+
 def metric_name(train: Any) -> str:
-    """What the number is that a train function returns."""
+    """Names the number that a train function returns."""
     values = train_to_dict(train)
     return {"proxy": "accuracy", "score": f"{values.get('score')} score"}.get(values["kind"], "metric")
 
 
 def train_to_dict(train: Any) -> dict[str, Any]:
-    """A train function as JSON holds it, for another process to find.
+    """Describes a train function by JSON-able values, so that another process can find it.
 
     Args:
-        train: what has a `to_dict` (`ProxyTraining`, `ZeroCost`), the text "package.module:function", or any function:
-            only its name is kept, and it can be called in this process alone.
+        train: an object that has `to_dict` (`ProxyTraining`, `ZeroCost`), a name "package.module:function", or any
+            function. Only the name of a function is kept: it can be called in this process alone.
 
     Raises:
-        SearchError: it is no function.
+        SearchError: `train` is none of these.
     """
     if hasattr(train, "to_dict"):
         return train.to_dict()
@@ -93,7 +98,7 @@ def train_to_dict(train: Any) -> dict[str, Any]:
 
 
 def installed_versions() -> dict[str, str]:
-    """Of what a trial was computed with, without importing it."""
+    """Versions of the packages that a trial was computed with, read without importing them."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

@@ -1,8 +1,8 @@
-"""One worker: asks for a trial, finds out what it is to do, does it, says what it came to, and asks again.
+"""One worker: takes a trial, does its job, says what came of it, and takes the next one.
 
-No process is in charge. The number that Optuna gives a trial is a ticket: whoever holds it waits until every trial of a
-lower number has its job written in the store, and then takes the next one by the plan. So two workers never take the
-same job, without any lock; a worker that dies holds up nobody for longer than its heartbeat is waited for.
+No process is in charge. A worker that finds no waiting trial asks the plan for the next job, a function of the trials
+alone, and queues it. Two workers that do so at the same moment queue the same job, of which the store lets one count.
+So no lock is needed, and a worker that dies holds up nobody.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,32 @@ import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 
 from keras_effnet.errors import SearchError, TrainingError
-from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.plan import Job, Plan
-from keras_effnet.search.store import JOB, NOTES, STOPPED, Store, fresh_rows
+from keras_effnet.search.candidates import Candidate, Job, Plan
+from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
 from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric
 
 logger = logging.getLogger(__name__)
 
-POLL = 0.1  # seconds between two looks into the store, by whoever waits
+POLL = 0.1  # seconds between two looks into the store, for a worker that waits
 FATAL = 3  # exit status: an error that no other try can mend
 TRIALS_FOLDER = "trials"
 STORE_VARIABLE, PARENT_VARIABLE = "KERAS_EFFNET_STORE", "KERAS_EFFNET_PARENT"
-# A process makes room for a fresh one after so many, where memory is scarce: TensorFlow keeps some 100 MB of every
-# network that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
+# If memory is scarce, a fresh process takes over after so many trials: TensorFlow keeps some 100 MB of every network
+# that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
 TRIALS_PER_PROCESS = 20
-SCARCE = 0.5  # share of the machine's memory that is free
+SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 
 
 class Worker:
-    """Does trials of a search until nothing is left.
+    """Runs the trials of a search until nothing is left.
 
     Args:
-        store: of the search.
-        plan: of the search.
+        store: the search's store.
+        plan: the search's plan.
         train: the train function.
-        output: the search's folder; trials keep what they need in folders under it.
-        name: of this worker.
-        on_end: called after every trial.
+        output: the search's folder; each candidate and seed has a folder of its own inside.
+        name: name of this worker.
+        on_end: called without arguments after every trial.
     """
 
     def __init__(
@@ -69,29 +67,30 @@ class Worker:
         self.name = name
         self.on_end = on_end
         self._fatal: Exception | None = None
-        self._number, self._failed = -1, False  # of the trial at hand
+        self._number, self._failed = -1, False  # state of the current trial
         self._notes: dict[str, Any] = {}
-        self._reported: set[int] = set()
 
     def run(self, enough: Callable[[int], bool] = lambda count: False) -> None:
         """Works until the plan is done.
 
         Args:
-            enough: whether to end before, after so many trials.
+            enough: tells whether to end early, from the number of trials so far.
 
         Raises:
             SearchError: the store fails, or the train function returns no number.
         """
         count = 0
         while not enough(count):
-            rows = self.store.rows()
-            if self.plan.is_done(rows):
+            trials = self.store.trials()
+            if self.plan.is_done(trials):
                 return
-            waiting = any(row.state == "waiting" for row in rows)
-            if not waiting and self.plan.next_job(rows, fresh_rows(rows)) is None:
-                self.store.find_lost()
-                time.sleep(POLL)
-                continue
+            if not any(trial.state == "waiting" for trial in trials):
+                job = self.plan.next_job(trials)
+                if job is None:
+                    self.store.find_lost()
+                    time.sleep(POLL)
+                    continue
+                self.store.queue(job, self.plan.distributions, self.plan.candidate(job.choices).cost)
             self._one_trial()
             self.on_end()
             count += 1
@@ -113,24 +112,26 @@ class Worker:
             raise self._fatal
 
     def _try_again(self) -> None:
-        """Queues what has just failed once more."""
-        if self._failed and self.store.rows()[self._number].state == "retried":
+        """Queues the trial again if it has just failed."""
+        if self._failed and self.store.trials()[self._number].state == "retried":
             self.store.try_again(self._number)
 
-    def _objective(self, trial: optuna.Trial) -> float:
-        self._number = trial.number
-        self._notes, self._reported = {}, set()
+    def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
+        """Does the job of a trial; gives its metric and its cost."""
+        self._number, self._notes = trial.number, {}
         try:
-            job = self._job(trial)
-        except Exception as error:  # of the store or the plan: no trial could go on
+            known = self.store.trials()[trial.number]
+        except Exception as error:  # the store failed: no other trial could go on
             self._fatal = error
             raise
-        if job is None:
-            raise optuna.TrialPruned("nothing was left to do")
+        if known.job is None or known.state == "void":
+            raise optuna.TrialPruned("another worker was quicker")
+        trial.set_user_attr(WORKER, self.name)
         try:
-            candidate = self.plan.candidate(job.choices)
-            metric = self._metric(job, candidate, trial)
-            value = self.plan.value(candidate, metric)
+            candidate = self.plan.candidate(known.job.choices)
+            metric = self._metric(known.job, candidate)
+            trial.set_user_attr(VALUE, self.plan.value(candidate, metric))
+            return metric, candidate.cost[self.plan.cost]
         except BaseException as error:
             self._failed = True
             self._notes["error"] = f"{type(error).__name__}: {error!s:.500}"
@@ -138,64 +139,43 @@ class Worker:
                 self._fatal = error
             trial.set_user_attr(STOPPED, isinstance(error, SearchError | KeyboardInterrupt))
             raise
-        else:
-            self._notes["metric"] = metric
-            if job.steps not in self._reported:
-                trial.report(metric, job.steps)
-            return value
         finally:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
 
-    def _job(self, trial: optuna.Trial) -> Job | None:
-        """What a trial is to do; None where others were quicker: nothing is left, or a second try goes first."""
-        known = trial.user_attrs.get(JOB)
-        job = None
-        if known is not None:
-            job = Job(**{name: value for name, value in known.items() if name != "worker"})
-        while job is None:
-            rows = self.store.rows()
-            if any(row.state == "waiting" for row in rows):
-                return None  # whoever else could take it may be gone
-            lower, later = rows[: trial.number], rows[trial.number + 1 :]
-            if all(row.job is not None or row.state == "void" for row in lower):
-                known = [*lower, *(row for row in later if not row.fresh)]
-                job = self.plan.next_job(known, fresh_rows(lower))
-                if job is None and self.plan.is_done(known):
-                    return None
-            if job is None:
-                self.store.find_lost()
-                time.sleep(POLL)
-        trial.set_user_attr(JOB, {**asdict(job), "worker": self.name})
-        return job
-
-    def _metric(self, job: Job, candidate: Candidate, trial: optuna.Trial) -> float:
+    def _metric(self, job: Job, candidate: Candidate) -> float:
         folder = self.folder(job.key, job.seed)
         folder.mkdir(parents=True, exist_ok=True)
         parent = None if job.parent is None else self.folder(job.parent, job.seed)
-
-        def report(step: int, metric: float) -> None:
-            self._reported.add(step)
-            trial.report(read_metric(metric), step)
-
-        task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
+        curve: dict[int, float] = {}
+        self._notes["curve"] = curve
+        task = Task(
+            candidate,
+            job.seed,
+            job.steps,
+            folder,
+            parent,
+            report=lambda step, metric: curve.__setitem__(int(step), read_metric(metric)),
+            note=self._notes.__setitem__,
+        )
         try:
             metric = read_metric(self.train(task))
         except SystemExit as error:  # would end the worker, with a status that means something else
             raise TrainingError(f"the train function ended its process. Received: {error!r}") from error
         if not math.isfinite(metric):
-            raise TrainingError(f"the metric is not finite. Received: {metric}")
+            raise TrainingError(f"the metric must be a finite number. Received: {metric}")
+        curve.setdefault(job.steps, metric)
         return metric
 
     def folder(self, key: str, seed: int) -> Path:
-        """Where the trials of a candidate keep what they need."""
+        """Folder in which the trials of a candidate and seed keep what they need."""
         return self.output / TRIALS_FOLDER / f"{key}-{seed}"
 
 
 def plan_from_dict(values: dict[str, Any]) -> Plan:
-    """The plan that its `to_dict` wrote.
+    """Makes the plan that its `to_dict` wrote.
 
     Raises:
-        SearchError: no such plan.
+        SearchError: there is no such kind of plan.
     """
     from keras_effnet.search.evolution import Evolution
     from keras_effnet.search.successive_halving import SuccessiveHalving
@@ -207,7 +187,7 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
 
 
 def train_from_dict(values: dict[str, Any]) -> TrainFunction:
-    """The train function that `train_to_dict` wrote.
+    """Makes the train function that `train_to_dict` wrote.
 
     Raises:
         SearchError: the function is not found, or lives in another process.
@@ -235,13 +215,13 @@ def train_from_dict(values: dict[str, Any]) -> TrainFunction:
 
 
 def makes_room(trials: int) -> bool:
-    """Whether a process has done enough, and keeps memory that others need."""
+    """Tells whether a process has run many trials and keeps memory that others need."""
     memory = psutil.virtual_memory()
     return trials >= TRIALS_PER_PROCESS and memory.available < SCARCE * memory.total
 
 
 def end_with_parent(parent: int) -> None:
-    """Ends this process once the one that started it is gone: nobody else would."""
+    """Ends this process once its parent is gone, as nobody else would."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -252,7 +232,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
-    """A worker as a process of its own; gives its exit status."""
+    """Runs a worker as a process of its own, and returns its exit status."""
     end_with_parent(int(os.environ[PARENT_VARIABLE]))
     try:
         store = Store(os.environ[STORE_VARIABLE], name=study, heartbeat=float(heartbeat), retries=int(retries))

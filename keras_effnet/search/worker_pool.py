@@ -1,48 +1,62 @@
-"""Workers as processes: started, looked after, and started again when they die or hang."""
+"""Workers as processes, here or on a Ray cluster: started, watched, and replaced when they die or hang.
+
+On a cluster Ray places one actor per worker on some node (`SPREAD`: one after another). The actor starts the worker as
+a process of its own, so that what kills a worker does not kill the actor, and tells whether it still runs. A worker
+ends with its actor.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.plan import Row
+from keras_effnet.search.candidates import Trial
 from keras_effnet.search.store import Store
 from keras_effnet.search.worker import FATAL, PARENT_VARIABLE, STORE_VARIABLE
 
 logger = logging.getLogger(__name__)
 
 LOGS_FOLDER = "logs"
-# A worker that dies so often without a trial finished in between dies of something else than its trial.
+# Workers that die so often, with no trial finished in between, die of something else than their trial.
 MAX_DEATHS = 5
-# How TensorFlow, its operations and NumPy are told how many threads to use.
+# Environment variables that set the number of threads of TensorFlow, its operations and NumPy.
 THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
 )  # fmt: skip
+# Exit status of a worker whose node or actor is gone: nobody can say how its process ended.
+LOST = -1
+SECONDS = 60.0  # for the cluster to answer; starting an actor took 2 to 10 seconds on two cores
+# Tried in a process that can be ended.
+PROBE = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
+LONGEST_NAME = 255  # characters of a host's name, RFC 1035
+_ADVICE = "no Ray cluster answers; start one with `ray start --head`, or name its address"
 
 
 class Handle(Protocol):
     """A process somewhere."""
 
     def poll(self) -> int | None:
-        """Its exit status; None while it runs."""
+        """Returns the exit status, or None while the process runs."""
         ...
 
     def kill(self) -> None:
-        """Ends it at once, and waits until it is gone."""
+        """Ends the process at once, and waits until it is gone."""
         ...
 
 
 Spawn = Callable[[Sequence[str], Mapping[str, str], Path], Handle]
-"""Starts a command with additional environment variables; what it prints goes to a file."""
+"""Starts a command, with additional environment variables and a file for its output."""
 
 
 class LocalProcess:
@@ -64,19 +78,19 @@ class LocalProcess:
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that shall end with this one."""
+    """Environment of a process that is to end with this one."""
     return {**os.environ, **more, PARENT_VARIABLE: str(os.getpid())}
 
 
 @dataclass
-class Member:
-    """One worker of a crew.
+class PoolWorker:
+    """One worker of a pool.
 
     Args:
-        name: of the worker, as the store knows it.
+        name: name of the worker in the store.
         handle: its process.
-        log: what it prints.
-        trial: the number of the trial that it is at, and since when; None: at none.
+        log: file that its output goes to.
+        trial: number of its current trial, and the time since when it runs; None if it has none.
     """
 
     name: str
@@ -90,13 +104,16 @@ class WorkerPool:
     """The workers that one driver has started.
 
     Args:
-        store: of the search.
-        output: the search's folder.
-        size: how many workers, at least 1.
+        store: store of the search.
+        output: folder of the search.
+        size: number of workers, at least 1.
         heartbeat: seconds between two signs of life of a trial.
         trial_timeout: seconds after which a trial counts as hung.
-        spawn: starts a process; `LocalProcess` by default.
-        threads: that each worker computes with; None: as many as it likes.
+        spawn: function that starts a process, by default on this machine.
+        threads: number of threads per worker; None to leave it to the worker.
+        workers: the workers that run.
+        deaths: number of workers that died since the last trial finished.
+        finished: number of trials that had finished at the last check.
     """
 
     store: Store
@@ -106,83 +123,195 @@ class WorkerPool:
     trial_timeout: float
     spawn: Spawn = LocalProcess
     threads: int | None = None
-    members: list[Member] = field(default_factory=list)
+    workers: list[PoolWorker] = field(default_factory=list)
     deaths: int = 0
     finished: int = 0
 
     def start(self) -> None:
-        """Starts as many workers as are missing."""
-        while len(self.members) < self.size:
+        """Starts the workers that are missing."""
+        while len(self.workers) < self.size:
             name = uuid4().hex[:8]
             log = self.output / LOGS_FOLDER / f"worker-{name}.log"
             log.parent.mkdir(parents=True, exist_ok=True)
             options = [str(self.output), name, str(self.heartbeat), str(self.store.retries)]
             command = [sys.executable, "-m", "keras_effnet.search.worker", self.store.name, *options]
-            # Commands are seen by all who share the machine, and an address may hold a password.
+            # All users of the machine see commands, and an address may hold a password.
             environment = {STORE_VARIABLE: self.store.url, "TF_CPP_MIN_LOG_LEVEL": "2"}
             if self.threads is not None:
                 environment |= dict.fromkeys(THREAD_VARIABLES, str(self.threads))
-            self.members.append(Member(name, self.spawn(command, environment, log), log))
+            self.workers.append(PoolWorker(name, self.spawn(command, environment, log), log))
 
-    def look_after(self, rows: Sequence[Row], done: bool) -> None:
-        """Ends workers that hang, and replaces those that are gone unless the search is done.
+    def look_after(self, trials: Sequence[Trial], done: bool) -> None:
+        """Ends workers that hang, and replaces those that are gone, unless the search is done.
+
+        Args:
+            trials: all trials of the search.
+            done: whether the search is done.
 
         Raises:
-            SearchError: a worker met what no other try can mend, or workers die whatever they do.
+            SearchError: a worker met an error that no other try can mend, or workers die whatever they do.
         """
-        finished = sum(row.state in ("done", "failed") for row in rows)
+        finished = sum(trial.state in ("done", "failed") for trial in trials)
         if finished > self.finished:
             self.finished, self.deaths = finished, 0
-        running = {row.worker: row.number for row in rows if row.state == "running" and row.job is not None}
-        for member in list(self.members):
-            hangs = self._hangs(member, running.get(member.name))
+        running = {trial.worker: trial.number for trial in trials if trial.state == "running"}
+        for worker in list(self.workers):
+            hangs = self._hangs(worker, running.get(worker.name))
             if hangs:
-                logger.warning("trial %d hangs: ended after %.0f s", running[member.name], self.trial_timeout)
-                member.handle.kill()
-            status = member.handle.poll()
+                logger.warning("trial %d hangs: ended after %.0f s", running[worker.name], self.trial_timeout)
+                worker.handle.kill()
+            status = worker.handle.poll()
             if status is not None:
-                self.members.remove(member)
+                self.workers.remove(worker)
                 ended = f"its process ended with status {status}"
-                self._bury(member, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
+                self._bury(worker, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
         if not done:
             self.start()
 
     def stop(self) -> None:
-        """Ends all workers; what they were at is queued again."""
-        for member in self.members:
-            member.handle.kill()
-        for member in self.members:
-            self.store.give_up(member.name, "interrupted", stopped=True)
-        self.members.clear()
+        """Ends all workers, and queues their trials again."""
+        for worker in self.workers:
+            worker.handle.kill()
+        for worker in self.workers:
+            self.store.give_up(worker.name, "interrupted", stopped=True)
+        self.workers.clear()
 
-    def _hangs(self, member: Member, number: int | None) -> bool:
+    def _hangs(self, worker: PoolWorker, number: int | None) -> bool:
         if number is None:
-            member.trial = None
-        elif member.trial is None or member.trial[0] != number:
-            member.trial = (number, time.monotonic())
-        return member.trial is not None and time.monotonic() - member.trial[1] > self.trial_timeout
+            worker.trial = None
+        elif worker.trial is None or worker.trial[0] != number:
+            worker.trial = (number, time.monotonic())
+        return worker.trial is not None and time.monotonic() - worker.trial[1] > self.trial_timeout
 
-    def _bury(self, member: Member, status: int, reason: str, done: bool) -> None:
+    def _bury(self, worker: PoolWorker, status: int, reason: str, done: bool) -> None:
         if status == FATAL:
-            raise SearchError(f"a worker cannot go on; see {str(member.log)!r}. Received: {last_line(member.log)}")
-        lost = self.store.give_up(member.name, reason)
+            raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}. Received: {last_line(worker.log)}")
+        lost = self.store.give_up(worker.name, reason)
         if status == 0 or done:
             return
-        logger.warning("worker %s ended with status %d at trial %s: another one starts", member.name, status, lost)
+        logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
         if lost:
-            return  # each trial can end so only as often as it is tried
+            return  # a trial can do so only as often as it is tried
         self.deaths += 1
         if self.deaths > MAX_DEATHS * self.size:
             raise SearchError(
-                f"workers die whatever they do; the last one said: {last_line(member.log)!r}. Received: {self.deaths} "
-                f"deaths in a row, the last with status {status}; see {str(member.log)!r}"
+                f"workers die whatever they do; the last one said: {last_line(worker.log)!r}. Received: {self.deaths} "
+                f"deaths in a row, the last with status {status}; see {str(worker.log)!r}"
             )
 
 
 def last_line(log: Path) -> str:
-    """The last line that a process has printed."""
+    """Last line that a process has printed."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError:  # it ran on another host
-        return "what it said lies on its own host"
+        return "its output is on its own host"
     return lines[-1] if lines else "nothing"
+
+
+def connect_ray(address: str) -> Spawn:
+    """Connects to a Ray cluster.
+
+    Args:
+        address: address of the cluster, as `ray.init` takes it: "auto", "HOST:PORT" or "ray://HOST:PORT".
+
+    Returns:
+        A function that starts a worker on one of its nodes. The worker has this process's folder and environment; its
+        output goes to a file on its node.
+
+    Raises:
+        SearchError: Ray is not installed, or no cluster answers.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise SearchError(
+            "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'. Received: "
+            f"ray_address={address!r}, and no module named 'ray'"
+        ) from error
+    _check_answer(address)
+    try:
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise SearchError(f"{_ADVICE}: {error!s:.300}. Received: ray_address={address!r}") from error
+    actor: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(NodeProcess)
+    names = ("PATH", "PYTHONPATH", "HOME")
+    inherited = {name: os.environ[name] for name in names if name in os.environ}
+
+    def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Handle:
+        made = actor.remote(list(command), {**inherited, **environment}, str(log), os.getcwd())
+        return RayHandle(made)
+
+    return spawn
+
+
+def _check_answer(address: str) -> None:
+    """Fails early: Ray waits for minutes for a silent host, and for ever for one that is no cluster."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    try:
+        if port.isdigit() and 0 < len(host) <= LONGEST_NAME:  # else "auto" and its like: Ray finds the address
+            socket.create_connection((host, int(port)), timeout=SECONDS).close()
+        probe = [sys.executable, "-c", PROBE, address]
+        subprocess.run(probe, capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - our own text
+    except (OSError, OverflowError, subprocess.SubprocessError) as error:
+        raise SearchError(f"{_ADVICE}: {error!s:.300}. Received: ray_address={address!r}") from error
+
+
+class NodeProcess:
+    """Actor on a node that starts and watches one process."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], log: str, folder: str) -> None:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        with Path(log).open("ab") as file:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command, stdout=file, stderr=file, env=child_environment(environment), cwd=folder
+            )
+
+    def poll(self) -> int | None:
+        """Returns the exit status, or None while the process runs."""
+        return self._process.poll()
+
+    def kill(self) -> None:
+        """Ends the process at once."""
+        self._process.kill()
+        self._process.wait()
+
+
+class RayHandle:
+    """Handle of the process of an actor."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self._answer: Any = None
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        import ray
+        from ray.exceptions import RayError
+
+        if self._status is not None:
+            return self._status
+        # Asked without waiting: an actor that still waits for a free node must hold up nobody.
+        if self._answer is None:
+            self._answer = self._actor.poll.remote()
+        ready, _ = ray.wait([self._answer], timeout=0)
+        if ready:
+            answer, self._answer = self._answer, None
+            try:
+                self._status = ray.get(answer)
+            except RayError:
+                self._status = LOST
+        if self._status is not None:
+            ray.kill(self._actor)  # gives its place on the node back
+        return self._status
+
+    def kill(self) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        with suppress(RayError):  # it is gone already, or was never placed
+            ray.get(self._actor.kill.remote(), timeout=SECONDS)
+        ray.kill(self._actor)
+        self._status = LOST

@@ -14,7 +14,7 @@ import pytest
 
 from keras_effnet.cli import search_command
 from keras_effnet.cli.main import main, parse
-from keras_effnet.search import architecture, coefficient_search, trial_tables
+from keras_effnet.search import architecture, coefficient_search, search_page
 from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.serialization import read_spec
 
@@ -32,12 +32,12 @@ def asked(monkeypatch, tmp_path) -> dict[str, Any]:
     def note(backbone: Any = None, train: Any = None, **options: Any) -> Any:
         found.update(backbone=backbone, train=train, **options)
         options["output"].mkdir(parents=True, exist_ok=True)
-        return SimpleNamespace(summary={})
+        return SimpleNamespace(summary=None)
 
     monkeypatch.setattr(coefficient_search, "search_coefficients", note)
     monkeypatch.setattr(architecture, "search_architecture", note)
     for name in ("format_coefficients", "format_architecture"):
-        monkeypatch.setattr(trial_tables, name, lambda summary: "found")
+        monkeypatch.setattr(search_page, name, lambda summary: "found")
     monkeypatch.chdir(tmp_path)
     return found
 

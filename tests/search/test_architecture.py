@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
 from keras_effnet.search.architecture import ArchitectureResult, search_architecture
 from keras_effnet.search.candidates import spec_key
+from keras_effnet.search.search_page import format_architecture, short_cost
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import Task
 from keras_effnet.serialization import read_spec
@@ -48,14 +50,18 @@ def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]
     result, _ = found
     target = estimate_cost(BASE).macs
     rewards = {}
-    for each in result.summary["candidates"]:
-        macs = estimate_cost(ArchitectureSpace(BASE).spec(each["choices"])).macs
-        rewards[each["key"]] = each["metric"] * (macs / target) ** -0.07
-        assert each["value"] == pytest.approx(rewards[each["key"]])
+    for each in result.summary.candidates:
+        spec = ArchitectureSpace(BASE).spec(each.choices)
+        macs = estimate_cost(spec).macs
+        assert each.metric is not None
+        rewards[each.key] = each.metric * (macs / target) ** -0.07
+        assert each.value == pytest.approx(rewards[each.key])
+        assert each.widths == tuple(stage.width for stage in spec.stages)
+        assert each.depths == tuple(stage.depth for stage in spec.stages)
         assert macs <= 2 * target
     assert len(rewards) == 14
-    assert spec_key(result.spec) == max(rewards, key=lambda key: rewards[key]) == result.summary["best"]
-    best = [value for _, value in result.summary["best_so_far"]]
+    assert spec_key(result.spec) == max(rewards, key=lambda key: rewards[key]) == result.summary.best
+    best = [value for _, value in result.summary.best_so_far]
     assert best == sorted(best)
     assert best[-1] == max(rewards.values())
 
@@ -78,7 +84,7 @@ def test_other_commands_take_what_was_found(found: tuple[ArchitectureResult, Pat
 def test_the_front_is_left_as_spec_files(found: tuple[ArchitectureResult, Path]) -> None:
     result, output = found
     front = json.loads((output / "front.json").read_text())
-    assert [each["key"] for each in front] == result.summary["front"]
+    assert [each["key"] for each in front] == list(result.summary.front)
     specs = [read_spec(output / each["spec"]) for each in front]
     assert tuple(specs) == result.front
     for one, next_one in pairwise(front):
@@ -90,9 +96,10 @@ def test_the_front_is_left_as_spec_files(found: tuple[ArchitectureResult, Path])
 def test_the_summary_is_json_and_tells_the_family(found: tuple[ArchitectureResult, Path]) -> None:
     result, output = found
     written = json.loads((output / "result.json").read_text())
-    assert {name: written[name] for name in ("best", "front", "best_so_far")} == {
-        name: result.summary[name] for name in ("best", "front", "best_so_far")
-    }
+    told = json.loads(json.dumps(result.summary.to_dict()))
+    for changing in ("seconds", "versions"):
+        del told[changing], written[changing]
+    assert written == told
     by_key = {each["key"]: each for each in written["candidates"]}
     parents = [each["parent"] for each in written["candidates"]]
     assert parents[:6] == [None] * 6
@@ -105,14 +112,27 @@ def test_the_summary_is_json_and_tells_the_family(found: tuple[ArchitectureResul
 
 def test_the_same_call_goes_on_and_another_one_is_refused(found: tuple[ArchitectureResult, Path]) -> None:
     result, output = found
-    assert search(output).summary["candidates"] == result.summary["candidates"]
+    assert search(output).summary.candidates == result.summary.candidates
     with pytest.raises(SearchError, match=r"another search.*seed.*Received"):
         search(output, seed=5)
 
 
+def test_every_measure_can_be_weighed_and_has_its_column(tmp_path: Path) -> None:
+    result = search(tmp_path, cost="model_bytes", trials=6)
+    text, page = format_architecture(result.summary), (tmp_path / "report.html").read_text()
+    with (tmp_path / "trials.csv").open(newline="") as file:
+        listed = {line["key"]: float(line["model_bytes"]) for line in csv.DictReader(file)}
+    best = next(each for each in result.summary.candidates if each.key == result.summary.best)
+    params = estimate_cost(result.spec).params
+    assert best.cost["model_bytes"] == listed[best.key] == 4 * params
+    assert "Pareto front:   model bytes" in text
+    for each in result.summary.candidates:
+        assert short_cost(each.cost["model_bytes"]) in page
+
+
 def test_random_search_has_no_parents(tmp_path: Path) -> None:
     result = search(tmp_path, method="random", trials=8)
-    assert {each["parent"] for each in result.summary["candidates"]} == {None}
+    assert {each.parent for each in result.summary.candidates} == {None}
 
 
 def test_an_empty_feasible_set_starts_nothing(tmp_path: Path) -> None:
@@ -128,9 +148,9 @@ def test_a_train_function_that_returns_no_number_is_told(tmp_path: Path) -> None
 
 def test_metrics_below_zero_are_ranked_where_the_cost_is_left_out(tmp_path: Path) -> None:
     result = search(tmp_path, lambda task: blocks(task) - 1, exponent=0, trials=6)
-    metrics = {each["key"]: each["metric"] for each in result.summary["candidates"]}
+    metrics = {each.key: each.metric for each in result.summary.candidates if each.metric is not None}
     assert max(metrics.values()) < 0
-    assert metrics[result.summary["best"]] == max(metrics.values())
+    assert metrics[result.summary.best or ""] == max(metrics.values())
 
 
 def test_a_metric_below_zero_ends_a_search_whose_reward_it_would_turn_round(tmp_path: Path) -> None:
@@ -144,11 +164,11 @@ def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
 
     sizes: dict[str, Any] = {"trials": 3, "population": 2, "sample": 1, "lag": 0}
     scored = search_architecture(None, ZeroCost("naswot"), output=tmp_path / "score", **sizes)
-    target = scored.summary["reward"]["target"]
-    assert all(each["cost"]["macs"] <= target for each in scored.summary["candidates"])
-    assert scored.summary["reward"]["exponent"] == 0
+    target = scored.summary.reward["target"]
+    assert all(each.cost["macs"] <= target for each in scored.summary.candidates)
+    assert scored.summary.reward["exponent"] == 0
     trained = search_architecture(
         None, None, output=tmp_path / "train", steps=2, workers=2, inherit=True, limits={"macs": 2e6}, **sizes
     )
-    assert trained.summary["metric"] == "accuracy"
-    assert 0 <= trained.summary["candidates"][0]["metric"] <= 1
+    assert trained.summary.metric == "accuracy"
+    assert 0 <= (trained.summary.candidates[0].metric or 0) <= 1

@@ -8,13 +8,20 @@ import math
 import pytest
 
 from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.cli import search_command
 from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.coefficient_grid import Triple, coefficient_candidates, paper_candidate
-from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, halving_rungs
+from keras_effnet.search.coefficient_search import (
+    EMBEDDED_ROUNDING,
+    halving_rungs,
+    plain_grid_steps,
+    search_coefficients,
+)
 from keras_effnet.search.proxy_training import embedded_base
+from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
 
 ROUNDING = Rounding(depth="round")
 
@@ -125,3 +132,31 @@ def test_rungs_end_at_the_steps_asked_for():
     assert halving_rungs(7, 4, 1) == (7,)
     with pytest.raises(SearchError, match="must have a step"):
         halving_rungs(10, 4, 3)
+
+
+def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_path, caplog):
+    def train(task):
+        return 1 / task.candidate.cost["macs"]
+
+    asked = {"step": 0.25, "steps": 16, "tolerance": 0.05}  # four networks
+    few = search_coefficients("efficientnet_b0", train, output=tmp_path / "few", **asked)
+    assert len(few.summary.candidates) * 16 == few.summary.grid_steps == few.summary.steps
+    assert (few.summary.method, few.summary.finalists) == ("grid", ())
+    assert few.summary.note is not None
+    assert few.summary.note in caplog.text
+    assert few.summary.note in (tmp_path / "few" / "report.html").read_text()
+    many = search_coefficients("efficientnet_b0", train, output=tmp_path / "many", **{**asked, "step": 0.1}, seeds=1)
+    assert (many.summary.method, many.summary.note) == ("halving", None)
+    assert many.summary.steps <= many.summary.grid_steps
+
+
+def test_the_quick_search_halves_and_has_the_seeds_to_tell_chance_from_learning():
+    asked = {"rounding": EMBEDDED_ROUNDING, "classes": 40}
+    quick = dict(search_command.QUICK_COEFFICIENTS)
+    found = coefficient_candidates(embedded_base(), step=quick["step"], **asked)
+    rungs = halving_rungs(quick["steps"], ETA, quick["rungs"])
+    paper = paper_candidate(embedded_base(), factor=2, measure="macs", **asked)
+    candidates = tuple(each.candidate for each in found)
+    plan = SuccessiveHalving(candidates, rungs, ETA, quick["finalists"], quick["seeds"], (paper,))
+    assert plan.total()[1] <= plain_grid_steps(plan)
+    assert quick["seeds"] >= 3, "the t-interval of two seeds is 13 times their standard error"

@@ -13,10 +13,9 @@ import pytest
 from keras_effnet import BackboneSpec, StageSpec
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
-from keras_effnet.search.evolution import Evolution, pareto_front
+from keras_effnet.search.candidates import Job, Trial, best_trial
+from keras_effnet.search.evolution import Evolution, Reward, pareto_front
 from keras_effnet.search.limits import Limits
-from keras_effnet.search.plan import Job, Row, best_row
-from keras_effnet.search.reward import Reward
 from keras_effnet.search.space import ArchitectureSpace
 
 BASE = BackboneSpec(
@@ -44,39 +43,39 @@ TOP = SPACE.random(Random("top"))
 
 def run(
     plan: Evolution, workers: int = 1, order: Random | None = None, fails: frozenset[int] = frozenset()
-) -> list[Row]:
+) -> list[Trial]:
     """Simulates workers: whoever is free takes a job where there is one, and any of those that run may end next."""
-    rows: list[Row] = []
-    while not plan.is_done(rows):
-        running = [row for row in rows if row.state == "running"]
-        job = plan.next_job(rows, len(rows)) if len(running) < workers else None
+    trials: list[Trial] = []
+    while not plan.is_done(trials):
+        running = [trial for trial in trials if trial.state == "running"]
+        job = plan.next_job(trials) if len(running) < workers else None
         if job is not None:
-            rows.append(Row(len(rows), job, "running"))
+            trials.append(Trial(len(trials), job, "running"))
             continue
         assert running, "nobody works, and nothing is to do"
         ended = order.choice(running) if order else running[0]
         assert ended.job
         metric = worth(ended.job)
         if ended.number in fails:
-            rows[ended.number] = replace(ended, state="failed")
+            trials[ended.number] = replace(ended, state="failed")
         else:
             value = plan.value(plan.candidate(ended.job.choices), metric)
-            rows[ended.number] = replace(ended, state="done", metric=metric, value=value)
-    return rows
+            trials[ended.number] = replace(ended, state="done", metric=metric, value=value)
+    return trials
 
 
-def jobs(rows: list[Row]) -> list[Job]:
-    return [row.job for row in rows if row.job]
+def jobs(trials: list[Trial]) -> list[Job]:
+    return [trial.job for trial in trials if trial.job]
 
 
 def test_the_parents_are_those_of_the_published_algorithm() -> None:
     plan = make_plan(lag=0, trials=40)
-    rows, population = run(plan), deque(maxlen=plan.population)
-    for row in rows:
-        assert row.job
+    trials, population = run(plan), deque(maxlen=plan.population)
+    for trial in trials:
+        assert trial.job
         expected = None
-        if row.number >= plan.population:
-            generator = Random(f"evolution-3-{row.number}")
+        if trial.number >= plan.population:
+            generator = Random(f"evolution-3-{trial.number}")
             best = None
             for _ in range(plan.sample):
                 drawn = generator.choice(population)
@@ -88,16 +87,16 @@ def test_the_parents_are_those_of_the_published_algorithm() -> None:
                     best = drawn
             assert best
             expected = best.job.key
-        assert row.job.parent == plan.parents(rows)[row.job.key] == expected
-        population.append(row)  # the oldest one leaves
+        assert trial.job.parent == plan.parents(trials)[trial.job.key] == expected
+        population.append(trial)  # the oldest one leaves
 
 
 def test_a_child_is_one_step_from_its_parent() -> None:
-    rows = run(make_plan())
-    by_key = {job.key: job for job in jobs(rows)}
-    children = [job for job in jobs(rows) if job.parent]
+    trials = run(make_plan())
+    by_key = {job.key: job for job in jobs(trials)}
+    children = [job for job in jobs(trials) if job.parent]
     assert len(children) == 16
-    assert make_plan().parents(rows) == {job.key: job.parent for job in jobs(rows)}
+    assert make_plan().parents(trials) == {job.key: job.parent for job in jobs(trials)}
     for job in children:
         parent = by_key[job.parent or ""]
         stages = {name.split(".")[0] for name in job.choices if job.choices[name] != parent.choices[name]}
@@ -115,12 +114,12 @@ def test_the_candidates_do_not_depend_on_the_workers(method: Any) -> None:
 
 def test_as_many_work_at_once_as_the_lag_says() -> None:
     plan = make_plan(lag=3)
-    rows: list[Row] = run(replace(plan, trials=10))
+    trials: list[Trial] = run(replace(plan, trials=10))
     for _ in range(4):
-        job = plan.next_job(rows, len(rows))
+        job = plan.next_job(trials)
         assert job
-        rows.append(Row(len(rows), job, "running"))
-    assert plan.next_job(rows, len(rows)) is None
+        trials.append(Trial(len(trials), job, "running"))
+    assert plan.next_job(trials) is None
 
 
 def test_another_seed_tries_other_candidates() -> None:
@@ -130,18 +129,18 @@ def test_another_seed_tries_other_candidates() -> None:
 
 def test_no_candidate_is_tried_twice_and_none_costs_too_much() -> None:
     plan = make_plan(limits=Limits(most={"params": 20_000}), trials=60)
-    rows = run(plan)
-    keys = [job.key for job in jobs(rows)]
+    trials = run(plan)
+    keys = [job.key for job in jobs(trials)]
     assert len(set(keys)) == len(keys) == 60
-    assert max(plan.candidate(job.choices).cost["params"] for job in jobs(rows)) <= 20_000
+    assert max(plan.candidate(job.choices).cost["params"] for job in jobs(trials)) <= 20_000
 
 
 def test_evolution_climbs_where_random_search_does_not() -> None:
     best = {
         method: [
-            row.value or 0.0
+            trial.value or 0.0
             for seed in range(2)
-            if (row := best_row(run(make_plan(method=method, seed=seed, trials=80, lag=1))))
+            if (trial := best_trial(run(make_plan(method=method, seed=seed, trials=80, lag=1))))
         ]
         for method in ("evolution", "random")
     }
@@ -150,67 +149,63 @@ def test_evolution_climbs_where_random_search_does_not() -> None:
 
 def test_the_reward_weighs_the_cost() -> None:
     plan = make_plan(reward=Reward(target=1e5, exponent=-0.5))
-    [row, *_] = run(plan)
-    assert row.job
-    macs = plan.candidate(row.job.choices).cost["macs"]
-    assert row.value == pytest.approx(worth(row.job) * (1e5 / macs) ** 0.5)
+    [trial, *_] = run(plan)
+    assert trial.job
+    macs = plan.candidate(trial.job.choices).cost["macs"]
+    assert trial.value == pytest.approx(worth(trial.job) * (1e5 / macs) ** 0.5)
 
 
 def test_failed_candidates_are_no_parents_and_hold_up_nobody() -> None:
     fails = frozenset({1, 5, 9, 12, 13})
-    rows = run(make_plan(), 3, Random("f"), fails)
-    assert len(rows) == 24
-    failed = {row.job.key for row in rows if row.number in fails and row.job}
-    assert not failed & {job.parent for job in jobs(rows)}
-    assert jobs(rows) == jobs(run(make_plan(), 1, None, fails))
+    trials = run(make_plan(), 3, Random("f"), fails)
+    assert len(trials) == 24
+    failed = {trial.job.key for trial in trials if trial.number in fails and trial.job}
+    assert not failed & {job.parent for job in jobs(trials)}
+    assert jobs(trials) == jobs(run(make_plan(), 1, None, fails))
 
 
 def test_where_all_failed_the_next_ones_are_drawn() -> None:
-    rows = run(make_plan(trials=14), fails=frozenset(range(14)))
-    assert len(rows) == 14
-    assert not any(job.parent for job in jobs(rows))
+    trials = run(make_plan(trials=14), fails=frozenset(range(14)))
+    assert len(trials) == 14
+    assert not any(job.parent for job in jobs(trials))
 
 
 def test_a_candidate_that_is_tried_again_is_waited_for() -> None:
     plan = make_plan(lag=0)
-    rows = run(replace(plan, trials=10))
-    last = rows[-1]
-    rows[-1] = replace(last, state="retried", metric=None, value=None)
-    again = Row(10, last.job, "running", fresh=False)
-    assert plan.next_job([*rows, again], 10) is None
+    trials = run(replace(plan, trials=10))
+    last = trials[-1]
+    trials[-1] = replace(last, state="retried", metric=None, value=None)
+    again = Trial(10, last.job, "running", fresh=False)
+    assert plan.next_job([*trials, again]) is None
     done = replace(again, state="done", metric=last.metric, value=last.value)
-    assert plan.next_job([*rows, done], 10) == plan.next_job([*rows[:-1], last], 10)
-    assert plan.next_job([*rows, replace(again, state="failed")], 10) is not None
-    assert not plan.is_done([*rows, done])
+    assert plan.next_job([*trials, done]) == plan.next_job([*trials[:-1], last])
+    assert plan.next_job([*trials, replace(again, state="failed")]) is not None
+    assert not plan.is_done([*trials, done])
 
 
-def test_a_worker_killed_before_it_wrote_its_job_down() -> None:
+def test_a_job_that_two_workers_queued_counts_once() -> None:
     plan = make_plan(trials=12)
     whole = run(plan)
-    silent = replace(whole[6], job=None, state="running", metric=None, value=None)
-    rows = [*whole[:6], silent]
-    assert plan.next_job(rows, 7) is None  # number 6 is unknown, and 7 must not be the same
-    assert not plan.is_done(rows)
-    # Once it is known to be gone the next number takes the job, and all goes on as if nothing had been.
-    void = [*whole[:6], replace(silent, state="void")]
-    assert plan.next_job(void, 6) == whole[6].job
-    assert plan.next_job([*void, replace(whole[6], number=7)], 7) == whole[7].job
+    void = replace(whole[6], state="void", metric=None, value=None)
+    trials = [*whole[:7], replace(void, number=7)]
+    assert plan.next_job(trials) == whole[7].job
+    assert plan.next_job([*whole[:6], Trial(6, None, "void")]) == whole[6].job
 
 
 def test_of_equally_good_ones_the_older_is_the_parent_also_when_it_was_tried_again() -> None:
     plan = make_plan(trials=12, lag=0)
-    rows = [replace(row, value=1.0) for row in run(plan)[:11]]
-    retried = [replace(row, state="retried", value=None) for row in rows]
-    again = [replace(row, number=11 + place, fresh=False) for place, row in enumerate(reversed(rows))]
-    assert plan.next_job([*retried, *again], 11) == plan.next_job(rows, 11)
+    trials = [replace(trial, value=1.0) for trial in run(plan)[:11]]
+    retried = [replace(trial, state="retried", value=None) for trial in trials]
+    again = [replace(trial, number=11 + place, fresh=False) for place, trial in enumerate(reversed(trials))]
+    assert plan.next_job([*retried, *again]) == plan.next_job(trials)
 
 
 def test_a_space_that_is_used_up_ends_the_search() -> None:
     few: dict[str, Any] = {"kinds": ("conv",), "kernels": (3,), "widths": (1,), "depths": (0,)}
     space = ArchitectureSpace(BASE, **few)
     plan = make_plan(space=space, trials=1000, population=5, sample=2)
-    rows = run(plan, 2, Random("u"))
-    assert len({job.key for job in jobs(rows)}) == len(rows) == space.size == 8
+    trials = run(plan, 2, Random("u"))
+    assert len({job.key for job in jobs(trials)}) == len(trials) == space.size == 8
 
 
 def test_a_plan_survives_json() -> None:
@@ -220,24 +215,24 @@ def test_a_plan_survives_json() -> None:
     assert json.loads(json.dumps(again.to_dict())) == values
     assert values["kind"] == "evolution"
     assert jobs(run(again)) == jobs(run(plan))
-    rows = [Row(0, Job(**json.loads(json.dumps(vars(plan.next_job([], 0))))), "running")]
-    assert again.next_job(rows, 1) == plan.next_job(rows, 1)
+    trials = [Trial(0, Job(**json.loads(json.dumps(vars(plan.next_job([]))))), "running")]
+    assert again.next_job(trials) == plan.next_job(trials)
 
 
 def test_the_front_is_what_nobody_beats() -> None:
     plan = make_plan(trials=40)
-    rows = run(plan, fails=frozenset({2}))
+    trials = run(plan, fails=frozenset({2}))
     points = {
-        row.job.key: (plan.candidate(row.job.choices).cost["macs"], row.metric)
-        for row in rows
-        if row.job and row.metric is not None
+        trial.job.key: (plan.candidate(trial.job.choices).cost["macs"], trial.metric)
+        for trial in trials
+        if trial.job and trial.metric is not None
     }
 
     def beats(one: tuple[float, Any], other: tuple[float, Any]) -> bool:
         return one[0] <= other[0] and one[1] >= other[1] and one != other
 
     expected = {key for key, point in points.items() if not any(beats(each, point) for each in points.values())}
-    front = pareto_front(rows, plan, "macs")
+    front = pareto_front(trials, plan)
     assert set(front) == expected
     assert len(front) == len(expected) > 2
     assert [points[key][0] for key in front] == sorted(points[key][0] for key in front)

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 from search_trains import (
-    LADDER,
-    PAUSE,
+    HALVING,
     begin_slowly,
     calls,
     finish,
     hurry,
     listed,
-    rows_of,
     search,
     start,
+    trials_of,
     wait_for,
     workers_of,
 )
@@ -43,20 +42,19 @@ def done_by_both(folders: list[Path]) -> list[tuple[str, int, int]]:
 @pytest.mark.slow
 def test_two_hosts_share_a_search_and_do_no_job_twice(tmp_path, server):
     hosts = [tmp_path / "one", tmp_path / "two"]
-    asked = {**LADDER, "count": 8, "seed": 11, "storage": server}
+    asked = {**HALVING, "count": 8, "seed": 11, "storage": server}
+    running = [begin_slowly(host, **asked) for host in hosts]
     for host in hosts:
-        host.mkdir()
-        (host / PAUSE).write_text("0.2")
-    running = [start(host, **asked) for host in hosts]
+        hurry(host)
     assert [finish(process)[0] for process in running] == [0, 0]
     assert all(calls(host, "end") for host in hosts), "both took part"
     done = done_by_both(hosts)
     assert len(done) == len(set(done)) == 8
     numbers = [sorted(int(line["number"]) for line in listed(host) if line["state"] == "done") for host in hosts]
-    assert numbers[0] == numbers[1] == [row.number for row in rows_of(hosts[0], **asked) if row.state == "done"]
+    assert numbers[0] == numbers[1] == [trial.number for trial in trials_of(hosts[0], **asked) if trial.state == "done"]
     # A host that comes when all is done finds the results, and does nothing.
     late = search(tmp_path / "late", **asked)
-    assert [row.number for row in late if row.state == "done"] == numbers[0]
+    assert [trial.number for trial in late if trial.state == "done"] == numbers[0]
     assert not calls(tmp_path / "late", "begin")
     with pytest.raises(SearchError, match="no such search"):
         Store(server, name="another")
@@ -64,7 +62,7 @@ def test_two_hosts_share_a_search_and_do_no_job_twice(tmp_path, server):
 
 @pytest.mark.slow
 def test_a_host_that_is_killed_loses_its_trial_alone(tmp_path, server):
-    asked = {**LADDER, "count": 6, "seed": 12, "storage": server, "retries": 1}
+    asked = {**HALVING, "count": 6, "seed": 12, "storage": server, "retries": 1}
     victim = begin_slowly(tmp_path / "one", **asked)
     other = begin_slowly(tmp_path / "two", **asked)
     victim.kill()
@@ -73,9 +71,9 @@ def test_a_host_that_is_killed_loses_its_trial_alone(tmp_path, server):
     hurry(tmp_path / "two")
     status, errors = finish(other)
     assert status == 0, errors
-    rows = rows_of(tmp_path / "two", **asked)
-    assert [row.state for row in rows].count("done") == 6
-    lost = [row for row in rows if row.state == "retried"]
+    trials = trials_of(tmp_path / "two", **asked)
+    assert [trial.state for trial in trials].count("done") == 6
+    lost = [trial for trial in trials if trial.state == "retried"]
     assert len(lost) == 1
     assert lost[0].error == "its process was gone"
     done = done_by_both([tmp_path / "one", tmp_path / "two"])
@@ -84,13 +82,13 @@ def test_a_host_that_is_killed_loses_its_trial_alone(tmp_path, server):
 
 @pytest.mark.slow
 def test_two_searches_in_one_database_do_not_mix(tmp_path, server):
-    asked = [{**LADDER, "seed": seed, "storage": server} for seed in (13, 14)]
+    asked = [{**HALVING, "seed": seed, "storage": server} for seed in (13, 14)]
     running = [start(tmp_path / str(each["seed"]), **each) for each in asked]
     assert [finish(process)[0] for process in running] == [0, 0]
     for each in asked:
-        rows = rows_of(tmp_path / str(each["seed"]), **each)
-        assert [row.state for row in rows] == ["done"] * 4
-        assert {row.job.seed for row in rows if row.job} == {each["seed"]}
+        trials = trials_of(tmp_path / str(each["seed"]), **each)
+        assert [trial.state for trial in trials] == ["done"] * 4
+        assert {trial.job.seed for trial in trials if trial.job} == {each["seed"]}
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_its_password():
@@ -98,5 +96,5 @@ def test_a_server_that_is_not_there_is_told_at_once_and_without_its_password():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(SearchError, match=r"cannot be used.*Received") as caught:
-        Store(f"postgresql://me:secret@127.0.0.1:{port}/searches", {"search": "ladder"})
+        Store(f"postgresql://me:secret@127.0.0.1:{port}/searches", {"search": "halving"})
     assert "secret" not in str(caught.value)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 
 import pytest
-from search_trains import LADDER, begin_slowly, calls, ended_once, finish, hurry, rows_of, wait_for, workers_of
+from search_trains import HALVING, begin_slowly, calls, ended_once, finish, hurry, trials_of, wait_for, workers_of
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search import cluster
+from keras_effnet.search import worker_pool
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_a_search_on_two_nodes_goes_on_with_one(tmp_path):
     try:
         second = nodes.add_node(num_cpus=1)
         nodes.wait_for_nodes()
-        asked = {**LADDER, "count": 6, "workers": 2, "ray_address": nodes.address}
+        asked = {**HALVING, "count": 6, "workers": 2, "ray_address": nodes.address}
         process = begin_slowly(tmp_path, **asked)
         began = calls(tmp_path, "begin")
         assert len({call.process for call in began}) == 2
@@ -30,20 +30,20 @@ def test_a_search_on_two_nodes_goes_on_with_one(tmp_path):
         assert status == 0, errors
     finally:
         nodes.shutdown()
-    rows = rows_of(tmp_path, **asked)
-    assert [row.state for row in rows].count("done") == 6
-    assert [row.state for row in rows].count("retried") == 1
+    trials = trials_of(tmp_path, **asked)
+    assert [trial.state for trial in trials].count("done") == 6
+    assert [trial.state for trial in trials].count("retried") == 1
     assert ended_once(tmp_path)
 
 
 @pytest.mark.slow
 def test_what_listens_and_is_no_cluster_is_told(monkeypatch):
     pytest.importorskip("ray", reason="needs Ray: pip install 'keras-effnet[ray]'")
-    monkeypatch.setattr(cluster, "SECONDS", 8)
+    monkeypatch.setattr(worker_pool, "SECONDS", 8)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = "{}:{}".format(*silent.getsockname())
         with pytest.raises(SearchError, match=r"no Ray cluster answers.*timed out.*Received"):
-            cluster.connect(address)
+            worker_pool.connect_ray(address)
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once():
@@ -52,10 +52,10 @@ def test_a_cluster_that_is_not_there_is_told_at_once():
         free.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*free.getsockname())
     with pytest.raises(SearchError, match=r"no Ray cluster answers.*Received: ray_address="):
-        cluster.connect(address)
+        worker_pool.connect_ray(address)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(SearchError, match=r"keras-effnet\[ray\]"):
-        cluster.connect("auto")
+        worker_pool.connect_ray("auto")

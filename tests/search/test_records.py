@@ -6,17 +6,19 @@ import csv
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from summaries import architecture, coefficients
 from support import tiny_spec
 
 from keras_effnet.blocks import MBConv
 from keras_effnet.errors import DataError, SearchError
-from keras_effnet.search.candidates import Candidate, Choice, count_cost
-from keras_effnet.search.plan import Job, Row
+from keras_effnet.search.candidates import Candidate, Choice, Job, Trial, count_cost
 from keras_effnet.search.records import TrialLog, write_result
 from keras_effnet.spec import BackboneSpec
 
@@ -35,7 +37,7 @@ def candidate_of(choices: Mapping[str, Choice]) -> Candidate:
     return candidate(round(32 * float(choices["alpha"])))
 
 
-def row(number: int, state: Any = "done", **changes: Any) -> Row:
+def trial(number: int, state: Any = "done", **changes: Any) -> Trial:
     made = candidate(32 + 8 * (number % 4))
     job = Job(made.key, made.choices, steps=100 + number, seed=7, rung=1, parent="0123456789ab" if number else None)
     values: dict[str, Any] = {"worker": "host-1", "seconds": 1.5 + number}
@@ -44,7 +46,7 @@ def row(number: int, state: Any = "done", **changes: Any) -> Row:
         values |= {"metric": 0.1 * number, "value": 0.2 * number, "notes": notes}
     if state in ("failed", "retried"):
         values |= {"error": ERROR}
-    return Row(number, job, state, **{**values, **changes})
+    return Trial(number, job, state, **{**values, **changes})
 
 
 def read(path: Path) -> list[dict[str, str]]:
@@ -54,12 +56,12 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.csv"
-    assert TrialLog(path, CHOICES).append([row(3), row(1, "retried")], candidate_of) == 2
+    assert TrialLog(path, CHOICES).append([trial(3), trial(1, "retried")], candidate_of) == 2
     done, failed = read(path)
     made = candidate(56)
     assert BackboneSpec.from_json(done.pop("spec")) == made.spec
     assert json.loads(done.pop("notes")) == {"test accuracy": 0.25}
-    costs = {name: int(done.pop(name)) for name in ("macs", "params", "activations")}
+    costs = {name: int(done.pop(name)) for name in ("macs", "params", "activations", "model_bytes")}
     assert costs == {name: made.cost[name] for name in costs}
     assert float(done.pop("metric")) == 0.1 * 3
     assert float(done.pop("value")) == 0.2 * 3
@@ -90,18 +92,18 @@ def test_only_finished_trials_are_listed_and_each_once_in_the_order_given(tmp_pa
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
     states = ("waiting", "running", "void")
-    assert log.append([row(number, state) for number, state in enumerate(states)], candidate_of) == 0
+    assert log.append([trial(number, state) for number, state in enumerate(states)], candidate_of) == 0
     assert read(path) == [], "the columns are there from the start"
-    assert log.append([row(5), row(0, "running"), row(2)], candidate_of) == 2
-    assert log.append([row(0), row(2), row(5)], candidate_of) == 1
-    assert TrialLog(path, CHOICES).append([row(5), row(0), row(2)], candidate_of) == 0
+    assert log.append([trial(5), trial(0, "running"), trial(2)], candidate_of) == 2
+    assert log.append([trial(0), trial(2), trial(5)], candidate_of) == 1
+    assert TrialLog(path, CHOICES).append([trial(5), trial(0), trial(2)], candidate_of) == 0
     assert [each["number"] for each in read(path)] == ["5", "2", "0"]
     assert log.numbers == {0, 2, 5}
 
 
 def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append([Row(0, None, "failed", error="killed")], candidate_of)
+    TrialLog(path, CHOICES).append([Trial(0, None, "failed", error="killed")], candidate_of)
     [found] = read(path)
     assert {name: text for name, text in found.items() if text} == {
         "number": "0",
@@ -113,9 +115,9 @@ def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
 
 def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)  # hundreds of times
-    rows = [row(0), row(1, "failed")]
+    trials = [trial(0), trial(1, "failed")]
     path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append(rows, candidate_of)
+    TrialLog(path, CHOICES).append(trials, candidate_of)
     whole = path.read_bytes()
     ends = [end + 1 for end, byte in enumerate(whole) if byte == ord("\n")]
     edges = {end + side for end in (0, *ends) for side in (-1, 0, 1) if 0 <= end + side <= len(whole)}
@@ -123,7 +125,7 @@ def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.Monke
         path.write_bytes(whole[:cut])
         log = TrialLog(path, CHOICES)
         assert len(log.numbers) == max(0, sum(end <= cut for end in ends) - 1)
-        log.append(rows, candidate_of)
+        log.append(trials, candidate_of)
         assert path.read_bytes() == whole
 
 
@@ -134,7 +136,7 @@ def test_two_drivers_write_one_file(tmp_path: Path) -> None:
         log = TrialLog(path, CHOICES)
         for number in range(40):
             # Each has trials that the other one has too.
-            log.append([row(number), row(1000 + start + number)], candidate_of)
+            log.append([trial(number), trial(1000 + start + number)], candidate_of)
 
     # A lock belongs to an open file, not to a process: threads show what processes would.
     with ThreadPoolExecutor(2) as pool:
@@ -146,11 +148,11 @@ def test_two_drivers_write_one_file(tmp_path: Path) -> None:
 def test_an_emptied_or_deleted_file_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
-    log.append([row(0)], candidate_of)
+    log.append([trial(0)], candidate_of)
     whole = path.read_bytes()
     path.unlink()
-    log.append([row(0)], candidate_of)
-    log.append([row(0), row(1)], candidate_of)
+    log.append([trial(0)], candidate_of)
+    log.append([trial(0), trial(1)], candidate_of)
     assert path.read_bytes().startswith(whole)
     assert [each["number"] for each in read(path)] == ["0", "1"]
 
@@ -161,7 +163,7 @@ def test_an_emptied_or_deleted_file_is_written_again(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "trials.csv"
     if content is None:
-        TrialLog(path, CHOICES).append([row(0)], candidate_of)
+        TrialLog(path, CHOICES).append([trial(0)], candidate_of)
         content = path.read_text() + "one,2\n"
     path.write_text(content)
     with pytest.raises(SearchError, match=r"columns number, key.*Move it away.*Received: "):
@@ -171,7 +173,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: str | N
 
 def test_other_choices_are_another_search(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append([row(0)], candidate_of)
+    TrialLog(path, CHOICES).append([trial(0)], candidate_of)
     with pytest.raises(SearchError, match="columns"):
         TrialLog(path, ("stage1.kernel",))
     with pytest.raises(SearchError, match="Received: alpha, steps"):
@@ -181,7 +183,7 @@ def test_other_choices_are_another_search(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
-    log.append([row(0)], candidate_of)
+    log.append([trial(0)], candidate_of)
     whole = path.read_bytes()
 
     def full(_: int) -> None:
@@ -190,15 +192,53 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
         with pytest.raises(DataError, match=r"No space left.*free some space.*Received: .*trials.csv"):
-            log.append([row(0), row(1)], candidate_of)
+            log.append([trial(0), trial(1)], candidate_of)
     assert path.read_bytes() == whole
-    assert log.append([row(0), row(1)], candidate_of) == 1
+    assert log.append([trial(0), trial(1)], candidate_of) == 1
     assert [each["number"] for each in read(path)] == ["0", "1"]
 
 
 def test_the_result_is_written_whole_and_read_back(tmp_path: Path) -> None:
-    summary = {"best_so_far": [[0, 0.5], [1, -1e-07]], "winner": None, "rule": "Compound(alpha=1.2)"}
-    write_result(tmp_path / "new", summary)
-    text = (tmp_path / "new" / "result.json").read_text()
-    assert json.loads(text) == summary
-    assert "[ 1, -1e-07 ]" in text
+    for make in (coefficients, architecture):
+        summary, _ = make(5)
+        write_result(tmp_path / "new", summary)
+        found = json.loads((tmp_path / "new" / "result.json").read_text())
+        assert found == json.loads(json.dumps(summary.to_dict()))
+        assert found["learned"] is True
+        assert {each.name for each in fields(summary)} <= set(found)
+    summary, _ = coefficients(5)
+    first = summary.to_dict()["finalists"][0]
+    assert first["mean"] == pytest.approx(sum(first["metrics"].values()) / 3)
+
+
+def known(metric: float, images: int | None, networks: int = 1, seeds: tuple[float, ...] = ()) -> bool:
+    """Whether a search whose best metric this is has learned something, at a chance of 0.1."""
+    summary, _ = architecture(networks)
+    candidates = tuple(replace(each, metric=metric) for each in summary.candidates)
+    if seeds:
+        grid, _ = coefficients(17)
+        finalists = tuple(replace(each, metrics=dict(enumerate(seeds))) for each in grid.finalists)
+        return replace(grid, chance=0.1, images=images, finalists=finalists).learned
+    return replace(summary, candidates=candidates, chance=0.1, images=images).learned
+
+
+def test_a_search_at_chance_has_learned_nothing() -> None:
+    # 100 images of 10 classes: 95 % of networks that guess have 5 to 16 right, and hardly one in 1,000 has 30.
+    assert not known(0.1, 100)
+    assert not known(0.16, 100)
+    assert known(0.3, 100)
+    # The same share of more images says more, and of the best of many networks less.
+    assert known(0.16, 1000)
+    assert known(0.18, 100)
+    assert not known(0.18, 100, networks=50)
+    # Several seeds speak for themselves.
+    assert known(0, 100, seeds=(0.14, 0.15, 0.16))
+    assert not known(0, 100, seeds=(0.09, 0.3, 0.12))
+    summary, _ = architecture(3)
+    assert replace(summary, chance=None).learned, "without a chance level nothing can be said against it"
+
+
+def test_the_share_of_searches_at_chance_that_claim_to_have_learned_is_small() -> None:
+    generator = np.random.default_rng(0)
+    claims = sum(known(generator.binomial(200, 0.1, 20).max() / 200, 200, networks=20) for _ in range(200))
+    assert claims <= 10, "5 % of 200"

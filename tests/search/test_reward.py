@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.reward import Reward
+from keras_effnet.search.evolution import Reward
 
 
 def test_twice_the_cost_for_five_percent_more_accuracy_is_worth_the_same() -> None:
@@ -46,4 +47,4 @@ def test_wrong_values_are_named(wrong: dict[str, Any]) -> None:
 
 def test_it_survives_json() -> None:
     reward = Reward(1e6, "params", -0.1, -1)
-    assert Reward(**reward.to_dict()) == reward
+    assert Reward(**asdict(reward)) == reward

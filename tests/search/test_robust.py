@@ -11,67 +11,68 @@ from typing import Any
 import pytest
 import search_trains
 from search_trains import (
-    LADDER,
+    HALVING,
+    HOLD,
     begin_slowly,
     calls,
     ended_once,
     finish,
     hurry,
     listed,
-    rows_of,
     run,
     search,
     set_pause,
     start,
     steady,
+    trials_of,
     wait_for,
     workers_of,
 )
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.plan import Row
+from keras_effnet.search.candidates import Trial
 from keras_effnet.search.task import Task
 
 REASONS = {
     1.1: "ValueError: a layer is missing",
-    1.2: "TrainingError: the metric is not finite. Received: nan",
+    1.2: "TrainingError: the metric must be a finite number. Received: nan",
     1.3: "MemoryError: no room for 10 GB",
     1.4: "its process ended with status -9",
     1.5: "hung: ended after 2 s",
 }
 
 
-def reasons(rows: list[Row], state: str) -> dict[Any, str | None]:
-    return {row.job.choices["gamma"]: row.error for row in rows if row.job and row.state == state}
+def reasons(trials: list[Trial], state: str) -> dict[Any, str | None]:
+    return {trial.job.choices["gamma"]: trial.error for trial in trials if trial.job and trial.state == state}
 
 
 def test_what_fails_in_this_process_is_tried_again_and_given_up(tmp_path):
-    rows = search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=1)
+    trials = search(tmp_path, search_trains.faulty, kind="halving", count=4, retries=1)
     expected = {gamma: REASONS[gamma] for gamma in (1.1, 1.2, 1.3)}
-    assert [row.state for row in rows].count("retried") == 3
-    assert reasons(rows, "retried") == reasons(rows, "failed") == expected
-    assert list(reasons(rows, "done")) == [1.0]
-    assert len(listed(tmp_path)) == len(rows) == 2 * 3 + 1
+    assert [trial.state for trial in trials].count("retried") == 3
+    assert reasons(trials, "retried") == reasons(trials, "failed") == expected
+    assert list(reasons(trials, "done")) == [1.0]
+    assert len(listed(tmp_path)) == len(trials) == 2 * 3 + 1
     # All is done: the same call runs nothing.
-    assert search(tmp_path, search_trains.faulty, kind="ladder", count=4, retries=1) == rows
+    assert search(tmp_path, search_trains.faulty, kind="halving", count=4, retries=1) == trials
     assert len(calls(tmp_path, "begin")) == 1
 
 
 @pytest.mark.slow
 def test_without_retries_the_first_failure_counts(tmp_path):
-    rows = search(tmp_path, search_trains.faulty, kind="ladder", count=3, retries=0)
-    assert [row.state for row in rows].count("retried") == 0
-    assert set(reasons(rows, "failed")) == {1.1, 1.2}
+    trials = search(tmp_path, search_trains.faulty, kind="halving", count=3, retries=0)
+    assert [trial.state for trial in trials].count("retried") == 0
+    assert set(reasons(trials, "failed")) == {1.1, 1.2}
 
 
 @pytest.mark.slow
 def test_what_fails_in_workers_never_stops_the_search(tmp_path):
-    asked = {"kind": "ladder", "count": 7, "retries": 1, "workers": 2, "trial_timeout": 2}
+    asked = {"kind": "halving", "count": 7, "retries": 1, "workers": 2, "trial_timeout": 2}
     assert finish(start(tmp_path, train="search_trains:faulty", **asked))[0] == 0
-    rows = rows_of(tmp_path, train="search_trains:faulty", **asked)
-    assert reasons(rows, "retried") == reasons(rows, "failed") == REASONS
-    assert set(reasons(rows, "done")) == {1.0, 1.6}
-    assert len(listed(tmp_path)) == len(rows) == 2 * 5 + 2
+    trials = trials_of(tmp_path, train="search_trains:faulty", **asked)
+    assert reasons(trials, "retried") == reasons(trials, "failed") == REASONS
+    assert set(reasons(trials, "done")) == {1.0, 1.6}
+    assert len(listed(tmp_path)) == len(trials) == 2 * 5 + 2
 
 
 def test_a_train_function_that_ends_its_process_is_recorded(tmp_path):
@@ -79,7 +80,7 @@ def test_a_train_function_that_ends_its_process_is_recorded(tmp_path):
         raise SystemExit(3)
 
     with pytest.raises(SearchError, match=r"no trial came to a result.*\n?.*SystemExit\(3\)"):
-        search(tmp_path, leaves, kind="ladder", count=1, retries=0)
+        search(tmp_path, leaves, kind="halving", count=1, retries=0)
     assert [line["state"] for line in listed(tmp_path)] == ["failed"]
 
 
@@ -90,11 +91,11 @@ def test_what_is_no_number_ends_the_search_and_loses_nothing(tmp_path, returned)
     (tmp_path / "returns").write_text(json.dumps(returned))
     for _ in range(2):  # more often than a trial is tried
         with pytest.raises(SearchError, match=r"must return a number.* Received: "):
-            search(tmp_path, search_trains.mended, **LADDER, retries=0)
+            search(tmp_path, search_trains.mended, **HALVING, retries=0)
     (tmp_path / "returns").unlink()
-    rows = search(tmp_path, search_trains.mended, **LADDER, retries=0)
-    assert [row.state for row in rows].count("done") == 4
-    assert {row.error for row in rows if row.state == "retried"} == {
+    trials = search(tmp_path, search_trains.mended, **HALVING, retries=0)
+    assert [trial.state for trial in trials].count("done") == 4
+    assert {trial.error for trial in trials if trial.state == "retried"} == {
         f"SearchError: a train function must return a number, the larger the better: the metric after `task.steps` "
         f"steps. Received: {returned!r}"
     }
@@ -102,7 +103,7 @@ def test_what_is_no_number_ends_the_search_and_loses_nothing(tmp_path, returned)
 
 @pytest.mark.slow
 def test_what_is_no_number_ends_workers_as_well(tmp_path):
-    asked = {**LADDER, "train": "search_trains:mended", "workers": 2, "retries": 0}
+    asked = {**HALVING, "train": "search_trains:mended", "workers": 2, "retries": 0}
     (tmp_path / "returns").write_text('"good"')
     status, errors = finish(start(tmp_path, **asked))
     assert status == 1
@@ -111,7 +112,7 @@ def test_what_is_no_number_ends_workers_as_well(tmp_path):
     assert not workers_of(tmp_path)
     (tmp_path / "returns").unlink()
     assert finish(start(tmp_path, **asked))[0] == 0
-    assert [row.state for row in rows_of(tmp_path, **asked)].count("done") == 4
+    assert [trial.state for trial in trials_of(tmp_path, **asked)].count("done") == 4
 
 
 def test_ctrl_c_in_this_process_costs_no_try(tmp_path):
@@ -125,16 +126,16 @@ def test_ctrl_c_in_this_process_costs_no_try(tmp_path):
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            search(tmp_path, stopped, **LADDER, retries=0)
-    rows = search(tmp_path, stopped, **LADDER, retries=0)
-    assert [row.state for row in rows].count("done") == 4
-    assert [row.state for row in rows].count("retried") == 2
+            search(tmp_path, stopped, **HALVING, retries=0)
+    trials = search(tmp_path, stopped, **HALVING, retries=0)
+    assert [trial.state for trial in trials].count("done") == 4
+    assert [trial.state for trial in trials].count("retried") == 2
     assert ended_once(tmp_path)
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_command_with_130_and_its_workers(tmp_path):
-    set_pause(tmp_path, 0.5)
+    set_pause(tmp_path, HOLD)
     words = "search coefficients efficientnet_b0 --train search_trains:steady --workers 2 --heartbeat 1 --steps 64"
     command = [sys.executable, "-m", "keras_effnet", *words.split(), "--output", str(tmp_path)]
     process = run(command)
@@ -148,17 +149,17 @@ def test_ctrl_c_ends_the_command_with_130_and_its_workers(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_the_workers_and_the_same_call_goes_on(tmp_path):
-    asked = {**LADDER, "workers": 2, "retries": 0}
+    asked = {**HALVING, "workers": 2, "retries": 0}
     process = begin_slowly(tmp_path, **asked)
     os.kill(process.pid, signal.SIGINT)
     status, errors = finish(process)
     assert (status, errors.rstrip().splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")
     assert not workers_of(tmp_path)
-    stopped = rows_of(tmp_path, **asked)
-    assert {row.error for row in stopped if row.state == "retried"} == {"interrupted"}
+    stopped = trials_of(tmp_path, **asked)
+    assert {trial.error for trial in stopped if trial.state == "retried"} == {"interrupted"}
     hurry(tmp_path)
     assert finish(start(tmp_path, **asked))[0] == 0
-    assert [row.state for row in rows_of(tmp_path, **asked)].count("done") == 4
+    assert [trial.state for trial in trials_of(tmp_path, **asked)].count("done") == 4
     assert ended_once(tmp_path)
     assert any(call.step for call in calls(tmp_path, "begin"))
 
@@ -166,13 +167,13 @@ def test_ctrl_c_ends_the_workers_and_the_same_call_goes_on(tmp_path):
 @pytest.mark.slow
 def test_two_searches_in_one_store_do_not_mix(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    asked = [{**LADDER, "seed": seed, "storage": url} for seed in (0, 1)]
+    asked = [{**HALVING, "seed": seed, "storage": url} for seed in (0, 1)]
     running = [start(tmp_path / str(each["seed"]), **each) for each in asked]
     assert [finish(process)[0] for process in running] == [0, 0]
     for each in asked:
-        rows = rows_of(tmp_path / str(each["seed"]), **each)
-        assert [row.state for row in rows] == ["done"] * 4
-        assert {row.job.seed for row in rows if row.job} == {each["seed"]}
+        trials = trials_of(tmp_path / str(each["seed"]), **each)
+        assert [trial.state for trial in trials] == ["done"] * 4
+        assert {trial.job.seed for trial in trials if trial.job} == {each["seed"]}
         assert ended_once(tmp_path / str(each["seed"]))
 
 
@@ -180,18 +181,18 @@ def test_two_searches_in_one_store_do_not_mix(tmp_path):
 def test_one_search_after_the_other_in_one_store(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     for seed in (0, 1):
-        rows = search(tmp_path / str(seed), steady, **LADDER, seed=seed, storage=url)
-        assert [row.number for row in rows] == [0, 1, 2, 3]
-        assert {row.job.seed for row in rows if row.job} == {seed}
+        trials = search(tmp_path / str(seed), steady, **HALVING, seed=seed, storage=url)
+        assert [trial.number for trial in trials] == [0, 1, 2, 3]
+        assert {trial.job.seed for trial in trials if trial.job} == {seed}
 
 
-def tried(rows: list[Row]) -> list[str]:
+def tried(trials: list[Trial]) -> list[str]:
     """The candidates in the order of their numbers."""
-    return [row.job.key for row in rows if row.job is not None and row.fresh and row.job.rung == 0]
+    return [trial.job.key for trial in trials if trial.job is not None and trial.fresh and trial.job.rung == 0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["evolution", "ladder"])
+@pytest.mark.parametrize("kind", ["evolution", "halving"])
 def test_the_candidates_are_the_same_with_two_workers_and_a_kill(tmp_path, kind):
     asked = {"kind": kind, "count": 10}
     alone = tried(search(tmp_path / "alone", steady, **asked))
@@ -199,12 +200,12 @@ def test_the_candidates_are_the_same_with_two_workers_and_a_kill(tmp_path, kind)
     assert tried(search(tmp_path / "seed", steady, **asked, seed=1)) != alone
     two = tmp_path / "two"
     assert finish(start(two, **asked, workers=2))[0] == 0
-    assert tried(rows_of(two, **asked)) == alone
+    assert tried(trials_of(two, **asked)) == alone
     killed = tmp_path / "killed"
     process = begin_slowly(killed, **asked, workers=2)
     os.kill(calls(killed, "begin")[0].process, signal.SIGKILL)
     hurry(killed)
     assert finish(process)[0] == 0
-    rows = rows_of(killed, **asked)
-    assert "retried" in {row.state for row in rows}
-    assert tried(rows) == alone
+    trials = trials_of(killed, **asked)
+    assert "retried" in {trial.state for trial in trials}
+    assert tried(trials) == alone

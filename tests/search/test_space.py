@@ -13,9 +13,10 @@ import pytest
 
 from keras_effnet import BackboneSpec, StageSpec, build_model, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.budget import counted
 from keras_effnet.errors import SearchError
+from keras_effnet.measures import count
 from keras_effnet.registry import backbones
+from keras_effnet.scaling import Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.limits import Limits, draw_feasible, extreme, some_feasible
 from keras_effnet.search.space import ArchitectureSpace, StageChoice
@@ -44,14 +45,22 @@ def small_space(**changes: Any) -> ArchitectureSpace:
 
 def every(space: ArchitectureSpace) -> list[dict[str, Any]]:
     """All choices there are, whether they have an effect or not."""
-    values = (space.kinds, space.kernels, space.expands, space.se_ratios, space.widths, space.depths, space.skips)
-    stages = [dict(zip(FIELDS, each, strict=True)) for each in product(*values)]
-    found = []
-    for both in product(stages, repeat=2):
-        found.append(
-            {f"stage{number}.{name}": value for number, one in enumerate(both, 1) for name, value in one.items()}
+    stages = []
+    for number, stage in enumerate(space.base.stages, 1):
+        widths = {Rounding(divisor=space.divisor).nearest_width(stage.width * factor) for factor in space.widths}
+        depths = {max(1, stage.depth + change) for change in space.depths}
+        values = (
+            space.kinds,
+            space.kernels,
+            space.expands,
+            space.se_ratios,
+            sorted(widths),
+            sorted(depths),
+            space.skips,
         )
-    return found
+        names = [f"stage{number}.{name}" for name in FIELDS]
+        stages.append([dict(zip(names, each, strict=True)) for each in product(*values)])
+    return [{**first, **second} for first, second in product(*stages)]
 
 
 def behaviour(spec: BackboneSpec) -> tuple[Any, ...]:
@@ -85,7 +94,9 @@ def test_equal_networks_have_equal_keys_and_names() -> None:
 
 def test_a_spec_holds_what_was_chosen() -> None:
     space = ArchitectureSpace(two_stages(drop_path=0.2), divisor=4)
-    choices: dict[str, Any] = dict(zip(space.names, ("fused", 5, 6, 0.25, 1.25, 1, False) * 2, strict=True))
+    choices: dict[str, Any] = dict(
+        zip(space.names, ("fused", 5, 6, 0.25, 12, 2, False, "fused", 5, 6, 0.25, 20, 3, False), strict=True)
+    )
     first, second = space.spec(choices).stages
     assert (first.width, second.width, first.depth, second.depth) == (12, 20, 2, 3)
     assert (first.stride, second.stride) == (1, 2)
@@ -95,10 +106,22 @@ def test_a_spec_holds_what_was_chosen() -> None:
     assert space.spec(choices).drop_path == 0.2
 
 
+def test_widths_are_channels_and_depths_are_blocks_that_every_network_has() -> None:
+    space, generator = ArchitectureSpace(two_stages(), divisor=4), Random("sizes")
+    assert space.values["stage2.width"] == (12, 16, 20)
+    assert space.values["stage1.depth"] == (1, 2), "no stage has less than one block"
+    assert space.values["stage2.depth"] == (1, 2, 3)
+    for _ in range(50):
+        choices = space.random(generator)
+        for number, stage in enumerate(space.spec(choices).stages, 1):
+            assert (stage.width, stage.depth) == (choices[f"stage{number}.width"], choices[f"stage{number}.depth"])
+
+
 def test_a_plain_convolution_neither_expands_nor_has_a_gate() -> None:
     space = ArchitectureSpace(two_stages())
     for kind, ratio in (("conv", 0), ("dconv", 0.25)):
-        choices: dict[str, Any] = dict(zip(space.names, (kind, 3, 6, 0.25, 1, 0, True) * 2, strict=True))
+        values = (kind, 3, 6, 0.25, 8, 1, True, kind, 3, 6, 0.25, 16, 2, True)
+        choices: dict[str, Any] = dict(zip(space.names, values, strict=True))
         block: Any = space.spec(choices).stages[0].block
         assert (block.expand, block.se_ratio) == (1, ratio)
         canonical = space.flat(space.read(choices))
@@ -111,14 +134,14 @@ def test_the_cost_is_what_is_counted_of_the_spec() -> None:
         space = ArchitectureSpace(backbones.get(name), classes=7)
         for _ in range(5):
             choices = space.draw(generator)
-            assert space.cost(choices) == dict(counted(estimate_cost(space.network(choices), classes=7)))
+            assert space.cost(choices) == dict(count(estimate_cost(space.network(choices), classes=7)))
 
 
 def test_stages_counted_before_are_counted_right_again() -> None:
     space = small_space(skips=(True,), kernels=(3,))
     # Twice: the first time fills what the second one reads.
     for choices in map(space.read, every(space) + every(space)):
-        assert space.cost(choices) == dict(counted(estimate_cost(space.network(choices), classes=5)))
+        assert space.cost(choices) == dict(count(estimate_cost(space.network(choices), classes=5)))
 
 
 def test_random_networks_are_of_the_space_and_reach_all_of_it() -> None:
@@ -229,7 +252,7 @@ def test_a_space_of_one_network_has_no_other() -> None:
 @pytest.mark.parametrize("name", ["macs", "params", "activations"])
 def test_the_smallest_and_the_largest_network_are_found(name: str) -> None:
     space = small_space(kernels=(3,))
-    costs = [counted(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
+    costs = [count(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
     assert space.cost(extreme(space, lambda cost: cost[name]))[name] == min(costs)
     assert space.cost(extreme(space, lambda cost: -cost[name]))[name] == max(costs)
 

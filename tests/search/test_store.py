@@ -9,18 +9,18 @@ from typing import Any
 
 import optuna
 import pytest
-from search_trains import LADDER, calls, ended_once, hold_lock, make_plan, search, steady, stored
+from search_trains import HALVING, calls, ended_once, hold_lock, make_plan, search, steady, stored
 
 from keras_effnet.errors import KerasEffnetError, SearchError
 from keras_effnet.search import store as module
-from keras_effnet.search.plan import Job
-from keras_effnet.search.store import JOB, Store, sqlite_url, storage_url
+from keras_effnet.search.candidates import Job
+from keras_effnet.search.store import WORKER, Store, sqlite_url, storage_url
 from keras_effnet.search.worker import Worker
 
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage")  # tests ask for trials themselves
 
-IDENTITY = {"search": "ladder", "plan": {"candidates": 3}}
-ONE = Job("key", {"gamma": 1.0}, 4, 0)
+IDENTITY = {"search": "halving", "plan": {"candidates": 3}}
+DISTRIBUTIONS = {"gamma": optuna.distributions.FloatDistribution(1, 2)}
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> str:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of a finished search."""
     folder = tmp_path_factory.mktemp("made")
-    search(folder, steady, kind="ladder", count=1)
+    search(folder, steady, kind="halving", count=1)
     return stored(folder)
 
 
@@ -45,7 +45,7 @@ def refused(folder: Path, words: str, **options: Any) -> None:
     """The search in this folder is refused with these words, and nothing there has changed."""
     before = stored(folder)
     with pytest.raises(SearchError, match=rf"(?s){words}.*Received: "):
-        search(folder, steady, **{"kind": "ladder", "count": 1, **options})
+        search(folder, steady, **{"kind": "halving", "count": 1, **options})
     assert stored(folder) == before
 
 
@@ -57,7 +57,7 @@ def test_a_locked_store(tmp_path, made):
     connection.rollback()
     connection.close()
     assert stored(tmp_path) == made
-    assert Store(sqlite_url(tmp_path), IDENTITY, patience=0.1).rows() == []
+    assert Store(sqlite_url(tmp_path), IDENTITY, patience=0.1).trials() == []
 
 
 def test_a_file_that_is_no_database(tmp_path, made):
@@ -77,12 +77,12 @@ def test_a_store_cut_short(tmp_path, made):
 
 
 def test_a_store_that_was_deleted_and_not_its_list(tmp_path):
-    search(tmp_path, steady, kind="ladder", count=1)
+    search(tmp_path, steady, kind="halving", count=1)
     (tmp_path / "search.db").unlink()
     listed = (tmp_path / "trials.csv").read_bytes()
     for _ in range(2):  # the second time there is a new, empty one
         with pytest.raises(SearchError, match=r"bring the store back, or name another output.* Received: \d+ such"):
-            search(tmp_path, steady, kind="ladder", count=1)
+            search(tmp_path, steady, kind="halving", count=1)
     assert (tmp_path / "trials.csv").read_bytes() == listed
 
 
@@ -94,7 +94,7 @@ def test_a_folder_of_another_search(tmp_path, made):
 
 def test_a_folder_of_a_store_alone(tmp_path, made):
     put({"search.db": made["search.db"]}, tmp_path)
-    refused(tmp_path, "holds a store, but nothing that says of which search: name another folder")
+    refused(tmp_path, "holds a store, but nothing that says of which search; name another folder")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe"])
@@ -106,14 +106,16 @@ def test_a_folder_whose_description_is_broken(tmp_path, made, content):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(KerasEffnetError, match=r"name another folder.* Received: "):
-        search(tmp_path / "file" / "output", steady, **LADDER)
+        search(tmp_path / "file" / "output", steady, **HALVING)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_study_of_another_search(url):
     Store(url, IDENTITY, name="mine")
-    with pytest.raises(SearchError, match=r"another search of this name\. Received: 'mine' in 'sqlite:"):
+    with pytest.raises(
+        SearchError, match=r"another search of this name; choose another name\. Received: 'mine' in 'sqlite:"
+    ):
         Store(url, {**IDENTITY, "plan": {}}, name="mine")
     assert Store(url, name="mine").identity == IDENTITY
 
@@ -142,7 +144,7 @@ def test_a_password_is_not_shown():
 def make_store(url: str, number: int, ready: Any, told: Any) -> None:
     ready.wait()
     try:
-        told.put(Store(url, {**IDENTITY, "number": number}).rows())
+        told.put(Store(url, {**IDENTITY, "number": number}).trials())
     except SearchError as error:
         told.put(str(error))
 
@@ -183,13 +185,15 @@ def test_processes_never_draw_the_same_waiting_trial(url):
 
 
 def ask(store: Store, worker: str = "one") -> optuna.Trial:
+    """A trial that a worker has taken."""
+    store.queue(Job(worker, {"gamma": 1.0}, 4, 0), DISTRIBUTIONS, {"macs": 1.0})
     trial = store.study.ask()
-    trial.set_user_attr(JOB, {**vars(ONE), "worker": worker})
+    trial.set_user_attr(WORKER, worker)
     return trial
 
 
 def states(store: Store) -> list[str]:
-    return [row.state for row in store.rows()]
+    return [trial.state for trial in store.trials()]
 
 
 def test_a_lost_worker_costs_a_try_and_a_stopped_one_none(url):
@@ -198,26 +202,26 @@ def test_a_lost_worker_costs_a_try_and_a_stopped_one_none(url):
     for stopped in (True, True, False, True):
         assert len(store.give_up("one", "gone", stopped=stopped)) == 1
         again = store.study.ask()
-        job = again.user_attrs[JOB]
-        assert "worker" not in job
-        again.set_user_attr(JOB, {**job, "worker": "one"})
+        assert WORKER not in again.user_attrs
+        assert again.params == {"gamma": 1.0}
+        again.set_user_attr(WORKER, "one")
     store.give_up("one", "gone for good")
     assert states(store) == ["retried"] * 4 + ["failed"]
-    assert [row.fresh for row in store.rows()] == [True] + [False] * 4
-    assert {row.job for row in store.rows() if row.job and vars(row.job) != vars(ONE)} == set()
-    assert store.rows()[-1].error == "gone for good"
+    assert [trial.fresh for trial in store.trials()] == [True] + [False] * 4
+    assert {trial.job.what for trial in store.trials() if trial.job} == {("one", 0, 4)}
+    assert store.trials()[-1].error == "gone for good"
 
 
 def test_what_another_process_has_given_up_already_is_queued_once(url, monkeypatch):
     store, other = Store(url, IDENTITY), Store(url, IDENTITY)
     ask(store)
-    before = store.rows()
+    before = store.trials()
     other.give_up("one", "its heartbeat was missed")
-    rows = iter([before])
-    monkeypatch.setattr(store, "rows", lambda: next(rows, None) or Store.rows(store))
+    trials = iter([before])
+    monkeypatch.setattr(store, "trials", lambda: next(trials, None) or Store.trials(store))
     store.give_up("one", "gone")
     assert states(store) == ["retried", "waiting"]
-    assert store.rows()[0].error == "its heartbeat was missed"
+    assert store.trials()[0].error == "its heartbeat was missed"
 
 
 def test_a_worker_that_was_killed_before_it_queued_its_trial_again(url):
@@ -248,38 +252,34 @@ def test_a_host_that_was_gone_before_it_queued_its_trial_again(url, monkeypatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("beats", [True, False], ids=["once", "never"])
-def test_a_ticket_whose_worker_was_killed_before_it_had_a_job_holds_up_nobody(tmp_path, monkeypatch, beats):
+def test_a_trial_whose_worker_was_killed_before_it_began_holds_up_nobody(tmp_path, monkeypatch, beats):
     monkeypatch.setattr(module, "GRACE", 1)
     plan = make_plan("evolution", 3)
     store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1)
-    lost = store.study.ask()
-    if beats:
-        store._storage.record_heartbeat(lost._trial_id)
+    job = plan.next_job([])
+    assert job is not None
+    store.queue(job, plan.distributions, plan.candidate(job.choices).cost)
+    for _ in range(2):  # the second one found nothing
+        lost = store.study.ask()
+        if beats:
+            store._database.record_heartbeat(store._id(lost.number))
     Worker(store, plan, steady, tmp_path, "other").run()
-    rows = store.rows()
-    assert [row.state for row in rows] == ["void", "done", "done", "done"]
+    trials = store.trials()
+    assert [trial.state for trial in trials[:2]] == ["retried", "void"]
+    assert [trial.state for trial in trials[2:]] == ["done"] * 3
     alone = search(tmp_path / "alone", steady, kind="evolution", count=3)
-    assert [row.job for row in rows[1:]] == [row.job for row in alone]
+    assert {trial.job.what for trial in trials if trial.job} == {trial.job.what for trial in alone if trial.job}
 
 
-def test_a_ticket_gives_way_to_a_trial_that_is_to_be_tried_again(tmp_path):
-    plan = make_plan("ladder", 2)
+def test_a_job_that_two_workers_queued_is_done_once(tmp_path):
+    plan = make_plan("halving", 2)
     store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1)
-    first = plan.next_job([], 0)
+    first = plan.next_job([])
     assert first is not None
-    lost = store.study.ask()
-    lost.set_user_attr(JOB, {**vars(first), "worker": "lost"})
-    worker = Worker(store, plan, steady, tmp_path, "other")
-    # The ticket is drawn while the first trial runs, which ends before the ticket has a job.
-    draw = worker._job
-
-    def late(trial: optuna.Trial) -> Job | None:
-        if trial.number == 1:
-            store.give_up("lost", "gone")
-        return draw(trial)
-
-    worker._job = late  # type: ignore[method-assign]
-    worker.run()
-    assert states(store) == ["retried", "void", "done", "done"]
+    for _ in range(2):
+        store.queue(first, plan.distributions, plan.candidate(first.choices).cost)
+    assert states(store) == ["waiting", "void"]
+    Worker(store, plan, steady, tmp_path, "other").run()
+    assert states(store) == ["done", "void", "done"]
     assert calls(tmp_path, "end")[0].key == first.key
     assert ended_once(tmp_path)

@@ -11,8 +11,7 @@ import pytest
 from keras_effnet import scale_spec
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling import Coefficients
-from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.plan import Job, Row, outcomes
+from keras_effnet.search.candidates import Candidate, Job, Trial, outcomes
 from keras_effnet.search.successive_halving import SuccessiveHalving
 
 
@@ -32,76 +31,76 @@ def make_plan(**changes: Any) -> SuccessiveHalving:
 
 def run(
     plan: SuccessiveHalving, workers: int = 1, order: Random | None = None, fails: frozenset[str] = frozenset()
-) -> list[Row]:
+) -> list[Trial]:
     """Simulates workers; a job of a key in `fails` fails for good."""
-    rows: list[Row] = []
-    while not plan.is_done(rows):
-        running = [row for row in rows if row.state == "running"]
-        job = plan.next_job(rows, len(rows)) if len(running) < workers else None
+    trials: list[Trial] = []
+    while not plan.is_done(trials):
+        running = [trial for trial in trials if trial.state == "running"]
+        job = plan.next_job(trials) if len(running) < workers else None
         if job is not None:
-            rows.append(Row(len(rows), job, "running"))
+            trials.append(Trial(len(trials), job, "running"))
             continue
         assert running, "nobody works, and nothing is to do"
         ended = order.choice(running) if order else running[0]
         assert ended.job
         metric = WORTH[ended.job.key] + ended.job.steps / 1000
-        done = Row(ended.number, ended.job, "done", metric=metric, value=metric)
-        rows[ended.number] = Row(ended.number, ended.job, "failed") if ended.job.key in fails else done
-    return rows
+        done = Trial(ended.number, ended.job, "done", metric=metric, value=metric)
+        trials[ended.number] = Trial(ended.number, ended.job, "failed") if ended.job.key in fails else done
+    return trials
 
 
-def jobs(rows: list[Row], **wanted: int) -> list[Job]:
-    found = [row.job for row in rows if row.job is not None]
+def jobs(trials: list[Trial], **wanted: int) -> list[Job]:
+    found = [trial.job for trial in trials if trial.job is not None]
     return [job for job in found if all(getattr(job, name) == value for name, value in wanted.items())]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_the_best_of_all_reaches_the_top_and_no_job_is_done_twice(workers):
     plan = make_plan()
-    rows = run(plan, workers, Random(f"order-{workers}"))
-    assert len(outcomes(rows)) == len(rows)
+    trials = run(plan, workers, Random(f"order-{workers}"))
+    assert len(outcomes(trials)) == len(trials)
     best = max(WORTH, key=lambda key: WORTH[key])
-    assert best in {job.key for job in jobs(rows, steps=160, seed=0)}
-    assert plan.best(rows)[0].job == next(job for job in jobs(rows, steps=160, seed=0) if job.key == best)
-    assert len(jobs(rows, steps=10)) == len(CANDIDATES)
+    assert best in {job.key for job in jobs(trials, steps=160, seed=0)}
+    assert plan.best(trials)[0].job == next(job for job in jobs(trials, steps=160, seed=0) if job.key == best)
+    assert len(jobs(trials, steps=10)) == len(CANDIDATES)
 
 
 def test_with_one_worker_it_is_successive_halving_as_by_hand():
-    rows = run(make_plan(seeds=0))
+    trials = run(make_plan(seeds=0))
     ranked = sorted(WORTH, key=lambda key: -WORTH[key])
-    assert {job.key for job in jobs(rows, steps=40)} == set(ranked[:6])
-    assert ranked[0] in {job.key for job in jobs(rows, steps=160)}
+    assert {job.key for job in jobs(trials, steps=40)} == set(ranked[:6])
+    assert ranked[0] in {job.key for job in jobs(trials, steps=160)}
     # Of six the best one goes on; while two of them are still trained, another one may have looked like it.
-    assert len(jobs(rows, steps=160)) <= 2
+    assert len(jobs(trials, steps=160)) <= 2
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_hardly_more_climb_with_many_workers(seed):
-    rows = run(make_plan(seeds=0), 5, Random(f"many-{seed}"))
-    assert 6 <= len(jobs(rows, steps=40)) <= 6 + 4
+def test_hardly_more_are_promoted_with_many_workers(seed):
+    trials = run(make_plan(seeds=0), 5, Random(f"many-{seed}"))
+    assert 6 <= len(jobs(trials, steps=40)) <= 6 + 4
     for rung in (40, 160):
-        below = {job.key for job in jobs(rows, steps=rung // 4)}
-        assert {job.key for job in jobs(rows, steps=rung)} <= below
+        below = {job.key for job in jobs(trials, steps=rung // 4)}
+        assert {job.key for job in jobs(trials, steps=rung)} <= below
 
 
-def test_all_have_started_before_anyone_climbs_and_nobody_waits_for_a_rung_to_be_whole():
+def test_all_have_started_before_anyone_is_promoted_and_nobody_waits_for_a_rung_to_be_whole():
     plan = make_plan(seeds=0)
-    rows: list[Row] = []
+    trials: list[Trial] = []
     for number in range(24):
-        job = plan.next_job(rows, number)
+        job = plan.next_job(trials)
         assert job is not None
         assert job.rung == 0
-        rows.append(Row(number, job, "done", metric=WORTH[job.key], value=WORTH[job.key]))
-    running = rows[-1]
-    rows[-1] = Row(running.number, running.job, "running")
-    best = max(rows[:-1], key=lambda row: row.value or 0)
-    climbs = plan.next_job(rows, 24)
-    assert climbs is not None
+        trials.append(Trial(number, job, "done", metric=WORTH[job.key], value=WORTH[job.key]))
+    running = trials[-1]
+    trials[-1] = Trial(running.number, running.job, "running")
+    best = max(trials[:-1], key=lambda trial: trial.value or 0)
+    promoted = plan.next_job(trials)
+    assert promoted is not None
     assert best.job is not None
-    assert (climbs.key, climbs.rung, climbs.steps) == (best.job.key, 1, 40)
+    assert (promoted.key, promoted.rung, promoted.steps) == (best.job.key, 1, 40)
 
 
-def test_nobody_climbs_from_fewer_than_eta():
+def test_nobody_is_promoted_from_fewer_than_eta():
     plan = make_plan(candidates=CANDIDATES[:3], seeds=0)
     assert [job.rung for job in jobs(run(plan))] == [0, 0, 0]
 
@@ -110,39 +109,39 @@ def test_finalists_and_references_have_fresh_seeds_and_come_last():
     reference = candidate(30)
     WORTH[reference.key] = 3
     plan = make_plan(references=(reference,), seed=5)
-    rows = run(plan, 2, Random("two"))
-    finals = [row.job for row in rows if row.job and row.job.seed != 5]
-    best = [row.job.key for row in plan.best(rows) if row.job][:2]
+    trials = run(plan, 2, Random("two"))
+    finals = [trial.job for trial in trials if trial.job and trial.job.seed != 5]
+    best = [trial.job.key for trial in plan.best(trials) if trial.job][:2]
     assert {job.seed for job in finals} == {6, 7} == set(plan.final_seeds())
     assert {job.key for job in finals} == {reference.key, *best}
     assert all(job.steps == 160 for job in finals)
-    first = next(row.number for row in rows if row.job and row.job.seed != 5)
-    assert all(row.job.seed != 5 for row in rows[first:] if row.job)
+    first = next(trial.number for trial in trials if trial.job and trial.job.seed != 5)
+    assert all(trial.job.seed != 5 for trial in trials[first:] if trial.job)
 
 
 def test_one_rung_is_the_plain_grid():
-    rows = run(make_plan(rungs=(160,), seeds=0))
-    assert [job.steps for job in jobs(rows)] == [160] * 24
-    assert len({job.key for job in jobs(rows)}) == 24
+    trials = run(make_plan(rungs=(160,), seeds=0))
+    assert [job.steps for job in jobs(trials)] == [160] * 24
+    assert len({job.key for job in jobs(trials)}) == 24
 
 
-def test_what_fails_for_good_neither_climbs_nor_stops_the_others():
+def test_what_fails_for_good_is_neither_promoted_nor_stops_the_others():
     best = max(WORTH, key=lambda key: WORTH[key])
     plan = make_plan()
-    rows = run(plan, 2, Random("fails"), frozenset([best]))
+    trials = run(plan, 2, Random("fails"), frozenset([best]))
     second = sorted(WORTH, key=lambda key: -WORTH[key])[1]
-    assert [job.steps for job in jobs(rows) if job.key == best] == [10]
-    assert next(row.job.key for row in plan.best(rows) if row.job) == second
+    assert [job.steps for job in jobs(trials) if job.key == best] == [10]
+    assert next(trial.job.key for trial in plan.best(trials) if trial.job) == second
 
 
 def test_the_finals_wait_for_what_is_tried_again():
     plan = make_plan()
-    rows = [row for row in run(plan) if row.job and row.job.seed == 0]
-    assert plan.next_job(rows, len(rows)) is not None
-    lost = rows[5]
-    rows[5] = Row(lost.number, lost.job, "retried")
-    assert plan.next_job(rows, len(rows)) is None
-    assert not plan.is_done(rows)
+    trials = [trial for trial in run(plan) if trial.job and trial.job.seed == 0]
+    assert plan.next_job(trials) is not None
+    lost = trials[5]
+    trials[5] = Trial(lost.number, lost.job, "retried")
+    assert plan.next_job(trials) is None
+    assert not plan.is_done(trials)
 
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another():
