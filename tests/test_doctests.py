@@ -74,7 +74,7 @@ BUILDING = (
     "keras_effnet.data.splits",
     "keras_effnet.data.images",
     "keras_effnet.data.sets",
-    "keras_effnet.report.evaluation",
+    "keras_effnet.training.evaluation",
     "keras_effnet.finetune.features",
     "keras_effnet.gradient",
     "keras_effnet.report.gradcam",

@@ -65,14 +65,14 @@ def write_history(history: list[dict[str, Any]], output: Path) -> None:
     Raises:
         DataError: a file cannot be written.
     """
-    atomic_write(output / "history.csv", lambda path: _write_rows(history, path))
+    atomic_write(output / "history.csv", lambda path: write_rows(history, path))
     for run, names in RUNS.items():
         atomic_write(
             output / "tensorboard" / run / EVENTS, lambda path, names=names: _write_events(history, names, path)
         )
 
 
-def _write_rows(history: list[dict[str, Any]], path: Path) -> None:
+def write_rows(history: list[dict[str, Any]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
