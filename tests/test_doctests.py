@@ -64,6 +64,7 @@ KERAS_FREE = (
     "keras_effnet.serialization",
     "keras_effnet.spec",
     "keras_effnet.trace",
+    "keras_effnet.training.schedules",
     "keras_effnet.variants",
 )
 BUILDING = (
@@ -74,8 +75,11 @@ BUILDING = (
     "keras_effnet.data.splits",
     "keras_effnet.data.images",
     "keras_effnet.data.sets",
+    "keras_effnet.training.compilation",
     "keras_effnet.training.evaluation",
+    "keras_effnet.finetune.demonstration",
     "keras_effnet.finetune.features",
+    "keras_effnet.finetune.phases",
     "keras_effnet.gradient",
     "keras_effnet.report.gradcam",
     "keras_effnet.finetune.transfer_model",

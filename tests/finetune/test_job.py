@@ -184,15 +184,15 @@ def test_gray_images_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytes
     assert model.input_shape == (None, 16, 16, 1)
 
     job = FinetuneJob(options, tmp_path / "again")
-    real = module.train_phase
+    real = module.train
 
-    def vanishing(*arguments: Any) -> None:
+    def vanishing(*arguments: Any, **options: Any) -> None:
         (tmp_path / "data" / "light" / "3.png").unlink(missing_ok=True)
         (tmp_path / "data" / "light" / "4.png").write_bytes(b"")
-        real(*arguments)
+        real(*arguments, **options)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "train_phase", vanishing)
+        patch.setattr(module, "train", vanishing)
         with pytest.raises(DataError, match=r"light/[34].png"):
             job.run()
     assert (tmp_path / "again" / "model.keras").exists(), "what the classifier learned is kept"
@@ -208,7 +208,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_best(tmp_path: Pat
 
 @pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_the_same_job_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from keras_effnet.finetune import checkpoint
+    from keras_effnet.training import checkpoint
 
     def full(path: Path) -> None:
         path.write_bytes(b"half")

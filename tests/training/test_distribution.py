@@ -21,7 +21,7 @@ from support import tiny_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import TrainingError
-from keras_effnet.finetune.distribution import Distribution
+from keras_effnet.training.distribution import Distribution
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.serialization import write_spec
 

@@ -1,146 +1,168 @@
-"""The training loop: what it draws, and what it restores."""
+"""The loop: what it learns, that a run in pieces is the run in one go, and what it says when it cannot go on."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import pairwise
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from tqdm import tqdm
+from support import tiny_spec
 
 from keras_effnet import build_model
+from keras_effnet.blocks import MBConv
+from keras_effnet.data.batches import Batches
 from keras_effnet.data.images import Images
-from keras_effnet.data.rows import batch_rows
-from keras_effnet.errors import DataError
-from keras_effnet.transfer.options import TransferOptions, transfer_spec
-from keras_effnet.transfer.training import (
-    Schedule,
-    compile_for,
-    copy_features,
-    evaluate,
-    jitter,
-    restore,
-    snapshot,
-    train,
-)
+from keras_effnet.errors import DataError, TrainingError
+from keras_effnet.training.checkpoint import Checkpoint, Snapshot, training_variables
+from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
+from keras_effnet.training.evaluation import evaluate
+from keras_effnet.training.loop import train
+from keras_effnet.training.schedules import warmup_cosine
+from keras_effnet.training.window import Window
 
-SCHEDULE = Schedule(steps=12, batch_size=8, rate=3e-3, jitter=0.1)
+STEPS = 12
+SCHEDULE = partial(warmup_cosine, peak=0.05, steps=STEPS, warmup=0.1)
 
 
-@pytest.fixture
 def stripes() -> Images:
     """Two classes that anything can tell apart: bright left half, bright right half."""
-    images = np.zeros((16, 16, 16, 3), np.uint8)
-    labels = np.arange(16, dtype=np.int32) % 2
+    images = np.zeros((20, 16, 16, 3), np.uint8)
+    labels = np.arange(20, dtype=np.int32) % 2
     images[labels == 0, :, :8] = 255
     images[labels == 1, :, 8:] = 255
     return Images(images, labels, ("left", "right"))
 
 
-@pytest.fixture
-def model() -> keras.Model:
+def batches(**options: Any) -> Batches:
+    return Batches(stripes(), resolution=16, batch_size=8, **options)
+
+
+@pytest.fixture(scope="module")
+def compiled() -> tuple[keras.Model, Snapshot]:
+    """One model with dropout and averaged weights, compiled once for all tests."""
     keras.utils.set_random_seed(0)
-    spec = transfer_spec(TransferOptions(phi=-14, resolution=16))
-    model = build_model(spec, classes=2)
-    compile_for(model, SCHEDULE)
-    return model
+    model = build_model(tiny_spec(MBConv(expand=2), depth=1, resolution=16), classes=2)
+    set_batchnorm_momentum(model, 0.9)
+    compile_model(model, SCHEDULE, steps=STEPS, average=0.5, label_smoothing=0.1, clip=1.0)
+    return model, Snapshot(model)
 
 
-def quiet() -> tqdm:
-    return tqdm(disable=True)
+def run(model: keras.Model, folder: Path, *, steps: int = STEPS, every: int = 5, **options: Any) -> Checkpoint:
+    checkpoint = Checkpoint(folder, {})
+    learned = batches(seed=1, shuffle=True)
+    train(model, learned, checkpoint, SCHEDULE, steps=steps, every=every, phase="whole", seed=1, **options)
+    return checkpoint
 
 
-@pytest.mark.slow
-def test_training_learns_what_can_be_learned(model: keras.Model, stripes: Images) -> None:
-    before = evaluate(model, stripes)["loss"]
-    schedule = replace(SCHEDULE, steps=40)
-    train(model, stripes, schedule, seed=0, progress=quiet())
-    after = evaluate(model, stripes)
-    assert after["accuracy"] == 1
-    assert after["loss"] < before
+def values(model: keras.Model) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in training_variables(model)]
 
 
-@pytest.mark.slow
-def test_a_run_in_two_parts_is_the_run_in_one(model: keras.Model, stripes: Images) -> None:
-    start = snapshot(model)
-    train(model, stripes, SCHEDULE, seed=1, progress=quiet())
-    whole = model.get_weights()
-    restore(start)
-    train(model, stripes, SCHEDULE, seed=1, progress=quiet(), last=5)
-    train(model, stripes, SCHEDULE, seed=1, progress=quiet(), first=5)
-    for one, two in zip(whole, model.get_weights(), strict=True):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+def test_training_learns_and_validates_what_it_keeps(compiled: tuple[keras.Model, Snapshot], tmp_path: Path) -> None:
+    model, start = compiled
+    start.restore()
+    before = evaluate(model, batches())
+    kept: list[dict[str, float]] = []
+    checkpoint = run(model, tmp_path, validation=batches(), keep=lambda: kept.append(evaluate(model, batches())))
+    rows = checkpoint.progress.history
+    assert [(row.epoch, row.step, row.phase) for row in rows] == [(1, 5, "whole"), (2, 10, "whole"), (3, 12, "whole")]
+    assert [row.rate for row in rows] == [SCHEDULE(step) for step in (4, 9, 11)]
+    assert rows[-1].loss < rows[0].loss
+    # The averages are what is validated, kept, and left behind.
+    best = checkpoint.progress.best
+    assert best is not None
+    assert kept[-1] == {"loss": best.val_loss, "accuracy": best.val_accuracy}
+    assert evaluate(model, batches())["loss"] == pytest.approx(rows[-1].val_loss, rel=1e-5)
+    assert evaluate(model, batches())["loss"] < before["loss"]
 
 
-@pytest.mark.slow
-def test_restoring_puts_back_weights_and_optimizer(model: keras.Model, stripes: Images) -> None:
-    start = snapshot(model)
-    train(model, stripes, SCHEDULE, seed=1, progress=quiet())
-    restore(start)
-    for variable, value in start:
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-    assert int(model.optimizer.iterations.numpy()) == 0
+def test_a_run_in_pieces_is_the_run_in_one_go_to_the_bit(
+    compiled: tuple[keras.Model, Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, start = compiled
+    start.restore()
+    whole = run(model, tmp_path / "whole").progress
+    expected = values(model)
+
+    class Killed(BaseException):
+        pass
+
+    save, saves = Checkpoint.save_weights, []
+
+    def die(self: Checkpoint, variables: Any, **changes: Any) -> None:
+        save(self, variables, **changes)
+        saves.append(changes)
+        if len(saves) == 2:
+            raise Killed
+
+    start.restore()
+    run(model, tmp_path / "pieces", steps=3)  # cut within an epoch, and within a stretch
+    monkeypatch.setattr(Checkpoint, "save_weights", die)
+    with pytest.raises(Killed):
+        run(model, tmp_path / "pieces")
+    monkeypatch.undo()
+    start.restore()
+    pieces = run(model, tmp_path / "pieces").progress
+    assert [row.step for row in pieces.history] == [3, 5, 10, 12]
+    assert pieces.history[-1].loss == whole.history[-1].loss
+    for one, other in zip(expected, values(model), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.slow
-def test_what_is_returned_are_means_over_all_steps(model: keras.Model, stripes: Images) -> None:
-    start = snapshot(model)
-    parts = [train(model, stripes, SCHEDULE, seed=1, progress=quiet(), first=step, last=step + 1) for step in range(4)]
-    restore(start)
-    whole = train(model, stripes, SCHEDULE, seed=1, progress=quiet(), last=4)
+def test_a_row_holds_means_over_its_steps(compiled: tuple[keras.Model, Snapshot], tmp_path: Path) -> None:
+    model, start = compiled
+    start.restore()
+    single = run(model, tmp_path / "single", steps=4, every=1).progress.history
+    start.restore()
+    [whole] = run(model, tmp_path / "whole", steps=4, every=9).progress.history
     for name in ("loss", "accuracy"):
-        assert whole[name] == pytest.approx(np.mean([part[name] for part in parts]), abs=1e-4)
+        assert getattr(whole, name) == pytest.approx(np.mean([getattr(row, name) for row in single]), abs=1e-4)
 
 
-def test_every_image_comes_once_before_any_comes_twice() -> None:
-    stream = np.concatenate([batch_rows(10, 4, step, epoch=0, seed=3, shuffle=True)[0] for step in range(25)])
-    for start in range(0, 100, 10):
-        assert sorted(stream[start : start + 10]) == list(range(10))
-    assert not np.array_equal(stream[:10], stream[10:20])
+def test_restoring_puts_back_weights_and_optimizer(compiled: tuple[keras.Model, Snapshot], tmp_path: Path) -> None:
+    model, start = compiled
+    start.restore()
+    expected = values(model)
+    run(model, tmp_path, steps=1)
+    assert any((one != other).any() for one, other in zip(expected, values(model), strict=True))
+    start.restore()
+    for one, other in zip(expected, values(model), strict=True):
+        np.testing.assert_array_equal(one, other)
+    optimizer: Any = model.optimizer
+    assert int(optimizer.iterations) == 0
 
 
-def test_the_rate_rises_then_falls_to_zero() -> None:
-    schedule = Schedule(steps=100, batch_size=1, rate=2.0, warmup=0.1)
-    rates = [schedule.rate_at(step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.2)
-    assert max(rates) == pytest.approx(2.0)
-    assert rates.index(max(rates)) in (9, 10)
-    assert all(a >= b for a, b in pairwise(rates[10:]))
-    assert rates[-1] < 0.01
-
-
-def test_copying_leaves_the_classifier_alone(model: keras.Model) -> None:
-    spec = transfer_spec(TransferOptions(phi=-14, resolution=16))
-    other = build_model(spec, classes=5)
-    copy_features(model, other)
-    pairs = list(zip(model.layers, other.layers, strict=True))
-    for theirs, ours in pairs[:-1]:
-        for a, b in zip(theirs.get_weights(), ours.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
-    assert pairs[-1][0].kernel.shape[-1] == 2
-    assert pairs[-1][1].kernel.shape[-1] == 5
-
-
-def test_jitter_moves_images_a_little(stripes: Images) -> None:
-    moved = jitter(stripes.images, 0.1, np.random.default_rng(0))
-    assert moved.dtype == np.uint8
-    assert not np.array_equal(moved, stripes.images)
-    # The bright half stays the bright half.
-    assert np.array_equal(moved[:, :, :8].mean((1, 2, 3)) > moved[:, :, 8:].mean((1, 2, 3)), stripes.labels == 0)
-    assert jitter(stripes.images, 0.0, np.random.default_rng(0)) is stripes.images
-
-
-@pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_run(model: keras.Model, stripes: Images) -> None:
+def test_what_cannot_be_trained_is_said(compiled: tuple[keras.Model, Snapshot], tmp_path: Path) -> None:
+    model, start = compiled
+    start.restore()
     kernel = model.layers[-1].kernel
     kernel.assign(np.full(kernel.shape, np.nan))
-    with pytest.raises(DataError, match="no longer a number"):
-        train(model, stripes, SCHEDULE, seed=0, progress=quiet())
+    with pytest.raises(TrainingError, match=r"no longer a number; lower.*Received: loss=nan in the phase 'whole', step"):
+        run(model, tmp_path / "nan")
+    start.restore()
+
+    class Vanished(Images):
+        def read(self, index: int, size: int | None = None) -> np.ndarray:
+            raise DataError("the image is gone. Received: 3.png")
+
+    source = stripes()
+    gone = Batches(Vanished(source.images, source.labels, source.class_names), resolution=16, batch_size=8)
+    with pytest.raises(DataError, match=r"the image is gone"):
+        train(model, gone, Checkpoint(tmp_path / "gone", {}), SCHEDULE, steps=4, every=4, phase="whole")
+    with pytest.raises(DataError, match=r"the image is gone"):
+        run(model, tmp_path / "validation", validation=gone)
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 0}, {"batch_size": 0}, {"rate": 0}, {"warmup": 1}, {"jitter": -1}])
-def test_a_schedule_refuses_nonsense(wrong: dict) -> None:
-    with pytest.raises(DataError, match=f"{next(iter(wrong))}.*Received: "):
-        replace(SCHEDULE, **wrong)
+def test_a_window_crosses_the_bounds_of_epochs() -> None:
+    shuffled = batches(seed=3, shuffle=True)  # 3 batches per epoch
+    window = Window(shuffled, 2, 5)
+    found = [window[index][1] for index in (0, 1, 0, 1, 2)]  # Keras reads the first two twice
+    expected = []
+    for epoch, number in ((0, 2), (1, 0), (0, 2), (1, 0), (1, 1)):
+        shuffled.epoch = epoch
+        expected.append(shuffled[number][1])
+    np.testing.assert_array_equal(found, expected)
+    assert len(window) == 3
