@@ -95,9 +95,9 @@ def run(arguments: argparse.Namespace) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
     options = read_options(arguments)
     from keras_effnet.errors import LostProcessError
-    from keras_effnet.training.distribution import Distribution
     from keras_effnet.finetune.job import FinetuneJob
     from keras_effnet.report.write import format_table
+    from keras_effnet.training.distribution import Distribution
 
     output = Path(arguments.output)
     distribution = Distribution(arguments.devices, arguments.address, arguments.processes, arguments.rank)

@@ -11,9 +11,9 @@ from typing import Any
 
 from keras_effnet.cli.arguments import backbone_argument
 
-DESCRIPTION = """Pre-trains a scaled-down backbone on letters that it draws itself, fine-tunes it on few labels per class
-of other images (by default scikit-learn's handwritten digits), and trains the same network from scratch on the same
-labels. Downloads nothing. If interrupted, the same command continues where it stopped."""
+DESCRIPTION = """Pre-trains a scaled-down backbone on letters that it draws itself, fine-tunes it on few labels per
+class of other images (by default scikit-learn's handwritten digits), and trains the same network from scratch on the
+same labels. Downloads nothing. If interrupted, the same command continues where it stopped."""
 
 HELP = {
     "backbone": "name of a registered backbone, or a spec file (.json)",

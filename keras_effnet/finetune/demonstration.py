@@ -1,8 +1,8 @@
 """The demonstration: does pre-training on drawn letters help where there are few labels?
 
-A scaled backbone is pre-trained on letters, then fine-tuned on few labels per class of other images; the same network is
-trained from scratch on the same labels. Several draws of labels give the difference a spread. The comparison favours the
-network from scratch: it takes twice the steps, and its best held-out score counts, not its last one.
+A scaled backbone is pre-trained on letters, then fine-tuned on few labels per class of other images; the same network
+is trained from scratch on the same labels. Several draws of labels give the difference a spread. The comparison favours
+the network from scratch: it takes twice the steps, and its best held-out score counts, not its last one.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ class Demonstration:
                 no longer a number.
         """
         draws = [self._draw(number) for number in range(self.options.repeats)]
-        identity = {**self.options.to_dict(), "images": [draws[0].train.fingerprint(), draws[0].validation.fingerprint()]}
+        identity = {
+            **self.options.to_dict(),
+            "images": [draws[0].train.fingerprint(), draws[0].validation.fingerprint()],
+        }
         checkpoint = Checkpoint(self.output / "checkpoint", identity)
         if checkpoint.progress.phase == 0:
             self._pretrain(checkpoint)

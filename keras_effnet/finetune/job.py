@@ -230,7 +230,9 @@ class FinetuneJob:
 
     def _describe_model(self, model: keras.Model) -> dict[str, Any]:
         embedded = read_embedded_spec(model)
-        cost = estimate_cost(embedded.spec, resolution=self.resolution, channels=self.options.channels, classes=embedded.classes)
+        cost = estimate_cost(
+            embedded.spec, resolution=self.resolution, channels=self.options.channels, classes=embedded.classes
+        )
         return {
             "name": model.name,
             "params": cost.params,

@@ -14,7 +14,7 @@ from keras_effnet.spec import BackboneSpec
 logger = logging.getLogger(__name__)
 
 FLOAT_BYTES = 4
-# Copies of each weight: itself, its gradient, the optimizer's state (SGD: one, AdamW: two). A moving average is one more.
+# Copies of each weight: itself, its gradient, the optimizer's state (SGD 1, AdamW 2). A moving average is one more.
 COPIES = {"sgd": 3, "adamw": 4}
 # Values kept for the backward pass for each output of a convolution (what `activations` counts): normalization and
 # activation keep a copy each, and gradients need two at a time. Measured: docs/finetune.md.

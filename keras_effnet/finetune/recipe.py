@@ -159,7 +159,8 @@ class Recipe:
                 values = {**values, "augmentation": Augmentation(**values["augmentation"])}
             except TypeError as error:
                 raise RecipeError(
-                    f"`augmentation` must hold the fields of an Augmentation: {error}. Received: {values['augmentation']!r}"
+                    f"`augmentation` must hold the fields of an Augmentation: {error}. "
+                    f"Received: {values['augmentation']!r}"
                 ) from error
         return cls(**values)
 

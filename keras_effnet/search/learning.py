@@ -30,8 +30,8 @@ from keras_effnet.training.loop import train
 from keras_effnet.training.schedules import Schedule, batchnorm_momentum, warmup_cosine
 
 SPEC_FILE = "spec.json"
-# Statistics are computed anew before a network is measured: after a few dozen steps a moving average lags behind weights
-# that still change fast. Wu and Johnson 2021 (arXiv:2105.07576), section 3.
+# Statistics are computed anew before a network is measured: after a few dozen steps a moving average lags behind
+# weights that still change fast. Wu and Johnson 2021 (arXiv:2105.07576), section 3.
 RECALIBRATION_IMAGES = 512
 WARMUP = 0.02  # fraction of the steps: a first rung of a sixteenth of them must not end before the rate has risen
 WEIGHT_DECAY = 1e-5  # Tan and Le 2019 (arXiv:1905.11946), section 5.2

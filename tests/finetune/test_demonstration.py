@@ -29,7 +29,19 @@ from keras_effnet.registry import backbones
 from keras_effnet.report.draws import format_draws, summarize_draws
 from keras_effnet.serialization import write_spec
 
-WORDS = ("transfer", "--phi", "-14", "--resolution", "16", "--letters", "256", "--pretrain-epochs", "2", "--epochs", "2")
+WORDS = (
+    "transfer",
+    "--phi",
+    "-14",
+    "--resolution",
+    "16",
+    "--letters",
+    "256",
+    "--pretrain-epochs",
+    "2",
+    "--epochs",
+    "2",
+)
 OPTIONS = DemonstrationOptions(phi=-14, resolution=16, letters=256, pretrain_epochs=2, epochs=2, repeats=2)
 TOLD = ("phase", "step", "loss", "accuracy", "val_loss", "val_accuracy", "rate")
 

@@ -78,7 +78,9 @@ def test_gradual_unfreezing_goes_from_the_classifier_to_the_stem() -> None:
 
 def test_decay_spares_norms_and_biases() -> None:
     model = built()
-    compile_phase(model, Phase("whole", 1, 0, 1), Recipe(batchnorm="trained", weight_decay=0.5, rate=1.0, warmup=0.0), 1)
+    compile_phase(
+        model, Phase("whole", 1, 0, 1), Recipe(batchnorm="trained", weight_decay=0.5, rate=1.0, warmup=0.0), 1
+    )
     optimizer: Any = model.optimizer
     spared = {each.path.split("/")[-1] for each in model.trainable_variables if not optimizer._use_weight_decay(each)}
     decayed = {each.path.split("/")[-1] for each in model.trainable_variables if optimizer._use_weight_decay(each)}

@@ -80,7 +80,16 @@ def test_a_state_that_cannot_be_read_is_no_reason_to_start_afresh(tmp_path: Path
     (tmp_path / "state.json").write_text(json.dumps(STATE))
     found = Checkpoint(tmp_path, {"seed": 1}).progress
     assert json.loads(json.dumps(asdict(found))) == {name: STATE[name] for name in STATE if name != "identity"}
-    for content in ("", "[]", "{}", "3", "null", '{"identity": {"seed": 1}}', '{"identity": 3, "phase": 0}', "[" * 99999):
+    for content in (
+        "",
+        "[]",
+        "{}",
+        "3",
+        "null",
+        '{"identity": {"seed": 1}}',
+        '{"identity": 3, "phase": 0}',
+        "[" * 99999,
+    ):
         assert_refused(content, tmp_path)
     (tmp_path / "state.json").write_bytes(b"\xff\xfe")
     with pytest.raises(TrainingError, match=r"(?s)cannot be read.*Received: "):

@@ -21,9 +21,9 @@ from support import tiny_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import TrainingError
-from keras_effnet.training.distribution import Distribution
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.serialization import write_spec
+from keras_effnet.training.distribution import Distribution
 
 SPEC = tiny_spec(MBConv(expand=2), depth=1, resolution=16)
 RECIPE = Recipe(head_epochs=1, epochs=2, batch_size=16, batchnorm="trained", dropout=0.0, drop_path=0.0, rate=0.01)

@@ -140,7 +140,9 @@ def test_what_cannot_be_trained_is_said(compiled: tuple[keras.Model, Snapshot], 
     start.restore()
     kernel = model.layers[-1].kernel
     kernel.assign(np.full(kernel.shape, np.nan))
-    with pytest.raises(TrainingError, match=r"no longer a number; lower.*Received: loss=nan in the phase 'whole', step"):
+    with pytest.raises(
+        TrainingError, match=r"no longer a number; lower.*Received: loss=nan in the phase 'whole', step"
+    ):
         run(model, tmp_path / "nan")
     start.restore()
 
