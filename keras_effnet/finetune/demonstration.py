@@ -48,6 +48,7 @@ RECIPES = {TRANSFERRED: FEW_LABELS, SCRATCH: replace(FEW_LABELS, rate=1e-2)}
 EPOCHS = {TRANSFERRED: 1, SCRATCH: 2}  # in units of the option `epochs`
 CHECKS = 4  # validations of each run on few labels
 HELD_OUT_LETTERS = 1_000
+VALIDATION_BATCH = 250  # images per batch where nothing is learned
 HELD_OUT = 0.5  # fraction of the images that a network is scored on: the more, the smaller the error of its score
 
 
@@ -189,7 +190,7 @@ class Learner:
         side, recipe = self.model.input_shape[1], self.recipe
         shape: dict[str, Any] = {"resolution": side, "batch_size": recipe.batch_size}
         batches = Batches(source, seed=seed, shuffle=True, augmentation=recipe.augmentation, **shape)
-        validation = Batches(held_out, **shape | {"batch_size": min(len(held_out), 250)})
+        validation = Batches(held_out, resolution=side, batch_size=min(len(held_out), VALIDATION_BATCH))
         stretches: dict[str, Any] = {"steps": self.steps, "every": max(1, self.steps // checks), "phase": name}
         train(self.model, batches, checkpoint, self.schedule, seed=seed, validation=validation, **stretches)
 
