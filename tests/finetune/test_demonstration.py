@@ -104,7 +104,7 @@ def test_a_killed_run_continues_where_it_was(whole: tuple[Path, str, str], tmp_p
     words = [sys.executable, "-m", "keras_effnet", *WORDS, "--repeats", "2", "--output", str(tmp_path)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     state = tmp_path / "checkpoint" / "state.json"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (state.exists() and json.loads(state.read_text())["history"]):
         assert time.monotonic() < deadline
         assert process.poll() is None
