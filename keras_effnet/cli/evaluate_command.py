@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from keras_effnet.data.sets import DataSplits
     from keras_effnet.data.source import Source
-    from keras_effnet.report.evaluation import Evaluation
+    from keras_effnet.training.evaluation import Evaluation
 
 DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, one line per class, and the
 confusion matrix if it fits on the screen. The classes of model and data are matched by name if the model has class
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     matching = _match(classifier, sources[0].class_names)
     import numpy as np
 
-    from keras_effnet.report.evaluation import evaluate_probabilities
+    from keras_effnet.training.evaluation import evaluate_probabilities
 
     pairs = zip(names, sources, strict=True)
     found = [predict_source(classifier, source, arguments, f"evaluating on {name}") for name, source in pairs]

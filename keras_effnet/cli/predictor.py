@@ -120,7 +120,7 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     from tqdm import tqdm
 
     from keras_effnet.data.batches import Batches
-    from keras_effnet.report.evaluation import predict_all
+    from keras_effnet.training.evaluation import predict_all
 
     check_int(DataError, "batch_size", arguments.batch_size, 1)
     batches = Batches(

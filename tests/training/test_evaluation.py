@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_effnet.errors import DataError
-from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
 
 NAMES = ("cat", "dog", "owl", "never")
 
