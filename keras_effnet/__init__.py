@@ -42,9 +42,9 @@ _HOMES = {
     "Explanation": "explanation",
     "FinetuneJob": "finetune.job",
     "FinetuneOptions": "finetune.options",
-    "InheritanceReport": "inheritance.report",
+    "InheritanceReport": "inheritance.inheritance_report",
     "KerasEffnetError": "errors",
-    "LoadReport": "weights.report",
+    "LoadReport": "weights.load_report",
     "Preprocessing": "spec",
     "Recipe": "finetune.recipe",
     "Rounding": "scaling",
@@ -57,11 +57,11 @@ _HOMES = {
     "load_data": "data.sets",
     "load_weights": "weights.load",
     "recalibrate": "inheritance.recalibrate",
-    "scale_model": "inheritance.scale",
+    "scale_model": "inheritance.scaled_model",
     "scale_spec": "scaling",
     "search_architecture": "search.architecture",
     "search_coefficients": "search.coefficient_search",
-    "timm_spec": "backbones.timm",
+    "timm_spec": "backbones.timm_specs",
 }
 
 __all__ = [
