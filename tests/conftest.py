@@ -16,6 +16,16 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def _shared_variable_kernels() -> None:
+    """Lets variables of TensorFlow share their kernels: it would compile one for each name, in a millisecond."""
+    from tensorflow.python.ops import gen_resource_variable_ops as operations
+
+    make = operations.var_handle_op
+    # The name only serves TensorFlow's own messages.
+    operations.var_handle_op = lambda *arguments, debug_name="", **options: make(*arguments, **options)
+
+
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
     """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
