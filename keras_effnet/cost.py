@@ -1,33 +1,55 @@
-"""What a network costs, counted from its spec alone: the reader that needs no Keras.
+"""What a network costs, counted from its record alone: the reader that needs no Keras.
 
 | quantity | unit | what counts | source |
 |---|---|---|---|
 | `params` | numbers | every weight, the untrained ones too: `model.count_params()` | keras |
-| `macs` | multiply-adds an image | convolutions and dense layers, without biases | the "FLOPS" of arXiv:1905.11946 |
-| `flops` | operations an image | 2 * macs | |
-| `activations` | numbers an image | outputs of convolutions and dense layers | arXiv:2103.06877, section 3 |
+| `macs` | multiply-adds per image | convolutions and dense layers, without biases | the "FLOPS" of arXiv:1905.11946 |
+| `flops` | operations per image | 2 * macs | |
+| `activations` | numbers per image | outputs of convolutions and dense layers | arXiv:2103.06877, section 3 |
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import BuildError, SpecError
-from keras_effnet.network import Pooling, read_network
-from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.network import Network, Node, Pooling, Reader, RecordedBlock, record_network, run_block
+from keras_effnet.ops import (
+    Activation,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    GlobalPool,
+    LayerNorm,
+    Multiply,
+    Op,
+    Opaque,
+    Pool,
+    Standardize,
+)
+from keras_effnet.padding import window_cells
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
 FLOAT32_BYTES = 4
-# Ten times the layers of the deepest published network, ResNet-1202 (arXiv:1512.03385, section 4.2).
-MAX_UNEQUAL_BLOCKS = 10_000
 
 
 class Shape(NamedTuple):
-    """The shape of what flows through a network; a vector is an image of 1 x 1."""
+    """The shape of what flows through a network; a vector counts as an image of 1 x 1.
+
+    Args:
+        height: number of rows.
+        width: number of columns.
+        channels: number of channels.
+    """
 
     height: int
     width: int
@@ -35,20 +57,29 @@ class Shape(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Sums over layers."""
+    """Sums over layers.
+
+    Args:
+        params: number of all weights.
+        trainable_params: number of weights that training changes.
+        macs: multiply-adds per image.
+        activations: number of outputs of convolutions and dense layers, per image.
+    """
 
     params: int = 0
     trainable_params: int = 0
     macs: int = 0
     activations: int = 0
 
-
-Sums = TypeVar("Sums", bound=tuple)
-
-
-def plus(sums: Sums, more: Sums, times: int = 1) -> Sums:
-    """`sums` and `times` times `more`, field by field; both are named tuples of one kind."""
-    return type(sums)(*(a + times * b for a, b in zip(sums, more, strict=True)))
+    def plus(self, more: Counts, times: int = 1) -> Counts:
+        """These sums with `times` times `more` added."""
+        a, b, c, d = more
+        return Counts(
+            self.params + times * a,
+            self.trainable_params + times * b,
+            self.macs + times * c,
+            self.activations + times * d,
+        )
 
 
 @dataclass(frozen=True)
@@ -58,12 +89,12 @@ class StageCost:
     Args:
         operator: the block as the paper's Table 1 writes it.
         input: (height, width, channels) that the stage reads.
-        output: (height, width, channels) that it emits.
-        depth: number of its blocks.
-        params: all its weights.
-        trainable_params: those that training changes.
-        macs: multiply-adds an image.
-        activations: outputs of its convolutions and dense layers, an image.
+        output: (height, width, channels) that the stage emits.
+        depth: number of blocks.
+        params: number of all weights.
+        trainable_params: number of weights that training changes.
+        macs: multiply-adds per image.
+        activations: number of outputs of convolutions and dense layers, per image.
     """
 
     operator: str
@@ -81,11 +112,12 @@ class Cost:
     """The cost of a network, and of each of its stages.
 
     Args:
-        params: all weights, as `model.count_params()` counts them.
-        trainable_params: those that training changes.
-        macs: multiply-adds an image in convolutions and dense layers: the paper's "FLOPS".
-        activations: outputs of convolutions and dense layers, numbers an image.
-        stages: stem (with preprocessing), stages, head, and the top (classifier or pooling) where there is one.
+        params: number of all weights, as `model.count_params()` counts them.
+        trainable_params: number of weights that training changes.
+        macs: multiply-adds per image in convolutions and dense layers: the paper's "FLOPS".
+        activations: number of outputs of convolutions and dense layers, per image.
+        stages: costs of the stem (with preprocessing), the stages, the head, and the top (classifier or pooling) if
+            there is one.
     """
 
     params: int
@@ -96,7 +128,7 @@ class Cost:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations an image: one multiplication and one addition for each of `macs`."""
+        """Floating-point operations per image: one multiplication and one addition for each of `macs`."""
         return 2 * self.macs
 
     @property
@@ -116,16 +148,16 @@ def estimate_cost(
 ) -> Cost:
     """Counts what `build_model(spec, ...)` would cost, exactly, without building it or importing Keras.
 
-    The time does not grow with depth: equal blocks in a row are counted once. Only DenseNet's, of which each reads more
-    than the one before, are counted one by one.
+    The time does not grow with depth: equal blocks in a row are counted once. Only DenseNet's blocks, which
+    all read more than the one before, are counted one by one.
 
     Args:
-        spec: a backbone or the name of a registered one.
-        resolution: of the image, in pixels, or (height, width); the spec's by default. At least the total stride.
-        channels: of the image, at least 1.
-        classes: of the classifier, at least 1.
+        spec: a backbone, or the name of a registered one.
+        resolution: side of the image in pixels, or (height, width), at least the total stride; the spec's by default.
+        channels: number of channels of the image, at least 1.
+        classes: number of classes of the classifier, at least 1.
         include_top: whether the classifier counts.
-        pooling: without top, "avg", "max" or None; costs no parameters.
+        pooling: how features are pooled without the top: "avg", "max" or None. Costs no parameters.
 
     Returns:
         The cost; `params` equals `model.count_params()`.
@@ -148,185 +180,202 @@ def estimate_cost(
     for side in sides:
         check_int(BuildError, "resolution", side, spec.total_stride)
     check_int(BuildError, "channels", channels, 1)
-    counter, image = CostCounter(), Shape(*sides, channels)
-    output = read_network(spec, counter, image, include_top=include_top, pooling=pooling, classes=classes)
-    if include_top or pooling or counter.totals != counter.closed:
-        # Some networks normalise the features that they give in place of a classifier.
-        operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalisation"
-        counter.close_stage(operator, counter.stages[-1].output, output, depth=1)
-    return Cost(*counter.totals, tuple(counter.stages))
+    shape = {"include_top": include_top, "pooling": pooling, "classes": classes}
+    network = record_network(spec, channels=channels, size=sides, fold=True, **shape)
+    return count_network(network, Shape(*sides, channels))
 
 
-class CostCounter(Ops[Shape]):
-    """The reader that adds up.
+def count_network(network: Network, image: Shape) -> Cost:
+    """Counts a recorded network.
 
-    `totals` are over everything read so far, `closed` over the stages that are finished, `stages` over each of them.
+    Args:
+        network: the network.
+        image: shape of the image that it reads.
+
+    Returns:
+        The cost. Its first stage has the preprocessing with it; a top that does nothing is left out.
+
+    Raises:
+        SpecError: an operation that is impossible on the shape that it reads.
+
+    Example:
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> count_network(record_network(resnet50_spec), Shape(224, 224, 3)).params
+        25636712
+    """
+    values, stages = dict.fromkeys(network.inputs, image), []
+    total, booked, x = Counts(), Counts(), image
+    for stage in network.stages:
+        for block in stage.blocks:
+            total = total.plus(count_block(block, values, CostCounter))
+        if stage.name == "input" or not any(block.nodes for block in stage.blocks):
+            continue
+        y = values[stage.blocks[-1].output]
+        stages.append(StageCost(stage.operator, x, y, stage.depth, *total.plus(booked, -1)))
+        booked, x = total, y
+    return Cost(*total, tuple(stages))
+
+
+class Sums(Protocol):
+    """What can be added up."""
+
+    def plus(self, more: Self, times: int = 1) -> Self:
+        """These sums with `times` times `more` added."""
+        ...
+
+
+SumsT = TypeVar("SumsT", bound=Sums)
+
+
+class LayerCost(NamedTuple):
+    """The cost of one layer.
+
+    Args:
+        shape: shape of its output.
+        trainable_params: number of weights that training changes.
+        untrained_params: number of weights that training does not change.
+        macs: multiply-adds per image.
+        activations: number of outputs per image, if it is a convolution or a dense layer.
     """
 
-    def __init__(self) -> None:
-        self.totals = Counts()
-        self.stages: list[StageCost] = []
-        self.closed = Counts()
+    shape: Shape
+    trainable_params: int = 0
+    untrained_params: int = 0
+    macs: int = 0
+    activations: int = 0
 
-    def close_stage(self, operator: str, input: Shape, output: Shape, depth: int) -> None:
-        """Books all that was counted since the last stage was closed."""
-        counts = plus(self.totals, self.closed, times=-1)
-        self.stages.append(StageCost(operator, input, output, depth, *counts))
-        self.closed = self.totals
 
-    def stage(
-        self, x: Shape, block: Callable[[int, Shape], Shape], *, depth: int, repeated: range, operator: str
-    ) -> Shape:
-        index, y = 0, x
-        while index < depth:
-            before, previous = self.totals, y
-            y = block(index, y)
-            times = 1
-            if index in repeated:
-                if y == previous:
-                    # It kept the shape, so that all the others of its kind are equal to it.
-                    times = repeated.stop - index
-                    self.totals = plus(before, plus(self.totals, before, times=-1), times)
-                elif depth > MAX_UNEQUAL_BLOCKS:
-                    raise SpecError(
-                        f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
-                        f"each is counted by itself. Lower its depth or phi. Received: depth={depth:,}"
-                    )
-            index += times
-        self.close_stage(operator, x, y, depth)
-        return y
+def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
+    """Counts one operation.
 
-    def channels(self, x: Shape) -> int:
-        return x.channels
+    Args:
+        op: the operation.
+        name: name of its layer, for messages.
+        x: shape of what it reads.
+        *others: shapes of what it reads besides.
 
-    def size(self, x: Shape) -> tuple[int, int]:
-        return x.height, x.width
+    Returns:
+        Its cost, and the shape of what it makes.
 
-    def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
-        self.totals = plus(self.totals, Counts(weights + untrained, weights, macs, activations))
+    Raises:
+        SpecError: the operation is impossible on these shapes.
 
-    def _window(self, x: Shape, channels: int, kernel: int, stride: int, padding: Padding, name: str) -> Shape:
-        """The image that a window leaves when it slides over `x`."""
-        sides = []
-        for size in (x.height, x.width):
-            cells = (size + sum(padding_zeros(padding, kernel, stride, size)) - kernel) // stride + 1
-            if cells < 1:
+    Example:
+        >>> layer_cost(Conv(8, kernel=3, stride=2), "stem", Shape(32, 32, 3))[:2]
+        (Shape(height=16, width=16, channels=8), 216)
+    """
+    channels = x.channels
+    match op:
+        case Conv():
+            width, groups = op.width, op.groups
+            if channels % groups or width % groups:
                 raise SpecError(
-                    f"layer {name!r} would have no output: its kernel of {kernel} exceeds its input. Raise the "
-                    f"resolution or lower a stride. Received: input {x.height}x{x.width}, {padding=}, {stride=}"
+                    f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`. "
+                    f"Received: {channels} channels read, {width} emitted, {groups=}"
                 )
-            sides.append(cells)
-        return Shape(sides[0], sides[1], channels)
+            weights = op.kernel * op.kernel * (channels // groups) * width
+            return _window_cost(op, name, x, width, weights)
+        case BatchNorm():
+            return LayerCost(x, 2 * channels, 2 * channels)
+        case Activation() | Dropout() | Multiply():
+            return LayerCost(x)
+        case Depthwise():
+            width = channels * op.multiplier
+            return _window_cost(op, name, x, width, op.kernel * op.kernel * width)
+        case Add() if x != others[0]:
+            raise SpecError(f"layer {name!r} adds images of different shapes. Received: {x} and {others[0]}")
+        case GlobalPool():
+            return LayerCost(Shape(1, 1, channels))
+        case Dense():
+            cells, weights = x.height * x.width, channels * op.width
+            return LayerCost(x._replace(channels=op.width), weights + op.width, 0, cells * weights, cells * op.width)
+        case LayerNorm():
+            return LayerCost(x, 2 * channels)
+        case ChannelScale():
+            return LayerCost(x, channels)
+        case Pool():
+            return LayerCost(_window(op, name, x, channels))
+        case Concat():
+            if x[:2] != others[0][:2]:
+                raise SpecError(f"layer {name!r} joins images of different sizes. Received: {x} and {others[0]}")
+            return LayerCost(x._replace(channels=channels + others[0].channels))
+        case Standardize(mean=None):
+            # A mean and a variance per channel, and Keras' count of the images they were taken from.
+            return LayerCost(x, 0, 2 * channels + 1)
+        case Opaque():
+            untrained = op.params - op.trainable_params
+            return LayerCost(Shape(*op.shape), op.trainable_params, untrained, op.macs)
+    return LayerCost(x)
 
-    def conv(
-        self,
-        x: Shape,
-        width: int,
-        kernel: int = 1,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        groups: int = 1,
-        bias: bool = False,
-        activation: str | None = None,
-        name: str,
-    ) -> Shape:
-        if x.channels % groups or width % groups:
+
+def _window_cost(op: Conv | Depthwise, name: str, x: Shape, width: int, weights: int) -> LayerCost:
+    y = _window(op, name, x, width)
+    cells = y.height * y.width
+    return LayerCost(y, weights + width * op.bias, 0, cells * weights, cells * width)
+
+
+def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> Shape:
+    """The shape that a window leaves when it slides over an image of shape `x`."""
+    height, width, _ = x
+    if op.stride > 1 or op.padding in ("valid", "symmetric"):
+        height = window_cells(height, op.kernel, op.stride, op.padding)
+        width = window_cells(width, op.kernel, op.stride, op.padding)
+        if height < 1 or width < 1:
             raise SpecError(
-                f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`. "
-                f"Received: {x.channels} channels read, {width} emitted, {groups=}"
+                f"layer {name!r} would have no output: its kernel of {op.kernel} exceeds its input. Raise the "
+                f"resolution or lower a stride. Received: input {x.height}x{x.width}, padding={op.padding!r}, "
+                f"stride={op.stride}"
             )
-        y = self._window(x, width, kernel, stride, padding, name)
-        weights = kernel * kernel * (x.channels // groups) * width
-        self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
-        return y
+    return Shape(height, width, channels)
 
-    def depthwise(
-        self,
-        x: Shape,
-        kernel: int,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        multiplier: int = 1,
-        bias: bool = False,
-        name: str,
-    ) -> Shape:
-        width = x.channels * multiplier
-        y = self._window(x, width, kernel, stride, padding, name)
-        weights = kernel * kernel * width
-        self._count(weights + width * bias, y.height * y.width * weights, y.height * y.width * width)
-        return y
 
-    def dense(self, x: Shape, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Shape:
-        weights = x.channels * width
-        self._count(weights + width, x.height * x.width * weights, x.height * x.width * width)
-        return Shape(x.height, x.width, width)
+class CostCounter:
+    """The reader that adds up; `counts` are the sums over everything read so far."""
 
-    def norm(self, x: Shape, norm: Norm, *, name: str) -> Shape:
-        self._count(2 * x.channels, 0, 0, untrained=2 * x.channels if isinstance(norm, BatchNorm) else 0)
-        return x
+    def __init__(self) -> None:
+        self._trainable = self._untrained = self._macs = self._activations = 0
 
-    def scale(self, x: Shape, initial: float, *, name: str) -> Shape:
-        self._count(x.channels, 0, 0)
-        return x
+    @property
+    def counts(self) -> Counts:
+        """The sums."""
+        return Counts(self._trainable + self._untrained, self._trainable, self._macs, self._activations)
 
-    def act(self, x: Shape, activation: str | Callable[..., Any] | None, *, name: str) -> Shape:
-        return x
+    def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
+        """Adds the cost of one operation, and returns the shape of what it makes."""
+        shape, trainable, untrained, macs, activations = layer_cost(op, name, *inputs)
+        self._trainable += trainable
+        self._untrained += untrained
+        self._macs += macs
+        self._activations += activations
+        return shape
 
-    def pool(
-        self, x: Shape, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> Shape:
-        return self._window(x, x.channels, kernel, stride, padding, name)
 
-    def global_pool(self, x: Shape, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Shape:
-        return Shape(1, 1, x.channels)
+class Adding(Reader[Shape], Protocol[SumsT]):
+    """A reader of shapes that adds something up."""
 
-    def add(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        if x != y:
-            raise SpecError(f"layer {name!r} adds images of different shapes. Received: {x} and {y}")
-        return x
+    @property
+    def counts(self) -> SumsT:
+        """The sums."""
+        ...
 
-    def mul(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        return x
 
-    def concat(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        if x[:2] != y[:2]:
-            raise SpecError(f"layer {name!r} joins images of different sizes. Received: {x} and {y}")
-        return x._replace(channels=x.channels + y.channels)
+def count_block(block: RecordedBlock, values: dict[Node, Shape], make: Callable[[], Adding[SumsT]]) -> SumsT:
+    """Adds up all the blocks that a recorded one stands for.
 
-    def dropout(self, x: Shape, rate: float, *, per_sample: bool = False, name: str) -> Shape:
-        return x
+    Args:
+        block: the block.
+        values: shapes of what was made so far, by node. Those that the block makes are added.
+        make: gives a reader that has read nothing yet, such as `CostCounter`.
 
-    def flatten(self, x: Shape, *, name: str) -> Shape:
-        return x
-
-    def rescale(self, x: Shape, scale: float, offset: float, *, name: str) -> Shape:
-        return x
-
-    def standardize(
-        self,
-        x: Shape,
-        *,
-        mean: Sequence[float] | None = None,
-        variance: Sequence[float] | None = None,
-        name: str,
-    ) -> Shape:
-        if mean is None:
-            # A mean and a variance for each channel, and Keras' count of the images they were taken from.
-            self._count(0, 0, 0, untrained=2 * x.channels + 1)
-        return x
-
-    def layer(
-        self,
-        x: Shape,
-        make: Callable[[str], Any],
-        *,
-        shape: tuple[int, int, int],
-        params: int = 0,
-        trainable_params: int = 0,
-        macs: int = 0,
-        name: str,
-    ) -> Shape:
-        self._count(trainable_params, macs, 0, untrained=params - trainable_params)
-        return Shape(*shape)
+    Returns:
+        The sums over the blocks.
+    """
+    total, y = make().counts, values[block.input]
+    for left in range(block.times, 0, -1):
+        counter, x, values[block.input] = make(), y, y
+        y = run_block(block, counter, values)
+        if y == x:
+            # It keeps the shape, so that all the others cost the same.
+            return total.plus(counter.counts, left)
+        total = total.plus(counter.counts)
+    return total

@@ -1,66 +1,302 @@
-"""The way through a network: the one function that every reader of a whole spec goes through."""
+"""A network as a value: the operations of its blocks, in order, cut into stages and blocks.
+
+`record_network` lets the blocks of a spec speak once and keeps what they say. Every reader (count, build, trace,
+latency) is run over the record, as often as one likes, and needs no spec.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
-from typing import Any, Literal, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
-from keras_effnet.blocks.base import Placement
+from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.checks import check_choice, check_int
-from keras_effnet.errors import BuildError
-from keras_effnet.ops import Ops, T
+from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.ops import ActivationFunction, Concat, Conv, Dense, Depthwise, GlobalPool, Op, Opaque, Ops, Pool
+from keras_effnet.padding import window_cells
 from keras_effnet.spec import BackboneSpec, StageSpec
 
 Pooling = Literal["avg", "max"]
+T = TypeVar("T")
+
+# Ten times the layers of the deepest published network, ResNet-1202 (arXiv:1512.03385, section 4.2).
+MAX_UNEQUAL_BLOCKS = 10_000
 
 
-def read_network(
+class Reader(Protocol[T]):
+    """Gives operations a meaning; `T` is what flows between them."""
+
+    def read(self, op: Op, name: str, *inputs: T) -> T:
+        """Takes one operation.
+
+        Args:
+            op: the operation.
+            name: name of its layer in the Keras model.
+            *inputs: what it reads: two values for `Add`, `Multiply` and `Concat`, one for all others.
+
+        Returns:
+            What it makes.
+        """
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One operation at one place of a network; also stands for what it makes. Two nodes are never equal.
+
+    Args:
+        op: the operation; None for an input of the network.
+        name: name of its layer in the Keras model.
+        inputs: the nodes whose outputs it reads.
+        channels: number of channels of its output.
+    """
+
+    op: Op | None
+    name: str
+    inputs: tuple[Node, ...]
+    channels: int
+
+
+@dataclass(eq=False, slots=True)
+class RecordedBlock:
+    """One block, or what stands before or after all blocks.
+
+    Args:
+        input: the node that it reads.
+        nodes: its operations, in the order in which an image goes through them.
+        output: the node that makes its output; its input where it does nothing.
+        times: number of equal blocks in a row that it stands for, at least 1.
+    """
+
+    input: Node
+    nodes: list[Node]
+    output: Node
+    times: int = 1
+
+
+@dataclass(eq=False, slots=True)
+class RecordedStage:
+    """Neighbouring blocks.
+
+    Args:
+        name: "input" (preprocessing), "stem", "stage 1" and so on, "head" or "top".
+        operator: the block as the paper's Table 1 writes it: "MBConv6, k3x3".
+        kind: name of the block's class, or of the classifier's.
+        blocks: its blocks, in order.
+        strides_last: whether the last block has the stage's stride instead of the first.
+    """
+
+    name: str
+    operator: str
+    kind: str
+    blocks: list[RecordedBlock]
+    strides_last: bool = False
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return sum(block.times for block in self.blocks)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Network:
+    """A recorded network.
+
+    Args:
+        name: name of the network.
+        inputs: nodes without an operation, one for each input.
+        outputs: the nodes that make the outputs.
+        stages: all stages, in order.
+    """
+
+    name: str
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    stages: tuple[RecordedStage, ...] = field(repr=False)
+
+    @property
+    def blocks(self) -> Iterator[RecordedBlock]:
+        """All blocks, in order."""
+        return (block for stage in self.stages for block in stage.blocks)
+
+    @property
+    def nodes(self) -> Iterator[Node]:
+        """All operations, in order."""
+        return (node for block in self.blocks for node in block.nodes)
+
+    def run(self, reader: Reader[T], *inputs: T) -> tuple[T, ...]:
+        """Runs a reader over all operations, in order.
+
+        Args:
+            reader: the reader.
+            *inputs: one value for each input of the network.
+
+        Returns:
+            One value for each output.
+        """
+        values = dict(zip(self.inputs, inputs, strict=True))
+        for block in self.blocks:
+            run_block(block, reader, values)
+        return tuple(values[node] for node in self.outputs)
+
+
+def run_block(block: RecordedBlock, reader: Reader[T], values: dict[Node, T]) -> T:
+    """Runs a reader over the operations of one block, once.
+
+    Args:
+        block: the block.
+        reader: the reader.
+        values: what was made so far, by node; what the block makes is added.
+
+    Returns:
+        The block's output.
+    """
+    read, value = reader.read, values.__getitem__
+    for node in block.nodes:
+        values[node] = read(node.op, node.name, *map(value, node.inputs))
+    return values[block.output]
+
+
+def record_network(
     spec: BackboneSpec,
-    ops: Ops[T],
-    x: T,
     *,
+    channels: int = 3,
+    size: tuple[int | None, int | None] = (None, None),
     include_top: bool = True,
     pooling: Pooling | None = None,
     classes: int = 1000,
-    classifier_activation: str | Callable[..., Any] | None = "softmax",
-) -> T:
-    """Reads preprocessing, stem, stages, head and top of `spec` with `ops`, starting from the image `x`.
+    classifier_activation: ActivationFunction = "softmax",
+    fold: bool = False,
+) -> Network:
+    """Records what the blocks of a spec say.
 
     Args:
         spec: the network.
-        ops: the reader.
-        x: the image, as `ops` sees it.
+        channels: number of channels of the image, at least 1.
+        size: (height, width) of the image in pixels; None for a side that is known only when the model runs. Only
+            blocks that ask for sizes depend on it.
         include_top: whether the classifier follows the features.
-        pooling: without top, pools the features over the image.
-        classes: of the classifier, at least 1.
-        classifier_activation: on the class scores; None gives logits.
+        pooling: how features are pooled over the image without the top: "avg", "max" or None for not at all.
+        classes: number of classes of the classifier, at least 1.
+        classifier_activation: activation of the class scores; None gives logits.
+        fold: whether equal blocks in a row are recorded once, with their number: enough to count, not to build.
 
     Returns:
-        Class scores, features or pooled features, as `ops` sees them.
+        The recorded network.
 
     Raises:
         BuildError: an unknown pooling, or `classes` below 1.
+        SpecError: a block that cannot exist at its width; with `fold`, a stage of over 10,000 blocks that all differ.
+
+    Example:
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> network = record_network(resnet50_spec)
+        >>> sum(isinstance(node.op, Conv) for node in network.nodes)
+        53
+        >>> [stage.name for stage in network.stages]
+        ['input', 'stem', 'stage 1', 'stage 2', 'stage 3', 'stage 4', 'top']
     """
     check_choice(BuildError, "pooling", pooling, (None, *get_args(Pooling)))
     check_int(BuildError, "classes", classes, 1)
-    x = _preprocess(spec, ops, x)
-    for stage, place in spec.placements():
-        x = _read_stage(stage, place, ops, x)
-    if include_top:
-        return spec.classifier.apply(ops, x, classes, classifier_activation)
-    if pooling:
-        x = ops.global_pool(x, kind=pooling, name=f"{pooling}_pool")
-    return spec.classifier.finish(ops, x)
+    recorder = _Recorder(channels, size)
+    stages = [RecordedStage("input", "Preprocessing", "", [recorder.block(lambda x: _preprocess(spec, recorder, x))])]
+    names = ("stem", *(f"stage {number}" for number in range(1, len(spec.stages) + 1)), "head")
+    for name, (stage, place) in zip(names, spec.placements(), strict=False):
+        stages.append(recorder.stage(name, stage, place, fold))
+
+    def top(x: Node) -> Node:
+        if include_top:
+            return spec.classifier.apply(recorder, x, classes, classifier_activation)
+        if pooling:
+            x = recorder.global_pool(x, kind=pooling, name=f"{pooling}_pool")
+        return spec.classifier.finish(recorder, x)
+
+    # Some networks normalize the features that they give in place of a classifier.
+    operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalization"
+    stages.append(RecordedStage("top", operator, type(spec.classifier).__name__, [recorder.block(top)]))
+    return Network(spec.name, (recorder.image,), (recorder.last,), tuple(stages))
 
 
-def _read_stage(stage: StageSpec, place: Callable[[int], Placement], ops: Ops[T], x: T) -> T:
-    def block(index: int, y: T) -> T:
-        return stage.block.apply(ops, y, place(index))
+class _Recorder(Ops[Node]):
+    """The verbs that write down what is said with them.
 
-    # The first block changes the width; it strides too, or in networks that stride late, the last one does.
-    repeated = range(1, stage.depth - stage.block.strides_last)
-    return ops.stage(x, block, depth=stage.depth, repeated=repeated, operator=stage.block.describe())
+    Args:
+        channels: number of channels of the image.
+        size: (height, width) of the image; None for an unknown side.
+    """
+
+    def __init__(self, channels: int, size: tuple[int | None, int | None]) -> None:
+        self.image = self.last = Node(None, "image", (), channels)
+        self._sizes = {self.image: size}
+        self._nodes: list[Node] = []
+
+    def block(self, speak: Callable[[Node], Node], times: int = 1) -> RecordedBlock:
+        """Records one block, which reads what was made last."""
+        x, self._nodes = self.last, []
+        self.last = speak(x)
+        return RecordedBlock(x, self._nodes, self.last, times)
+
+    def stage(self, name: str, stage: StageSpec, place: Callable[[int], Placement], fold: bool) -> RecordedStage:
+        """Records the blocks of one stage."""
+        # The first block changes the width; it strides too, or in networks that stride late, the last one does.
+        repeated = range(1, stage.depth - stage.block.strides_last)
+        operator, blocks, index = stage.block.describe(), [], 0
+        while index < stage.depth:
+            made = self.block(partial(_speak, self, stage.block, place(index)))
+            if fold and index in repeated:
+                if made.output.channels == made.input.channels:
+                    # All that follow in `repeated` read as many channels, so that they say the same.
+                    made.times = repeated.stop - index
+                elif stage.depth > MAX_UNEQUAL_BLOCKS:
+                    raise SpecError(
+                        f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
+                        f"each is counted by itself. Lower its depth or phi. Received: depth={stage.depth:,}"
+                    )
+            blocks.append(made)
+            index += made.times
+        return RecordedStage(name, operator, type(stage.block).__name__, blocks, stage.block.strides_last)
+
+    def read(self, op: Op, name: str, *inputs: Node) -> Node:
+        channels, kind = inputs[0].channels, type(op)
+        if kind is Conv or kind is Dense:
+            channels = op.width
+        elif kind is Depthwise:
+            channels *= op.multiplier
+        elif kind is Concat:
+            channels = sum(node.channels for node in inputs)
+        elif kind is Opaque:
+            channels = op.shape[2]
+        node = Node(op, name, inputs, channels)
+        self._nodes.append(node)
+        return node
+
+    def channels(self, x: Node) -> int:
+        return x.channels
+
+    def size(self, x: Node) -> tuple[int | None, int | None]:
+        """Only blocks of other people ask, so that nothing is computed before."""
+        if x not in self._sizes:
+            match x.op:
+                case GlobalPool():
+                    found = (1, 1)
+                case Opaque():
+                    found = x.op.shape[:2]
+                case Conv() | Depthwise() | Pool() as op:
+                    height, width = (
+                        window_cells(side, op.kernel, op.stride, op.padding) for side in self.size(x.inputs[0])
+                    )
+                    found = (height, width)
+                case _:
+                    found = self.size(x.inputs[0])
+            self._sizes[x] = found
+        return self._sizes[x]
+
+
+def _speak(ops: Ops[T], block: Block, at: Placement, x: T) -> T:
+    return block.apply(ops, x, at)
 
 
 def _preprocess(spec: BackboneSpec, ops: Ops[T], x: T) -> T:
@@ -72,7 +308,7 @@ def _preprocess(spec: BackboneSpec, ops: Ops[T], x: T) -> T:
     if pixels.mean is not None and pixels.variance is not None:
         channels = ops.channels(x)
         fits = channels == len(pixels.mean)
-        # Images of other channels than the statistics: each gets their mean.
+        # An image of other channels than the statistics: each channel gets their mean.
         mean = pixels.mean if fits else (fmean(pixels.mean),) * channels
         variance = pixels.variance if fits else (fmean(pixels.variance),) * channels
         x = ops.standardize(x, mean=mean, variance=variance, name="normalization")

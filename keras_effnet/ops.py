@@ -1,25 +1,26 @@
-"""The vocabulary that blocks are written in.
+"""The vocabulary that blocks are written in, as data.
 
-A block says what it does with the verbs of `Ops`, once. Each *reader* of the vocabulary gives the verbs one meaning:
-`keras_effnet.cost` counts shapes, parameters and multiply-adds; `keras_effnet.builder` makes Keras layers. A reader
-of your own (a latency model, a drawing) subclasses `Ops` and sees every block there is.
+A block says what it does with the verbs of `Ops`. Each verb makes a small frozen record, the *operation*, whose fields
+are the verb's arguments, and hands it to one method, `read(op, name, *inputs)`. `keras_effnet.network` records what the
+blocks of a network say; readers of the record (count, build, trace, latency) match on operations and give them meaning.
 
-| verb | does | has weights |
-|---|---|---|
-| `conv` | convolution, plain or grouped, with an optional bias and activation | yes |
-| `depthwise` | one filter (or `multiplier` filters) for each channel | yes |
-| `dense` | fully connected | yes |
-| `norm` | normalisation: `BatchNorm` or `LayerNorm` | yes |
-| `scale` | one trained factor for each channel (ConvNeXt's layer scale) | yes |
-| `act` | activation | no |
-| `pool` | max or average pooling over a window | no |
-| `global_pool` | max or average over the whole image | no |
-| `add`, `mul` | elementwise, `mul` broadcasting over the image | no |
-| `concat` | channels of one image after those of another | no |
-| `dropout` | of single values, or of whole samples (drop-path) | no |
-| `flatten` | (1, 1, channels) to (channels,) | no |
-| `rescale`, `standardize` | preprocessing inside the model | `standardize` without statistics |
-| `layer` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
+| verb | operation | does | has weights |
+|---|---|---|---|
+| `conv` | `Conv` | convolution, plain or grouped, with an optional bias and activation | yes |
+| `depthwise` | `Depthwise` | one filter (or `multiplier` filters) per channel | yes |
+| `dense` | `Dense` | fully connected layer | yes |
+| `norm` | `BatchNorm`, `LayerNorm` | normalization | yes |
+| `scale` | `ChannelScale` | one trained factor per channel (ConvNeXt's layer scale) | yes |
+| `act` | `Activation` | activation function | no |
+| `pool` | `Pool` | max or average pooling over a window | no |
+| `global_pool` | `GlobalPool` | max or average over the whole image | no |
+| `add`, `mul` | `Add`, `Multiply` | elementwise; `mul` broadcasts over the image | no |
+| `concat` | `Concat` | appends the channels of one image to those of another | no |
+| `dropout` | `Dropout` | drops single values, or whole samples (drop-path) | no |
+| `flatten` | `Flatten` | (1, 1, channels) to (channels,) | no |
+| `rescale` | `Rescale` | multiplies pixels by a number and adds another | no |
+| `standardize` | `Standardize` | subtracts a mean and divides by a deviation, per channel | without statistics |
+| `layer` | `Opaque` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
 
 Two questions complete it: `channels(x)` and `size(x)`.
 """
@@ -29,38 +30,87 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from functools import lru_cache
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from keras_effnet.checks import check_number, check_rate
 from keras_effnet.errors import SpecError
-
-Padding = Literal["same", "correct", "even", "symmetric", "valid"]
-"""How zeros are put around an image before a window of `kernel` slides over it with a stride.
-
-* `same`: TensorFlow's: the output has ceil(size / stride) cells; the odd zero goes to the end.
-* `even`: the zeros that `same` would put around an even size, whatever the size is (Keras' MobileNet).
-* `correct`: `same` where the size is known, `even` where it is not (Keras' `correct_pad`: EfficientNet, MobileNetV2).
-* `symmetric`: kernel // 2 on every side (PyTorch; Keras' ResNet stem).
-* `valid`: none.
-
-They differ only where stride > 1 (and for `valid`, and for `symmetric` with an even kernel).
-"""
-PADDINGS = get_args(Padding)
+from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
+ActivationFunction = str | Callable[..., Any] | None
+"""A name that `keras.activations` knows, a callable, or None for no activation."""
+
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class BatchNorm:
-    """Batch normalisation (Ioffe and Szegedy 2015, arXiv:1502.03167): 4 parameters a channel, 2 of them trained.
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """A convolution.
 
     Args:
-        epsilon: added to the variance; at least 0. Keras' default.
-        momentum: of the moving statistics, in [0, 1). Keras' default.
+        width: number of output channels, a multiple of `groups`.
+        kernel: side of the square window, in cells.
+        stride: step of the window, in cells.
+        padding: one of `PADDINGS`.
+        groups: number of groups that the channels are split into; the input channels are a multiple of it.
+        bias: whether a trained bias is added to each output channel.
+        activation: activation applied to the output; None for none.
+    """
+
+    width: int
+    kernel: int = 1
+    stride: int = 1
+    padding: Padding = "same"
+    groups: int = 1
+    bias: bool = False
+    activation: ActivationFunction = None
+
+
+@dataclass(frozen=True, slots=True)
+class Depthwise:
+    """A convolution that filters each channel on its own.
+
+    Args:
+        kernel: side of the square window, in cells.
+        stride: step of the window, in cells.
+        padding: one of `PADDINGS`.
+        multiplier: number of filters per input channel, at least 1.
+        bias: whether a trained bias is added to each output channel.
+    """
+
+    kernel: int
+    stride: int = 1
+    padding: Padding = "same"
+    multiplier: int = 1
+    bias: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A fully connected layer with a bias, over the channels of each cell.
+
+    Args:
+        width: number of output channels.
+        activation: activation applied to the output; None for none.
+    """
+
+    bias: ClassVar[bool] = True
+
+    width: int
+    activation: ActivationFunction = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchNorm:
+    """Batch normalization (Ioffe and Szegedy 2015, arXiv:1502.03167): 4 parameters per channel, 2 of them trained.
+
+    Args:
+        epsilon: number added to the variance, at least 0. Keras' default.
+        momentum: momentum of the moving statistics, in [0, 1). Keras' default.
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value is outside its range.
     """
 
     epsilon: float = 1e-3
@@ -71,15 +121,15 @@ class BatchNorm:
         check_rate(SpecError, "momentum", self.momentum)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LayerNorm:
-    """Layer normalisation over the channels of each cell (Ba et al. 2016, arXiv:1607.06450): 2 parameters a channel.
+    """Layer normalization over the channels of each cell (Ba et al. 2016, arXiv:1607.06450): 2 parameters per channel.
 
     Args:
-        epsilon: added to the variance; at least 0. ConvNeXt's (arXiv:2201.03545, its released code).
+        epsilon: number added to the variance, at least 0. The default is ConvNeXt's (arXiv:2201.03545, released code).
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value is outside its range.
     """
 
     epsilon: float = 1e-6
@@ -92,76 +142,182 @@ Norm = BatchNorm | LayerNorm
 KERAS_NORM = BatchNorm()
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelScale:
+    """One trained factor per channel.
+
+    Args:
+        initial: value that every factor starts at.
+    """
+
+    initial: float
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """An activation function.
+
+    Args:
+        activation: a name that `keras.activations` knows, a callable, or None for the identity.
+    """
+
+    activation: ActivationFunction
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Pooling over a window.
+
+    Args:
+        kernel: side of the square window, in cells.
+        stride: step of the window, in cells.
+        kind: "max" or "avg".
+        padding: one of `PADDINGS`.
+    """
+
+    kernel: int
+    stride: int
+    kind: PoolKind = "max"
+    padding: Padding = "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalPool:
+    """Pooling over the whole image.
+
+    Args:
+        kind: "avg" or "max".
+        keepdims: whether the output is a (1, 1, channels) image instead of a (channels,) vector.
+    """
+
+    kind: PoolKind = "avg"
+    keepdims: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """The sum of two images of one shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    """The product of an image with another of as many channels, which is broadcast over the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Concat:
+    """The channels of one image after those of another of the same size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Dropout during training.
+
+    Args:
+        rate: share of values (or samples) dropped, in [0, 1); 0 adds no layer.
+        per_sample: whether whole samples are dropped (drop-path, arXiv:1603.09382) instead of single values.
+    """
+
+    rate: float
+    per_sample: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten:
+    """A (1, 1, channels) image as a (channels,) vector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rescale:
+    """Computes x * scale + offset.
+
+    Args:
+        scale: factor of every pixel.
+        offset: number added to every pixel.
+    """
+
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standardize:
+    """Computes (x - mean) / sqrt(variance), with one mean and variance per channel.
+
+    Without `mean` and `variance` the statistics are untrained weights: two numbers per channel and a count.
+
+    Args:
+        mean: one number per channel, or None.
+        variance: one number per channel, or None; given exactly where `mean` is.
+    """
+
+    mean: tuple[float, ...] | None = None
+    variance: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    """Any Keras layer.
+
+    Args:
+        make: function from the layer's name to a new layer. Only the reader that builds calls it, so it may import
+            keras.
+        shape: (height, width, channels) of the output.
+        params: number of all weights, untrained ones included.
+        trainable_params: number of weights that training changes.
+        macs: multiply-adds per image.
+    """
+
+    make: Callable[[str], Any]
+    shape: tuple[int, int, int]
+    params: int = 0
+    trainable_params: int = 0
+    macs: int = 0
+
+
+Weighted = Conv | Depthwise | Dense | Norm | ChannelScale
+Joining = Add | Multiply | Concat
+Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
+
+_ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
+# The operations of which a network has hundreds, and few that differ: looked up in a fifth of the time it takes to make
+# one, which is half of the time that it takes to count a network.
+_conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
+
+
 def check_norm(norm: object) -> None:
     """Raises SpecError unless `norm` is a BatchNorm or a LayerNorm."""
     if not isinstance(norm, BatchNorm | LayerNorm):
         raise SpecError(f"`norm` must be a BatchNorm or a LayerNorm. Received: norm={norm!r}")
 
 
-def padding_zeros(padding: Padding, kernel: int, stride: int, size: int | None) -> tuple[int, int]:
-    """The zeros put before and after one axis of an image.
-
-    Args:
-        padding: one of `PADDINGS`.
-        kernel: the window's size, in cells.
-        stride: its step, in cells.
-        size: the axis' length, or None where it is known only when the model runs.
-
-    Returns:
-        (before, after), in cells. `same` of an unknown size has no answer before the model runs: ask the framework.
-
-    Raises:
-        SpecError: `same` with stride > 1 of an unknown size.
-
-    Example:
-        >>> padding_zeros("same", kernel=3, stride=2, size=224)
-        (0, 1)
-        >>> padding_zeros("symmetric", kernel=7, stride=2, size=224)
-        (3, 3)
-    """
-    if padding == "valid":
-        return 0, 0
-    if padding == "symmetric":
-        return kernel // 2, kernel // 2
-    if size is None and stride > 1 and padding == "same":
-        raise SpecError(f"the zeros of 'same' padding depend on the size. Received: {padding=}, {stride=}, {size=}")
-    if size is None or padding == "even":
-        size = stride  # any multiple of the stride: "even" for stride 2
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
 class Ops(ABC, Generic[T]):
-    """A reader of blocks: one method for each verb of the vocabulary; `T` is what flows between them.
+    """The verbs that blocks speak; `T` is what flows between them.
 
-    Every verb takes the name its layer has in the Keras model. Readers that do not name anything ignore it.
+    Every verb makes its record once and hands it to `read` with the name that its layer has in the Keras model.
     """
-
-    def stage(self, x: T, block: Callable[[int, T], T], *, depth: int, repeated: range, operator: str) -> T:
-        """Puts the blocks of a stage one after the other. A reader that knows a shorter way overrides this.
-
-        Args:
-            x: what the stage reads.
-            block: takes the number of a block and what the block before it gave, and gives what this one makes of it.
-            depth: how many they are.
-            repeated: the numbers of those that are equal, except in their names.
-            operator: the block as the paper's Table 1 writes it.
-
-        Returns:
-            What the last block made.
-        """
-        for index in range(depth):
-            x = block(index, x)
-        return x
 
     @abstractmethod
-    def channels(self, x: T) -> int: ...
+    def read(self, op: Op, name: str, *inputs: T) -> T:
+        """Takes one operation.
+
+        Args:
+            op: the operation.
+            name: name of its layer in the Keras model, unique in a network.
+            *inputs: what it reads: two values for `Add`, `Multiply` and `Concat`, one for all others.
+
+        Returns:
+            What it makes.
+        """
+
+    @abstractmethod
+    def channels(self, x: T) -> int:
+        """Number of channels of `x`."""
 
     @abstractmethod
     def size(self, x: T) -> tuple[int | None, int | None]:
-        """(height, width); None where it is known only when the model runs."""
+        """(height, width) of `x` in cells; None where it is known only when the model runs."""
 
-    @abstractmethod
     def conv(
         self,
         x: T,
@@ -172,11 +328,11 @@ class Ops(ABC, Generic[T]):
         padding: Padding = "same",
         groups: int = 1,
         bias: bool = False,
-        activation: str | None = None,
+        activation: ActivationFunction = None,
         name: str,
-    ) -> T: ...
+    ) -> T:
+        return self.read(_conv(width, kernel, stride, padding, groups, bias, activation), name, x)
 
-    @abstractmethod
     def depthwise(
         self,
         x: T,
@@ -187,58 +343,53 @@ class Ops(ABC, Generic[T]):
         multiplier: int = 1,
         bias: bool = False,
         name: str,
-    ) -> T: ...
+    ) -> T:
+        return self.read(_depthwise(kernel, stride, padding, multiplier, bias), name, x)
 
-    @abstractmethod
-    def dense(self, x: T, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> T: ...
+    def dense(self, x: T, width: int, *, activation: ActivationFunction = None, name: str) -> T:
+        return self.read(Dense(width, activation), name, x)
 
-    @abstractmethod
-    def norm(self, x: T, norm: Norm, *, name: str) -> T: ...
+    def norm(self, x: T, norm: Norm, *, name: str) -> T:
+        return self.read(norm, name, x)
 
-    @abstractmethod
     def scale(self, x: T, initial: float, *, name: str) -> T:
-        """Multiplies each channel by a trained factor that starts at `initial`."""
+        return self.read(ChannelScale(initial), name, x)
 
-    @abstractmethod
-    def act(self, x: T, activation: str | Callable[..., Any] | None, *, name: str) -> T: ...
+    def act(self, x: T, activation: ActivationFunction, *, name: str) -> T:
+        return self.read(_activation(activation), name, x)
 
-    @abstractmethod
     def pool(
         self, x: T, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> T: ...
+    ) -> T:
+        return self.read(Pool(kernel, stride, kind, padding), name, x)
 
-    @abstractmethod
-    def global_pool(self, x: T, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> T: ...
+    def global_pool(self, x: T, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> T:
+        return self.read(GlobalPool(kind, keepdims), name, x)
 
-    @abstractmethod
-    def add(self, x: T, y: T, *, name: str) -> T: ...
+    def add(self, x: T, y: T, *, name: str) -> T:
+        return self.read(_ADD, name, x, y)
 
-    @abstractmethod
-    def mul(self, x: T, y: T, *, name: str) -> T: ...
+    def mul(self, x: T, y: T, *, name: str) -> T:
+        return self.read(_MULTIPLY, name, x, y)
 
-    @abstractmethod
-    def concat(self, x: T, y: T, *, name: str) -> T: ...
+    def concat(self, x: T, y: T, *, name: str) -> T:
+        return self.read(_CONCAT, name, x, y)
 
-    @abstractmethod
     def dropout(self, x: T, rate: float, *, per_sample: bool = False, name: str) -> T:
-        """Nothing at all where `rate` is 0."""
+        return self.read(_dropout(rate, per_sample), name, x)
 
-    @abstractmethod
-    def flatten(self, x: T, *, name: str) -> T: ...
+    def flatten(self, x: T, *, name: str) -> T:
+        return self.read(_FLATTEN, name, x)
 
-    @abstractmethod
-    def rescale(self, x: T, scale: float, offset: float, *, name: str) -> T: ...
+    def rescale(self, x: T, scale: float, offset: float, *, name: str) -> T:
+        return self.read(Rescale(scale, offset), name, x)
 
-    @abstractmethod
     def standardize(
         self, x: T, *, mean: Sequence[float] | None = None, variance: Sequence[float] | None = None, name: str
     ) -> T:
-        """(x - mean) / sqrt(variance), one of each for each channel.
+        statistics = (None if values is None else tuple(values) for values in (mean, variance))
+        return self.read(Standardize(*statistics), name, x)
 
-        Without `mean` and `variance` the statistics are weights: 2 numbers a channel and a count.
-        """
-
-    @abstractmethod
     def layer(
         self,
         x: T,
@@ -250,14 +401,4 @@ class Ops(ABC, Generic[T]):
         macs: int = 0,
         name: str,
     ) -> T:
-        """Any Keras layer.
-
-        Args:
-            x: its input.
-            make: called with the name, gives the layer; only the reader that builds calls it, so it may import keras.
-            shape: (height, width, channels) of the output.
-            params: all weights, the untrained ones too.
-            trainable_params: those that training changes.
-            macs: multiply-adds for one image.
-            name: of the layer.
-        """
+        return self.read(Opaque(make, shape, params, trainable_params, macs), name, x)

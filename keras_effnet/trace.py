@@ -1,27 +1,28 @@
 """Which channels belong together: the reader that weights follow when a network grows or shrinks. It needs no Keras.
 
 A layer that mixes channels (a plain or grouped convolution, a dense layer) makes new ones: an *axis*. All others pass
-channels on. Some verbs tie axes to each other, so that what happens to a channel of one must happen to its partner:
+channels on. Some operations tie axes to each other: what happens to a channel of one must happen to its partner.
 
-| verb | what becomes of channels |
+| operation | what becomes of channels |
 |---|---|
-| `conv`, `dense` | read all, make a new axis; a grouped one keeps both sides in groups |
-| `depthwise`, `norm`, `scale`, `act`, `pool`, `dropout`, ... | pass them on; `multiplier` filters make runs of copies |
-| `add`, `mul` | tie those of one image to those of the other, one by one |
-| `concat` | put them one after the other, each run with its own axis |
-| `layer` | reads all, makes a new axis; nothing is known of what it does |
+| `Conv`, `Dense` | reads all, makes a new axis; a grouped one keeps both sides in groups |
+| `Depthwise` | passes them on; `multiplier` filters make runs of copies |
+| norms, `Activation`, `Pool`, `Dropout`, ... | passes them on |
+| `Add`, `Multiply` | ties those of one image to those of the other, one by one |
+| `Concat` | puts them one after the other, each run with its own axis |
+| `Opaque` | reads all, makes a new axis; nothing is known of what it does |
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras_effnet.errors import SpecError
-from keras_effnet.network import Pooling, read_network
-from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind
+from keras_effnet.network import Network, Pooling, RecordedStage, record_network, run_block
+from keras_effnet.ops import Add, Concat, Conv, Dense, Depthwise, Multiply, Op, Opaque, Standardize, Weighted
 from keras_effnet.spec import BackboneSpec
 
 
@@ -62,7 +63,7 @@ class Value:
     """
 
     runs: tuple[Run, ...]
-    maker: Node | None = None
+    maker: TracedNode | None = None
 
     @property
     def resolved(self) -> list[Run]:
@@ -75,85 +76,86 @@ class Value:
 
 
 @dataclass(eq=False)
-class Node:
-    """One verb at one place of a network.
+class TracedNode:
+    """One operation at one place of a network, with the channels that it reads and makes.
 
     Args:
-        verb: of `keras_effnet.ops`.
-        name: of the layer in the Keras model.
-        inputs: what it reads.
-        options: the verb's other arguments.
-        output: what it makes.
+        op: the operation.
+        name: name of its layer in the Keras model.
+        inputs: the images that it reads.
+        output: the image that it makes.
     """
 
-    verb: str
+    op: Op
     name: str
     inputs: tuple[Value, ...]
-    options: dict[str, Any] = field(default_factory=dict)
     output: Value = field(init=False)
 
     @property
     def has_weights(self) -> bool:
-        if self.verb == "standardize":
-            return self.options["mean"] is None
-        return self.verb in ("conv", "depthwise", "dense", "norm", "scale") or self.options.get("params", 0) > 0
+        """Whether its layer has weights."""
+        if isinstance(self.op, Standardize):
+            return self.op.mean is None
+        return isinstance(self.op, Weighted) or (isinstance(self.op, Opaque) and self.op.params > 0)
 
     @property
     def mixes(self) -> bool:
         """Whether each channel that it makes reads many."""
-        return self.verb in ("conv", "dense", "layer")
+        return isinstance(self.op, Conv | Dense | Opaque)
 
 
 @dataclass(eq=False)
-class Section:
+class TracedBlock:
     """One block, or what comes before or after all of them.
 
     Args:
-        part: number of the block's stage: 0 is the stem; the head follows the stages. What comes before the stem has
-            -1, the classifier the number after the last.
-        block: number of the block in its stage.
-        input: what it reads.
-        nodes: in the order in which an image goes through them.
-        output: what it makes.
+        stage: number of its stage: -1 is the preprocessing, 0 the stem, then come the stages, the head if there is
+            one, and the top.
+        block: number of the block in its stage, from 0.
+        input: the image that it reads.
+        nodes: its operations, in the order in which an image goes through them.
+        output: the image that it makes.
     """
 
-    part: int
+    stage: int
     block: int
     input: Value
-    nodes: list[Node] = field(default_factory=list)
-    output: Value = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.output = self.input
+    nodes: list[TracedNode]
+    output: Value
 
 
 @dataclass(eq=False)
 class Trace:
-    """A network as a graph of verbs whose channels are tied.
+    """A network whose channels are tied.
 
     Args:
-        spec: the network.
-        sections: in the order in which an image goes through them.
+        name: name of the network.
+        stages: the recorded stages.
+        blocks: all blocks, in the order in which an image goes through them.
     """
 
-    spec: BackboneSpec
-    sections: list[Section]
+    name: str
+    stages: tuple[RecordedStage, ...]
+    blocks: list[TracedBlock]
 
     @property
-    def nodes(self) -> list[Node]:
-        return [node for section in self.sections for node in section.nodes]
+    def nodes(self) -> Iterator[TracedNode]:
+        """All operations, in order."""
+        return (node for block in self.blocks for node in block.nodes)
 
     @property
     def input(self) -> Value:
-        return self.sections[0].input
+        """The image that the network reads."""
+        return self.blocks[0].input
 
     @property
     def output(self) -> Value:
-        return self.sections[-1].output
+        """What the network makes."""
+        return self.blocks[-1].output
 
-    def blocks(self, part: int) -> list[Section]:
-        """The sections of one part."""
-        return [section for section in self.sections if section.part == part]
+    def blocks_of(self, stage: int) -> list[TracedBlock]:
+        """The blocks of one stage, by its number."""
+        return [block for block in self.blocks if block.stage == stage]
 
 
 def trace_network(
@@ -164,31 +166,52 @@ def trace_network(
     include_top: bool = True,
     pooling: Pooling | None = None,
 ) -> Trace:
-    """Reads a network into a graph.
+    """Traces the network that `build_model` would build.
 
     Args:
         spec: the network.
-        channels: of the image.
-        classes: of the classifier.
-        include_top: whether the classifier is read.
-        pooling: without top, "avg", "max" or None.
+        channels: number of channels of the image, at least 1.
+        classes: number of classes of the classifier, at least 1.
+        include_top: whether the classifier is traced.
+        pooling: how features are pooled without the top: "avg", "max" or None.
 
     Returns:
-        The graph.
+        The trace.
 
     Raises:
-        SpecError: channels are tied in a way that has no meaning here (see `Tracer`).
+        SpecError: channels are tied in a way that has no meaning here (see `tie`).
 
     Example:
         >>> from keras_effnet.applications import resnet50_spec
         >>> trace = trace_network(resnet50_spec)
-        >>> len([node for node in trace.nodes if node.verb == "conv"])
+        >>> sum(isinstance(node.op, Conv) for node in trace.nodes)
         53
     """
-    image = Value((Run(Axis(channels)),))
-    tracer = Tracer(image)
-    read_network(spec, tracer, image, include_top=include_top, pooling=pooling, classes=classes)
-    return Trace(spec, tracer.sections)
+    return trace_record(
+        record_network(spec, channels=channels, classes=classes, include_top=include_top, pooling=pooling)
+    )
+
+
+def trace_record(network: Network) -> Trace:
+    """Traces a recorded network.
+
+    Args:
+        network: a network with one input.
+
+    Returns:
+        The trace.
+
+    Raises:
+        SpecError: channels are tied in a way that has no meaning here (see `tie`).
+    """
+    tracer, [image] = Tracer(), network.inputs
+    values, blocks = {image: Value((Run(Axis(image.channels)),))}, []
+    for number, stage in enumerate(network.stages, start=-1):
+        for index, block in enumerate(stage.blocks):
+            tracer.nodes = []
+            output = run_block(block, tracer, values)
+            blocks.append(TracedBlock(number, index, values[block.input], tracer.nodes, output))
+    return Trace(network.name, network.stages, blocks)
 
 
 def resolve(runs: Sequence[Run]) -> list[Run]:
@@ -250,134 +273,43 @@ def _join(left: Run, right: Run, name: str) -> None:
         whole.axis.groups = math.lcm(whole.axis.groups, tied.groups)
 
 
-class Tracer(Ops[Value]):
-    """The reader that follows channels; `sections` holds what it read.
+class Tracer:
+    """The reader that follows channels; `nodes` holds what it has read."""
 
-    Args:
-        image: what the network reads.
-    """
+    def __init__(self) -> None:
+        self.nodes: list[TracedNode] = []
 
-    def __init__(self, image: Value) -> None:
-        self.sections = [Section(-1, 0, image)]
+    def read(self, op: Op, name: str, *inputs: Value) -> Value:
+        """Follows the channels through one operation.
 
-    def stage(
-        self, x: Value, block: Callable[[int, Value], Value], *, depth: int, repeated: range, operator: str
-    ) -> Value:
-        part = self.sections[-1].part
-        if part >= 0:
-            self.sections.pop()  # not the classifier yet
-        else:
-            part = 0
-        for index in range(depth):
-            self.sections.append(Section(part, index, x))
-            x = block(index, x)
-            self.sections[-1].output = x
-        self.sections.append(Section(part + 1, 0, x))
-        return x
-
-    def _add(self, verb: str, name: str, inputs: tuple[Value, ...], runs: Sequence[Run], **options: Any) -> Value:
-        node = Node(verb, name, inputs, options)
-        node.output = self.sections[-1].output = Value(tuple(runs), node)
-        self.sections[-1].nodes.append(node)
+        Raises:
+            SpecError: it ties channels in a way that has no meaning here (see `tie`).
+        """
+        node = TracedNode(op, name, inputs)
+        node.output = Value(_runs_behind(op, name, *inputs), node)
+        self.nodes.append(node)
         return node.output
 
-    def channels(self, x: Value) -> int:
-        return x.channels
 
-    def size(self, x: Value) -> tuple[int | None, int | None]:
-        return None, None
-
-    def conv(
-        self,
-        x: Value,
-        width: int,
-        kernel: int = 1,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        groups: int = 1,
-        bias: bool = False,
-        activation: str | None = None,
-        name: str,
-    ) -> Value:
-        made, read = Axis(width), x.resolved
-        if groups > 1:
-            made.groups = groups
-            if len(read) == 1 and read[0].repeat == 1:
-                read[0].axis.groups = math.lcm(groups, read[0].axis.groups)
-        options = {"kernel": kernel, "stride": stride, "padding": padding, "groups": groups, "bias": bias}
-        return self._add("conv", name, (x,), [Run(made)], **options, activation=activation)
-
-    def depthwise(
-        self,
-        x: Value,
-        kernel: int,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        multiplier: int = 1,
-        bias: bool = False,
-        name: str,
-    ) -> Value:
-        runs = [Run(axis, repeat * multiplier) for axis, repeat in x.runs]
-        options = {"kernel": kernel, "stride": stride, "padding": padding, "multiplier": multiplier, "bias": bias}
-        return self._add("depthwise", name, (x,), runs, **options)
-
-    def dense(self, x: Value, width: int, *, activation: Any = None, name: str) -> Value:
-        return self._add("dense", name, (x,), [Run(Axis(width))], activation=activation, bias=True)
-
-    def norm(self, x: Value, norm: Norm, *, name: str) -> Value:
-        return self._add("norm", name, (x,), x.runs, norm=norm, batch=isinstance(norm, BatchNorm))
-
-    def scale(self, x: Value, initial: float, *, name: str) -> Value:
-        return self._add("scale", name, (x,), x.runs)
-
-    def act(self, x: Value, activation: Any, *, name: str) -> Value:
-        return self._add("act", name, (x,), x.runs, activation=activation)
-
-    def pool(
-        self, x: Value, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> Value:
-        return self._add("pool", name, (x,), x.runs, kernel=kernel, stride=stride, kind=kind, padding=padding)
-
-    def global_pool(self, x: Value, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Value:
-        return self._add("global_pool", name, (x,), x.runs, kind=kind)
-
-    def add(self, x: Value, y: Value, *, name: str) -> Value:
-        tie(x, y, name)
-        return self._add("add", name, (x, y), x.runs)
-
-    def mul(self, x: Value, y: Value, *, name: str) -> Value:
-        tie(x, y, name)
-        return self._add("mul", name, (x, y), x.runs)
-
-    def concat(self, x: Value, y: Value, *, name: str) -> Value:
-        return self._add("concat", name, (x, y), (*x.runs, *y.runs))
-
-    def dropout(self, x: Value, rate: float, *, per_sample: bool = False, name: str) -> Value:
-        # Without a rate there is no layer. A node either way, so that networks that differ in it alone are alike.
-        return self._add("dropout", name, (x,), x.runs)
-
-    def flatten(self, x: Value, *, name: str) -> Value:
-        return self._add("flatten", name, (x,), x.runs)
-
-    def rescale(self, x: Value, scale: float, offset: float, *, name: str) -> Value:
-        return self._add("rescale", name, (x,), x.runs, scale=scale, offset=offset)
-
-    def standardize(
-        self, x: Value, *, mean: Sequence[float] | None = None, variance: Sequence[float] | None = None, name: str
-    ) -> Value:
-        return self._add("standardize", name, (x,), x.runs, mean=mean, variance=variance)
-
-    def layer(
-        self,
-        x: Value,
-        make: Callable[[str], Any],
-        *,
-        shape: tuple[int, int, int],
-        params: int = 0,
-        trainable_params: int = 0,
-        macs: int = 0,
-        name: str,
-    ) -> Value:
-        return self._add("layer", name, (x,), [Run(Axis(shape[2]))], params=params)
+def _runs_behind(op: Op, name: str, x: Value, *others: Value) -> tuple[Run, ...]:
+    """The channels of what an operation makes."""
+    match op:
+        case Conv():
+            made = Axis(op.width)
+            if op.groups > 1:
+                made.groups, read = op.groups, x.resolved
+                if len(read) == 1 and read[0].repeat == 1:
+                    read[0].axis.groups = math.lcm(op.groups, read[0].axis.groups)
+            return (Run(made),)
+        case Dense():
+            return (Run(Axis(op.width)),)
+        case Opaque():
+            return (Run(Axis(op.shape[2])),)
+        case Depthwise():
+            return tuple(Run(axis, repeat * op.multiplier) for axis, repeat in x.runs)
+        case Concat():
+            return (*x.runs, *(run for other in others for run in other.runs))
+        case Add() | Multiply():
+            for other in others:
+                tie(x, other, name)
+    return x.runs

@@ -44,7 +44,8 @@ from keras_effnet.errors import (
     SpecError,
     WeightsError,
 )
-from keras_effnet.ops import BatchNorm, padding_zeros
+from keras_effnet.ops import BatchNorm
+from keras_effnet.padding import padding_zeros
 from keras_effnet.scaling import Compound, Tabulated
 from keras_effnet.weights.locate import locate_weights
 
@@ -294,7 +295,7 @@ def test_a_model_that_does_not_fit_is_refused_at_once(monkeypatch: pytest.Monkey
     def built(*_: object, **__: object) -> None:
         raise AssertionError("allocated")
 
-    monkeypatch.setattr("keras_effnet.builder.model.read_network", built)
+    monkeypatch.setattr("keras_effnet.builder.model.record_network", built)
     available(monkeypatch, 64e9)
     cost = estimate_cost(scale_spec("efficientnet_b0", 30))
     started = time.perf_counter()

@@ -21,7 +21,8 @@ from keras_effnet.blocks.groups import nearest_multiple, widened_groups
 from keras_effnet.blocks.mbconv import squeeze_excite
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, T, check_norm
+from keras_effnet.ops import BatchNorm, Norm, Ops, T, check_norm
+from keras_effnet.padding import Padding
 
 # keras.applications.resnet.
 RESNET_NORM = BatchNorm(epsilon=1.001e-5)

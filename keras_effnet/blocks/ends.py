@@ -13,7 +13,8 @@ from typing import Any
 from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
 from keras_effnet.checks import check_bool, check_choice, check_int, check_rate
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, PADDINGS, LayerNorm, Norm, Ops, Padding, T, check_norm
+from keras_effnet.ops import KERAS_NORM, LayerNorm, Norm, Ops, T, check_norm
+from keras_effnet.padding import PADDINGS, Padding
 
 CONVNEXT_NORM = LayerNorm(epsilon=1e-6)
 

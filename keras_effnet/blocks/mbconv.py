@@ -17,7 +17,8 @@ from typing import Literal
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
 from keras_effnet.checks import check_bool, check_choice, check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import KERAS_NORM, PADDINGS, Norm, Ops, Padding, T, check_norm, padding_zeros
+from keras_effnet.ops import KERAS_NORM, Norm, Ops, T, check_norm
+from keras_effnet.padding import PADDINGS, Padding, padding_zeros
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from keras_effnet.blocks.mbconv import check_padding_keeps_size
 from keras_effnet.blocks.mobile import MOBILENET_V2_NORM
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import Norm, Ops, Padding, T, check_norm
+from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.padding import Padding
 
 
 @dataclass(frozen=True)

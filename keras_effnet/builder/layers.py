@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -10,20 +9,43 @@ from keras import layers
 
 from keras_effnet.builder.initialization import Initialization
 from keras_effnet.errors import BuildError
-from keras_effnet.ops import BatchNorm, Norm, Ops, Padding, PoolKind, padding_zeros
+from keras_effnet.ops import (
+    Activation,
+    ActivationFunction,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    LayerNorm,
+    Multiply,
+    Op,
+    Opaque,
+    Pool,
+    Rescale,
+    Standardize,
+)
+from keras_effnet.padding import padding_zeros
 from keras_effnet.spec import Initializer
 
+Shape = tuple[int | None, ...]
 
-class KerasLayers(Ops[Any]):
-    """Turns each verb into one Keras layer (or two, where zeros are padded in a way that Keras' layers do not know).
+
+class KerasLayers:
+    """Turns each operation into one Keras layer, or two where Keras' own layer does not know the padding.
 
     Args:
-        initializer: of kernels, the spec's.
+        initializer: the spec's initializer of kernels.
     """
 
-    def __init__(self, initializer: Initializer) -> None:
-        self.values = Initialization()
-        # Keras annotates initialisers as strings.
+    def __init__(self, initializer: Initializer = "glorot_uniform") -> None:
+        self.initialization = Initialization()
+        # Keras annotates initializers as strings.
         self.conv_initializer: Any
         self.dense_initializer: Any
         if initializer == "fan_out":
@@ -35,163 +57,151 @@ class KerasLayers(Ops[Any]):
         self.channels_first = keras.config.image_data_format() == "channels_first"
         self.channel_axis = 1 if self.channels_first else -1
 
-    def channels(self, x: Any) -> int:
-        return x.shape[self.channel_axis]
+    def read(self, op: Op, name: str, *inputs: Any) -> Any:
+        """Adds the layers of one operation to the graph.
 
-    def size(self, x: Any) -> tuple[int | None, int | None]:
-        return tuple(x.shape[2:4] if self.channels_first else x.shape[1:3])
+        Args:
+            op: the operation.
+            name: name of its layer.
+            *inputs: Keras tensors that it reads.
 
-    def _padded(self, x: Any, kernel: int, stride: int, padding: Padding, name: str) -> tuple[Any, str]:
-        """`x` with the zeros that Keras would not put there by itself, and what Keras' layer is to do."""
-        if padding in ("same", "valid"):
-            return x, padding
-        height, width = self.size(x)
+        Returns:
+            The Keras tensor that it makes.
+
+        Raises:
+            BuildError: an activation that Keras does not know, or a layer that Keras cannot make in this data format.
+        """
+        x = inputs[0]
+        made = self.layers_of(op, name, x.shape)
+        for layer in made:
+            # Only the last layer of an operation has weights, or reads several tensors.
+            if layer is not made[-1]:
+                x = layer(x)
+            elif len(inputs) > 1:
+                x = layer(list(inputs))
+            else:
+                x = self.initialization.build(layer, x)
+        return x
+
+    def layers_of(self, op: Op, name: str, shape: Shape) -> list[Any]:
+        """The layers of one operation, not called yet.
+
+        Args:
+            op: the operation.
+            name: name of its layer.
+            shape: shape of what it reads, with the batch.
+
+        Returns:
+            No layer for a dropout with a rate of 0; a layer that pads zeros and the layer itself where Keras does not
+            know the padding; else one layer.
+
+        Raises:
+            BuildError: as `read`.
+        """
+        match op:
+            case Conv() | Depthwise() | Pool():
+                return self._window(op, name, shape)
+            case BatchNorm(epsilon, momentum):
+                return [
+                    layers.BatchNormalization(axis=self.channel_axis, epsilon=epsilon, momentum=momentum, name=name)
+                ]
+            case LayerNorm(epsilon):
+                # Pooled features are vectors: their only axis holds the channels.
+                axis = self.channel_axis if len(shape) == 4 else -1
+                return [layers.LayerNormalization(axis=axis, epsilon=epsilon, name=name)]
+            case Dense():
+                return [self._dense(op, name, shape)]
+            case ChannelScale():
+                # The stock layer that multiplies each channel by a weight of its own.
+                equation = "abcd,b->abcd" if self.channels_first else "abcd,d->abcd"
+                start: Any = keras.initializers.Constant(op.initial)
+                return [layers.EinsumDense(equation, shape[1:], kernel_initializer=start, name=name)]
+            case Dropout():
+                noise = (None, 1, 1, 1) if op.per_sample else None
+                return [layers.Dropout(op.rate, noise_shape=noise, name=name)] if op.rate else []
+            case Opaque():
+                return [op.make(name)]
+        return [self._plain(op, name, shape)]
+
+    def _plain(self, op: Op, name: str, shape: Shape) -> Any:
+        """The layer of an operation without a window and without trained weights."""
+        match op:
+            case Activation():
+                check_activation(op.activation)
+                return layers.Activation(op.activation, name=name)
+            case GlobalPool():
+                make = layers.GlobalMaxPooling2D if op.kind == "max" else layers.GlobalAveragePooling2D
+                return make(keepdims=op.keepdims, name=name)
+            case Add():
+                return layers.Add(name=name)
+            case Multiply():
+                return layers.Multiply(name=name)
+            case Concat():
+                return layers.Concatenate(axis=self.channel_axis, name=name)
+            case Flatten():
+                return layers.Reshape((shape[self.channel_axis],), name=name)
+            case Rescale():
+                return layers.Rescaling(op.scale, op.offset, name=name)
+            case Standardize():
+                statistics: dict[str, Any] = {}
+                if op.mean is not None and op.variance is not None:
+                    statistics = {"mean": list(op.mean), "variance": list(op.variance)}
+                return layers.Normalization(axis=self.channel_axis, **statistics, name=name)
+        raise BuildError(f"an operation must be one of keras_effnet.ops. Received: {op!r}")
+
+    def _window(self, op: Conv | Depthwise | Pool, name: str, shape: Shape) -> list[Any]:
+        """A layer whose window slides over the image, behind the zeros that Keras would not add by itself."""
+        zeros, padding = self._zeros(op, shape)
+        options: dict[str, Any] = {"strides": op.stride, "padding": padding, "name": name}
+        layer: Any
+        if isinstance(op, Conv):
+            check_activation(op.activation)
+            layer = layers.Conv2D(
+                op.width,
+                op.kernel,
+                groups=op.groups,
+                use_bias=op.bias,
+                activation=op.activation,
+                kernel_initializer=self.conv_initializer,
+                **options,
+            )
+        elif isinstance(op, Depthwise):
+            layer = layers.DepthwiseConv2D(
+                op.kernel,
+                depth_multiplier=op.multiplier,
+                use_bias=op.bias,
+                depthwise_initializer=self.conv_initializer,
+                **options,
+            )
+        else:
+            layer = (layers.MaxPooling2D if op.kind == "max" else layers.AveragePooling2D)(op.kernel, **options)
+        return [layer] if zeros is None else [layers.ZeroPadding2D(zeros, name=f"{name}_pad"), layer]
+
+    def _zeros(self, op: Conv | Depthwise | Pool, shape: Shape) -> tuple[Any, str]:
+        """The zeros that Keras would not add by itself, or None, and what Keras' layer is to do."""
+        if op.padding in ("same", "valid"):
+            return None, op.padding
+        height, width = shape[2:4] if self.channels_first else shape[1:3]
         known = height is not None and width is not None
-        if kernel == 1 or (padding == "correct" and (known or stride == 1)):
+        if op.kernel == 1 or (op.padding == "correct" and (known or op.stride == 1)):
             # "same" is then the same thing, in one layer instead of two.
-            return x, "same"
-        if padding == "correct":
+            return None, "same"
+        if op.padding == "correct":
             height = width = None
-        zeros = (padding_zeros(padding, kernel, stride, height), padding_zeros(padding, kernel, stride, width))
-        return layers.ZeroPadding2D(zeros, name=f"{name}_pad")(x), "valid"
+        return tuple(padding_zeros(op.padding, op.kernel, op.stride, side) for side in (height, width)), "valid"
 
-    def conv(
-        self,
-        x: Any,
-        width: int,
-        kernel: int = 1,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        groups: int = 1,
-        bias: bool = False,
-        activation: str | None = None,
-        name: str,
-    ) -> Any:
-        x, padding_name = self._padded(x, kernel, stride, padding, name)
-        layer = layers.Conv2D(
-            width,
-            kernel,
-            strides=stride,
-            padding=padding_name,
-            groups=groups,
-            use_bias=bias,
-            activation=activation,
-            kernel_initializer=self.conv_initializer,
-            name=name,
-        )
-        return self.values.build(layer, x)
-
-    def depthwise(
-        self,
-        x: Any,
-        kernel: int,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        multiplier: int = 1,
-        bias: bool = False,
-        name: str,
-    ) -> Any:
-        x, padding_name = self._padded(x, kernel, stride, padding, name)
-        layer = layers.DepthwiseConv2D(
-            kernel,
-            strides=stride,
-            padding=padding_name,
-            depth_multiplier=multiplier,
-            use_bias=bias,
-            depthwise_initializer=self.conv_initializer,
-            name=name,
-        )
-        return self.values.build(layer, x)
-
-    def dense(self, x: Any, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Any:
-        check_activation(activation)
-        if self.channels_first and len(x.shape) == 4:
+    def _dense(self, op: Dense, name: str, shape: Shape) -> Any:
+        check_activation(op.activation)
+        if self.channels_first and len(shape) == 4:
             # Keras' Dense joins what stands on the last axis.
             raise BuildError(
                 f"layer {name!r} is fully connected over the channels of an image, which Keras can only do where they "
                 "stand last: use keras.config.set_image_data_format('channels_last'). Received: 'channels_first'"
             )
-        layer = layers.Dense(width, activation=activation, kernel_initializer=self.dense_initializer, name=name)
-        return self.values.build(layer, x)
-
-    def norm(self, x: Any, norm: Norm, *, name: str) -> Any:
-        if isinstance(norm, BatchNorm):
-            layer = layers.BatchNormalization(
-                axis=self.channel_axis, epsilon=norm.epsilon, momentum=norm.momentum, name=name
-            )
-        else:
-            # Pooled features are vectors: their only axis holds the channels.
-            axis = self.channel_axis if len(x.shape) == 4 else -1
-            layer = layers.LayerNormalization(axis=axis, epsilon=norm.epsilon, name=name)
-        return self.values.build(layer, x)
-
-    def scale(self, x: Any, initial: float, *, name: str) -> Any:
-        # The stock layer that multiplies each channel by a weight of its own.
-        equation = "abcd,b->abcd" if self.channels_first else "abcd,d->abcd"
-        start: Any = keras.initializers.Constant(initial)
-        layer = layers.EinsumDense(equation, x.shape[1:], kernel_initializer=start, name=name)
-        return self.values.build(layer, x)
-
-    def act(self, x: Any, activation: str | Callable[..., Any] | None, *, name: str) -> Any:
-        check_activation(activation)
-        return layers.Activation(activation, name=name)(x)
-
-    def pool(
-        self, x: Any, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> Any:
-        x, padding_name = self._padded(x, kernel, stride, padding, name)
-        make = layers.MaxPooling2D if kind == "max" else layers.AveragePooling2D
-        return make(kernel, strides=stride, padding=padding_name, name=name)(x)
-
-    def global_pool(self, x: Any, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Any:
-        make = layers.GlobalMaxPooling2D if kind == "max" else layers.GlobalAveragePooling2D
-        return make(keepdims=keepdims, name=name)(x)
-
-    def add(self, x: Any, y: Any, *, name: str) -> Any:
-        return layers.Add(name=name)([x, y])
-
-    def mul(self, x: Any, y: Any, *, name: str) -> Any:
-        return layers.Multiply(name=name)([x, y])
-
-    def concat(self, x: Any, y: Any, *, name: str) -> Any:
-        return layers.Concatenate(axis=self.channel_axis, name=name)([x, y])
-
-    def dropout(self, x: Any, rate: float, *, per_sample: bool = False, name: str) -> Any:
-        if rate == 0:
-            return x
-        return layers.Dropout(rate, noise_shape=(None, 1, 1, 1) if per_sample else None, name=name)(x)
-
-    def flatten(self, x: Any, *, name: str) -> Any:
-        return layers.Reshape((self.channels(x),), name=name)(x)
-
-    def rescale(self, x: Any, scale: float, offset: float, *, name: str) -> Any:
-        return layers.Rescaling(scale, offset, name=name)(x)
-
-    def standardize(
-        self, x: Any, *, mean: Sequence[float] | None = None, variance: Sequence[float] | None = None, name: str
-    ) -> Any:
-        statistics: dict[str, Any] = {}
-        if mean is not None and variance is not None:
-            statistics = {"mean": list(mean), "variance": list(variance)}
-        return layers.Normalization(axis=self.channel_axis, **statistics, name=name)(x)
-
-    def layer(
-        self,
-        x: Any,
-        make: Callable[[str], Any],
-        *,
-        shape: tuple[int, int, int],
-        params: int = 0,
-        trainable_params: int = 0,
-        macs: int = 0,
-        name: str,
-    ) -> Any:
-        return make(name)(x)
+        return layers.Dense(op.width, activation=op.activation, kernel_initializer=self.dense_initializer, name=name)
 
 
-def check_activation(activation: str | Callable[..., Any] | None) -> None:
+def check_activation(activation: ActivationFunction) -> None:
     """Raises BuildError unless Keras knows `activation`."""
     try:
         keras.activations.get(activation)

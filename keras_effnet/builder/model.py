@@ -12,7 +12,7 @@ from keras_effnet.builder.embedded_spec import EmbeddedSpec, embed_spec
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import BuildError
-from keras_effnet.network import read_network
+from keras_effnet.network import record_network
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.load import load_source
@@ -70,17 +70,20 @@ def build_model(
     check_memory(spec, shape, include_top, classes, memory_limit)
     # Found before the model is built: a missing file costs no time.
     source = None if weights is None else locate_weights(spec, weights, include_top)
+    first = keras.config.image_data_format() == "channels_first"
+    network = record_network(
+        spec,
+        channels=int(shape[0 if first else 2] or 0),
+        size=shape[1:] if first else shape[:2],  # pyright: ignore[reportArgumentType] - picture_shape has two sides
+        include_top=include_top,
+        pooling=pooling,  # pyright: ignore[reportArgumentType] - record_network checks it
+        classes=classes,
+        classifier_activation=classifier_activation,
+    )
     with paused_garbage_collection(), deep_recursion():
         pixels = keras.Input(shape) if input_tensor is None else input_tensor
-        output = read_network(
-            spec,
-            KerasLayers(spec.initializer),
-            embed_spec(pixels, EmbeddedSpec(spec, include_top, pooling, classes)),  # pyright: ignore[reportArgumentType]
-            include_top=include_top,
-            pooling=pooling,  # pyright: ignore[reportArgumentType] - read_network checks it
-            classes=classes,
-            classifier_activation=classifier_activation,
-        )
+        image = embed_spec(pixels, EmbeddedSpec(spec, include_top, pooling, classes))  # pyright: ignore[reportArgumentType]
+        [output] = network.run(KerasLayers(spec.initializer), image)
         inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
         model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:

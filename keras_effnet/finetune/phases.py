@@ -65,9 +65,9 @@ def _layers_of_parts(model: keras.Model) -> list[list[str]]:
     axis = 1 if keras.config.image_data_format() == "channels_first" else -1
     traced = trace_network(tag.spec, channels=model.input_shape[axis], classes=tag.classes)
     parts: dict[int, list[str]] = {}
-    for section in traced.sections:
+    for section in traced.blocks:
         # What only rescales the images is no part of its own.
-        part = parts.setdefault(max(section.part, 0), [])
+        part = parts.setdefault(max(section.stage, 0), [])
         part += [node.name for node in section.nodes if node.has_weights]
     return [parts[number] for number in sorted(parts)]
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.pairing import Read
-from keras_effnet.trace import Node, Trace
+from keras_effnet.ops import BatchNorm, Conv, Rescale, Standardize
+from keras_effnet.trace import Trace, TracedNode
 
 Stem = Literal["sum", "mean", "repeat", "fresh"]
 
@@ -60,7 +61,7 @@ class AdaptedStem:
         self.stem = stem
         self.channels = channels
         self.old_channels = trace.input.channels
-        self.pixels = trace.sections[0].nodes
+        self.pixels = trace.blocks[0].nodes
         self.statistics = {node.name for node in self.pixels if node.has_weights}
         self.convs = {node.name: node for node in reads_image(trace)}
         self.constants = {node.name: self._constant_of(node) for node in self.convs.values()}
@@ -71,10 +72,10 @@ class AdaptedStem:
         """From the normalisations that take up the constant of a convolution to the convolution."""
         found = {}
         for name, node in self.convs.items():
-            if node.options["bias"] or not self.constants[name].any():
+            if node.op.bias or not self.constants[name].any():
                 continue
             behind = [each for each in trace.nodes if node.output in each.inputs]
-            if not all(each.verb == "norm" and each.options["batch"] for each in behind):
+            if not all(isinstance(each.op, BatchNorm) for each in behind):
                 raise InheritanceError(
                     "what the model subtracts from pixels can only stay the same with a bias or a batch normalisation "
                     f"behind the stem's convolution: use stem='fresh'. Received: {name!r}, which has neither"
@@ -85,9 +86,7 @@ class AdaptedStem:
     @property
     def keeps_border(self) -> bool:
         """Whether the zeros around an image stand for what they stood for before."""
-        return all(
-            node.options["padding"] == "valid" or not self.constants[name].any() for name, node in self.convs.items()
-        )
+        return all(node.op.padding == "valid" or not self.constants[name].any() for name, node in self.convs.items())
 
     def __call__(self, name: str) -> list[np.ndarray]:
         """The weights of a layer, as a network for the new images would have them."""
@@ -115,24 +114,27 @@ class AdaptedStem:
         channels = self.channels if adapted else self.old_channels
         gain, shift = np.ones(channels), np.zeros(channels)
         for node in self.pixels:
-            if node.verb == "rescale":
-                gain, shift = gain * node.options["scale"], shift * node.options["scale"] + node.options["offset"]
-            else:
-                mean, variance = self._mean_and_variance(node, channels, adapted)
+            if isinstance(node.op, Rescale):
+                gain, shift = gain * node.op.scale, shift * node.op.scale + node.op.offset
+            elif isinstance(node.op, Standardize):
+                mean, variance = self._mean_and_variance(node.name, node.op, channels, adapted)
                 std = np.maximum(np.sqrt(variance), _SMALLEST_STD)
                 gain, shift = gain / std, (shift - mean) / std
         return Pixels(gain, shift)
 
-    def _mean_and_variance(self, node: Node, channels: int, adapted: bool) -> tuple[np.ndarray, np.ndarray]:
-        if node.has_weights:
-            both = self(node.name) if adapted else self.read(node.name)
+    def _mean_and_variance(
+        self, name: str, op: Standardize, channels: int, adapted: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if op.mean is None or op.variance is None:
+            both = self(name) if adapted else self.read(name)
             return both[0].reshape(-1).astype(float), both[1].reshape(-1).astype(float)
-        both = [node.options[name] for name in ("mean", "variance")]
         # Constants of the spec: as keras_effnet.network has them for images of any channels.
-        mean, variance = ([fmean(numbers)] * channels if len(numbers) != channels else numbers for numbers in both)
+        mean, variance = (
+            [fmean(numbers)] * channels if len(numbers) != channels else numbers for numbers in (op.mean, op.variance)
+        )
         return np.array(mean, float), np.array(variance, float)
 
-    def _kernel(self, conv: Node) -> np.ndarray:
+    def _kernel(self, conv: TracedNode) -> np.ndarray:
         """The adapted kernel, in float64."""
         old, new = self._gains(adapted=False), self._gains(adapted=True)
         kernel = self.read(conv.name)[0].astype(float) * old.gain[:, None]
@@ -144,7 +146,7 @@ class AdaptedStem:
             kernel /= self.channels if self.stem == "sum" else self.old_channels
         return kernel / new.gain[:, None]
 
-    def _constant_of(self, conv: Node) -> np.ndarray:
+    def _constant_of(self, conv: TracedNode) -> np.ndarray:
         """What the new kernel lacks for each channel that it makes, where the window lies inside the image."""
         factor = self.channels / self.old_channels if self.stem == "mean" else 1.0
         old, new = self._gains(adapted=False), self._gains(adapted=True)
@@ -154,7 +156,7 @@ class AdaptedStem:
         return np.where(np.abs(before - after) > _ROUNDING * np.abs(before).max(initial=1.0), before - after, 0)
 
 
-def reads_image(trace: Trace) -> list[Node]:
+def reads_image(trace: Trace) -> list[TracedNode]:
     """The convolutions that read the image, behind what the model does to pixels.
 
     Raises:
@@ -162,20 +164,20 @@ def reads_image(trace: Trace) -> list[Node]:
     """
     found = [node for node in per_image_channel(trace) if node.mixes]
     for node in per_image_channel(trace):
-        if node.verb != "conv" or node.options["groups"] != 1:
+        if not isinstance(node.op, Conv) or node.op.groups != 1:
             raise InheritanceError(
                 "images of other channels need a stem that begins with plain convolutions; use stem='fresh'. "
-                f"Received: {node.verb} {node.name!r}"
+                f"Received: {node.op!r} {node.name!r}"
             )
     return found
 
 
-def per_image_channel(trace: Trace) -> list[Node]:
+def per_image_channel(trace: Trace) -> list[TracedNode]:
     """Layers with weights for each channel of the image, but for what the model does to pixels."""
     axes = {run.axis for run in trace.input.resolved}
     return [
         node
-        for section in trace.sections[1:]
+        for section in trace.blocks[1:]
         for node in section.nodes
         if node.has_weights and any(run.axis in axes for value in node.inputs for run in value.resolved)
     ]

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from keras_effnet.inheritance.maps import FRESH
-from keras_effnet.trace import Node
+from keras_effnet.ops import Conv, Dense, Depthwise, Op, Opaque
 
 Shares = Literal["uneven", "even"]
 
@@ -40,7 +40,7 @@ class LayerMaps:
 
 
 def inherited(
-    node: Node,
+    op: Op,
     old: list[np.ndarray],
     fresh: list[np.ndarray],
     maps: LayerMaps,
@@ -50,7 +50,7 @@ def inherited(
     """The new weights of one layer.
 
     Args:
-        node: the layer.
+        op: the operation of the layer.
         old: the old layer's weights, in Keras' order.
         fresh: first values of the new one's; they stay where a channel has no old one.
         maps: where the channels come from.
@@ -60,13 +60,13 @@ def inherited(
     Returns:
         Arrays of the shapes of `fresh`.
     """
-    if node.verb in ("conv", "dense"):
+    if isinstance(op, Conv | Dense):
         kernel = mixed(old[0], fresh[0], maps, shares, generator)
         return [
             kernel,
             *(picked(vector, start, maps.columns) for vector, start in zip(old[1:], fresh[1:], strict=True)),
         ]
-    if node.verb == "depthwise":
+    if isinstance(op, Depthwise):
         kernel = fresh[0].copy()
         known = maps.rows != FRESH
         kernel[:, :, known] = old[0][:, :, maps.rows[known]]
@@ -74,7 +74,7 @@ def inherited(
             kernel,
             *(picked(vector, start, maps.columns) for vector, start in zip(old[1:], fresh[1:], strict=True)),
         ]
-    if node.verb == "layer":
+    if isinstance(op, Opaque):
         alike = [array.shape for array in old] == [array.shape for array in fresh]
         return old if alike else fresh
     # Statistics, factors and biases of single channels; Normalization's count of images is a number.

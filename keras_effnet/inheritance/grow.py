@@ -157,7 +157,7 @@ def _plan(
     ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
     kinds: dict[str, Kind] = {}
     if channels != old_channels and stem == "fresh":
-        pixels = [node for node in theirs.sections[0].nodes if node.has_weights]
+        pixels = [node for node in theirs.blocks[0].nodes if node.has_weights]
         kinds = dict.fromkeys((node.name for node in (*pixels, *per_image_channel(theirs))), "fresh")
     elif channels != old_channels:
         read = AdaptedStem(theirs, read, channels, stem)
@@ -215,7 +215,7 @@ def _input_shape(
 def _tag_of(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
     """What a model without a tag was built from, as its layers show it."""
     names = {layer.name for layer in model.layers}
-    top = {node.name for node in trace_network(base).sections[-1].nodes if node.has_weights}
+    top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
     pooled = len(model.output_shape) == 2
     classes = model.output_shape[-1]
     if top and top <= names:
@@ -263,7 +263,7 @@ def _not_exact(
             values = new.get_weights()
             new = build(model.input_shape[1:])
             new.set_weights(values)
-        found = stage_differences(model, new, plan.pairing)
+        found = stage_differences(model, new, plan.pairing, side=2 * base.total_stride)
         shares = ", ".join(f"{stage} {share:.2g}" for stage, share in found.items())
         measured = f" Largest differences on random images, in shares of the largest output: {shares}."
     reasons = "; ".join(line.strip() for line in describe([d for d in plan.pairing.differences if d.grows]))

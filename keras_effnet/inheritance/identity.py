@@ -17,8 +17,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_effnet.ops import padding_zeros
-from keras_effnet.trace import Node, Section, Value
+from keras_effnet.ops import (
+    Activation,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Multiply,
+    Norm,
+    Op,
+    Pool,
+)
+from keras_effnet.padding import padding_zeros
+from keras_effnet.trace import TracedBlock, TracedNode, Value
 
 # What an activation leaves as it is, as an interval: relu(relu6(x)) = relu6(x), but not the other way round.
 _KEEPS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0), "linear": (-np.inf, np.inf), None: (-np.inf, np.inf)}
@@ -59,7 +76,7 @@ class Start:
     exact: bool = True
 
 
-def start_as_identity(section: Section, fresh: Arrays, reach: np.ndarray | None) -> Start | None:
+def start_as_identity(section: TracedBlock, fresh: Arrays, reach: np.ndarray | None) -> Start | None:
     """First weights with which a block hands on what it reads.
 
     Args:
@@ -94,11 +111,9 @@ def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarr
     node = value.maker
     if node is None or value.channels < x.channels:
         return None
-    if node.verb == "dropout" or (node.verb == "act" and _keeps(node.options["activation"], x)):
+    if isinstance(node.op, Dropout | Concat) or (isinstance(node.op, Activation) and _keeps(node.op.activation, x)):
         return _handed_on(node.inputs[0], x, fresh)
-    if node.verb == "concat":
-        return _handed_on(node.inputs[0], x, fresh)
-    if node.verb == "add":
+    if isinstance(node.op, Add):
         for branch, other in (node.inputs, node.inputs[::-1]):
             kept = _handed_on(branch, x, fresh)
             zeros = _zeroed(other, x, fresh)
@@ -112,19 +127,24 @@ def _zeroed(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]
     node = value.maker
     if value is x or node is None:
         return None
-    if node.verb == "norm":
+    if isinstance(node.op, Norm):
         # Gamma and beta; statistics stay.
         return {node.name: [np.zeros_like(array) if i < 2 else array for i, array in enumerate(fresh[node.name])]}
-    if node.verb in ("scale", "conv", "dense", "depthwise") and node.options.get("activation") in _KEEPS_ZERO:
+    if isinstance(node.op, ChannelScale | Conv | Dense | Depthwise) and _activation(node.op) in _KEEPS_ZERO:
         return {node.name: [np.zeros_like(array) for array in fresh[node.name]]}
-    if node.verb in ("add", "concat"):
+    if isinstance(node.op, Add | Concat):
         both = [_zeroed(part, x, fresh) for part in node.inputs]
         return None if both[0] is None or both[1] is None else {**both[0], **both[1]}
-    if node.verb in ("dropout", "pool", "global_pool", "flatten", "mul") or (
-        node.verb == "act" and node.options["activation"] in _KEEPS_ZERO
+    if isinstance(node.op, Dropout | Pool | GlobalPool | Flatten | Multiply) or (
+        isinstance(node.op, Activation) and node.op.activation in _KEEPS_ZERO
     ):
         return _zeroed(node.inputs[0], x, fresh)
     return None
+
+
+def _activation(op: Op) -> object:
+    """The activation inside a layer, if it has one."""
+    return op.activation if isinstance(op, Conv | Dense) else None
 
 
 def _keeps(activation: object, x: Value) -> bool:
@@ -136,11 +156,11 @@ def _keeps(activation: object, x: Value) -> bool:
 
 def _range(x: Value) -> tuple[float, float]:
     """The interval that all numbers of `x` lie in."""
-    while x.maker is not None and x.maker.verb in ("dropout", "pool"):
+    while x.maker is not None and isinstance(x.maker.op, Dropout | Pool):
         x = x.maker.inputs[0]
-    if x.maker is None or x.maker.verb != "act":
+    if x.maker is None or not isinstance(x.maker.op, Activation):
         return (-np.inf, np.inf)
-    return _KEEPS.get(x.maker.options["activation"], (-np.inf, np.inf))
+    return _KEEPS.get(x.maker.op.activation, (-np.inf, np.inf))
 
 
 class _NoRoomError(Exception):
@@ -150,25 +170,25 @@ class _NoRoomError(Exception):
 class _Chain:
     """A block without a skip: layers in a row, of which the kernels shall carry x through."""
 
-    def __init__(self, section: Section, fresh: Arrays) -> None:
+    def __init__(self, section: TracedBlock, fresh: Arrays) -> None:
         self.nodes = section.nodes
         self.x, self.end = section.input, section.output
         self.fresh = fresh
-        self.acts = [node.options["activation"] for node in self.nodes if node.verb == "act"]
+        self.acts = [node.op.activation for node in self.nodes if isinstance(node.op, Activation)]
         self.mixers = [node for node in self.nodes if node.mixes]
 
     def start(self, reach: np.ndarray | None) -> Start:
-        if any(node.options.get("stride", 1) != 1 for node in self.nodes):
+        if any(isinstance(node.op, Conv | Depthwise | Pool) and node.op.stride != 1 for node in self.nodes):
             raise _NoRoomError
-        straight = all(len(node.inputs) == 1 and node.verb != "global_pool" for node in self.nodes)
+        straight = all(len(node.inputs) == 1 and not isinstance(node.op, GlobalPool) for node in self.nodes)
         if straight and all(_keeps(activation, self.x) for activation in self.acts):
             return self._carried()
         # An activation behind the last kernel would cut what x has below zero.
-        if straight and self.mixers and self.nodes[-1].verb != "act":
+        if straight and self.mixers and not isinstance(self.nodes[-1].op, Activation):
             rectifies = set(self.acts) <= {"relu"}
             if self._has_room() and (rectifies or (len(self.acts) == 1 and self.acts[0] in _GATED)):
                 return self._carried(signs=2)
-            if rectifies and reach is not None and len([n for n in self.nodes if n.verb == "norm"]) > 1:
+            if rectifies and reach is not None and len([n for n in self.nodes if isinstance(n.op, Norm)]) > 1:
                 return self._carried(offset=reach)
         return self._carried(exact=False)
 
@@ -176,29 +196,29 @@ class _Chain:
         """Whether x and -x fit side by side before the first activation."""
         first = self.mixers[0]
         before = self.nodes[: self.nodes.index(first)]
-        alone = all(node.verb != "act" for node in before)
+        alone = not any(isinstance(node.op, Activation) for node in before)
         return len(self.mixers) > 1 and alone and first.output.channels >= 2 * self.x.channels
 
     def _carried(self, signs: int = 1, offset: np.ndarray | None = None, exact: bool = True) -> Start:
         """Kernels with which each channel of x goes through the block; with two signs, -x beside it."""
         path = self._path()
-        norms = [node for node in path if node.verb == "norm"]
+        norms = [node for node in path if isinstance(node.op, Norm)]
         made: dict[str, list[np.ndarray]] = {}
         carried = np.arange(self.x.channels)
         for node in path:
-            if node.verb == "norm":
+            if isinstance(node.op, Norm):
                 made[node.name] = self._plain_norm(node, carried, norms, offset)
             elif node.has_weights:
                 start = self.fresh[node.name]
                 kernel, carried = self._kernel(node, start[0], carried, signs)
                 made[node.name] = [kernel, *map(np.zeros_like, start[1:])]
-            elif node.verb not in ("act", "dropout", "mul"):
+            elif not isinstance(node.op, Activation | Dropout | Multiply):
                 raise _NoRoomError
         return Start(made, chain=True, exact=exact)
 
-    def _path(self) -> list[Node]:
+    def _path(self) -> list[TracedNode]:
         """The layers from x to the end; of what is weighed by a gate, not the gate."""
-        path: list[Node] = []
+        path: list[TracedNode] = []
         value = self.end
         while value is not self.x:
             if value.maker is None:
@@ -207,36 +227,39 @@ class _Chain:
             value = value.maker.inputs[0]
         return path
 
-    def _kernel(self, node: Node, fresh: np.ndarray, carried: np.ndarray, signs: int) -> tuple[np.ndarray, np.ndarray]:
+    def _kernel(
+        self, node: TracedNode, fresh: np.ndarray, carried: np.ndarray, signs: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A kernel that hands on the carried channels, and where they are behind it."""
-        if node.verb == "depthwise":
-            kernel, middle = fresh.copy(), _middle(node)
+        op = node.op
+        if isinstance(op, Depthwise):
+            kernel, middle = fresh.copy(), _middle(op)
             kernel[:, :, carried] = 0
             kernel[middle, middle, carried, 0] = 1
-            return kernel, carried * node.options["multiplier"]
-        if node.verb not in ("conv", "dense") or node.options["activation"] is not None:
+            return kernel, carried * op.multiplier
+        if not isinstance(op, Conv | Dense) or op.activation is not None:
             raise _NoRoomError
         doubles, joins = (signs == 2 and node is end for end in (self.mixers[0], self.mixers[-1]))
         read = np.tile(carried, 2) if doubles else carried
         # x and -x become x again where they are joined.
         made = np.arange(len(read)) % self.x.channels if joins else np.arange(len(read))
-        if made.max() >= fresh.shape[-1] or node.options.get("groups", 1) != 1:
+        if made.max() >= fresh.shape[-1] or (isinstance(op, Conv) and op.groups != 1):
             raise _NoRoomError
         sign = np.where(np.arange(len(read)) < self.x.channels, 1, -1 if doubles or joins else 1)
         kernel = np.zeros_like(fresh)
-        tap = (_middle(node), _middle(node)) if node.verb == "conv" else ()
+        tap = (_middle(op), _middle(op)) if isinstance(op, Conv) else ()
         kernel[(*tap, read, made)] = sign
         return kernel, np.unique(made)
 
     def _plain_norm(
-        self, node: Node, carried: np.ndarray, norms: list[Node], offset: np.ndarray | None
+        self, node: TracedNode, carried: np.ndarray, norms: list[TracedNode], offset: np.ndarray | None
     ) -> list[np.ndarray]:
         """A normalisation that leaves the carried channels as they are, or moves them by the offset."""
-        if not node.options["batch"]:
+        if not isinstance(node.op, BatchNorm):
             raise _NoRoomError
         gamma, beta, mean, variance = (array.copy() for array in self.fresh[node.name])
         mean[carried], variance[carried], beta[carried] = 0, 1, 0
-        gamma[carried] = np.sqrt(1 + node.options["norm"].epsilon)
+        gamma[carried] = np.sqrt(1 + node.op.epsilon)
         if offset is not None and node is norms[0]:
             beta[carried] = offset
         if offset is not None and node is norms[-1]:
@@ -244,6 +267,6 @@ class _Chain:
         return [gamma, beta, mean, variance]
 
 
-def _middle(node: Node) -> int:
+def _middle(op: Conv | Depthwise) -> int:
     """The tap of a kernel that falls on the cell itself."""
-    return padding_zeros(node.options["padding"], node.options["kernel"], 1, 1)[0]
+    return padding_zeros(op.padding, op.kernel, 1, 1)[0]

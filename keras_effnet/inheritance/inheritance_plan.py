@@ -14,7 +14,8 @@ from keras_effnet.inheritance.identity import reach_of, start_as_identity
 from keras_effnet.inheritance.inheritance_report import Inheritance, InheritanceReport, Kind
 from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.inheritance.pairing import Pairing, Read
-from keras_effnet.trace import Node, Section, Trace, Value
+from keras_effnet.ops import BatchNorm, Conv, LayerNorm, Opaque
+from keras_effnet.trace import Trace, TracedBlock, TracedNode, Value
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class InheritancePlan:
             read_new: gives the new network's weights as they are by now.
         """
         self.read_new = read_new
-        for section in self.pairing.new.sections:
+        for section in self.pairing.new.blocks:
             if section in self.pairing.added:
                 yield from self._added(section)
             else:
@@ -89,10 +90,10 @@ class InheritancePlan:
     @property
     def report(self) -> InheritanceReport:
         """What was inherited so far."""
-        names = (self.pairing.old.spec.name, self.pairing.new.spec.name)
+        names = (self.pairing.old.name, self.pairing.new.name)
         return InheritanceReport(*names, tuple(self.rows), tuple(self.pairing.differences))
 
-    def _added(self, section: Section) -> Iterator[tuple[str, list[np.ndarray]]]:
+    def _added(self, section: TracedBlock) -> Iterator[tuple[str, list[np.ndarray]]]:
         weighted = [node for node in section.nodes if node.has_weights]
         fresh = {node.name: self.read_new(node.name) for node in weighted}
         start = start_as_identity(section, fresh, self._reach_of(section.input))
@@ -101,7 +102,7 @@ class InheritancePlan:
             self.rows.append(Inheritance(node.name, kind, None, _shape(fresh[node.name]), None))
         if start is None or not start.exact:
             reason = f"its new block {section.block + 1} has no skip, and changes what it reads"
-            self.pairing.differ(section.part, reason)
+            self.pairing.differ(section.stage, reason)
         if start is None or start.chain:
             self.pairing.pass_on(section.input, section.output)
             self._reach[section.output] = self._reach_of(section.input)
@@ -111,65 +112,69 @@ class InheritancePlan:
     def _reach_of(self, value: Value) -> np.ndarray | None:
         """How far below zero an image can be, where a batch normalisation made it."""
         maker = value.maker
-        if value not in self._reach and maker is not None and maker.verb == "norm" and maker.options["batch"]:
+        if value not in self._reach and maker is not None and isinstance(maker.op, BatchNorm):
             self._reach[value] = reach_of(self.read_new(maker.name))
         return self._reach.get(value)
 
-    def _layer(self, node: Node, section: Section, number: int) -> Iterator[tuple[str, list[np.ndarray]]]:
+    def _layer(self, node: TracedNode, section: TracedBlock, number: int) -> Iterator[tuple[str, list[np.ndarray]]]:
         source, fresh = self.pairing.nodes.get(node), self.read_new(node.name)
         if source is None or self.kinds.get(source.name) == "fresh":
             self.rows.append(Inheritance(node.name, "fresh", None, _shape(fresh), None))
             return
         maps = self._maps(node, source)
         old = self.pairing.read(source.name)
-        kind = self._kind(node, source, maps, section.part)
-        if kind == "copied" or node.verb == "layer":
+        kind = self._kind(node, source, maps, section.stage)
+        if kind == "copied" or isinstance(node.op, Opaque):
             made = old
         else:
-            generator = np.random.default_rng((self.options.seed, section.part + 1, section.block, number))
-            made = inherited(node, old, fresh, maps, self.options.shares, generator)
+            generator = np.random.default_rng((self.options.seed, section.stage + 1, section.block, number))
+            made = inherited(node.op, old, fresh, maps, self.options.shares, generator)
             if kind == "widened" and node.mixes and self.options.noise > 0:
                 made[0] += generator.normal(0, self.options.noise * made[0].std(), made[0].shape).astype(made[0].dtype)
-                self.pairing.differ(section.part, "noise was added to widened kernels")
+                self.pairing.differ(section.stage, "noise was added to widened kernels")
         channels = None if kind == "copied" else tuple(maps.columns.tolist())
         kind = self.kinds.get(source.name, kind)
         self.rows.append(Inheritance(node.name, kind, source.name, _shape(fresh), _shape(old), channels))
         yield node.name, made
 
-    def _maps(self, node: Node, source: Node) -> LayerMaps:
+    def _maps(self, node: TracedNode, source: TracedNode) -> LayerMaps:
         rows = self.pairing.rows(node.inputs[0], source.inputs[0])
         columns = self.pairing.rows(node.output, source.output)
-        return LayerMaps(rows, columns, source.options.get("groups", 1), node.options.get("groups", 1))
+        return LayerMaps(rows, columns, _groups(source), _groups(node))
 
-    def _kind(self, node: Node, source: Node, maps: LayerMaps, part: int) -> Kind:
+    def _kind(self, node: TracedNode, source: TracedNode, maps: LayerMaps, stage: int) -> Kind:
         """What the maps make of a layer; notes what is lost."""
         read, made = source.inputs[0].channels, source.output.channels
         same = np.array_equal(maps.rows, np.arange(read)) and np.array_equal(maps.columns, np.arange(made))
         if same and maps.old_groups == maps.new_groups:
             return "copied"
-        if node.verb == "layer":
-            self.pairing.differ(part, f"{node.name} is outside the vocabulary: its channels cannot be followed")
+        if isinstance(node.op, Opaque):
+            self.pairing.differ(stage, f"{node.name} is outside the vocabulary: its channels cannot be followed")
             return "copied" if _shape(self.read_new(node.name)) == _shape(self.pairing.read(source.name)) else "fresh"
-        if node.verb == "norm" and not node.options["batch"]:
-            self._check_layer_norm(maps.rows, read, part)
+        if isinstance(node.op, LayerNorm):
+            self._check_layer_norm(maps.rows, read, stage)
         if node.mixes and missing(maps, read, made):
             if len(maps.rows) < read:
-                self.pairing.differ(part, "channels are left out", grows=False)
+                self.pairing.differ(stage, "channels are left out", grows=False)
             else:
                 reason = "groups of channels" if maps.new_groups > 1 else "the channels that it reads"
-                self.pairing.differ(part, f"{node.name}: {reason} do not hold all that they held before")
+                self.pairing.differ(stage, f"{node.name}: {reason} do not hold all that they held before")
         everything = set(maps.rows.tolist()) >= set(range(read)) and set(maps.columns.tolist()) >= set(range(made))
         if np.all(maps.columns == FRESH):
             return "fresh"
         return "widened" if everything else "selected"
 
-    def _check_layer_norm(self, rows: np.ndarray, read: int, part: int) -> None:
+    def _check_layer_norm(self, rows: np.ndarray, read: int, stage: int) -> None:
         """Means over all channels stay what they were only where each channel is there as often as any other."""
         counts = np.bincount(rows[rows != FRESH], minlength=read)
         if (rows == FRESH).any() or counts.min() != counts.max():
             grows = len(rows) >= read
             reason = f"layer normalisation over {len(rows)} channels, which are no multiple of the {read} there were"
-            self.pairing.differ(part, reason if grows else "channels are left out", grows=grows)
+            self.pairing.differ(stage, reason if grows else "channels are left out", grows=grows)
+
+
+def _groups(node: TracedNode) -> int:
+    return node.op.groups if isinstance(node.op, Conv) else 1
 
 
 def _shape(arrays: list[np.ndarray]) -> tuple[int, ...]:

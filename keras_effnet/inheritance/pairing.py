@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.maps import FRESH, Select, block_map, channel_map
-from keras_effnet.spec import BackboneSpec
-from keras_effnet.trace import Axis, Node, Section, Trace, Value
+from keras_effnet.ops import Norm, Op, Opaque
+from keras_effnet.trace import Axis, Trace, TracedBlock, TracedNode, Value
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,12 @@ class Difference:
     stage: str
     reason: str
     grows: bool
+
+
+# Fields of an operation that scaling changes, or that make no difference to what a trained network computes.
+_MAY_DIFFER = {"width", "groups", "initial", "rate", "per_sample", "keepdims"} | {
+    field.name for field in fields(Opaque)
+}
 
 
 Read = Callable[[str], list[np.ndarray]]
@@ -54,62 +60,57 @@ class Pairing:
     read: Read
     select: Select = "magnitude"
     classes: np.ndarray | None = None
-    nodes: dict[Node, Node] = field(default_factory=dict)
+    nodes: dict[TracedNode, TracedNode] = field(default_factory=dict)
     axes: dict[Axis, Axis] = field(default_factory=dict)
-    added: list[Section] = field(default_factory=list)
+    added: list[TracedBlock] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._maps: dict[tuple[Axis, Axis], np.ndarray] = {}
-        self._makers: dict[Axis, list[Node]] = {}
+        self._makers: dict[Axis, list[TracedNode]] = {}
         for node in self.old.nodes:
             for run in node.output.resolved if node.mixes else ():
                 self._makers.setdefault(run.axis, []).append(node)
-        _check_alike(self.old.spec, self.new.spec)
+        _check_alike(self.old, self.new)
         self._pair_values(self.new.input, self.old.input, "the input")
-        for part in range(-1, len(self.new.spec.parts) + 1):
-            self._pair_part(part)
+        for stage in range(-1, len(self.new.stages) - 1):
+            self._pair_stage(stage)
         if self.classes is not None:
             ours, theirs = self.new.output.resolved[0].axis, self.old.output.resolved[0].axis
             self._maps[ours, theirs] = self.classes
 
-    def stage_name(self, part: int) -> str:
-        """A part as people call it."""
-        parts = len(self.new.spec.stages)
-        return "stem" if part <= 0 else f"stage {part}" if part <= parts else self._behind(part)
+    def stage_name(self, stage: int) -> str:
+        """The name of a stage, by its number; the preprocessing counts as part of the stem."""
+        return self.new.stages[max(stage, 0) + 1].name
 
-    def _behind(self, part: int) -> str:
-        return "head" if self.new.spec.head is not None and part == len(self.new.spec.parts) - 1 else "top"
-
-    def differ(self, part: int, reason: str, grows: bool = True) -> None:
+    def differ(self, stage: int, reason: str, grows: bool = True) -> None:
         """Notes a difference, once."""
-        found = Difference(self.stage_name(part), reason, grows)
+        found = Difference(self.stage_name(stage), reason, grows)
         if found not in self.differences:
             self.differences.append(found)
 
-    def _pair_part(self, part: int) -> None:
-        old, new = self.old.blocks(part), self.new.blocks(part)
+    def _pair_stage(self, stage: int) -> None:
+        old, new = self.old.blocks_of(stage), self.new.blocks_of(stage)
         scores = None
         if self.select == "magnitude" and len(new) < len(old):
             scores = np.array([self._block_score(section) for section in old])
-        inside = 0 <= part < len(self.new.spec.parts)
-        late = inside and self.new.spec.parts[part].block.strides_last
+        late = self.new.stages[stage + 1].strides_last
         numbers = block_map(len(old), len(new), strides_last=late, select=self.select, scores=scores)
         if len(new) < len(old):
-            self.differ(part, f"{len(old) - len(new)} of {len(old)} blocks are left out", grows=False)
+            self.differ(stage, f"{len(old) - len(new)} of {len(old)} blocks are left out", grows=False)
         for section, number in zip(new, numbers, strict=True):
             if number is None:
                 self.added.append(section)
             else:
                 self._pair_section(section, old[number])
 
-    def _pair_section(self, new: Section, old: Section) -> None:
+    def _pair_section(self, new: TracedBlock, old: TracedBlock) -> None:
         if _wiring(new) == _wiring(old):
             for ours, theirs in zip(new.nodes, old.nodes, strict=True):
-                self._compare(ours, theirs, new.part)
+                self._compare(ours, theirs, new.stage)
             pairs = list(zip(new.nodes, old.nodes, strict=True))
         else:
-            self.differ(new.part, f"block {new.block + 1} has other connections than it had, such as a skip")
+            self.differ(new.stage, f"block {new.block + 1} has other connections than it had, such as a skip")
             pairs = _aligned(new.nodes, old.nodes)
         for ours, theirs in pairs:
             if ours.has_weights:
@@ -117,18 +118,22 @@ class Pairing:
             if ours.mixes:
                 self._pair_values(ours.output, theirs.output, ours.name)
 
-    def _compare(self, new: Node, old: Node, part: int) -> None:
-        for option, value in new.options.items():
-            before = old.options[option]
-            if value == before or option in ("groups", "params"):
+    def _compare(self, new: TracedNode, old: TracedNode, stage: int) -> None:
+        if isinstance(new.op, Norm):
+            if new.op != old.op:
+                self.differ(stage, f"`norm` of {new.name} was {old.op!r} and is {new.op!r}")
+            return
+        for option in _options(new.op):
+            before, value = getattr(old.op, option), getattr(new.op, option)
+            if value == before:
                 continue
             if option in ("kernel", "multiplier", "bias"):
                 raise InheritanceError(
-                    f"weights cannot follow into another `{option}`: {old.name!r} of {self.stage_name(part)} had "
+                    f"weights cannot follow into another `{option}`: {old.name!r} of {self.stage_name(stage)} had "
                     f"{before!r}. Give a spec of the same blocks at other widths and depths. "
                     f"Received: {option}={value!r}"
                 )
-            self.differ(part, f"`{option}` of {new.name} was {before!r} and is {value!r}")
+            self.differ(stage, f"`{option}` of {new.name} was {before!r} and is {value!r}")
 
     def _pair_values(self, new: Value, old: Value, name: str) -> None:
         ours, theirs = new.resolved, old.resolved
@@ -159,14 +164,14 @@ class Pairing:
         """Of each channel of an old axis: sums of absolute kernel values, in shares of each layer's mean."""
         found = np.zeros(axis.size)
         for node in self._makers.get(axis, []):
-            if node.verb != "layer" and node.output.channels == axis.size:
+            if not isinstance(node.op, Opaque) and node.output.channels == axis.size:
                 sums = np.abs(self.read(node.name)[0]).reshape(-1, axis.size).sum(axis=0)
                 found += sums / max(sums.mean(), np.finfo(np.float32).tiny)
         return found if found.any() else None
 
-    def _block_score(self, section: Section) -> float:
+    def _block_score(self, section: TracedBlock) -> float:
         """Of an old block: the mean absolute value of its kernels."""
-        kernels = [self.read(node.name)[0] for node in section.nodes if node.mixes and node.verb != "layer"]
+        kernels = [self.read(node.name)[0] for node in section.nodes if node.mixes and not isinstance(node.op, Opaque)]
         return float(np.mean([np.abs(kernel).mean() for kernel in kernels])) if kernels else 0.0
 
     def rows(self, new: Value, old: Value) -> np.ndarray:
@@ -191,11 +196,14 @@ class Pairing:
         return self.axes.get(new.axis) is old.axis and new.repeat == old.repeat
 
 
-def _check_alike(old: BackboneSpec, new: BackboneSpec) -> None:
+def _options(op: Op) -> list[str]:
+    """What two layers of one kind must have alike, so that one can compute what the other does."""
+    return [field.name for field in fields(op) if field.name not in _MAY_DIFFER]
+
+
+def _check_alike(old: Trace, new: Trace) -> None:
     """Raises InheritanceError unless both networks have the same kinds of blocks in the same order."""
-    kinds = [[type(stage.block).__name__ for stage in spec.parts] for spec in (old, new)]
-    kinds[0].append(type(old.classifier).__name__)
-    kinds[1].append(type(new.classifier).__name__)
+    kinds = [[stage.kind for stage in trace.stages[1:]] for trace in (old, new)]
     if kinds[0] != kinds[1]:
         raise InheritanceError(
             f"weights follow into networks of the same blocks: {old.name!r} has {', '.join(kinds[0])}. Give a spec "
@@ -203,15 +211,23 @@ def _check_alike(old: BackboneSpec, new: BackboneSpec) -> None:
         )
 
 
-def _wiring(section: Section) -> list[tuple[str, tuple[int, ...]]]:
-    """Verbs and what they read, as numbers in the block; -1 is the block's input."""
+def _kind(op: Op) -> object:
+    """Operations of one kind can inherit from each other."""
+    return Norm if isinstance(op, Norm) else type(op)
+
+
+def _wiring(section: TracedBlock) -> list[tuple[object, tuple[int, ...]]]:
+    """Operations and what they read, as numbers in the block; -1 is the block's input."""
     numbers = {node.output: number for number, node in enumerate(section.nodes)}
-    return [(node.verb, tuple(numbers.get(value, -1) for value in node.inputs)) for node in section.nodes]
+    return [(_kind(node.op), tuple(numbers.get(value, -1) for value in node.inputs)) for node in section.nodes]
 
 
-def _aligned(new: list[Node], old: list[Node]) -> list[tuple[Node, Node]]:
+def _aligned(new: list[TracedNode], old: list[TracedNode]) -> list[tuple[TracedNode, TracedNode]]:
     """Layers with weights in their order, as far as they are of one kind."""
     ours, theirs = ([node for node in nodes if node.has_weights] for nodes in (new, old))
-    kinds = [[(n.verb, n.options.get("kernel"), n.options.get("bias")) for n in nodes] for nodes in (ours, theirs)]
+    kinds = [
+        [(_kind(n.op), getattr(n.op, "kernel", None), getattr(n.op, "bias", None)) for n in nodes]
+        for nodes in (ours, theirs)
+    ]
     blocks = SequenceMatcher(None, kinds[0], kinds[1], autojunk=False).get_matching_blocks()
     return [(ours[b.a + i], theirs[b.b + i]) for b in blocks for i in range(b.size)]

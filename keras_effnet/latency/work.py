@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from keras_effnet.cost import CostCounter, Shape, plus
-from keras_effnet.network import read_network
-from keras_effnet.ops import Norm, Padding, PoolKind
+from keras_effnet.cost import Shape, count_block, layer_cost
+from keras_effnet.network import Network, record_network
+from keras_effnet.ops import Conv, Dense, Depthwise, Dropout, Flatten, GlobalPool, Op, Opaque, Rescale, Standardize
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
 
 class Work(NamedTuple):
-    """What a network does for one image, in the kinds that cost different times.
+    """What a network does for one image, in the kinds of work that cost different times.
 
     Args:
-        call: 1: the call itself.
-        layers: layers that are run.
+        call: number of calls: 1.
+        layers: number of layers that are run.
         pointwise: multiply-adds of 1x1 convolutions and dense layers.
         spatial: multiply-adds of larger convolutions.
         depthwise: multiply-adds of depthwise convolutions.
-        numbers: that layers write.
+        numbers: number of values that layers write.
     """
 
     call: float = 0
@@ -32,121 +31,57 @@ class Work(NamedTuple):
     depthwise: float = 0
     numbers: float = 0
 
+    def plus(self, more: Work, times: int = 1) -> Work:
+        """This work with `times` times `more` added."""
+        return Work(*(ours + times * theirs for ours, theirs in zip(self, more, strict=True)))
 
-class LatencyReader(CostCounter):
-    """The counting reader with `Work` for its totals.
 
-    Example:
-        >>> from keras_effnet.applications import mobilenet_v1_spec
-        >>> read_work(mobilenet_v1_spec).depthwise
-        17385984
-    """
+# What costs no time worth counting when a model runs.
+_FREE = Dropout | Flatten | Rescale | Standardize
+
+
+class WorkReader:
+    """The reader that sorts multiply-adds by the kind of layer; `counts` are the sums over everything read so far."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.totals: Any = Work()
-        self.closed: Any = Work()
+        self.counts = Work()
 
-    def close_stage(self, operator: str, input: Shape, output: Shape, depth: int) -> None:
-        """Stages are not kept apart here."""
+    def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
+        """Adds the work of one operation, and returns the shape of what it makes."""
+        cost = layer_cost(op, name, *inputs)
+        if not isinstance(op, _FREE):
+            # Global pooling reads the whole image to write one cell.
+            touched = inputs[0] if isinstance(op, GlobalPool) else cost.shape
+            done = {"layers": self.counts.layers + 1, "numbers": self.counts.numbers + math.prod(touched)}
+            kind = _kind(op)
+            if kind is not None:
+                done[kind] = getattr(self.counts, kind) + cost.macs
+            self.counts = self.counts._replace(**done)
+        return cost.shape
 
-    def _count(self, weights: int, macs: int, activations: int, untrained: int = 0) -> None:
-        """Weights take no time of their own."""
 
-    def _did(self, y: Shape, **work: float) -> Shape:
-        self.totals = plus(self.totals, Work(layers=1, numbers=math.prod(y), **work))
-        return y
-
-    def conv(
-        self,
-        x: Shape,
-        width: int,
-        kernel: int = 1,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        groups: int = 1,
-        bias: bool = False,
-        activation: str | None = None,
-        name: str,
-    ) -> Shape:
-        y = super().conv(
-            x, width, kernel, stride, padding=padding, groups=groups, bias=bias, activation=activation, name=name
-        )
-        macs = math.prod(y) * kernel * kernel * x.channels / groups
-        return self._did(y, **{"pointwise" if kernel == 1 else "spatial": macs})
-
-    def depthwise(
-        self,
-        x: Shape,
-        kernel: int,
-        stride: int = 1,
-        *,
-        padding: Padding = "same",
-        multiplier: int = 1,
-        bias: bool = False,
-        name: str,
-    ) -> Shape:
-        y = super().depthwise(x, kernel, stride, padding=padding, multiplier=multiplier, bias=bias, name=name)
-        return self._did(y, depthwise=math.prod(y) * kernel * kernel)
-
-    def dense(self, x: Shape, width: int, *, activation: str | Callable[..., Any] | None = None, name: str) -> Shape:
-        y = super().dense(x, width, activation=activation, name=name)
-        return self._did(y, pointwise=math.prod(y) * x.channels)
-
-    def norm(self, x: Shape, norm: Norm, *, name: str) -> Shape:
-        return self._did(super().norm(x, norm, name=name))
-
-    def scale(self, x: Shape, initial: float, *, name: str) -> Shape:
-        return self._did(super().scale(x, initial, name=name))
-
-    def act(self, x: Shape, activation: str | Callable[..., Any] | None, *, name: str) -> Shape:
-        return self._did(super().act(x, activation, name=name))
-
-    def pool(
-        self, x: Shape, kernel: int, stride: int, *, kind: PoolKind = "max", padding: Padding = "valid", name: str
-    ) -> Shape:
-        return self._did(super().pool(x, kernel, stride, kind=kind, padding=padding, name=name))
-
-    def global_pool(self, x: Shape, *, kind: PoolKind = "avg", keepdims: bool = False, name: str) -> Shape:
-        # It reads the whole image to write one cell.
-        self._did(x)
-        return super().global_pool(x, kind=kind, keepdims=keepdims, name=name)
-
-    def add(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        return self._did(super().add(x, y, name=name))
-
-    def mul(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        return self._did(super().mul(x, y, name=name))
-
-    def concat(self, x: Shape, y: Shape, *, name: str) -> Shape:
-        return self._did(super().concat(x, y, name=name))
-
-    def layer(
-        self,
-        x: Shape,
-        make: Callable[[str], Any],
-        *,
-        shape: tuple[int, int, int],
-        params: int = 0,
-        trainable_params: int = 0,
-        macs: int = 0,
-        name: str,
-    ) -> Shape:
-        y = super().layer(x, make, shape=shape, params=params, trainable_params=trainable_params, macs=macs, name=name)
-        return self._did(y, pointwise=macs)
+def _kind(op: Op) -> str | None:
+    """The field of `Work` that the multiply-adds of an operation belong to."""
+    match op:
+        case Conv():
+            return "pointwise" if op.kernel == 1 else "spatial"
+        case Depthwise():
+            return "depthwise"
+        case Dense() | Opaque():
+            return "pointwise"
+    return None
 
 
 def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000) -> Work:
     """The work of a network for one image.
 
     Args:
-        spec: a backbone or the name of a registered one.
-        channels: of the image.
-        classes: of the classifier.
+        spec: a backbone, or the name of a registered one.
+        channels: number of channels of the image, at least 1.
+        classes: number of classes of the classifier, at least 1.
 
     Returns:
-        The work, in layers, multiply-adds and numbers.
+        The work, in layers, multiply-adds and values.
 
     Raises:
         BuildError, RegistryError, SpecError: as `estimate_cost`.
@@ -157,6 +92,22 @@ def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000) 
         (0, True)
     """
     spec = resolve_backbone(spec)
-    reader = LatencyReader()
-    read_network(spec, reader, Shape(spec.resolution, spec.resolution, channels), classes=classes)
-    return reader.totals._replace(call=1)
+    side = spec.resolution
+    network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
+    return network_work(network, Shape(side, side, channels))
+
+
+def network_work(network: Network, image: Shape) -> Work:
+    """The work of a recorded network for one image.
+
+    Args:
+        network: the network.
+        image: shape of the image.
+
+    Returns:
+        The work.
+    """
+    work, values = Work(call=1), dict.fromkeys(network.inputs, image)
+    for block in network.blocks:
+        work = work.plus(count_block(block, values, WorkReader))
+    return work

@@ -28,8 +28,8 @@ from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.gradient import value_and_gradient
 from keras_effnet.inheritance.raw_pixels import raw_spec
-from keras_effnet.network import read_network
-from keras_effnet.ops import BatchNorm, Norm
+from keras_effnet.network import record_network
+from keras_effnet.ops import Activation, Add, BatchNorm, ChannelScale, Multiply, Norm, Op, Rescale, Standardize
 from keras_effnet.search.flow import Computation, Flow
 from keras_effnet.search.learning import load_splits
 from keras_effnet.search.proxy_training import ProxyTraining
@@ -75,9 +75,10 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     tag = read_embedded_spec(model)
     names = [layer.name for layer in model.layers if hasattr(layer, "kernel")]
     ones = ops.ones((1, *images.shape[1:]))
+    network = record_network(tag.spec, channels=images.shape[-1], classes=tag.classes)
 
     def log_flow(factors: Any) -> Any:
-        found = read_network(tag.spec, _Paths(model, names, factors), Flow(ones), classes=tag.classes)
+        [found] = network.run(_Paths(model, names, factors), Flow(ones))
         return ops.log(ops.sum(found.x)) + found.level
 
     # A factor of 1 on what a layer gives: the gradient of log R by it is the share of R that flows through the layer.
@@ -109,7 +110,8 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     tag, reader = read_embedded_spec(model), _Switches(model)
     if len(images) < 2:
         raise SearchError(f"`naswot` compares images, of which there must be two. Received: {len(images)}")
-    read_network(tag.spec, reader, Flow(ops.convert_to_tensor(images)), include_top=False)
+    network = record_network(tag.spec, channels=images.shape[-1], include_top=False)
+    network.run(reader, Flow(ops.convert_to_tensor(images)))
     units = float(reader.alike[0, 0]) if reader.units else 0.0
     if not units:
         raise SearchError(f"`naswot` needs activations that switch. Received: {tag.spec.name!r}, which has none")
@@ -139,6 +141,7 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         TrainingError: the score is not finite.
     """
     tag, found = read_embedded_spec(model), []
+    network = record_network(tag.spec, channels=images.shape[-1], include_top=False)
     for draw in range(ZENS):
         generator = np.random.default_rng((seed, draw))
         x, noise = (generator.standard_normal(images.shape, np.float32) for _ in range(2))
@@ -146,7 +149,7 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         outputs, terms = [], 0.0
         for given in (x, x + np.float32(SMALL_STEP) * noise):
             reader = _Unlinked(model, kernels, generator)
-            flow = read_network(tag.spec, reader, Flow(ops.convert_to_tensor(given)), include_top=False)
+            [flow] = network.run(reader, Flow(ops.convert_to_tensor(given)))
             outputs.append(np.asarray(ops.convert_to_numpy(flow.x), np.float64))
             terms = terms or sum(reader.terms)
         change = np.sqrt(((outputs[0] - outputs[1]) ** 2).reshape(len(images), -1).sum(axis=1)).mean()
@@ -235,20 +238,13 @@ class _Paths(Computation):
         largest = ops.maximum(ops.stop_gradient(ops.max(y)), TINY)
         return Flow(self.factors[self.places[name]] * y / largest, flow.depth + 1, flow.level + ops.log(largest))
 
-    def norm(self, x: Flow, norm: Norm, *, name: str) -> Flow:
-        return x
-
     def activate(self, x: Flow, activation: Any) -> Flow:
         return x
 
-    def mul(self, x: Flow, y: Flow, *, name: str) -> Flow:
-        return x
-
-    def rescale(self, x: Flow, scale: float, offset: float, *, name: str) -> Flow:
-        return x
-
-    def standardize(self, x: Flow, **statistics: Any) -> Flow:
-        return x
+    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
+        if isinstance(op, Norm | Multiply | Rescale | Standardize):
+            return inputs[0]
+        return super().read(op, name, *inputs)
 
 
 class _Switches(Computation):
@@ -259,16 +255,16 @@ class _Switches(Computation):
         self.alike: Any = 0.0
         self.units = False
 
-    def act(self, x: Flow, activation: Any, *, name: str) -> Flow:
-        word = keras.activations.get(activation).__name__
-        if word not in GATES:
+    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
+        if isinstance(op, Activation) and keras.activations.get(op.activation).__name__ not in GATES:
             self.units = True
-            on: Any = ops.reshape(ops.cast(x.x > 0, "float32"), (x.x.shape[0], -1))
+            x = inputs[0].x
+            on: Any = ops.reshape(ops.cast(x > 0, "float32"), (x.shape[0], -1))
             off = 1 - on
             for codes in (on, off):
                 both = ops.matmul(codes, ops.transpose(codes))
                 self.alike = self.alike + np.asarray(ops.convert_to_numpy(both), np.float64)
-        return self.activate(x, activation)
+        return super().read(op, name, *inputs)
 
 
 class _Unlinked(Computation):
@@ -288,23 +284,14 @@ class _Unlinked(Computation):
             self.kernels[name] = self.generator.standard_normal(shape, np.float32)
         return self.kernels[name]
 
-    def norm(self, x: Flow, norm: Norm, *, name: str) -> Flow:
-        if isinstance(norm, BatchNorm):
-            variances: Any = ops.convert_to_numpy(ops.var(x.x, axis=tuple(range(len(x.x.shape) - 1))))
-            self.terms.append(math.log(max(float(variances.mean()), TINY)) / 2)
-        return super().norm(x, norm, name=name)
-
-    def scale(self, x: Flow, initial: float, *, name: str) -> Flow:
-        return x
-
-    def add(self, x: Flow, y: Flow, *, name: str) -> Flow:
-        return x if x.depth > y.depth else y
-
-    def mul(self, x: Flow, y: Flow, *, name: str) -> Flow:
-        return x
-
-    def rescale(self, x: Flow, scale: float, offset: float, *, name: str) -> Flow:
-        return x
-
-    def standardize(self, x: Flow, **statistics: Any) -> Flow:
-        return x
+    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
+        x, *others = inputs
+        match op:
+            case ChannelScale() | Multiply() | Rescale() | Standardize():
+                return x
+            case Add():
+                return x if x.depth > others[0].depth else others[0]
+            case BatchNorm():
+                variances: Any = ops.convert_to_numpy(ops.var(x.x, axis=tuple(range(len(x.x.shape) - 1))))
+                self.terms.append(math.log(max(float(variances.mean()), TINY)) / 2)
+        return super().read(op, name, *inputs)

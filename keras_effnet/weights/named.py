@@ -15,8 +15,9 @@ import numpy as np
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
 from keras_effnet.errors import WeightsError
+from keras_effnet.ops import Conv, Dense, Depthwise, Op, Standardize
 from keras_effnet.spec import BackboneSpec, Preprocessing
-from keras_effnet.trace import Node, Section, trace_network
+from keras_effnet.trace import TracedBlock, TracedNode, trace_network
 from keras_effnet.weights.tensors import Tensor
 
 _STATISTICS = "ImageNet's statistics of pixels"
@@ -43,15 +44,15 @@ class Naming:
         name: of the layout, for people.
         modules: the names of a section's modules, one for each of its layers with weights; raises WeightsError for
             what the layout does not have.
-        tensors: from a kind of layer ("conv", "depthwise", "dense", "batch_norm", "layer_norm", "scale") to the names
-            of its tensors after the module's, in the order of Keras' weights.
+        tensors: names of a layer's tensors after the module's name, in the order of Keras' weights, by the type of its
+            operation.
         kernel: a kernel in Keras' layout, from the layer and the file's array.
     """
 
     name: str
-    modules: Callable[[BackboneSpec, Section], list[str]]
-    tensors: Mapping[str, tuple[str, ...]]
-    kernel: Callable[[Node, np.ndarray], np.ndarray]
+    modules: Callable[[BackboneSpec, TracedBlock], list[str]]
+    tensors: Mapping[type[Op], tuple[str, ...]]
+    kernel: Callable[[Op, np.ndarray], np.ndarray]
 
 
 def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, Stored], naming: Naming) -> list[Tensor]:
@@ -71,7 +72,7 @@ def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, S
     """
     whole = tensor_places(spec, naming, include_top=True)
     names = {layer.name for layer in model.layers}
-    top = trace_network(spec).sections[-1]
+    top = trace_network(spec).blocks[-1]
     has_top = any(node.name in names for node in top.nodes if node.has_weights)
     places = whole if has_top else tensor_places(spec, naming, include_top=False)
     found = [
@@ -88,23 +89,22 @@ def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, S
     return [*_pixel_statistics(model, spec.preprocessing), *found, *rest]
 
 
-def tensor_places(spec: BackboneSpec, naming: Naming, include_top: bool) -> dict[str, tuple[Node, int]]:
+def tensor_places(spec: BackboneSpec, naming: Naming, include_top: bool) -> dict[str, tuple[TracedNode, int]]:
     """From the name of each tensor to its layer and its place among that layer's weights."""
     places = {}
-    for section in trace_network(spec, include_top=include_top).sections:
-        nodes = [node for node in section.nodes if node.has_weights and node.verb != "standardize"]
+    for section in trace_network(spec, include_top=include_top).blocks:
+        nodes = [node for node in section.nodes if node.has_weights and not isinstance(node.op, Standardize)]
         modules = naming.modules(spec, section) if nodes else []
         if len(modules) != len(nodes):
             raise unnamed(naming.name, spec)
         for module, node in zip(modules, nodes, strict=True):
-            kind = node.verb if node.verb != "norm" else "batch_norm" if node.options["batch"] else "layer_norm"
-            parts = naming.tensors[kind] if node.options.get("bias", True) else naming.tensors[kind][:1]
+            parts = naming.tensors[type(node.op)][: None if getattr(node.op, "bias", True) else 1]
             places |= {module + part: (node, index) for index, part in enumerate(parts)}
     return places
 
 
-def _in_keras_layout(naming: Naming, node: Node, index: int, array: np.ndarray) -> np.ndarray:
-    return naming.kernel(node, array) if node.verb in ("conv", "depthwise", "dense") and index == 0 else array
+def _in_keras_layout(naming: Naming, node: TracedNode, index: int, array: np.ndarray) -> np.ndarray:
+    return naming.kernel(node.op, array) if isinstance(node.op, Conv | Depthwise | Dense) and index == 0 else array
 
 
 def _pixel_statistics(model: keras.Model, pixels: Preprocessing) -> list[Tensor]:

@@ -27,8 +27,9 @@ import numpy as np
 
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.errors import WeightsError
+from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.trace import Section
+from keras_effnet.trace import TracedBlock
 from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
 from keras_effnet.weights.tensors import Tensor, check_floats
 
@@ -133,19 +134,19 @@ def _scope(names: set[str], path: Path) -> str:
     return f"{found[0]}/"
 
 
-def _modules(spec: BackboneSpec, section: Section) -> list[str]:
+def _modules(spec: BackboneSpec, section: TracedBlock) -> list[str]:
     """The layers of a section, in our order."""
     ends_known = isinstance(spec.stem.block, ConvBlock) and isinstance(spec.classifier, DenseClassifier)
     if not ends_known or not all(isinstance(stage.block, MBConv | FusedMBConv) for stage in spec.stages):
         raise unnamed("EfficientNet's checkpoint", spec)
-    if section.part == 0:
+    if section.stage == 0:
         return ["stem/conv2d", "stem/tpu_batch_normalization"]
-    if section.part == len(spec.parts):
+    if section.stage == len(spec.parts):
         return ["head/dense"]
-    if section.part > len(spec.stages):
+    if section.stage > len(spec.stages):
         return ["head/conv2d", "head/tpu_batch_normalization"]
-    number = sum(stage.depth for stage in spec.stages[: section.part - 1]) + section.block
-    return [f"blocks_{number}/{name}" for name in _block(spec.stages[section.part - 1].block)]
+    number = sum(stage.depth for stage in spec.stages[: section.stage - 1]) + section.block
+    return [f"blocks_{number}/{name}" for name in _block(spec.stages[section.stage - 1].block)]
 
 
 def _block(block: Any) -> list[str]:
@@ -169,9 +170,9 @@ CHECKPOINT = Naming(
     name="EfficientNet's checkpoint",
     modules=_modules,
     tensors={
-        **dict.fromkeys(("conv", "dense"), ("/kernel", "/bias")),
-        "depthwise": ("/depthwise_kernel", "/bias"),
-        "batch_norm": ("/gamma", "/beta", "/moving_mean", "/moving_variance"),
+        **dict.fromkeys((Conv, Dense), ("/kernel", "/bias")),
+        Depthwise: ("/depthwise_kernel", "/bias"),
+        BatchNorm: ("/gamma", "/beta", "/moving_mean", "/moving_variance"),
     },
-    kernel=lambda node, array: array,
+    kernel=lambda op, array: array,
 )

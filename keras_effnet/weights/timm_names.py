@@ -22,8 +22,9 @@ from keras_effnet.blocks import (
     PatchStem,
     ResNetStem,
 )
+from keras_effnet.ops import Conv
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.trace import Section
+from keras_effnet.trace import TracedBlock
 
 Names = list[str]
 
@@ -42,15 +43,15 @@ class Family(ABC):
     def __init__(self, spec: BackboneSpec) -> None:
         self.spec = spec
 
-    def modules(self, section: Section) -> Names:
+    def modules(self, section: TracedBlock) -> Names:
         """The modules of a section."""
         stages = self.spec.stages
-        if section.part == 0:
+        if section.stage == 0:
             return self.stem(self.spec.stem.block)
-        if section.part <= len(stages):
-            place = self.place(section.part, section.block)
-            return [f"{place}.{name}" for name in self.block(stages[section.part - 1].block, section)]
-        return self.head() if section.part < len(self.spec.parts) else self.classifier(section)
+        if section.stage <= len(stages):
+            place = self.place(section.stage, section.block)
+            return [f"{place}.{name}" for name in self.block(stages[section.stage - 1].block, section)]
+        return self.head() if section.stage < len(self.spec.parts) else self.classifier(section)
 
     @abstractmethod
     def stem(self, block: Any) -> Names: ...
@@ -60,13 +61,13 @@ class Family(ABC):
         """The module that holds a block: of a stage (from 1), by its number in it (from 0)."""
 
     @abstractmethod
-    def block(self, block: Any, section: Section) -> Names: ...
+    def block(self, block: Any, section: TracedBlock) -> Names: ...
 
     def head(self) -> Names:
         return []
 
     @abstractmethod
-    def classifier(self, section: Section) -> Names: ...
+    def classifier(self, section: TracedBlock) -> Names: ...
 
 
 class EfficientNet(Family):
@@ -78,7 +79,7 @@ class EfficientNet(Family):
     def place(self, part: int, block: int) -> str:
         return f"blocks.{part - 1}.{block}"
 
-    def block(self, block: Any, section: Section) -> Names:
+    def block(self, block: Any, section: TracedBlock) -> Names:
         squeeze = ["se.conv_reduce", "se.conv_expand"] if getattr(block, "se_ratio", 0) else []
         if isinstance(block, FusedMBConv):
             return ["conv", "bn1"] if block.expand == 1 else ["conv_exp", "bn1", *squeeze, "conv_pwl", "bn2"]
@@ -89,7 +90,7 @@ class EfficientNet(Family):
     def head(self) -> Names:
         return ["conv_head", "bn2"]
 
-    def classifier(self, section: Section) -> Names:
+    def classifier(self, section: TracedBlock) -> Names:
         return ["classifier"]
 
 
@@ -106,7 +107,7 @@ class MobileNetV3(EfficientNet):
         place = f"blocks.{_V3_STAGES[len(self.spec.stages)][-1] + 1}.0"
         return [f"{place}.conv", f"{place}.bn1"]
 
-    def classifier(self, section: Section) -> Names:
+    def classifier(self, section: TracedBlock) -> Names:
         return ["conv_head", "classifier"]
 
 
@@ -122,12 +123,12 @@ class ResNet(Family):
     def place(self, part: int, block: int) -> str:
         return f"layer{part}.{block}"
 
-    def block(self, block: Bottleneck, section: Section) -> Names:
+    def block(self, block: Bottleneck, section: TracedBlock) -> Names:
         first = 1 if block.shortcut == "pool" else 0
         shortcut = [f"downsample.{first}", f"downsample.{first + 1}"]
         return _bottleneck(block, section, shortcut, ["conv{}", "bn{}"])
 
-    def classifier(self, section: Section) -> Names:
+    def classifier(self, section: TracedBlock) -> Names:
         return ["fc"]
 
 
@@ -140,14 +141,14 @@ class RegNet(Family):
     def place(self, part: int, block: int) -> str:
         return f"s{part}.b{block + 1}"
 
-    def block(self, block: Bottleneck, section: Section) -> Names:
+    def block(self, block: Bottleneck, section: TracedBlock) -> Names:
         return _bottleneck(block, section, ["downsample.conv", "downsample.bn"], ["conv{}.conv", "conv{}.bn"])
 
-    def classifier(self, section: Section) -> Names:
+    def classifier(self, section: TracedBlock) -> Names:
         return ["head.fc"]
 
 
-def _bottleneck(block: Bottleneck, section: Section, shortcut: Names, numbered: Names) -> Names:
+def _bottleneck(block: Bottleneck, section: TracedBlock, shortcut: Names, numbered: Names) -> Names:
     """Our order: the shortcut first."""
     one, two, three = ([name.format(number) for name in numbered] for number in (1, 2, 3))
     squeeze = ["se.fc1", "se.fc2"] if block.se_ratio else []
@@ -164,16 +165,16 @@ class ConvNeXt(Family):
     def place(self, part: int, block: int) -> str:
         return f"stages.{part - 1}"
 
-    def block(self, block: ConvNeXtBlock, section: Section) -> Names:
+    def block(self, block: ConvNeXtBlock, section: TracedBlock) -> Names:
         # The only plain convolution in a block is that of the downsampling.
-        downsamples = any(node.verb == "conv" for node in section.nodes)
+        downsamples = any(isinstance(node.op, Conv) for node in section.nodes)
         names = ["conv_dw", "norm", "mlp.fc1", "mlp.fc2", *(["gamma"] if block.layer_scale is not None else [])]
         return [
             *(["downsample.0", "downsample.1"] if downsamples else []),
             *(f"blocks.{section.block}.{name}" for name in names),
         ]
 
-    def classifier(self, section: Section) -> Names:
+    def classifier(self, section: TracedBlock) -> Names:
         # A network without its top keeps the normalisation.
         return ["head.norm", "head.fc"][: sum(node.has_weights for node in section.nodes)]
 

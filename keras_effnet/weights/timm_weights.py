@@ -13,8 +13,9 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from keras_effnet.errors import WeightsError
+from keras_effnet.ops import BatchNorm, ChannelScale, Conv, Dense, Depthwise, LayerNorm, Op
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.trace import Node, Section
+from keras_effnet.trace import TracedBlock
 from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
 from keras_effnet.weights.tensors import Tensor, check_floats
 from keras_effnet.weights.timm_names import timm_family
@@ -68,23 +69,23 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _modules(spec: BackboneSpec, section: Section) -> list[str]:
+def _modules(spec: BackboneSpec, section: TracedBlock) -> list[str]:
     family = timm_family(spec)
     if family is None:
         raise unnamed(TIMM.name, spec)
     return family.modules(section)
 
 
-def _kernel(node: Node, array: np.ndarray) -> np.ndarray:
+def _kernel(op: Op, array: np.ndarray) -> np.ndarray:
     """With Keras' axes: (height, width, in, out), (height, width, in, multiplier) or (in, out)."""
-    if node.verb == "dense" and array.shape[2:] == (1, 1):
+    if isinstance(op, Dense) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
-    if node.verb == "conv" and array.ndim == 2:
+    if isinstance(op, Conv) and array.ndim == 2:
         array = array[:, :, None, None]
     turned = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
-    if node.verb == "depthwise" and turned.ndim == 4 and turned.shape[2] == 1:
+    if isinstance(op, Depthwise) and turned.ndim == 4 and turned.shape[2] == 1:
         # The filters of one channel stand together.
-        turned = turned.reshape(*turned.shape[:2], -1, node.options["multiplier"])
+        turned = turned.reshape(*turned.shape[:2], -1, op.multiplier)
     return turned
 
 
@@ -92,9 +93,9 @@ TIMM = Naming(
     name="timm",
     modules=_modules,
     tensors={
-        **dict.fromkeys(("conv", "depthwise", "dense", "layer_norm"), (".weight", ".bias")),
-        "batch_norm": (".weight", ".bias", ".running_mean", ".running_var"),
-        "scale": ("",),
+        **dict.fromkeys((Conv, Depthwise, Dense, LayerNorm), (".weight", ".bias")),
+        BatchNorm: (".weight", ".bias", ".running_mean", ".running_var"),
+        ChannelScale: ("",),
     },
     kernel=_kernel,
 )

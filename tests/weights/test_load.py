@@ -288,7 +288,7 @@ def test_a_missing_file_is_found_out_before_anything_is_built(monkeypatch: pytes
     def built(*_: object, **__: object) -> None:
         raise AssertionError("built although the file is missing")
 
-    monkeypatch.setattr("keras_effnet.builder.model.read_network", built)
+    monkeypatch.setattr("keras_effnet.builder.model.record_network", built)
     with pytest.raises(WeightsError, match=r"existing weight file.*Received: weights='no/such\.h5'"):
         build_model(SPEC, weights="no/such.h5")
 
