@@ -280,7 +280,7 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None, **environmen
         text=True,
         cwd=cwd,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", **environment},
-        timeout=300,
+        timeout=900,  # against a hang alone: a shared machine may be slow
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -43,8 +43,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def answers(backend: str, folder: Path) -> dict[str, Any]:
     """What one process under that backend says to all that is asked of it."""
+    # Programs that were compiled once serve the loaded model too.
+    kept = {"JAX_COMPILATION_CACHE_DIR": str(folder / "programs"), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
     code = "import runpy; runpy.run_module('backend_check', run_name='__main__')"
-    printed = run_python(code, str(folder), *ASKED[backend], KERAS_BACKEND=backend, **FAST)
+    printed = run_python(code, str(folder), *ASKED[backend], KERAS_BACKEND=backend, **FAST, **kept)
     return json.loads(printed.splitlines()[-1])
 
 
