@@ -36,12 +36,12 @@ class EmbeddedSpec:
     Args:
         spec: the backbone.
         include_top: whether the classifier follows the features.
-        pooling: without top, "avg", "max" or None.
-        classes: of the classifier, at least 1.
-        class_names: one for each class, in the order of the scores; None: nobody has said them.
+        pooling: how features are pooled without the top: "avg", "max" or None for not at all.
+        classes: number of classes of the classifier, at least 1.
+        class_names: one name per class, in the order of the scores; None if they are unknown.
 
     Raises:
-        BuildError: a value outside its range.
+        BuildError: a value is outside its range.
     """
 
     spec: BackboneSpec
@@ -61,21 +61,21 @@ class EmbeddedSpec:
             )
 
 
-def embed_spec(x: Any, tag: EmbeddedSpec) -> Any:
-    """`x` with the tag on it; without one where the spec has a block that no file can name (it is not registered)."""
+def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
+    """Puts the layer that carries the spec behind `x`; returns `x` itself if a block of the spec is not registered."""
     try:
-        spec = tag.spec.to_json()
+        spec = embedded.spec.to_json()
     except SpecError:
         return x
     content = {
         "keras_effnet": _VERSION,
         "backbone": json.loads(spec)["backbone"],
-        "include_top": tag.include_top,
-        "pooling": tag.pooling,
-        "classes": tag.classes,
+        "include_top": embedded.include_top,
+        "pooling": embedded.pooling,
+        "classes": embedded.classes,
     }
-    if tag.class_names is not None:
-        content["class_names"] = list(tag.class_names)
+    if embedded.class_names is not None:
+        content["class_names"] = list(embedded.class_names)
     text: Any = _as_text(content)
     return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
 
@@ -84,20 +84,20 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
     """What `model` was built from.
 
     Args:
-        model: built by this package, or loaded from a file of such a model.
+        model: model built by this package, or loaded from a file of such a model. It may stand inside another model.
 
     Returns:
-        The tag.
+        What it was built from.
 
     Raises:
-        BuildError: the model carries no tag, or one that cannot be read.
+        BuildError: the model carries no spec, several, or one that cannot be read.
 
     Example:
         >>> from keras_effnet import build_model
         >>> read_embedded_spec(build_model("mobilenet_v2", classes=10)).classes
         10
     """
-    text = _find_tag(model).seed
+    text = _carrier(model).seed
     try:
         content = json.loads(text)
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
@@ -108,20 +108,20 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
-            f"the tag of {model.name!r} describes no spec: {error}. Give the spec that the model was built from with "
+            f"the spec that {model.name!r} carries cannot be read: {error}. Pass the spec that it was built from as "
             f"`base`. Received: {text!r:.200}"
         ) from error
 
 
 def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
-    """Writes the names of the classes into the tag, so that whoever loads the model can say what it sees.
+    """Writes the names of the classes into the model, so that whoever loads it can say what it sees.
 
     Args:
-        model: with a tag.
-        class_names: one for each class, in the order of the scores.
+        model: model that carries its spec.
+        class_names: one name per class, in the order of the scores.
 
     Raises:
-        BuildError: the model carries no tag, or not one name for each class.
+        BuildError: the model carries no spec, or the number of names is not the number of classes.
 
     Example:
         >>> from keras_effnet import build_model
@@ -131,24 +131,40 @@ def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
         ('cat', 'dog')
     """
     replace(read_embedded_spec(model), class_names=tuple(class_names))  # checks them
-    layer = _find_tag(model)
+    layer = _carrier(model)
     layer.seed = _as_text({**json.loads(layer.seed), "class_names": list(class_names)})
 
 
-def _find_tag(model: keras.Model) -> Any:
-    found = [layer for layer in model.layers if isinstance(layer, keras.layers.GaussianNoise) and _is_tag(layer.seed)]
+def _carrier(model: keras.Model) -> Any:
+    found = _carriers(model)
     if len(found) != 1:
         raise BuildError(
-            "the model must know its spec: it carries a tag if it was built here, and all its blocks are registered. "
-            "Give the spec that it was built from with `base`. "
-            f"Received: {model.name!r} with {len(found)} tags"
+            "the model must know its spec: one that was built here carries it, if all its blocks are registered. Pass the "
+            "spec that it was built from as `base`. "
+            f"Received: {model.name!r}, which carries {len(found)} specs"
         )
     return found[0]
+
+
+def carries_spec(model: keras.Model) -> bool:
+    """Whether a model, or a model inside it, carries a spec."""
+    return bool(_carriers(model))
+
+
+def _carriers(model: keras.Model) -> list[Any]:
+    """The layers that carry a spec, those of nested models included."""
+    found: list[Any] = []
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.Model):
+            found += _carriers(layer)
+        elif isinstance(layer, keras.layers.GaussianNoise) and _is_spec(layer.seed):
+            found.append(layer)
+    return found
 
 
 def _as_text(content: dict[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def _is_tag(seed: Any) -> bool:
+def _is_spec(seed: Any) -> bool:
     return isinstance(seed, str) and seed.startswith('{"keras_effnet":')

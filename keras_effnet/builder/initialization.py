@@ -1,8 +1,8 @@
-"""First values of weights, made by NumPy.
+"""Initial weights, drawn by NumPy.
 
-Keras' initialisers work through the backend, which on JAX compiles a program for each new shape: tens of seconds for
+Keras' initializers work through the backend, which on JAX compiles a program for each new shape: tens of seconds for
 EfficientNet-B7 (measured in `docs/benchmarks.md`). NumPy needs a fraction of one. The distributions are Keras' own, and
-the finished layers name Keras' own initialisers, so that a saved model needs nothing of this package. The stream of
+the finished layers name Keras' own initializers, so that a saved model needs nothing of this package. The stream of
 numbers differs from the backend's; `keras.utils.set_random_seed` makes it repeatable.
 """
 
@@ -28,7 +28,7 @@ _QUANTILES = 1 << 16
 # More layers in a row than fit in memory.
 _DEEPEST_GRAPH = 100_000
 
-# The attributes under which Keras' layers keep initialisers.
+# The attributes under which Keras' layers keep initializers.
 _ATTRIBUTES = (
     "kernel_initializer",
     "depthwise_initializer",
@@ -41,29 +41,29 @@ _ATTRIBUTES = (
 
 
 class Initialization:
-    """The first values of one model's weights: builds its layers."""
+    """Draws the initial weights of one model, as its layers are called for the first time."""
 
     def __init__(self) -> None:
-        # Python's generator is where Keras' own unseeded initialisers take their seeds from, too.
+        # Python's generator is where Keras' own unseeded initializers take their seeds from, too.
         self.generator = np.random.default_rng(random.getrandbits(64))
 
     def build(self, layer: keras.layers.Layer, x: Any) -> Any:
-        """Calls `layer` on `x` for the first time, with NumPy standing in for the initialisers it names."""
+        """Calls `layer` on `x` for the first time, with NumPy standing in for the initializers it names."""
         # Past Keras' own __setattr__, which looks for weights to track, and takes longer than drawing them.
         attributes = layer.__dict__
         stock = {name: attributes[name] for name in _ATTRIBUTES if attributes.get(name) is not None}
-        attributes.update({name: _StandIn(value, self.generator) for name, value in stock.items()})
+        attributes.update({name: _DrawnByNumPy(value, self.generator) for name, value in stock.items()})
         y = layer(x)
         attributes.update(stock)
         return y
 
 
-class _StandIn(initializers.Initializer):
-    """Draws what `stock` would draw; hands over to it where this module does not know how.
+class _DrawnByNumPy(initializers.Initializer):
+    """Draws what `stock` would draw, or lets it draw if this module does not know how.
 
     Args:
-        stock: a Keras initialiser.
-        generator: where the numbers come from.
+        stock: Keras initializer to draw for.
+        generator: source of the random numbers.
     """
 
     def __init__(self, stock: Any, generator: np.random.Generator) -> None:
@@ -89,9 +89,9 @@ def draw_variance_scaling(stock: Any, shape: tuple[int, ...], generator: np.rand
     """Values from the distribution of a `keras.initializers.VarianceScaling`.
 
     Args:
-        stock: the initialiser: its `scale`, `mode` and `distribution` count.
-        shape: of a kernel: window sizes, input channels, output channels.
-        generator: where the numbers come from.
+        stock: the initializer; only its `scale`, `mode` and `distribution` are read.
+        shape: shape of a kernel: window sides, input channels, output channels.
+        generator: source of the random numbers.
 
     Returns:
         A float32 array of `shape`.

@@ -34,29 +34,30 @@ def build_model(
     """Builds a spec as it is: a flat functional model of stock Keras layers, whose graph does not depend on `weights`.
 
     Args:
-        spec: a backbone or the name of a registered one.
+        spec: a backbone, or the name of a registered one.
         include_top: whether the classifier follows the features.
         weights: None (random values, repeatable with `keras.utils.set_random_seed`), "imagenet" (Keras' own file, for
             the architectures that have one), or the path of a weight file: Keras', timm's (`.safetensors`) or a
             released TensorFlow checkpoint of EfficientNet; `keras_effnet.load_weights` says more.
-        input_tensor: a Keras tensor to build upon; the model then starts where that tensor's graph starts.
-        input_shape: of one image, in Keras' image data format: (height, width, channels) with any number of
-            channels, None for a side that may vary. By default (resolution, resolution, 3), without top
+        input_tensor: Keras tensor to build on; the model then starts where that tensor's graph starts.
+        input_shape: shape of one image in Keras' image data format: (height, width, channels) with any number of
+            channels, None for a side that may vary. By default (resolution, resolution, 3); without the top
             (None, None, 3).
-        pooling: without top: None (a feature map), "avg" or "max" (a vector).
-        classes: of the classifier, at least 1; 1000 with ImageNet weights and top.
-        classifier_activation: on the class scores; None gives logits. Softmax or None with weights.
-        name: of the model; the spec's by default.
-        memory_limit: bytes that the weights may take; by default the memory that is free. `float("inf")` lifts it.
+        pooling: how features are pooled without the top: None (a feature map), "avg" or "max" (a vector).
+        classes: number of classes of the classifier, at least 1; 1000 with ImageNet weights and top.
+        classifier_activation: activation of the class scores; None gives logits. With weights, softmax or None.
+        name: name of the model; the spec's by default.
+        memory_limit: number of bytes that the weights may take; by default the memory that is free. `float("inf")`
+            lifts the limit.
 
     Returns:
         The model.
 
     Raises:
-        BuildError: an argument that no model can be built from.
+        BuildError: no model can be built from an argument.
         ModelTooLargeError: the weights would not fit in memory; nothing was allocated.
         RegistryError: an unknown name.
-        WeightsError: weights that are missing, broken or of another architecture.
+        WeightsError: the weights are missing, broken or of another architecture.
 
     Example:
         >>> from keras_effnet import build_model, scale_spec

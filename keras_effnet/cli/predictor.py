@@ -157,10 +157,9 @@ class _Watched:
 
 def _tag_of(model: keras.Model) -> Any:
     """The tag, or None where the model was not built here."""
-    from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, read_embedded_spec
+    from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 
-    names = [layer.name for layer in getattr(model, "layers", ())]
-    return read_embedded_spec(model) if EMBEDDED_LAYER in names else None
+    return read_embedded_spec(model) if carries_spec(model) else None
 
 
 def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | None) -> tuple[int, int]:

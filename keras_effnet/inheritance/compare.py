@@ -1,7 +1,8 @@
-"""By how much a network differs from the one that it inherited from, stage by stage, measured."""
+"""By how much a network differs from the one that it inherited from, measured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -13,6 +14,40 @@ from keras_effnet.ops import Dropout
 from keras_effnet.trace import Value
 
 _IMAGES = 4
+_SIDE = 64  # of random images, in pixels, for models that take images of any size
+
+
+def measured_difference(
+    old: keras.Model, new: keras.Model, build: Callable[[tuple[int | None, ...]], keras.Model], seed: int = 0
+) -> float:
+    """The largest difference of the outputs of two models on random images, as a share of the largest output.
+
+    Args:
+        old: the old model.
+        new: the new model, with outputs of the same shapes.
+        build: builds the new model for inputs of another shape, with any weights.
+        seed: seed of the images.
+
+    Returns:
+        The difference, at least 0; infinite if an output is not finite.
+    """
+    shape = old.input_shape[1:]
+    if new.input_shape != old.input_shape:
+        new = with_weights(build(shape), new)
+    generator = np.random.default_rng(seed)
+    images = generator.uniform(0, 255, (_IMAGES, *(_SIDE if side is None else side for side in shape)))
+    found = [_listed(model.predict_on_batch(images.astype("float32"))) for model in (old, new)]
+    differences = [
+        np.abs(after - before).max(initial=0) / max(np.abs(before).max(initial=0), np.finfo(np.float32).tiny)
+        for before, after in zip(*found, strict=True)
+    ]
+    return float(max(differences)) if np.isfinite(differences).all() else float("inf")
+
+
+def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
+    """The model, with the weights of another that differs from it in the size of its images alone."""
+    model.set_weights(trained.get_weights())
+    return model
 
 
 def stage_differences(

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, get_args
 
 import keras
 import numpy as np
 
 from keras_effnet.builder.build_arguments import image_shape
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes, read_embedded_spec
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_bool, check_choice, check_int
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
-from keras_effnet.inheritance.compare import stage_differences
+from keras_effnet.inheritance.compare import measured_difference, stage_differences, with_weights
+from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
 from keras_effnet.inheritance.inheritance_report import Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.trace import Trace, trace_network
+from keras_effnet.trace import trace_network
 from keras_effnet.weights.assign import layer_weights
 
 KEEP: Any = "keep"
@@ -101,58 +103,55 @@ def grow_model(
     options = InheritanceOptions(select, shares, noise, seed)
     check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
-    tag = read_embedded_spec(model) if base is None else _tag_of(model, base)
-    target = tag.spec if spec is None else resolve_backbone(spec)
-    kept = _kept_classes(tag, classes)
-    if input_shape is None:
-        input_shape = _input_shape(model, tag.spec, target, channels)
-    shape = image_shape(target, tag.include_top, None, input_shape)
-    if channels not in (None, shape[_channel_axis()]):
-        raise InheritanceError(f"`channels` must be those of `input_shape`. Received: {channels=}, {input_shape=}")
-    plan = _plan(model, tag, target, shape[_channel_axis()], options, stem, kept)
-    activation = classifier_activation
-    if activation == KEEP:
-        activation = model.layers[-1].activation if tag.include_top else None
+    found = find_network(model, None if base is None else _without_spec(model, base))
+    old, embedded = found.model, found.embedded
+    target = embedded.spec if spec is None else resolve_backbone(spec)
+    kept = _kept_classes(embedded, classes)
+    shape = _shape(found, target, channels, input_shape)
+    plan = _plan(found, target, _image_channels(found, shape), options, stem, kept)
+    activation = found.activation if classifier_activation == KEEP else classifier_activation
 
     def build(shape: tuple[int | None, ...]) -> keras.Model:
-        return build_model(
+        core = partial(
+            build_model,
             target,
-            tag.include_top,
-            input_shape=shape,
-            pooling=tag.pooling,
-            classes=tag.classes if kept is None else len(kept),
+            embedded.include_top,
+            pooling=embedded.pooling,
+            classes=embedded.classes if kept is None else len(kept),
             classifier_activation=activation,
             name=name,
             memory_limit=memory_limit,
         )
+        return found.rebuild(core, shape, old.name if name is None else name)
 
     new = build(shape)
     layers = {layer.name: layer for layer in new.layers}
     with paused_garbage_collection():
         for layer, arrays in plan.run(_reader(new)):
             _assign(layers[layer], arrays)
-    if tag.class_names is not None and (kept is None or kept.min() >= 0):
-        name_classes(new, [tag.class_names[number] for number in (range(tag.classes) if kept is None else kept)])
+    names = embedded.class_names
+    if names is not None and (kept is None or kept.min() >= 0):
+        name_classes(new, [names[number] for number in (range(embedded.classes) if kept is None else kept)])
     if exact and any(difference.grows for difference in plan.pairing.differences):
-        raise _not_exact(model, new, build, plan)
-    return (new, plan.report) if return_report else new
+        raise _not_exact(found, new, build, plan)
+    if not return_report:
+        return new
+    return new, plan.report(None if plan.pairing.differences else measured_difference(old, new, build))
 
 
 def _plan(
-    model: keras.Model,
-    tag: EmbeddedSpec,
+    found: EmbeddedNetwork,
     target: BackboneSpec,
-    channels: Any,
+    channels: int,
     options: InheritanceOptions,
     stem: Stem,
     kept: np.ndarray | None,
 ) -> InheritancePlan:
     """What the new model inherits, with the old one seen as if it took the new one's images."""
-    old_channels = _channels(model)
+    tag, old_channels = found.embedded, found.graph.shapes[found.image][1:][_channel_axis()] or 0
     arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
     theirs = trace_network(tag.spec, channels=old_channels, **arguments)
-    _check_model(model, theirs)
-    read, border = _reader(model), ""
+    read, border = _reader(found.model), ""
     new_classes = tag.classes if kept is None else len(kept)
     ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
     kinds: dict[str, Kind] = {}
@@ -196,15 +195,39 @@ def _channel_axis() -> int:
     return 0 if keras.config.image_data_format() == "channels_first" else -1
 
 
-def _channels(model: keras.Model) -> int:
-    return model.input_shape[1:][_channel_axis()]
+def _shape(
+    found: EmbeddedNetwork, target: BackboneSpec, channels: int | None, input_shape: tuple[int | None, ...] | None
+) -> tuple[int | None, ...]:
+    """The shape of one input of the new model."""
+    old = tuple(found.model.input_shape[1:])
+    if found.front:
+        # What the user's own layers make of an input is theirs to say.
+        if channels is not None:
+            raise InheritanceError(
+                "`channels` are those of the images that the network reads, which layers in front of it make: cut "
+                f"{', '.join(map(repr, found.front))} off. Received: channels={channels!r}"
+            )
+        return old if input_shape is None else tuple(input_shape)
+    if input_shape is None:
+        input_shape = _default_shape(old, found.embedded.spec, target, channels)
+    shape = image_shape(target, found.embedded.include_top, None, input_shape)
+    if channels not in (None, shape[_channel_axis()]):
+        raise InheritanceError(f"`channels` must be those of `input_shape`. Received: {channels=}, {input_shape=}")
+    return shape
 
 
-def _input_shape(
-    model: keras.Model, base: BackboneSpec, target: BackboneSpec, channels: int | None
+def _image_channels(found: EmbeddedNetwork, shape: tuple[int | None, ...]) -> int:
+    """Number of channels of the image that the new network reads."""
+    if found.front:
+        shape = found.graph.shapes[found.image][1:]
+    return shape[_channel_axis()] or 0
+
+
+def _default_shape(
+    old: tuple[int | None, ...], base: BackboneSpec, target: BackboneSpec, channels: int | None
 ) -> tuple[int | None, ...]:
     """The new spec's resolution where the model has its own spec's; else the model's own sides."""
-    shape = list(model.input_shape[1:])
+    shape = list(old)
     found = shape.pop(_channel_axis())
     if shape == [base.resolution] * 2:
         shape = [target.resolution] * 2
@@ -212,7 +235,7 @@ def _input_shape(
     return tuple(shape)
 
 
-def _tag_of(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
+def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
     """What a model without a tag was built from, as its layers show it."""
     names = {layer.name for layer in model.layers}
     top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
@@ -241,33 +264,20 @@ def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.
     return np.array(classes)
 
 
-def _check_model(model: keras.Model, trace: Trace) -> None:
-    """Raises InheritanceError unless the layers of a model are those of its spec."""
-    wanted = {node.name for node in trace.nodes if node.has_weights}
-    found = {layer.name for layer in model.layers if layer_weights(layer)}
-    if wanted != found:
-        lacking, extra = sorted(wanted - found), sorted(found - wanted)
-        raise InheritanceError(
-            "a model's layers must be those of its spec. Build what you add to it on the model that is grown. "
-            f"Received: {model.name!r}, which lacks {lacking[:3]} and has {extra[:3]} besides"
-        )
-
-
 def _not_exact(
-    model: keras.Model, new: keras.Model, build: Callable[[Any], keras.Model], plan: InheritancePlan
+    found: EmbeddedNetwork, new: keras.Model, build: Callable[[Any], keras.Model], plan: InheritancePlan
 ) -> InheritanceError:
     """The error for a network that grows and does not compute the same."""
-    measured = ""
-    if _channels(new) == _channels(model):
-        if new.input_shape != model.input_shape:
-            values = new.get_weights()
-            new = build(model.input_shape[1:])
-            new.set_weights(values)
-        found = stage_differences(model, new, plan.pairing, side=2 * base.total_stride)
-        shares = ", ".join(f"{stage} {share:.2g}" for stage, share in found.items())
-        measured = f" Largest differences on random images, in shares of the largest output: {shares}."
+    measured, old = "", found.model
+    if found.alone and new.input_shape[1:][_channel_axis()] == old.input_shape[1:][_channel_axis()]:
+        if new.input_shape != old.input_shape:
+            new = with_weights(build(old.input_shape[1:]), new)
+        side = 2 * found.embedded.spec.total_stride
+        shares = stage_differences(old, new, plan.pairing, side)
+        listed = ", ".join(f"{stage} {share:.2g}" for stage, share in shares.items())
+        measured = f" Largest differences on random images, in shares of the largest output: {listed}."
     reasons = "; ".join(line.strip() for line in describe([d for d in plan.pairing.differences if d.grows]))
     return InheritanceError(
-        f"{plan.pairing.new.spec.name!r} would not compute what {model.name!r} does: {reasons}.{measured} Choose other "
+        f"{plan.pairing.new.name!r} would not compute what {old.name!r} does: {reasons}.{measured} Choose other "
         "widths and depths, or take it as it is with exact=False and train on. Received: exact=True"
     )

@@ -87,11 +87,15 @@ class InheritancePlan:
                     if node.has_weights:
                         yield from self._layer(node, section, number)
 
-    @property
-    def report(self) -> InheritanceReport:
-        """What was inherited so far."""
+    def report(self, measured: float | None = None) -> InheritanceReport:
+        """What was inherited so far.
+
+        Args:
+            measured: largest difference of the outputs of both models, as a share of the largest output; None if
+                nobody has measured it.
+        """
         names = (self.pairing.old.name, self.pairing.new.name)
-        return InheritanceReport(*names, tuple(self.rows), tuple(self.pairing.differences))
+        return InheritanceReport(*names, tuple(self.rows), tuple(self.pairing.differences), measured)
 
     def _added(self, section: TracedBlock) -> Iterator[tuple[str, list[np.ndarray]]]:
         weighted = [node for node in section.nodes if node.has_weights]

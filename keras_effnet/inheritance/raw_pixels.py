@@ -6,12 +6,15 @@ What `preprocess_input` does in each mode is from keras/src/applications/imagene
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.builder.model import build_model
+from keras_effnet.errors import InheritanceError
+from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.spec import BackboneSpec, Preprocessing
 
 _TORCH_STD = (0.229, 0.224, 0.225)
@@ -35,33 +38,44 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
     """A model that computes from pixels what the given one computes from preprocessed ones.
 
     Args:
-        model: with a tag, for images of three channels.
+        model: a model that carries its spec, for images of three channels; layers behind the network go along.
 
     Returns:
-        The same model, where it takes pixels already; else a new one with the same weights.
+        The same model if it takes pixels already, else a new one with the same weights.
 
     Raises:
-        BuildError: the model carries no tag.
+        BuildError: the model carries no spec.
+        InheritanceError: the model is not what its spec says, or has layers in front of its network, which may
+            preprocess pixels or not.
     """
-    tag = read_embedded_spec(model)
-    spec = raw_spec(tag.spec)
-    if spec == tag.spec:
+    if raw_spec(read_embedded_spec(model).spec) == read_embedded_spec(model).spec:
         return model
-    raw = build_model(
+    found = find_network(model)
+    embedded, spec = found.embedded, raw_spec(found.embedded.spec)
+    if found.front:
+        raise InheritanceError(
+            f"the network of {model.name!r} expects pixels preprocessed in mode {embedded.spec.preprocessing.mode!r}, and "
+            "the layers in front of it may do that or not. Cut them off, or build the network with preprocessing of its "
+            f"own. Received: {', '.join(map(repr, found.front))} in front of the network"
+        )
+    build = partial(
+        build_model,
         spec,
-        tag.include_top,
-        input_shape=model.input_shape[1:],
-        pooling=tag.pooling,
-        classes=tag.classes,
-        classifier_activation=model.layers[-1].activation if tag.include_top else None,
+        embedded.include_top,
+        pooling=embedded.pooling,
+        classes=embedded.classes,
+        classifier_activation=found.activation,
         name=model.name,
     )
-    layers = {layer.name: layer for layer in model.layers}
+    raw = found.rebuild(build, found.model.input_shape[1:], model.name)
+    layers = {layer.name: layer for layer in found.model.layers}
     weighted = [layer for layer in raw.layers if layer.weights and layer.name in layers]
     for layer in weighted:
         layer.set_weights(layers[layer.name].get_weights())
-    if tag.spec.preprocessing.mode == "caffe":
+    if embedded.spec.preprocessing.mode == "caffe":
         stem = weighted[0]
         kernel, *others = stem.get_weights()
         stem.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
+    if embedded.class_names is not None:
+        name_classes(raw, embedded.class_names)
     return raw

@@ -1,8 +1,8 @@
 """The reader that computes at once: a network's operations on tensors, with weights of one's own choice.
 
-Scores without training look at networks that are never trained, and each leaves out or replaces some operations. So they
-read the recorded network, and take from the Keras model only its weights. No layer is made, no graph is traced: what
-takes most of the time of a short training is not done at all.
+Scores without training look at networks that are never trained, and each leaves out or replaces some operations. So
+they read the recorded network, and take from the Keras model only its weights. No layer is made, no graph is traced:
+what takes most of the time of a short training is not done at all.
 """
 
 from __future__ import annotations

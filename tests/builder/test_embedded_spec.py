@@ -205,7 +205,7 @@ def test_a_spec_that_no_file_can_hold_is_built_without_a_tag() -> None:
     model = built(spec)
     assert EMBEDDED_LAYER not in [layer.name for layer in model.layers]
     assert outputs(model, random_images(1, 32, 32, 3)).shape == (1, 5)
-    with pytest.raises(BuildError, match=r"`base`.*Received: 'tiny' with 0 tags"):
+    with pytest.raises(BuildError, match=r"`base`.*Received: 'tiny', which carries 0 specs"):
         read_embedded_spec(model)
 
 
@@ -217,7 +217,7 @@ def noisy(seed: Any) -> keras.Model:
 
 @pytest.mark.parametrize("seed", [None, 5, "a text", "{}", '{"mine": 1}'])
 def test_noise_of_others_is_no_tag(seed: Any) -> None:
-    with pytest.raises(BuildError, match=r"must know its spec.*Received: 'theirs' with 0 tags"):
+    with pytest.raises(BuildError, match=r"must know its spec.*Received: 'theirs', which carries 0 specs"):
         read_embedded_spec(noisy(seed))
 
 
@@ -260,7 +260,7 @@ def test_a_broken_tag_is_our_error(case: str) -> None:
     broken = BROKEN[case]
     text = broken if isinstance(broken, str) else tag_text(**broken)
     with pytest.raises(
-        BuildError, match=r"the tag of 'theirs' describes no spec: (.|\n)*`base`(.|\n)*Received: "
+        BuildError, match=r"the spec that 'theirs' carries cannot be read: (.|\n)*`base`(.|\n)*Received: "
     ) as info:
         read_embedded_spec(noisy(text))
     assert len(str(info.value)) < 1500
@@ -282,7 +282,7 @@ def test_two_tags_are_an_error() -> None:
     assert len(tags) == 2
     clones = [type(tag).from_config({**tag.get_config(), "name": f"tag{i}"}) for i, tag in enumerate(tags)]
     model = keras.Model(x, clones[1](clones[0](x)), name="both")
-    with pytest.raises(BuildError, match=r"Received: 'both' with 2 tags"):
+    with pytest.raises(BuildError, match=r"Received: 'both', which carries 2 specs"):
         read_embedded_spec(model)
 
 

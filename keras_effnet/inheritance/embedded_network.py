@@ -1,0 +1,262 @@
+"""Where the network of a spec stands in a model, checked layer by layer, and what surrounds it.
+
+What a model computes is its graph. A spec that it carries (`builder.embedded_spec`) is believed only for the layers
+that equal the spec's, options and connections included. Layers in front of them and behind them belong to the user:
+they are carried along as they are, or refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, carries_spec, read_embedded_spec
+from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.errors import InheritanceError
+from keras_effnet.inheritance.graph import Graph, Tensor, read_graph, replay
+from keras_effnet.network import record_network
+from keras_effnet.ops import Op
+
+# Options of layers that the outputs of a trained model do not depend on.
+_IGNORED = ("name", "trainable", "dtype", "seed", "synchronized")
+_IGNORED_END = "_initializer"
+
+
+@dataclass(frozen=True)
+class EmbeddedNetwork:
+    """The network of a spec in a model.
+
+    Args:
+        graph: the graph of a flat model: of the one that was looked at, or of a copy with nested models unfolded.
+        embedded: what the network was built from.
+        image: the tensor that the network reads.
+        output: the tensor that it makes.
+        front: names of the layers between the model's inputs and the network.
+        behind: names of the layers between the network and the model's outputs.
+        activation: activation of the classifier; None without one.
+    """
+
+    graph: Graph
+    embedded: EmbeddedSpec
+    image: Tensor
+    output: Tensor
+    front: tuple[str, ...]
+    behind: tuple[str, ...]
+    activation: Any = None
+
+    @property
+    def model(self) -> keras.Model:
+        """The flat model."""
+        return self.graph.model
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing surrounds the network."""
+        return not self.front and not self.behind
+
+    def rebuild(self, build: Callable[..., keras.Model], shape: tuple[int | None, ...], name: str) -> keras.Model:
+        """A model with another network in the same surroundings.
+
+        Args:
+            build: builds the network; takes `input_shape`, or `input_tensor` if something surrounds it.
+            shape: shape of one input of the model.
+            name: name of the model.
+
+        Returns:
+            The model; the layers around the network are copies with the same weights.
+
+        Raises:
+            InheritanceError: a layer cannot be carried along: it has weights for another number of channels, or does
+                not take the new shape.
+        """
+        if self.alone:
+            return build(input_shape=shape)
+        pixels = keras.Input(shape)
+        values = {self.graph.inputs[0]: pixels}
+        replay(self.graph, self.front, values)
+        values[self.output] = build(input_tensor=values[self.image]).output
+        replay(self.graph, self.behind, values)
+        return keras.Model(pixels, _alone([values[tensor] for tensor in self.graph.outputs]), name=name)
+
+
+def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> EmbeddedNetwork:
+    """Finds the network of a spec in a model.
+
+    Args:
+        model: a functional or Sequential model; the network may stand in a model inside it.
+        base: what the network was built from, if the model does not say.
+
+    Returns:
+        The network and what surrounds it.
+
+    Raises:
+        BuildError: the model carries no spec, or several.
+        InheritanceError: a layer is not what the spec says, or is connected in another way; or a layer around the
+            network reads something inside it. Names the layer.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> inner = build_model("mobilenet_v2", include_top=False, pooling="avg", input_shape=(32, 32, 3))
+        >>> model = keras.Sequential([inner, keras.layers.Dense(2, name="mine")])
+        >>> find_network(model).behind
+        ('mine',)
+    """
+    graph = read_graph(unfolded(model))
+    embedded = read_embedded_spec(graph.model) if base is None else base
+    start = _start(graph)
+    network = record_network(
+        embedded.spec,
+        channels=graph.shapes[start][1 if keras.config.image_data_format() == "channels_first" else -1] or 0,
+        include_top=embedded.include_top,
+        pooling=embedded.pooling,
+        classes=embedded.classes,
+    )
+    last = network.outputs[0].name if embedded.include_top else None
+    matcher = _Matcher(graph, last)
+    [end] = network.run(matcher, start)
+    front = _in_front(graph, start)
+    behind = _behind(graph, matcher.matched | {start[0]}, front, end)
+    image = graph.layers[start[0]].tensors[0] if start[0] == EMBEDDED_LAYER else start
+    activation = None if last is None else graph.model.get_layer(last).activation
+    return EmbeddedNetwork(graph, embedded, image, end, front, behind, activation)
+
+
+def unfolded(model: keras.Model) -> keras.Model:
+    """The model itself, or a copy with the same weights in which a nested model that carries a spec is unfolded.
+
+    Args:
+        model: a functional or Sequential model.
+
+    Raises:
+        InheritanceError: layers of both have the same names, or the nested model is called with `training=...`.
+    """
+    if not any(_holds_spec(layer) for layer in getattr(model, "layers", ())):
+        return model
+    graph = read_graph(model)
+    tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
+    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
+    values: dict[Tensor, Any] = dict(inputs)
+    replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, _holds_spec)
+    try:
+        outputs = _alone([values[tensor] for tensor in graph.outputs])
+        return keras.Model(_alone(list(inputs.values())), outputs, name=model.name)
+    except ValueError as error:
+        raise InheritanceError(
+            f"models inside a model cannot be unfolded: {error} Give all layers names of their own. "
+            f"Received: {model.name!r}"
+        ) from error
+
+
+def _alone(tensors: list[Any]) -> Any:
+    """One tensor instead of a list of one."""
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
+def _holds_spec(layer: Any) -> bool:
+    """Whether a layer is a model that carries a spec."""
+    return isinstance(layer, keras.Model) and carries_spec(layer)
+
+
+def _start(graph: Graph) -> Tensor:
+    """What the network reads: the output of the layer that carries the spec, or the model's own input."""
+    if EMBEDDED_LAYER in graph.layers:
+        return EMBEDDED_LAYER, 0, 0
+    if len(graph.inputs) != 1:
+        raise InheritanceError(
+            "a network reads one image, so that a model which does not say where its network begins must have one "
+            f"input. Received: {graph.model.name!r} with {len(graph.inputs)} inputs"
+        )
+    return graph.inputs[0]
+
+
+class _Matcher:
+    """The reader that compares a graph with a spec; `matched` holds the names of the layers found so far.
+
+    Args:
+        graph: the graph.
+        last: name of the layer whose activation may be any; None for none.
+    """
+
+    def __init__(self, graph: Graph, last: str | None) -> None:
+        self.graph = graph
+        self.last = last
+        self.matched: set[str] = set()
+        self._layers = KerasLayers()
+
+    def read(self, op: Op, name: str, *inputs: Tensor) -> Tensor:
+        for layer in self._layers.layers_of(op, name, self.graph.shapes[inputs[0]]):
+            self._compare(layer, inputs)
+            self.matched.add(layer.name)
+            inputs = ((layer.name, 0, 0),)
+        return inputs[0]
+
+    def _compare(self, layer: Any, inputs: tuple[Tensor, ...]) -> None:
+        found = self.graph.layers.get(layer.name)
+        wanted = keras.saving.serialize_keras_object(layer)
+        if found is None:
+            raise self._error(f"the spec has a layer {layer.name!r}, which the model lacks", layer.name)
+        if found.kind != wanted["class_name"]:
+            raise self._error(f"layer {layer.name!r} is a {wanted['class_name']} in the spec", found.kind)
+        for option, value in wanted["config"].items():
+            free = option in _IGNORED or option.endswith(_IGNORED_END)
+            if free or option not in found.config or (layer.name == self.last and option == "activation"):
+                continue
+            if _plain(found.config[option]) != _plain(value):
+                reason = f"`{option}` of layer {layer.name!r} is {value!r} in the spec"
+                raise self._error(reason, f"{found.config[option]!r:.200}")
+        if [call.tensors for call in found.calls] != [inputs]:
+            read = " and ".join(repr(name) for name, _, _ in inputs)
+            theirs = "; ".join(", ".join(name for name, _, _ in call.tensors) for call in found.calls)
+            raise self._error(f"layer {layer.name!r} reads {read} in the spec, and is called once", theirs)
+
+    def _error(self, reason: str, received: str) -> InheritanceError:
+        return InheritanceError(
+            f"the model {self.graph.model.name!r} is not what its spec says: {reason}. What the spec does not say "
+            f"cannot be followed into another network. Received: {received}"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """With lists in place of tuples, as files have them, and one axis in place of a list of one, as before a build."""
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value] if len(value) != 1 else _plain(value[0])
+    return value
+
+
+def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
+    """Names of the layers that make what the network reads, in the order of the graph."""
+    found, left = set(), [graph.layers[start[0]]] if start[0] == EMBEDDED_LAYER else []
+    while left:
+        read = [graph.layers[name] for name, _, _ in left.pop().tensors if name not in found]
+        found |= {layer.name for layer in read}
+        left += read
+    if len(graph.inputs) != 1:
+        raise InheritanceError(
+            "a model whose network is changed must have one input. "
+            f"Received: {graph.model.name!r} with {len(graph.inputs)} inputs"
+        )
+    return tuple(name for name, layer in graph.layers.items() if name in found and layer.calls)
+
+
+def _behind(graph: Graph, inside: set[str], front: tuple[str, ...], end: Tensor) -> tuple[str, ...]:
+    """Names of all other layers, which may read the network's output only."""
+    behind = [name for name, layer in graph.layers.items() if layer.calls and name not in inside and name not in front]
+    made = {*behind}
+    for name in behind:
+        for tensor in graph.layers[name].tensors:
+            if tensor != end and tensor[0] not in made:
+                raise InheritanceError(
+                    f"layer {name!r} reads {tensor[0]!r}, which is not the output of the network: a changed network "
+                    f"may have other channels there. Cut it off, change the network, and add it again. "
+                    f"Received: {graph.model.name!r} with {name!r}"
+                )
+    for tensor in graph.outputs:
+        if tensor != end and tensor[0] not in made:
+            raise InheritanceError(
+                f"the model returns {tensor[0]!r}, which is inside its network, where a changed one may have other "
+                f"channels. Give a model that returns what stands behind. Received: {graph.model.name!r}"
+            )
+    return tuple(behind)
