@@ -16,7 +16,8 @@ from keras_effnet.blocks import Block, MBConv, Placement
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.cost import CostCounter, Shape
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import PADDINGS, Ops, padding_zeros
+from keras_effnet.ops import Conv, Ops, Pool
+from keras_effnet.padding import PADDINGS, padding_zeros
 from keras_effnet.testing import graph_counts
 
 
@@ -85,12 +86,10 @@ def test_a_users_block_of_other_verbs_is_counted_as_it_is_built(resolution: tupl
 def test_counted_sizes_are_the_built_ones_for_every_padding(padding: Any, size: tuple[int, int]) -> None:
     pixels, image = keras.Input((*size, 3)), Shape(*size, 3)
     for kernel, stride in product((1, 2, 3, 5), (1, 2, 3)):
-        options: dict[str, Any] = {"padding": padding, "name": f"window_{kernel}_{stride}"}
-        built, counted = KerasLayers("glorot_uniform"), CostCounter()
-        assert built.conv(pixels, 4, kernel, stride, **options).shape[1:] == counted.conv(
-            image, 4, kernel, stride, **options
-        )
-        assert built.pool(pixels, kernel, stride, **options).shape[1:] == counted.pool(image, kernel, stride, **options)
+        built, counted = KerasLayers(), CostCounter()
+        for op in (Conv(4, kernel, stride, padding), Pool(kernel, stride, padding=padding)):
+            name = f"{type(op).__name__}_{kernel}_{stride}".lower()
+            assert built.read(op, name, pixels).shape[1:] == counted.read(op, name, image)
 
 
 @dataclass(frozen=True)

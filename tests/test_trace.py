@@ -7,6 +7,7 @@ and the network computes what it did. A tie that is missed moves one side only, 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,6 @@ from support import (
     outputs,
     random_images,
     tiny_spec,
-    without_weights,
 )
 
 from keras_effnet import BackboneSpec, Coefficients, StageSpec, build_model, scale_spec
@@ -41,9 +41,10 @@ from keras_effnet.blocks import (
     ResNetStem,
 )
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import Ops, T
+from keras_effnet.network import record_network
+from keras_effnet.ops import Add, Concat, Conv, Dense, Depthwise, Dropout, Ops, T
 from keras_effnet.registry import backbones, blocks, classifiers
-from keras_effnet.trace import Axis, Node, Run, Trace, Tracer, Value, resolve, tie, trace_network
+from keras_effnet.trace import Axis, Run, Trace, TracedNode, Value, resolve, tie, trace_network
 
 slow = pytest.mark.slow
 
@@ -99,8 +100,7 @@ def trained(spec: BackboneSpec) -> keras.Model:
 )
 def test_a_trace_has_the_layers_and_the_channels_of_the_model(name: str, top: bool) -> None:
     spec = small(name)
-    with without_weights():
-        model = build_model(spec, top, input_shape=(32, 32, 2), pooling=None if top else "max", classes=CLASSES)
+    model = build_model(spec, top, input_shape=(32, 32, 2), pooling=None if top else "max", classes=CLASSES)
     trace = trace_network(spec, channels=2, include_top=top, pooling=None if top else "max", classes=CLASSES)
     check_layers(model, trace)
     assert trace.output.channels == model.output_shape[-1]
@@ -110,20 +110,18 @@ def test_a_trace_has_the_layers_and_the_channels_of_the_model(name: str, top: bo
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_trace_of_any_block_has_the_layers_and_the_channels_of_the_model(name: str) -> None:
-    with without_weights():
-        model = build_model(SPECS[name], input_shape=(32, 32, 3), classes=CLASSES)
-    check_layers(model, trace_network(SPECS[name], classes=CLASSES))
+    check_layers(trained(SPECS[name]), trace_network(SPECS[name], classes=CLASSES))
 
 
 def check_layers(model: keras.Model, trace: Trace) -> None:
     nodes = {node.name: node for node in trace.nodes}
-    assert len(nodes) == len(trace.nodes), "names are unique"
+    assert len(nodes) == len(list(trace.nodes)), "names are unique"
     layers = {layer.name: layer for layer in model.layers}
     assert {node.name for node in trace.nodes if node.has_weights} == set(layers_with_weights(model))
-    # Padding is part of a convolution here, a dropout without a rate no layer, the tag and the input no verbs.
+    # Padding is part of a convolution here, and a dropout without a rate no layer; what carries the spec is no operation.
     beside = {name for name in layers if name.endswith("_pad")} | {model.layers[0].name, "backbone_spec"}
     assert set(layers) - beside <= set(nodes)
-    assert {nodes[name].verb for name in set(nodes) - set(layers)} <= {"dropout"}
+    assert all(isinstance(nodes[name].op, Dropout) for name in set(nodes) - set(layers))
     for name in set(layers) & set(nodes):
         node, layer = nodes[name], layers[name]
         assert node.output.channels == layer.output.shape[-1], name
@@ -139,16 +137,16 @@ def test_every_registered_block_and_classifier_is_tried() -> None:
     assert tried == {classifiers.get(name) for name in classifiers.names()}
 
 
-def test_sections_are_the_blocks() -> None:
+def test_blocks_are_traced_one_by_one() -> None:
     spec = small("resnet50_v2")
     trace = trace_network(spec)
     parts = range(len(spec.parts))
-    assert [len(trace.blocks(part)) for part in parts] == [part.depth for part in spec.parts]
-    assert [len(trace.blocks(part)) for part in (-1, len(spec.parts))] == [1, 1]
-    assert {node.name.split("_")[0] for node in trace.blocks(2)[0].nodes} == {"conv3"}
-    for before, after in zip(trace.sections, trace.sections[1:], strict=False):
+    assert [len(trace.blocks_of(part)) for part in parts] == [part.depth for part in spec.parts]
+    assert [len(trace.blocks_of(part)) for part in (-1, len(spec.parts))] == [1, 1]
+    assert {node.name.split("_")[0] for node in trace.blocks_of(2)[0].nodes} == {"conv3"}
+    for before, after in pairwise(trace.blocks):
         assert after.input is before.output
-    assert [node.name for node in trace.sections[-1].nodes] == ["avg_pool", "top_dropout", "predictions"]
+    assert [node.name for node in trace.blocks[-1].nodes] == ["avg_pool", "top_dropout", "predictions"]
 
 
 # The law of permutations.
@@ -170,13 +168,14 @@ def places(value: Value, moved: dict[Axis, np.ndarray]) -> np.ndarray:
     return np.concatenate(found)
 
 
-def permuted(node: Node, arrays: list[np.ndarray], moved: dict[Axis, np.ndarray]) -> list[np.ndarray]:
+def permuted(node: TracedNode, arrays: list[np.ndarray], moved: dict[Axis, np.ndarray]) -> list[np.ndarray]:
     """The weights of a layer whose channels changed places."""
     rows, columns = places(node.inputs[0], moved), places(node.output, moved)
-    if node.verb in ("conv", "dense"):
-        kernel = ungrouped(arrays[0], node.options.get("groups", 1))[..., rows, :][..., columns]
-        return [grouped(kernel, node.options.get("groups", 1)), *(vector[columns] for vector in arrays[1:])]
-    if node.verb == "depthwise":
+    if isinstance(node.op, Conv | Dense):
+        groups = getattr(node.op, "groups", 1)
+        kernel = ungrouped(arrays[0], groups)[..., rows, :][..., columns]
+        return [grouped(kernel, groups), *(vector[columns] for vector in arrays[1:])]
+    if isinstance(node.op, Depthwise):
         kernel = arrays[0]
         flat = kernel.reshape(*kernel.shape[:2], -1)[..., columns]
         return [flat.reshape(kernel.shape), *(vector[columns] for vector in arrays[1:])]
@@ -268,10 +267,10 @@ def test_channels_of_an_axis_may_change_places(name: str) -> None:
 def test_groups_may_change_places(name: str) -> None:
     """Those of all axes that one convolution sees in groups, on both of its sides."""
     trace, model = trace_network(SPECS[name], classes=CLASSES), trained(SPECS[name])
-    found = [node for node in trace.nodes if node.options.get("groups", 1) > 1]
+    found = [node for node in trace.nodes if isinstance(node.op, Conv) and node.op.groups > 1]
     assert len(found) == 4
     for node in found:
-        groups = node.options["groups"]
+        groups = node.op.groups
         [read], [made] = node.inputs[0].resolved, node.output.resolved
         assert (read.axis.groups, made.axis.groups, read.repeat, made.repeat) == (groups, groups, 1, 1)
         assert read.axis is not made.axis
@@ -296,7 +295,7 @@ def test_the_law_sees_a_missing_tie() -> None:
     name = next(iter(SPECS))
     spec = SPECS[name]
     trace, model = trace_network(spec, classes=CLASSES), trained(spec)
-    add = next(node for node in trace.nodes if node.verb == "add")
+    add = next(node for node in trace.nodes if isinstance(node.op, Add))
     maker = add.inputs[0].resolved[0].axis
     loose = replace_axis(trace, "block1a_project_conv", maker)
     with pytest.raises(AssertionError):
@@ -306,9 +305,10 @@ def test_the_law_sees_a_missing_tie() -> None:
 def replace_axis(trace: Trace, name: str, tied: Axis) -> Axis:
     """As if the layer of that name (and what follows it up to the addition) made an axis of its own."""
     free = Axis(tied.size)
-    at = next(number for number, node in enumerate(trace.nodes) if node.name == name)
-    for node in trace.nodes[at:]:
-        if node.verb == "add":
+    nodes = list(trace.nodes)
+    at = next(number for number, node in enumerate(nodes) if node.name == name)
+    for node in nodes[at:]:
+        if isinstance(node.op, Add):
             return free
         node.output.runs = (Run(free),)
     raise LookupError(name)
@@ -329,9 +329,9 @@ def axis_names(trace: Trace) -> dict[str, list[tuple[int, int, int]]]:
     return found
 
 
-def partition(trace: Trace, verbs: tuple[str, ...] = ("conv", "dense")) -> list[set[str]]:
+def partition(trace: Trace, kinds: Any = Conv | Dense) -> list[set[str]]:
     """Layers that make channels, in sets of those that make the same."""
-    makers = {node.name for node in trace.nodes if node.verb in verbs}
+    makers = {node.name for node in trace.nodes if isinstance(node.op, kinds)}
     found: dict[tuple[tuple[int, int, int], ...], set[str]] = {}
     for name, axes in axis_names(trace).items():
         if name in makers:
@@ -375,16 +375,20 @@ def test_dense_blocks_put_axes_side_by_side() -> None:
     assert all(len(together) == 1 for together in partition(trace))
     news = [axes[f"conv2_block{number}_2_conv"][0] for number in (1, 2, 3)]
     assert axes["conv2_block3_0_bn"] == [*axes["pool0_conv"], *news[:2]]
-    assert [run.size for run in trace.blocks(1)[-1].output.resolved] == [4, 8, 8, 8]
+    assert [run.size for run in trace.blocks_of(1)[-1].output.resolved] == [4, 8, 8, 8]
 
 
 def test_a_ghost_keeps_its_channel() -> None:
     trace = trace_network(ghost_spec())
-    concats = {node.name: node.output.resolved for node in trace.nodes if node.verb == "concat"}
+    concats = {node.name: node.output.resolved for node in trace.nodes if isinstance(node.op, Concat)}
     [real, ghost] = concats["ghost1a_1_concat"]
     assert real == ghost
     # A Ghost module's halves are one axis, and so, behind an addition, are those of the stage's input: the stem.
-    first, second, stem = concats["ghost1a_2_concat"], concats["ghost1b_2_concat"], trace.blocks(0)[0].output.resolved
+    first, second, stem = (
+        concats["ghost1a_2_concat"],
+        concats["ghost1b_2_concat"],
+        trace.blocks_of(0)[0].output.resolved,
+    )
     assert first == second == stem
     assert [run.size for run in stem] == [4, 4]
     assert stem[0] == stem[1]
@@ -563,11 +567,21 @@ def test_a_layer_outside_the_vocabulary_makes_its_own_axis() -> None:
     node = next(node for node in trace.nodes if node.name == "foreign")
     assert node.mixes
     assert sizes(node.output) == [(6, 1)]
-    [run] = trace.nodes[-2].output.resolved
+    [run] = list(trace.nodes)[-2].output.resolved
     assert run in resolve(node.output.runs)
 
 
-def test_the_tracer_answers_without_sizes() -> None:
-    image = value(3)
-    tracer = Tracer(image)
-    assert (tracer.channels(image), tracer.size(image)) == (3, (None, None))
+def test_a_block_is_answered_without_sizes() -> None:
+    class Asking(Block):
+        def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+            asked.append((ops.channels(x), ops.size(x)))
+            return ops.conv(x, at.width, 3, at.stride, name=f"asking{at.index}")
+
+        def describe(self) -> str:
+            return "Asking"
+
+    asked: list[Any] = []
+    spec = replace(tiny_spec(ConvNeXtBlock()), stages=(StageSpec(Asking(), 6, stride=2), StageSpec(Asking(), 7)))
+    trace_network(spec)
+    record_network(spec, size=(32, None))
+    assert asked == [(8, (None, None)), (6, (None, None)), (8, (16, None)), (6, (8, None))]
