@@ -80,7 +80,7 @@ def test_two_growths_in_a_row_compute_the_same(name: str) -> None:
     model, generator = trained(small(name, depth=0.2), side=32), random.Random(name)
     before = logits(model)
     for _ in range(2):
-        phi = generator.uniform(0, 2)
+        phi = generator.uniform(0, 1)
         grown, report = scale_model(model, phi=phi, input_shape=model.input_shape[1:], return_report=True)
         assert report.exact, str(report)
         assert grown.count_params() >= model.count_params()
