@@ -1,11 +1,11 @@
-"""Augmentation by Keras' layers and by keras-cv's: each operation, RandAugment as a whole, MixUp and CutMix.
+"""Compares augmentation by Keras' and by keras-cv's layers: each operation, RandAugment, MixUp and CutMix.
 
 Command: python benchmarks/augment.py
 Time: under 2 minutes on 2 cores.
-Result: RandAugment made of Keras' single layers is no slower than keras-cv's, and several times faster than Keras' own
-RandAugment layer, which runs every batch through all operations and keeps one. So keras-cv is not needed.
+Result: RandAugment composed of Keras' single layers is no slower than keras-cv's, and several times faster than Keras'
+    own RandAugment layer, which runs every batch through all operations and keeps one. keras-cv is not needed.
 
-All in one process, engines in turn, batch after batch of cut-outs of scikit-learn's two sample photographs.
+Everything runs in one process, with the engines in turn, on batches of crops of scikit-learn's two sample photographs.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from keras_effnet.data.operations import Draws, operations_of
 
 BATCH = 32
 ROUNDS = 5
-SECONDS = 0.05  # of one round, at least
+SECONDS = 0.05  # shortest duration of a round
 OPERATIONS, MAGNITUDE = 2, 9
 
 Compute = Callable[[], Any]
 
 
 def photographs(side: int) -> np.ndarray:
-    """Random cut-outs of two photographs."""
+    """Random crops of two photographs."""
     generator = np.random.default_rng(0)
     photos = [Image.fromarray(photo) for photo in load_sample_images().images]
     cuts = []
@@ -50,7 +50,7 @@ def photographs(side: int) -> np.ndarray:
 
 
 def single(engine: str, name: str, images: np.ndarray) -> Compute:
-    """One operation on each image of a batch."""
+    """Applies one operation to each image of a batch."""
     draws = Draws()
     apply = operations_of(engine, MAGNITUDE, draws)[name]
 
@@ -63,20 +63,20 @@ def single(engine: str, name: str, images: np.ndarray) -> Compute:
 
 
 def ours(images: np.ndarray, **options: Any) -> Compute:
-    """What training calls."""
+    """Our augmentation, as training calls it."""
     augmenter = Augmenter(Augmentation(**options), images.shape[1], BATCH)
     return lambda: augmenter(images, np.eye(BATCH, dtype=np.float32), (0, 0, 0))
 
 
 def layer(made: Any, images: np.ndarray) -> Compute:
-    """A library's layer as its documentation uses it: on a batch, in a graph."""
+    """A library's layer, used as in its documentation: on a batch, in a graph."""
     labels = np.eye(BATCH, dtype=np.float32)
     compute = tf.function(lambda x, y: made({"images": x, "labels": y})["images"])
     return lambda: compute(tf.constant(images), tf.constant(labels)).numpy()
 
 
 def pairs(images: np.ndarray) -> list[tuple[str, str, Compute, Compute]]:
-    """What is compared: a name, the peer's name, ours and the peer."""
+    """The comparisons: the name, the peer's name, our computation and the peer's."""
     whole = {"operations": OPERATIONS, "magnitude": MAGNITUDE}
     keras_engine, cv_engine = ours(images, **whole, engine="keras"), ours(images, **whole, engine="keras_cv")
     cv, strength = keras_cv.layers, MAGNITUDE / 10
@@ -102,7 +102,7 @@ def pairs(images: np.ndarray) -> list[tuple[str, str, Compute, Compute]]:
 
 
 def seconds(compute: Compute, calls: int) -> float:
-    """Of one image."""
+    """Seconds per image."""
     start = time.perf_counter()
     for _ in range(calls):
         compute()
@@ -110,10 +110,10 @@ def seconds(compute: Compute, calls: int) -> float:
 
 
 def measure(name: str, peer: str, compute: tuple[Compute, Compute], side: int) -> dict[str, Any]:
-    """Both in turn, `ROUNDS` times."""
+    """Measures both computations in turn, `ROUNDS` times."""
     calls = []
     for one in compute:
-        one()  # traces it
+        one()  # traces the function
         calls.append(max(1, round(SECONDS / (seconds(one, 1) * BATCH))))
     found = [[seconds(one, number) for one, number in zip(compute, calls, strict=True)] for _ in range(ROUNDS)]
     result = compare(*zip(*found, strict=True))

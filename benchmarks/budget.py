@@ -21,12 +21,14 @@ from measure import RESULTS, save
 from tqdm.auto import tqdm
 
 from keras_effnet import estimate_cost, fit_to_budget
-from keras_effnet.backbones.families import FAMILIES
+from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.errors import BudgetError
+from keras_effnet.measures import MEASURES, count
 from keras_effnet.registry import backbones
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMMAND = "python benchmarks/budget.py"
+# Bytes are 4 times the parameters.
 QUANTITIES = ("macs", "params", "activations")
 FACTORS = [0.1 * 200 ** (number / 49) for number in range(50)]
 INTRODUCTION = """# Any budget
@@ -44,25 +46,27 @@ keras-effnet fit efficientnet_b0 --macs 100e6 --model-bytes 8e6 --output small.j
 keras-effnet transfer --backbone small.json
 ```
 
-The rule gives the way, the count decides: phi is bisected on the *rounded* network, and what the last phi leaves unused
-is filled by steps of one part (a stage's width or depth, stem, head, resolution), in the order in which the rule would
-come to them. What a rule leaves alone and what a stage declares `fixed` stay. Depths round to the nearest here, unless
-another `Rounding` is given: with the paper's `ceil`, EfficientNet-B0 grows by half at the first step above phi = 0.
+The rule sets the direction, the count decides how far to go: phi is bisected on the *rounded* network, and what the
+last phi leaves unused is filled by enlarging single parts (a stage's width or depth, stem, head, resolution), in the
+order in which the rule would reach them. What a rule leaves alone and what a stage declares `fixed` stay. Depths round
+to the nearest here, unless another `Rounding` is given: with the paper's `ceil`, EfficientNet-B0 grows by half at the
+first step above phi = 0.
 
-A limit that nothing meets is an error that names it, and the smallest value that can be reached. MnasNet and
-EfficientNet-Lite keep a head of 1280 channels at any size, so that with 1000 classes no network of theirs has fewer
-than 1.3 million parameters: their smallest budgets are such errors, and are missing from the rows below.
+A limit that no network meets raises an error that names it and the smallest value that can be reached. MnasNet and
+EfficientNet-Lite keep a head of 1280 channels at any size, so that with 1000 classes none of their networks has fewer
+than 1.3 million parameters: their smallest budgets raise such errors and are missing from the rows below.
 
-`latency_ms` reads a spec as the counter does, but adds up kinds of work (calls, layers, pointwise, spatial and
-depthwise multiply-adds, numbers written). How long each takes is calibrated once on a machine, by timing eight
-networks (a minute), and kept in the user's cache folder, for each backend, version, processor and number of threads.
-The search builds what it finds, times it (3 calls to warm up, then at least 15 and half a second, the median), corrects
-what it foretells, and searches again, at most five times. What it returns was measured at or under the limit.
+For `latency_ms` a spec's kinds of work are added up (calls, layers, pointwise, spatial and depthwise multiply-adds,
+numbers written). The time that each takes is calibrated once on a machine, by timing eight networks (a minute), and
+kept in the user's cache folder, for each backend, version, processor, data format and number of threads. The search
+builds the network it predicts to fit, times it (3 calls to warm up, then the median of at least 15 calls and half a
+second), corrects its prediction and searches again, at most five times. What it returns was measured at or under the
+limit.
 
 ## How much of a budget is used
 
-For each family, {budgets} budgets from 0.1 to 20 times the base's own value; the share of the limit that the network
-found uses. 1 is all of it. No network was above its limit.
+For each family and measure, {budgets} budgets from 0.1 to 20 times the base's own value, and the share of the limit
+that the network found uses. No network was above its limit.
 
 ![Share of the budget used, for each family](images/budget.png)
 
@@ -70,8 +74,8 @@ found uses. 1 is all of it. No network was above its limit.
 
 
 def sweep(name: str, quantity: str) -> dict[str, Any]:
-    """Every budget of one family and quantity."""
-    base = getattr(estimate_cost(name), quantity)
+    """Every budget of one family and measure."""
+    base = count(estimate_cost(name))[quantity]
     shares, seconds, impossible = [], [], 0
     for factor in FACTORS:
         started = time.perf_counter()
@@ -81,7 +85,7 @@ def sweep(name: str, quantity: str) -> dict[str, Any]:
             impossible += 1
             continue
         seconds.append(time.perf_counter() - started)
-        shares.append(getattr(estimate_cost(found), quantity) / (factor * base))
+        shares.append(count(estimate_cost(found))[quantity] / (factor * base))
     return {
         "family": name,
         "quantity": quantity,
@@ -97,7 +101,7 @@ def sweep(name: str, quantity: str) -> dict[str, Any]:
 
 
 def page(content: dict[str, Any]) -> str:
-    """docs/budget.md."""
+    """The text of docs/budget.md, without the table of latencies."""
     lines = [
         "| base | limit | budgets | least used | median | most used | time, median | time, most |",
         "|---|---|---|---|---|---|---|---|",
@@ -113,13 +117,13 @@ def page(content: dict[str, Any]) -> str:
 
 
 def latency_table(content: dict[str, Any]) -> str:
-    """What benchmarks/latency.py measured, as a section of the page."""
+    """The results of benchmarks/latency.py, as a section of the page."""
     lines = [
         "## How much of a limit in milliseconds is used",
         "",
-        "Each network found was built and timed once more, after the search: the median of its calls, and their 10 %",
-        "and 90 % quantiles. Two timings of one network differ by a few per cent, and by more while the machine does",
-        "other things, so that this second median can lie above the limit that the search kept to.",
+        "Each network found was built and timed once more after the search; the table gives the median of its calls,",
+        "and their 10 % and 90 % quantiles. Two timings of one network differ by a few per cent, and by more while the",
+        "machine is busy, so that this second median can exceed the limit that the search kept.",
         "",
         "| base | limit | timed again | share | networks built | time of the search |",
         "|---|---|---|---|---|---|",
@@ -135,13 +139,13 @@ def latency_table(content: dict[str, Any]) -> str:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """The shares of each family, one row of dots for each quantity."""
+    """Draws the shares of each family, one row of dots for each measure."""
     families = list(dict.fromkeys(row["family"] for row in rows))
     figure, axes = plt.subplots(figsize=(8, 0.32 * len(families) + 1.2), layout="constrained")
     for row in rows:
         line = QUANTITIES.index(row["quantity"])
         height = [families.index(row["family"]) + 0.22 * (line - 1)] * len(row["shares"])
-        label = row["quantity"] if row["family"] == families[0] else None
+        label = MEASURES[row["quantity"]].label if row["family"] == families[0] else None
         axes.plot(row["shares"], height, ".", color=f"C{line}", markersize=3, alpha=0.5, label=label)
     axes.axvline(0.97, color="black", linewidth=0.8, linestyle="--")
     axes.axvline(1, color="black", linewidth=0.8)
@@ -161,7 +165,7 @@ def main() -> None:
 
 
 def write_page() -> None:
-    """docs/budget.md from both result files."""
+    """Writes docs/budget.md from both result files."""
     parts = [page(json.loads((RESULTS / "budget.json").read_text()))]
     if (RESULTS / "latency.json").is_file():
         parts.append(latency_table(json.loads((RESULTS / "latency.json").read_text())))

@@ -1,4 +1,4 @@
-"""First build of EfficientNet-B0 and B7 in a fresh process, against keras.applications, on each backend.
+"""Time of the first build of EfficientNet-B0 and B7 in a fresh process, against keras.applications, on each backend.
 
 Command: python benchmarks/build.py
 Time: about 10 minutes on 2 cores, most of it keras.applications on JAX.

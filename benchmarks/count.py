@@ -1,4 +1,4 @@
-"""Counting EfficientNet-B7 from its spec against building it in Keras and counting.
+"""Time to count EfficientNet-B7 from its spec, against building it in Keras and counting.
 
 Command: python benchmarks/count.py
 Time: about 1 minute on 2 cores.

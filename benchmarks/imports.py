@@ -1,4 +1,4 @@
-"""Importing keras_effnet and counting a scaled network, against importing keras.
+"""Time to import keras_effnet and count a scaled network, against importing keras.
 
 Command: python benchmarks/imports.py
 Time: about 1 minute on 2 cores.

@@ -23,7 +23,7 @@ CASES = [(name, limit) for name in ("efficientnet_b0", "mobilenet_v2", "resnet50
 
 
 def fitted(name: str, limit: float) -> dict[str, Any]:
-    """One search, with what it built, and its result timed once more by itself."""
+    """Runs one search, counts the networks it builds, and times its result once more."""
     timed = []
 
     def counted(*arguments: Any, **options: Any) -> Any:

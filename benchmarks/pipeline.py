@@ -1,16 +1,16 @@
-"""How long the training waits for data: our batches against Keras' `image_dataset_from_directory`.
+"""Measures how long training waits for data: our batches against Keras' `image_dataset_from_directory`.
 
 Command: python benchmarks/pipeline.py
-Time: 3 to 4 minutes on 2 cores that others use, too.
-Result: results/pipeline.json and, by benchmarks/tables.py, its tables in docs/data.md and docs/benchmarks.md. Wanted:
-    an idle share below 5 %.
+Time: 3 to 4 minutes on 2 shared cores.
+Result: results/pipeline.json, from which benchmarks/tables.py writes the tables in docs/data.md and docs/benchmarks.md.
+    The target is an idle share below 5 %.
 
-Trains EfficientNet-B0 at 224 px on JPEG files of 300 to 500 px that are written first: letters and blobs of colour with
-noise, so that they have the bytes of photographs. In one process and with one compiled step, three ways take turns: one
-batch that stays in memory, our batches, Keras'. The idle share is the time spent in getting the next batch over the
-time of getting it and training on it. Decoding and training share the cores, so that a pipeline also slows the step
-itself: the step with a batch in memory says by how much. After that both read alone, without any training, which says
-how much faster a network could be before it had to wait.
+Trains EfficientNet-B0 at 224 px on JPEG files of 300 to 500 px, which are generated first: letters and blobs of colour
+with noise, so that their size in bytes is that of photographs. In one process with one compiled step, three ways take
+turns: a batch that stays in memory, our batches, and Keras'. The idle share is the time spent waiting for the next
+batch, divided by the time of waiting and training. Decoding and training share the cores, so a pipeline also slows down
+the step itself; the step with a batch in memory shows by how much. Finally both pipelines read without training, which
+shows how much faster a network could be before it had to wait.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from keras_effnet.data.sets import load_data
 COMMAND = "python benchmarks/pipeline.py"
 THREADS, RESOLUTION, BATCH, CLASSES = 2, 224, 16, 4
 IMAGES = 240
-ROUNDS, STEPS, WARM = 3, 3, 1  # the first step of a round, for which nothing was read ahead, does not count
+ROUNDS, STEPS, WARM = 3, 3, 1  # the first step of a round does not count, since nothing was read ahead for it
 PEER = "image_dataset_from_directory"
 CROPPED = Augmentation(crop=0.5, flip=True)
 
 
 def write_images(folder: Path) -> int:
-    """JPEG files in class folders; returns their mean size in bytes."""
+    """Writes JPEG files in class folders; returns their mean size in bytes."""
     from keras_effnet.data.glyphs import render_letters
 
     generator = np.random.default_rng(0)
@@ -67,7 +67,7 @@ def write_images(folder: Path) -> int:
 
 
 def steps_of(model: keras.Model, batches: Iterator[Any]) -> tuple[float, float]:
-    """Trains a few steps; returns the seconds of waiting and of training, a step."""
+    """Trains for a few steps; returns the seconds of waiting and of training per step."""
     waits, works = [], []
     for _ in range(WARM + STEPS):
         start = time.perf_counter()
@@ -80,14 +80,14 @@ def steps_of(model: keras.Model, batches: Iterator[Any]) -> tuple[float, float]:
 
 
 def seconds_alone(batches: Iterator[Any]) -> float:
-    """Reads an epoch and does nothing else; returns the seconds a batch."""
+    """Reads an epoch and does nothing else; returns the seconds per batch."""
     start = time.perf_counter()
     count = sum(1 for _ in batches)
     return (time.perf_counter() - start) / count
 
 
 def measure(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of waiting and of training, by way and round."""
+    """Seconds of waiting and of training per step, by way and round."""
     model = build_model("efficientnet_b0", classes=CLASSES)
     model.compile("sgd", "categorical_crossentropy", jit_compile=False)
     source = load_data(str(folder), validation=0.05, cache=folder.parent / "cache").train
@@ -114,7 +114,7 @@ def measure(folder: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def idle_shares(found: dict[str, list[tuple[float, float]]]) -> dict[str, dict[str, float]]:
-    """The largest and the median idle share of both."""
+    """The median and the largest idle share of both pipelines."""
     shares = {name: [wait / (wait + work) for wait, work in found[name]] for name in ("ours", "peer")}
     return {name: {"median": statistics.median(values), "max": max(values)} for name, values in shares.items()}
 

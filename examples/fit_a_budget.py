@@ -1,9 +1,9 @@
 """The largest network of six families under 5 MB and 150 million multiply-adds, side by side.
 
 Command: python examples/fit_a_budget.py
-Time: about 10 seconds on 2 cores, most of it importing Keras; the searches take a tenth of one.
-Result: a table. All six use 5 MB, MobileNetV3-Small at 196 px, ResNet-50 at 56 px; so the
-second limit is left unused by all. Give resolution=... to choose how much of it to spend.
+Time: about 10 seconds on 2 cores, most of it importing Keras; the searches take a tenth of a second.
+Result: a table. All six use 5 MB, MobileNetV3-Small at 196 px and ResNet-50 at 56 px, and none uses all of the second
+limit. Pass resolution=... to choose how much of it to spend.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLASSES = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--build", action="store_true", help="builds the network with the most parameters")
+    parser.add_argument("--build", action="store_true", help="build the network with the most parameters")
     arguments = parser.parse_args()
     found = {name: fit_to_budget(name, **LIMITS, classes=CLASSES) for name in FAMILIES}
     print(f"{'family':<20} {'px':>5} {'blocks':>7} {'params':>11} {'MB':>6} {'MACs':>13}")

@@ -1,12 +1,12 @@
-"""Gray 16-bit images, as medical devices write them: a network for colours becomes one for gray, with its weights.
+"""Gray 16-bit images, as medical devices write them: turns a network for RGB images into one for gray images.
 
 Command: python examples/gray_images.py
 Time: about 30 seconds on 2 cores.
-Result: 0.762 of the held-out images with three channels and with one: the probabilities differ by 4e-7; 1.000 after
-more training. (One run; the last digits depend on the machine.)
+Result: accuracy on held-out images of 0.762 with three channels and with one, whose probabilities differ by 4e-7; 1.000
+    after more training. (One run; the last digits vary by machine.)
 
-The images are drawn here: tissue-like noise with a bright spot or without. A folder of your own with a sub-folder for
-each class goes the same way; `keras-effnet finetune FOLDER --channels 1` does all of it at once.
+The images are synthetic: tissue-like noise with or without a bright spot. Your own folder with one subfolder per class
+works the same way; `keras-effnet finetune FOLDER --channels 1` does all of it at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ spec = BackboneSpec(
 
 
 def draw(folder: Path, generator: np.random.Generator) -> None:
-    """Half of the images with a spot, as 16-bit gray PNG of various sizes."""
+    """Writes 16-bit gray PNG images of various sizes, half of them with a spot."""
     for number in range(IMAGES):
         high, wide = generator.integers(48, 80, 2)
         noise = Image.fromarray(generator.integers(0, 256, (high, wide)).astype(np.uint8))
@@ -54,16 +54,16 @@ def draw(folder: Path, generator: np.random.Generator) -> None:
         Image.fromarray(values).save(folder / kind / f"{number:03}.png")
 
 
-def batches(data: DataSplits, channels: int, part: str = "train") -> Batches:
-    """The decoder scales 16 bits to 8, resizes, and repeats the gray in three channels or not."""
-    source = data.train if part == "train" else data.validation
-    return Batches(source, resolution=SIDE, batch_size=20, channels=channels, shuffle=part == "train")
+def batches(data: DataSplits, channels: int, split: str = "train") -> Batches:
+    """Batches of images scaled from 16 to 8 bits, resized, and with the gray repeated in three channels if asked."""
+    source = data.train if split == "train" else data.validation
+    return Batches(source, resolution=SIDE, batch_size=20, channels=channels, shuffle=split == "train")
 
 
 def train(model: keras.Model, data: DataSplits, epochs: int) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # so few steps would not be seen by Keras' 0.99
+            layer.momentum = 0.9  # with Keras' 0.99 the statistics would not converge in so few steps
     model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
     model.fit(batches(data, model.input_shape[-1]), epochs=epochs, verbose=0)
 
@@ -83,7 +83,7 @@ def main() -> None:
         train(colours, data, epochs=10)
         print(f"three channels: {accuracy(colours, data):.3f} of {len(data.validation)} held-out images")
 
-        # One channel in place of three equal ones: the kernels of the stem are added up.
+        # One channel replaces three equal ones: the kernels of the stem are summed.
         gray = grow_model(colours, channels=1, stem="sum")
         print(f"one channel:    {accuracy(gray, data):.3f}")
         both = [
@@ -92,7 +92,7 @@ def main() -> None:
         print(f"largest difference of the probabilities: {np.abs(both[0] - both[1]).max():.1e}")
 
         train(gray, data, epochs=5)
-        print(f"trained on:     {accuracy(gray, data):.3f}")
+        print(f"trained further: {accuracy(gray, data):.3f}")
 
 
 if __name__ == "__main__":

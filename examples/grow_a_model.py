@@ -1,9 +1,9 @@
-"""A small network learns digits, grows with what it has learned, and learns on; then it shrinks again.
+"""Trains a small network on digits, grows it with its weights, trains it further, and shrinks it again.
 
 Command: python examples/grow_a_model.py
 Time: about 2 minutes on 2 cores.
-Result: 0.987 of the held-out digits before and after growing, 0.976 after more training; 0.772 after shrinking, 0.911
-with BatchNorm statistics taken anew, 0.973 after more training. (One run; the last digits depend on the machine.)
+Result: accuracy on held-out digits of 0.987 before and after growing, 0.976 after more training; 0.772 after shrinking,
+    0.911 with recomputed BatchNorm statistics, 0.973 after more training. (One run; the last digits vary by machine.)
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def images() -> tuple[np.ndarray, ...]:
 def train(model: keras.Model, x: np.ndarray, y: np.ndarray, epochs: int) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # so few steps would not be seen by Keras' 0.99
+            layer.momentum = 0.9  # with Keras' 0.99 the statistics would not converge in so few steps
     model.compile(keras.optimizers.Adam(2e-3), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0)
 
@@ -62,14 +62,14 @@ def main() -> None:
     large, report = scale_model(small, phi=2, input_shape=(SIDE, SIDE, 3), return_report=True)
     show("grown by phi=2", large)
     train(large, x, y, epochs=4)
-    show("trained on", large)
+    show("trained further", large)
     less = scale_model(large, phi=-2, input_shape=(SIDE, SIDE, 3))
     show("shrunk by phi=-2", less)
     recalibrate(less, [x[start : start + BATCH] for start in range(0, len(x), BATCH)])
-    show("with statistics anew", less)
+    show("with recomputed statistics", less)
     train(less, x, y, epochs=2)
-    show("trained on", less)
-    print(f"\nwhat the grown one inherited: {report.counts}, multiply-adds before: {estimate_cost(spec).macs:,}")
+    show("trained further", less)
+    print(f"\nlayers of the grown model: {report.counts}; multiply-adds before growing: {estimate_cost(spec).macs:,}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens while they are written."""
+"""Files that are complete or absent, whatever happens while they are written; and folders with one writer at a time."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.errors import DataError
 
 LOCK_FILE = ".lock"
-# What to do about the errors that a user can do something about; of the others the system's own words must do.
+# Advice for the errors that a user can fix; for all others the system's own message has to do.
 _ADVICE = {
-    # NumPy's own error when it could write only a part has no number.
-    None: "the disk may be full: free some space on it, or name a folder on another, and start again",
-    errno.ENOSPC: "free some space on that disk, or name a folder on another, and start again",
-    errno.EDQUOT: "free some of your quota on that disk, or name a folder on another, and start again",
+    # NumPy's own error after a partial write has no number.
+    None: "the disk may be full: free some space on it, or name a folder on another disk, and start again",
+    errno.ENOSPC: "free some space on that disk, or name a folder on another disk, and start again",
+    errno.EDQUOT: "free some of your quota on that disk, or name a folder on another disk, and start again",
     errno.EROFS: "name a folder that can be written to",
     errno.EACCES: "name a folder that can be written to",
     errno.EPERM: "name a folder that can be written to",
-    errno.EEXIST: "a file has the name that its folder should have: name another folder",
-    errno.ENOTDIR: "a file has the name that its folder should have: name another folder",
+    errno.EEXIST: "a file has the name of a folder that is needed: name another folder",
+    errno.ENOTDIR: "a file has the name of a folder that is needed: name another folder",
 }
 
 
 def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
-    """Writes a file under another name first, so that there is never half of it under its own.
+    """Writes a file under a temporary name, then renames it, so that no half-written file ever has its name.
 
-    The file is on the disk, not on its way to it, before it takes the place of an older one: no loss of power leaves
-    an empty file. Where something fails, the older one stays, and nothing else does.
+    The content is flushed to disk before the rename: a power cut does not leave an empty file. On failure an existing
+    file stays as it was, and the temporary one is deleted.
 
     Args:
-        path: of the file; its folder is made if missing.
-        write: writes everything to the path that it is given, which has the same suffix.
+        path: the file to write; its folder is created if missing.
+        write: called with a temporary path in the same folder and with the same suffix; writes the whole content there.
 
     Raises:
         DataError: the file cannot be written.
@@ -52,41 +51,48 @@ def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(part)
-            _to_disk(part)
+            _flush_file(part)
             os.replace(part, path)
         except BaseException:
             part.unlink(missing_ok=True)  # half of a large file would fill the disk for the next attempt, too
             raise
-        _folder_to_disk(path.parent)
+        _flush_folder(path.parent)
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Keeps other processes from writing to a folder at the same time: each waits for its turn.
+    """Lets one process at a time write to a folder; the others wait for their turn.
 
-    Windows has no lock of this kind: there, one process at a time may write.
+    The operating system releases the lock when its holder ends, even if the holder is killed.
 
     Args:
-        folder: made if missing; holds an empty file for the lock from then on.
+        folder: the folder to lock; created if missing. An empty file, `.lock`, stays in it.
 
     Raises:
         DataError: the folder cannot be written to.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder, folder_lock(Path(folder)):
+        ...     _ = (Path(folder) / "note.txt").write_text("written by one process at a time")
     """
+    from filelock import FileLock  # only searches lock folders
+
     path = folder / LOCK_FILE
     with ExitStack() as stack:
         with as_data_error(path):
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(path.open("ab"))  # as it is closed the lock ends, also by a kill
-            if find_spec("fcntl") is not None:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX)
+            path.touch()  # filelock would wait forever in a folder where no file can be created
+            stack.enter_context(FileLock(path))
         yield
 
 
 @contextmanager
 def as_data_error(path: Path) -> Iterator[None]:
-    """Tells the system's errors in words that say what to do.
+    """Turns an OSError raised inside the block into a DataError with advice on how to fix it.
+
+    Args:
+        path: the file being written, named in the message.
 
     Raises:
         DataError: the file cannot be written.
@@ -99,14 +105,14 @@ def as_data_error(path: Path) -> Iterator[None]:
         raise DataError(f"the file cannot be written: {error}{hint}. Received: {str(path)!r}") from error
 
 
-def _to_disk(path: Path) -> None:
+def _flush_file(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
-def _folder_to_disk(folder: Path) -> None:
-    """So that a file's new name is kept, too."""
-    if not hasattr(os, "O_DIRECTORY"):  # Windows, which cannot open a folder, and keeps its names by itself
+def _flush_folder(folder: Path) -> None:
+    """Flushes a folder's entries to disk, so that a rename survives a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows can neither open a folder nor needs to
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:

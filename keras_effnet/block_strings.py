@@ -1,17 +1,17 @@
-"""The block strings of the released EfficientNets: `r2_k5_s22_e6_i24_o40_se0.25`, both ways.
+"""Reads and writes the block strings of the released EfficientNets: `r2_k5_s22_e6_i24_o40_se0.25`.
 
-| token | means | source |
+| token | meaning | source |
 |---|---|---|
-| `r2` | blocks | tensorflow/tpu, models/official/efficientnet/efficientnet_builder.py, BlockDecoder |
+| `r2` | depth: number of blocks | tensorflow/tpu, models/official/efficientnet/efficientnet_builder.py, BlockDecoder |
 | `k5` | kernel | |
-| `s22`, `s2` | stride, for each side or (version 2) once | google/automl, efficientnetv2/effnetv2_configs.py |
+| `s22`, `s2` | stride, once per axis or (version 2) once | google/automl, efficientnetv2/effnetv2_configs.py |
 | `e6` | expand | |
-| `i24`, `o40` | width of what is read and of what is emitted | |
-| `se0.25` | se_ratio; 0 where it is missing | |
-| `c1` | fused; `c0`: not, as where it is missing | efficientnet_edgetpu_builder.py, automl |
+| `i24`, `o40` | width of the input and of the output | |
+| `se0.25` | se_ratio; 0 if missing | |
+| `c1` | a fused block; `c0` or no token: an MBConv | efficientnet_edgetpu_builder.py, automl |
 | `noskip` | skip=False | |
 
-A string says nothing of activations, norms, paddings and names: these come from the blocks given beside it.
+Activations, norms, paddings and layer names are not part of a string; they come from the blocks passed along with it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from dataclasses import replace
 from decimal import Decimal
 
 from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
-from keras_effnet.checks import check_bool, check_int
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES, check_bool, check_int
 from keras_effnet.codecs import located, shown
 from keras_effnet.errors import SpecError
-from keras_effnet.spec import MAX_SIZE, MAX_STAGES, StageSpec
+from keras_effnet.spec import StageSpec
 
 _TOKEN = re.compile(r"(se|[rksieoc])([0-9]{1,40}(?:\.[0-9]{1,40})?|\.[0-9]{1,40})|(noskip)")
 _FRACTIONS = ("e", "se")
 _REQUIRED = ("r", "k", "s", "e", "i", "o")
-# The released ones have at most 40 characters; each number here may have 80.
+# The released strings have at most 40 characters; here each number may have 80.
 _MAX_CHARACTERS = 1_000
 
 _MBCONV, _FUSED = MBConv(), FusedMBConv()
@@ -44,20 +44,22 @@ def read_block_strings(
     mbconv: MBConv = _MBCONV,
     fused: FusedMBConv = _FUSED,
 ) -> tuple[StageSpec, ...]:
-    """The stages that block strings describe, one each.
+    """Decodes block strings into stages.
 
     Args:
-        strings: one for each stage; `i` of each must be `o` of the one before.
-        stem_width: what the first stage really reads, where that is not its `i` (EfficientNet-EdgeTPU: 32, not 24).
-            TensorFlow's code expands and squeezes from `i`; `expand` and `se_ratio` here give the same widths.
-        mbconv: what strings do not say of an MBConv: activation, norm, padding, name.
-        fused: the same of a FusedMBConv.
+        strings: one string per stage; `i` of each must equal `o` of the one before.
+        stem_width: number of channels that the first stage actually reads, at least 1; None if that is its `i`. In
+            EfficientNet-EdgeTPU it is 32 while `i` is 24: TensorFlow's code expands and squeezes from `i`, and the
+            `expand` and `se_ratio` returned give the same widths. Default: None.
+        mbconv: template for MBConv blocks: its activation, norm, padding and layer names. Default: `MBConv()`.
+        fused: template for FusedMBConv blocks. Default: `FusedMBConv()`.
 
     Returns:
-        The stages.
+        One stage per string.
 
     Raises:
-        SpecError: a string that is none, widths that do not agree, or a value outside its range; names the string.
+        SpecError: a malformed string, widths that do not agree, or a value outside its range. The message names the
+            string.
 
     Example:
         >>> stages = read_block_strings(["r1_k3_s11_e1_i32_o16_se0.25", "r2_k3_s22_e6_i16_o24_se0.25"])
@@ -73,25 +75,27 @@ def read_block_strings(
         values = _read_tokens(text)
         before = stages[-1].width if stages else stem_width
         if stages and values["i"] != before:
-            raise SpecError(f"`i` must be the width of the stage before, {before}. Received: string {number}, {text!r}")
+            raise SpecError(
+                f"`i` must be the width of the previous stage, {before}. Received: string {number}, {text!r}"
+            )
         stages.append(_make_stage(values, fused if values.get("c") else mbconv, before, text))
     return tuple(stages)
 
 
 def _read_tokens(text: object) -> dict[str, float]:
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
-        raise SpecError(f"a block string is a text like 'r1_k3_s11_e1_i32_o16_se0.25'. Received: {shown(text)}")
+        raise SpecError(f"a block string looks like 'r1_k3_s11_e1_i32_o16_se0.25'. Received: {shown(text)}")
     values: dict[str, float] = {}
     for token in text.split("_"):
         found = _TOKEN.fullmatch(token)
         key, digits = (found[1] or found[3], found[2] or "1") if found else (None, "")
         if key is None or (key not in _FRACTIONS and "." in digits):
             raise SpecError(
-                f"no block string has this token; there are r, k, s, e, i, o, se and c with a number, and noskip. "
-                f"Received: {token!r} in {shown(text)}"
+                "unknown token; the tokens of a block string are r, k, s, e, i, o, se and c with a number, and "
+                f"noskip. Received: {token!r} in {shown(text)}"
             )
         if key in values:
-            raise SpecError(f"a token stands twice. Received: {token!r} in {shown(text)}")
+            raise SpecError(f"a token appears twice. Received: {token!r} in {shown(text)}")
         if key == "s" and len(digits) == 2 and digits[0] == digits[1]:
             digits = digits[0]
         values[key] = float(digits) if "." in digits else int(digits)
@@ -107,14 +111,14 @@ def _read_tokens(text: object) -> dict[str, float]:
 
 
 def _make_stage(values: dict[str, float], like: MBConv | FusedMBConv, before: float | None, text: str) -> StageSpec:
-    said = values["i"]
-    read = said if before is None else before
+    declared = values["i"]
+    actual = declared if before is None else before
     try:
         block = replace(
             like,
             kernel=values["k"],
-            expand=_factor(values["e"], said, read),
-            se_ratio=_factor(values.get("se", 0), said, read),
+            expand=_factor(values["e"], declared, actual),
+            se_ratio=_factor(values.get("se", 0), declared, actual),
             skip="noskip" not in values,
         )
         return StageSpec(block, width=int(values["o"]), depth=int(values["r"]), stride=int(values["s"]))
@@ -122,26 +126,27 @@ def _make_stage(values: dict[str, float], like: MBConv | FusedMBConv, before: fl
         raise located(error, shown(text)) from error
 
 
-def _factor(value: float, said: float, read: float) -> float:
-    """What gives of `read` channels as many as `value` gives of `said` ones."""
-    if said == read:
+def _factor(value: float, declared: float, actual: float) -> float:
+    """The factor that makes as many channels from `actual` as `value` makes from `declared`."""
+    if declared == actual:
         return value
-    factor = value * said / read
-    if int(read * factor) < int(said * value):
-        factor = math.nextafter(factor, math.inf)  # the quotient was rounded down, past a whole number of channels
+    factor = value * declared / actual
+    if int(actual * factor) < int(declared * value):
+        factor = math.nextafter(factor, math.inf)  # the quotient was rounded down to just below a whole number
     return int(factor) if factor == int(factor) else factor
 
 
-def _unfactor(factor: float, said: float, read: float) -> float:
-    """The value that `_factor` made `factor` of."""
-    if said == read:
+def _unfactor(factor: float, declared: float, actual: float) -> float:
+    """The inverse of `_factor`."""
+    if declared == actual:
         return factor
-    exact = factor * read / said
+    exact = factor * actual / declared
     for value in (round(exact), round(exact, 6), exact):
-        if _factor(value, said, read) == factor:
+        if _factor(value, declared, actual) == factor:
             return value
     raise SpecError(
-        f"no number says this for {said} instead of {read} channels; leave `first_width` out. Received: {factor}"
+        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`. "
+        f"Received: {factor}"
     )
 
 
@@ -154,22 +159,23 @@ def write_block_strings(
     mbconv: MBConv = _MBCONV,
     fused: FusedMBConv = _FUSED,
 ) -> list[str]:
-    """The block strings of stages of MBConv and FusedMBConv; `read_block_strings` gives the stages back.
+    """Encodes stages of MBConv and FusedMBConv as block strings; `read_block_strings` decodes them.
 
     Args:
-        stages: of one network, in order.
-        stem_width: what the first of them reads.
-        first_width: `i` of the first string, where it is not the stem's width (EfficientNet-EdgeTPU: 24, not 32).
-        twice: strides as version 1 writes them, `s22`; else as version 2, `s2`.
-        mbconv: what the reader is given for MBConv.
-        fused: what the reader is given for FusedMBConv.
+        stages: the stages of one network, in order.
+        stem_width: number of channels that the first stage reads, at least 1.
+        first_width: `i` of the first string, at least 1; None uses `stem_width`. In EfficientNet-EdgeTPU it is 24 while
+            the stem's width is 32. Default: None.
+        twice: True writes strides as version 1 does, `s22`; False as version 2 does, `s2`. Default: True.
+        mbconv: the template that `read_block_strings` will get for MBConv. Default: `MBConv()`.
+        fused: the template that `read_block_strings` will get for FusedMBConv. Default: `FusedMBConv()`.
 
     Returns:
-        One string for each stage.
+        One string per stage.
 
     Raises:
-        SpecError: a stage that says something that no string can: another block, another activation, norm, padding or
-            name than `mbconv` and `fused` have, `fixed`, or a stride of 10 or more.
+        SpecError: a stage that strings cannot express: another block; an activation, norm, padding or layer name that
+            differs from the templates; `fixed`; or a stride of 10 or more.
 
     Example:
         >>> write_block_strings([StageSpec(MBConv(kernel=5), width=24, depth=2, stride=2)], stem_width=16)
@@ -199,7 +205,7 @@ def write_block_strings(
 
 
 def _plain_block(stage: StageSpec, mbconv: MBConv, fused: FusedMBConv) -> MBConv | FusedMBConv:
-    """The block of a stage that a string can say all of."""
+    """The block of a stage; raises SpecError unless a string can express the whole stage."""
     block = stage.block if isinstance(stage, StageSpec) else None
     if not isinstance(block, MBConv | FusedMBConv):
         raise SpecError(f"only stages of MBConv and FusedMBConv have block strings. Received: {shown(stage)}")
@@ -207,14 +213,14 @@ def _plain_block(stage: StageSpec, mbconv: MBConv, fused: FusedMBConv) -> MBConv
     plain = replace(like, kernel=block.kernel, expand=block.expand, se_ratio=block.se_ratio, skip=block.skip)
     if plain != block:
         raise SpecError(
-            f"a block string cannot say what sets this block apart from {like}; give such a block as `mbconv` or "
-            f"`fused`. Received: {block}"
+            f"a block string cannot express how this block differs from {like}; pass a template like it as `mbconv` "
+            f"or `fused`. Received: {block}"
         )
     if stage.fixed != "nothing" or stage.stride > 9:
-        raise SpecError(f"a block string cannot say `fixed`, nor a stride of 10 or more. Received: {stage}")
+        raise SpecError(f"a block string cannot express `fixed`, or a stride of 10 or more. Received: {stage}")
     return block
 
 
 def _digits(value: float) -> str:
-    """Every digit that tells the number from its neighbours, without an exponent."""
+    """The shortest decimal that reads back as the same number, without an exponent."""
     return format(Decimal(repr(value)), "f")

@@ -1,9 +1,9 @@
 """From a budget to a network: the largest one of a family at or under every limit.
 
-The rule gives the way, the count decides. First phi is bisected, measuring the *rounded* network. Rounding moves in
-steps that may cost a third of the network at once (one more block in each stage), so that the largest phi under the
-limit may leave much of it unused; what is left is filled in steps of one part: a stage's width or depth, stem, head,
-resolution, in the order in which the rule itself would come to them.
+The rule sets the direction, the count decides how far to go. First phi is bisected, counting the *rounded* network.
+Rounding moves in steps that may cost a third of the network at once (one more block in each stage), so that the largest
+phi under the limit may leave much of it unused. The rest is filled by enlarging single parts (a stage's width or depth,
+stem, head, resolution), in the order in which the rule would reach them.
 """
 
 from __future__ import annotations
@@ -13,30 +13,29 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from keras_effnet.checks import check_int, check_number
-from keras_effnet.cost import Cost, estimate_cost
+from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
+from keras_effnet.measures import count as counted
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
-from keras_effnet.scaling.scale import resolve_coefficients, scale_spec
+from keras_effnet.scaling.scale import resolve_coefficients, scale_spec, stage_factors
 from keras_effnet.spec import BackboneSpec, StageSpec
 
-# What a budget may limit: the arguments of `fit_to_budget`.
-LIMITS = ("macs", "params", "activations", "model_bytes", "latency_ms")
-# What counts as used up, so that the search ends.
+# The share of a limit that counts as all of it, so that the search ends.
 FULL = 0.995
-# What a neighbourhood search must reach before it is content; the promise of `fit_to_budget`.
+# The share below which the search also tries one step back; above the 0.97 that `fit_to_budget` promises.
 CLOSE = 0.98
 # |phi| at which the smallest networks of all rules have long been reached; the largest budget in use is far below.
 FURTHEST_PHI = 64.0
 # Bisection ends where no coefficient moves by more than a thousandth.
 PHI_STEP = 1e-3
-
-# Some phi at which every rule that shrinks networks has moved whatever it moves.
+# A phi at which every rule that shrinks networks has changed everything that it ever changes.
 ANY_PHI = -0.5
 
-Measure = Callable[[BackboneSpec], Mapping[str, float]]
+# From a network to its measures, by name.
+Meter = Callable[[BackboneSpec], Mapping[str, float]]
 
 
 def fit_to_budget(
@@ -55,35 +54,37 @@ def fit_to_budget(
 ) -> BackboneSpec:
     """Finds the largest network of a family at or under every limit given.
 
-    All parts grow together, as the rule has it, so that one limit is used up and the others hold; a fixed `resolution`
-    moves what is left of them.
+    All parts grow together, as the rule has it, until one limit is used up; the others hold. With a fixed `resolution`
+    the other parts grow instead.
 
-    Limits that are counted take well under a second. A limit in milliseconds measures this machine: the first call
-    calibrates (a minute, cached on disk), each call then builds and times a few candidates.
+    Limits that are counted take well under a second. A limit in milliseconds is timed on this machine: the first call
+    calibrates for a minute and keeps the result on disk, and each call then builds and times a few candidates.
 
     Args:
-        spec: the base, a backbone or the name of a registered one.
-        macs: multiply-adds an image, above 0.
-        params: all weights, as `model.count_params()` counts them, above 0.
-        activations: outputs of convolutions and dense layers, numbers an image, above 0.
-        model_bytes: of the weights as float32 (4 a parameter), above 0. A saved file adds its graph, some 0.1 to 1 MB.
-        latency_ms: milliseconds for one image through the compiled model on this machine, above 0; see
-            `keras_effnet.latency`.
-        rule: the way to go, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone (width
-            and resolution in `DepthOnly`) stays as in the base.
-        rounding: of sizes; by default the paper's, but with depths rounded to the nearest.
-        resolution: keeps this side of the image, in pixels, at least the total stride; None: it scales too.
-        channels: of the image.
-        classes: of the classifier.
+        spec: the base: a backbone, or the name of a registered one.
+        macs: largest number of multiply-adds per image, above 0.
+        params: largest number of weights, as `model.count_params()` counts them, above 0.
+        activations: largest number of outputs of convolutions and dense layers per image, above 0.
+        model_bytes: largest size of the weights as float32 (4 bytes each), above 0. A saved file also holds the graph,
+            some 0.1 to 1 MB.
+        latency_ms: longest time for one image through the compiled model on this machine, in milliseconds, above 0;
+            see `keras_effnet.latency`.
+        rule: scaling rule to follow, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone
+            (width and resolution in `DepthOnly`) stays as in the base.
+        rounding: how sizes become whole numbers; by default the paper's `Rounding()`, but with depths rounded to the
+            nearest.
+        resolution: side of the image to keep, in pixels, at least the total stride; None scales it too.
+        channels: channels of the image, at least 1.
+        classes: number of classes that the classifier tells apart, at least 1.
 
     Returns:
-        A spec of the base's name. Every limit holds; the one that binds is used to within 3 % where the steps of the
-        family are fine enough (docs/budget.md has the distribution).
+        A spec with the base's name. Every limit holds; the one that binds is used to within 3 % where the family's
+        sizes are fine enough (docs/budget.md has the distribution).
 
     Raises:
-        BudgetError: no limit, or one that no network of the family meets: names it, and the smallest value that can be
-            reached.
-        RegistryError, ScalingError, SpecError, BuildError: as `scale_spec` and `estimate_cost`.
+        BudgetError: no limit was given, or no network of the family meets one; the error then names that limit and the
+            smallest value that can be reached.
+        RegistryError, ScalingError, SpecError, BuildError: as in `scale_spec` and `estimate_cost`.
 
     Example:
         >>> spec = fit_to_budget("mobilenet_v2", macs=100e6)
@@ -92,59 +93,57 @@ def fit_to_budget(
     """
     base = resolve_backbone(spec)
     if resolution is not None:
-        check_int(ScalingError, "resolution", resolution, base.total_stride)
-        base = replace(base, resolution=resolution)
-    given = zip(LIMITS, (macs, params, activations, model_bytes, latency_ms), strict=True)
-    limits = {name: limit for name, limit in given if limit is not None}
+        base = replace(base, resolution=check_int(ScalingError, "resolution", resolution, base.total_stride))
+    given = {
+        "macs": macs,
+        "params": params,
+        "activations": activations,
+        "model_bytes": model_bytes,
+        "latency_ms": latency_ms,
+    }
+    limits = {
+        name: check_number(BudgetError, name, limit, 0, open_low=True)
+        for name, limit in given.items()
+        if limit is not None
+    }
     if not limits:
-        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6. Received: no limit")
-    for name, limit in limits.items():
-        check_number(BudgetError, name, limit, 0, open_low=True)
+        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
 
-    def count(candidate: BackboneSpec) -> Mapping[str, float]:
+    def meter(candidate: BackboneSpec) -> Mapping[str, float]:
         return counted(estimate_cost(candidate, channels=channels, classes=classes))
 
-    way = _Way(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
+    path = _Path(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
     if latency_ms is None:
-        return _fit(way, limits, count)
+        return _fit(path, limits, meter)
     from keras_effnet.latency.latency_budget import fit_latency
 
-    return fit_latency(lambda measure: _fit(way, limits, measure), count, latency_ms, channels, classes)
+    return fit_latency(lambda timed: _fit(path, limits, timed), meter, limits["latency_ms"], channels, classes)
 
 
-def counted(cost: Cost) -> Mapping[str, float]:
-    """What limits can be put on, of a cost."""
-    return {
-        "macs": cost.macs,
-        "params": cost.params,
-        "activations": cost.activations,
-        "model_bytes": cost.weight_bytes,
-    }
-
-
-def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSpec:
+def _fit(path: _Path, limits: Mapping[str, float], meter: Meter) -> BackboneSpec:
     def usage(candidate: BackboneSpec) -> float:
-        found = measure(candidate)
+        found = meter(candidate)
         return max(found[name] / limit for name, limit in limits.items())
 
-    way.check_rule()
-    phi, start = _largest_phi(way, usage)
+    path.check_rule()
+    phi, start = _largest_phi(path, usage)
     if usage(start) > 1:
-        found = measure(start)
+        found = meter(start)
         name = max(limits, key=lambda name: found[name] / limits[name])
         raise BudgetError(
-            f"no network of {way.base.name!r} meets `{name}`: the smallest that this rule and rounding reach has "
+            f"no network of {path.base.name!r} meets `{name}`: the smallest that this rule and rounding reach has "
             f"{found[name]:,.4g}. Raise the limit, or lower the rounding's `divisor`, the number of classes or a "
-            f"fixed resolution. Received: {name}={limits[name]:,.4g}"
+            "fixed resolution.",
+            received=f"{name}={limits[name]:,.4g}",
         )
-    if not way.goes_to(phi + 2 * PHI_STEP):
+    if not path.goes_to(phi + 2 * PHI_STEP):
         return start  # the rule ends here, though the limits do not
-    nominal = way.coefficients(phi)
-    best, used = _filled(way, start, nominal, usage)
+    nominal = path.coefficients(phi)
+    best, used = _filled(path, start, nominal, usage)
     if used < CLOSE:
-        # One part a step back may make room for steps that fit better.
-        for lower in way.steps(best, nominal, -1):
-            candidate, share = _filled(way, lower.spec, nominal, usage)
+        # One part a step smaller may make room for steps that fit better.
+        for lower in path.steps(best, nominal, -1):
+            candidate, share = _filled(path, lower.spec, nominal, usage)
             if used < share <= 1:
                 best, used = candidate, share
             if used >= CLOSE:
@@ -152,39 +151,39 @@ def _fit(way: _Way, limits: Mapping[str, float], measure: Measure) -> BackboneSp
     return best
 
 
-def _largest_phi(way: _Way, usage: Callable[[BackboneSpec], float]) -> tuple[float, BackboneSpec]:
-    """The largest phi under the limits, by bisection, and its network; the smallest network there is where none is."""
+def _largest_phi(path: _Path, usage: Callable[[BackboneSpec], float]) -> tuple[float, BackboneSpec]:
+    """The largest phi under the limits, by bisection, and its network; the smallest network if no phi is."""
 
     def fits(phi: float) -> bool:
-        return way.goes_to(phi) and usage(way.at(phi)) <= 1
+        return path.goes_to(phi) and usage(path.at(phi)) <= 1
 
     low, high = (0.0, 1.0) if fits(0) else (-1.0, 0.0)
     while fits(high):
         if high >= FURTHEST_PHI:
             raise BudgetError(
-                "the limits are met even by networks that no machine can hold; give smaller ones. "
-                f"Received: limits that phi={high:g} meets"
+                "the limits are met even by networks that no machine can hold; give smaller ones.",
+                received=f"limits that phi={high:g} meets",
             )
         low, high = high, high * 2
     while not fits(low):
         if low <= -FURTHEST_PHI:
-            return low, way.smallest()
+            return low, path.smallest()
         low, high = max(low * 2, -FURTHEST_PHI), low
     while high - low > PHI_STEP:
         middle = (low + high) / 2
         low, high = (middle, high) if fits(middle) else (low, middle)
-    if low > 0 and usage(way.at(low)) == usage(way.base):
-        low = 0.0  # nothing that costs has moved yet
-    return low, way.at(low)
+    if low > 0 and usage(path.at(low)) == usage(path.base):
+        low = 0.0  # nothing has become more expensive yet
+    return low, path.at(low)
 
 
 def _filled(
-    way: _Way, spec: BackboneSpec, nominal: Coefficients, usage: Callable[[BackboneSpec], float]
+    path: _Path, spec: BackboneSpec, nominal: Coefficients, usage: Callable[[BackboneSpec], float]
 ) -> tuple[BackboneSpec, float]:
-    """Takes the first step that still fits, until none does; gives the network and how much of the limits it uses."""
+    """Takes the first step that still fits until none does; returns the network and the share of the limits it uses."""
     used = usage(spec)
     while used < FULL:
-        for step in way.steps(spec, nominal, 1):
+        for step in path.steps(spec, nominal, 1):
             after = usage(step.spec)
             if used < after <= 1:
                 spec, used = step.spec, after
@@ -195,11 +194,12 @@ def _filled(
 
 
 class Step(NamedTuple):
-    """A network one step of one part away.
+    """A network that differs from another in one part, by one step.
 
     Args:
-        strain: how far the changed part is from what the rule asks for, as a factor; steps are taken by it.
-        spec: the network.
+        strain: size of the changed part as a multiple of what the rule asks for (the inverse, for steps down); the
+            step with the least strain is taken first.
+        spec: the network after the step.
     """
 
     strain: float
@@ -207,8 +207,8 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Way:
-    """The networks that a rule and a rounding lead to from a base, and the steps between them."""
+class _Path:
+    """The networks that a rule and a rounding reach from a base, and the steps between them."""
 
     base: BackboneSpec
     rule: ScalingRule | str | None
@@ -216,11 +216,11 @@ class _Way:
     keep_resolution: bool
 
     def check_rule(self) -> None:
-        """Raises BudgetError where the rule has values at some phi only: no way leads between two rows of a table."""
+        """Raises BudgetError if the rule takes only some values of phi: a table has nothing between two rows."""
         if not self.goes_to(ANY_PHI):
             raise BudgetError(
-                "a budget needs a rule that takes any phi, at least below 0: Compound, Fast, WidthOnly ... "
-                f"Received: rule={self.rule!r}"
+                "a budget needs a rule that takes any phi, or any below 0: Compound, Fast, WidthOnly, TinyNet ...",
+                received=f"rule={self.rule!r}",
             )
 
     def goes_to(self, phi: float) -> bool:
@@ -235,7 +235,7 @@ class _Way:
         return resolve_coefficients(phi, self.rule, None)
 
     def at(self, phi: float) -> BackboneSpec:
-        """The network at `phi`, its resolution never below what its strides need."""
+        """The network at `phi`; its resolution is never below what its strides need."""
         nominal = self.coefficients(phi)
         scaled = scale_spec(self.base, coefficients=replace(nominal, resolution=1.0), rounding=self.rounding)
         if self.keep_resolution:
@@ -249,12 +249,12 @@ class _Way:
         return min(self.base.resolution, -(-self.base.total_stride // multiple) * multiple)
 
     def smallest(self) -> BackboneSpec:
-        """The end of the way: every part that the rule shrinks at its least."""
+        """The network at the lower end of the path: every part that the rule shrinks has its smallest size."""
         spec, tiny = self.at(-FURTHEST_PHI), self.coefficients(-FURTHEST_PHI)
         return spec if self.keep_resolution or tiny.resolution == 1 else replace(spec, resolution=self.least_resolution)
 
     def steps(self, spec: BackboneSpec, nominal: Coefficients, sign: int) -> list[Step]:
-        """Every network one step larger (or smaller: `sign` -1) in one part, the least strained first."""
+        """Every network one step larger (`sign` 1) or smaller (-1) in one part, the least strained first."""
         found = []
         for part, factor in self._parts(nominal):
             changed = self._stepped(spec, part, sign)
@@ -264,14 +264,14 @@ class _Way:
         return sorted(found, key=lambda step: step.strain)
 
     def _parts(self, nominal: Coefficients) -> Iterator[tuple[Part, float]]:
-        """What the rule changes at all, and by how much at this phi."""
+        """Every part that the rule changes, with its factor at this phi."""
         moves = self.coefficients(ANY_PHI)
-        for number in range(len(self.base.stages)):
-            depth, width = nominal.stages[number] if nominal.stages else (1.0, 1.0)
-            if moves.depth != 1 or moves.stages:
-                yield Part("depth", number), nominal.depth * depth
-            if moves.width != 1 or moves.stages:
-                yield Part("width", number), nominal.width * width
+        pairs = zip(stage_factors(self.base, nominal), stage_factors(self.base, moves), strict=True)
+        for number, ((depth, width), (depth_moves, width_moves)) in enumerate(pairs):
+            if depth_moves != 1:
+                yield Part("depth", number), depth
+            if width_moves != 1:
+                yield Part("width", number), width
         if moves.width != 1:
             yield Part("width", STEM), nominal.width
             if self.base.head is not None:
@@ -280,7 +280,7 @@ class _Way:
             yield Part("resolution"), nominal.resolution
 
     def _stepped(self, spec: BackboneSpec, part: Part, sign: int) -> BackboneSpec | None:
-        """`spec` with one part a step larger or smaller; None where it cannot be."""
+        """`spec` with one part a step larger or smaller; None if there is no such network."""
         if part.dimension == "resolution":
             side = spec.resolution + sign * self.rounding.resolution_multiple
             return replace(spec, resolution=side) if side >= self.least_resolution else None
@@ -296,7 +296,7 @@ class _Way:
         self, spec: BackboneSpec, number: int, stage: StageSpec, base: StageSpec, sign: int
     ) -> BackboneSpec | None:
         divisor, width = self.rounding.divisor, stage.width
-        # Whole groups of channels can swallow a step: go on until the width moves.
+        # Rounding to whole groups of channels can undo a step: go on until the width changes.
         while (
             width := (width // divisor + sign) * divisor if sign > 0 else -(-width // divisor + 1) * divisor
         ) >= self.rounding.least_width:
@@ -315,8 +315,8 @@ class Part(NamedTuple):
     """One number of a network that scaling changes.
 
     Args:
-        dimension: "depth", "width" or "resolution".
-        stage: number of the stage, from 0; `STEM` or `HEAD`.
+        dimension: the kind of number: "depth", "width" or "resolution".
+        stage: number of the stage, from 0, or `STEM` or `HEAD`; ignored for a resolution.
     """
 
     dimension: str

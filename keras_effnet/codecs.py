@@ -1,17 +1,16 @@
-"""How the values of a spec stand in JSON, told by the types of its dataclasses.
+"""How the values of a spec are written in JSON, derived from the types of its dataclass fields.
 
-A *form* belongs to a type and reads, writes and describes (as JSON Schema) all values of it. Blocks, norms and
-classifiers stand under the names that they are registered by; what is read can name nothing else, so that a file never
-decides what is imported.
+A *codec* reads, writes and describes (as JSON Schema) all values of one type. Blocks, norms and classifiers are written
+under their registered names; a file can name nothing else, so it never decides what is imported.
 
-| type | form | in JSON |
+| type | codec | in JSON |
 |---|---|---|
-| `bool`, `int`, `float`, `str` | `Scalar` | the same; an integer is also a float, a bool is no integer |
-| `Literal["a", "b"]` | `Choice` | one of them |
-| `tuple[X, ...]`, `tuple[X, Y]` | `Row` | a list |
-| `X` or `None` | `Maybe` | X or null |
-| a dataclass | `Record` | an object of its fields; those at their defaults are left out |
-| a block, a norm, a classifier | `Named` | the same, with its registered name: `{"block": "mbconv", "kernel": 5}` |
+| `bool`, `int`, `float`, `str` | `ScalarCodec` | the same; an integer is also a float, a bool is not an integer |
+| `Literal["a", "b"]` | `ChoiceCodec` | one of them |
+| `tuple[X, ...]`, `tuple[X, Y]` | `TupleCodec` | a list |
+| `X` or `None` | `OptionalCodec` | X or null |
+| a dataclass | `RecordCodec` | an object with its fields; fields at their defaults are omitted |
+| a block, a norm, a classifier | `NamedCodec` | the same with its registered name: `{"block": "mbconv", "kernel": 5}` |
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 
 from keras_effnet.blocks.base import Block
 from keras_effnet.blocks.ends import Classifier
+from keras_effnet.checks import MAX_SIZE, MAX_STAGES
 from keras_effnet.errors import KerasEffnetError, RegistryError, SpecError
 from keras_effnet.ops import Norm
 from keras_effnet.registry import Registry, blocks, classifiers, norms
-from keras_effnet.spec import MAX_SIZE, MAX_STAGES
 
-# So that a message stays readable whatever the file held.
+# Characters of a value that a message shows at most, so that it stays readable whatever the file holds.
 MAX_SHOWN = 200
 
 _REPR = reprlib.Repr()
@@ -40,48 +39,47 @@ _REPR.maxstring = _REPR.maxother = _REPR.maxlong = MAX_SHOWN
 
 
 def shown(value: object) -> str:
-    """What to print of a value that may be huge, nested or both."""
+    """A short text for a value that may be huge, nested or both."""
     if isinstance(value, int) and abs(value) > MAX_SIZE:
-        return f"an integer of {value.bit_length()} bits"  # Python refuses to print one of more than 4,300 digits
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print more than 4,300 digits
     try:
         return shortened(_REPR.repr(value))
-    except ValueError:  # such an integer inside
+    except ValueError:  # it contains such an integer
         return f"a {type(value).__name__}"
 
 
 def shortened(text: str) -> str:
-    """The text, or its two ends where it is long."""
+    """The text, or its beginning and end if it is long."""
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]} ... {text[-MAX_SHOWN // 4 :]}"
 
 
 def located(error: KerasEffnetError, path: str) -> SpecError:
-    """The same error with the place in the file that it comes from."""
-    rule, _, received = str(error).partition(" Received: ")
-    return SpecError(f"{path}: {shortened(rule)} Received: {shortened(received)}")
+    """The same error, prefixed with its place in the file."""
+    return SpecError(f"{path}: {shortened(error.rule)}", received=shortened(error.received))
 
 
-class Form(ABC):
-    """How the values of one type stand in JSON."""
+class Codec(ABC):
+    """Reads and writes the values of one type."""
 
     @abstractmethod
     def read(self, data: Any, path: str) -> Any:
-        """The value that `data` stands for; raises SpecError with `path` where it stands for none."""
+        """Decodes JSON `data`; raises SpecError, which names `path`, if it is not a value of this type."""
 
     @abstractmethod
     def write(self, value: Any, path: str) -> Any:
-        """What stands for `value`: strings, numbers, bools, None, and lists and dicts of them."""
+        """Encodes `value` as JSON data: strings, numbers, bools, None, and lists and dicts of them."""
 
     @abstractmethod
     def schema(self, named: dict[str, Any]) -> dict[str, Any]:
-        """JSON Schema of what `read` takes; schemas of dataclasses go to `named`."""
+        """The JSON Schema of what `read` accepts; schemas of dataclasses are added to `named`."""
 
 
 _WORDS = {bool: ("true or false", "boolean"), int: ("an integer", "integer"), float: ("a number", "number")}
 
 
 @dataclass(frozen=True)
-class Scalar(Form):
-    """A bool, an integer, a float or a text."""
+class ScalarCodec(Codec):
+    """A bool, an integer, a float or a string."""
 
     kind: type
 
@@ -95,7 +93,7 @@ class Scalar(Form):
         if isinstance(data, float) and not math.isfinite(data):
             raise SpecError(f"{path} must be finite. Received: {data}")
         if isinstance(data, str) and not data.isprintable():
-            # Names go to screens, to layers and to weight files: no line breaks, no escape sequences, no half letters.
+            # Names appear on screens, in layers and in weight files: no line breaks, escape sequences or surrogates.
             raise SpecError(f"{path} must be printable text. Received: {shown(data)}")
         return data
 
@@ -107,8 +105,8 @@ class Scalar(Form):
 
 
 @dataclass(frozen=True)
-class Choice(Form):
-    """One of some words."""
+class ChoiceCodec(Codec):
+    """One of a fixed set of values, such as `Literal["same", "valid"]`."""
 
     choices: tuple[Any, ...]
 
@@ -125,57 +123,57 @@ class Choice(Form):
 
 
 @dataclass(frozen=True)
-class Row(Form):
-    """A tuple: of one form and any length, or of a form for each place."""
+class TupleCodec(Codec):
+    """A tuple: any number of items of one type, or a fixed number of items with a type each."""
 
-    forms: tuple[Form, ...]
+    codecs: tuple[Codec, ...]
     any_length: bool
 
-    def _forms(self, count: int, path: str) -> tuple[Form, ...]:
-        if not self.any_length and count != len(self.forms):
-            raise SpecError(f"{path} must have {len(self.forms)} items. Received: {count} items")
+    def _codecs(self, count: int, path: str) -> tuple[Codec, ...]:
+        if not self.any_length and count != len(self.codecs):
+            raise SpecError(f"{path} must have {len(self.codecs)} items. Received: {count} items")
         if count > MAX_STAGES:
             raise SpecError(f"{path} must have at most {MAX_STAGES:,} items. Received: {count:,} items")
-        return self.forms * count if self.any_length else self.forms
+        return self.codecs * count if self.any_length else self.codecs
 
     def read(self, data: Any, path: str) -> Any:
         if not isinstance(data, list):
             raise SpecError(f"{path} must be a list. Received: {shown(data)}")
-        pairs = zip(self._forms(len(data), path), data, strict=True)
-        return tuple(form.read(item, f"{path}[{number}]") for number, (form, item) in enumerate(pairs))
+        pairs = zip(self._codecs(len(data), path), data, strict=True)
+        return tuple(codec.read(item, f"{path}[{number}]") for number, (codec, item) in enumerate(pairs))
 
     def write(self, value: Any, path: str) -> Any:
         if not isinstance(value, tuple):
             raise SpecError(f"{path} must be a tuple. Received: {shown(value)}")
-        pairs = zip(self._forms(len(value), path), value, strict=True)
-        return [form.write(item, f"{path}[{number}]") for number, (form, item) in enumerate(pairs)]
+        pairs = zip(self._codecs(len(value), path), value, strict=True)
+        return [codec.write(item, f"{path}[{number}]") for number, (codec, item) in enumerate(pairs)]
 
     def schema(self, named: dict[str, Any]) -> dict[str, Any]:
-        items = [form.schema(named) for form in self.forms]
+        items = [codec.schema(named) for codec in self.codecs]
         if self.any_length:
             return {"type": "array", "items": items[0], "maxItems": MAX_STAGES}
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
 
 
 @dataclass(frozen=True)
-class Maybe(Form):
-    """A form, or null."""
+class OptionalCodec(Codec):
+    """A value of another codec, or null."""
 
-    form: Form
+    codec: Codec
 
     def read(self, data: Any, path: str) -> Any:
-        return None if data is None else self.form.read(data, path)
+        return None if data is None else self.codec.read(data, path)
 
     def write(self, value: Any, path: str) -> Any:
-        return None if value is None else self.form.write(value, path)
+        return None if value is None else self.codec.write(value, path)
 
     def schema(self, named: dict[str, Any]) -> dict[str, Any]:
-        return {"anyOf": [self.form.schema(named), {"type": "null"}]}
+        return {"anyOf": [self.codec.schema(named), {"type": "null"}]}
 
 
 @dataclass(frozen=True)
-class Record(Form):
-    """An object of the fields of a dataclass."""
+class RecordCodec(Codec):
+    """An object with the fields of a dataclass."""
 
     kind: type
 
@@ -186,7 +184,7 @@ class Record(Form):
         for key in data:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}."
+                hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known) or 'none'}."
                 raise SpecError(f"{path} has no such key; {hint} Received: {shown(key)}")
         for key, (field, _) in known.items():
             if key not in data and _default(field) is MISSING:
@@ -198,83 +196,89 @@ class Record(Form):
             return self.kind(**values)
         except KerasEffnetError as error:
             raise located(error, path) from error
-        except Exception as error:  # a plugin's own checks may raise anything
-            raise SpecError(f"{path} cannot be made: {error!r}. Received: {shown(values)}") from error
+        except Exception as error:  # a plugin's checks may raise anything
+            raise SpecError(f"{path} cannot be built: {error!r}. Received: {shown(values)}") from error
 
     def write(self, value: Any, path: str) -> dict[str, Any]:
         if type(value) is not self.kind:
             raise SpecError(f"{path} must be a {self.kind.__name__}. Received: {shown(value)}")
         written = {}
-        for key, (field, form) in _fields(self.kind).items():
-            data, default = form.write(getattr(value, key), f"{path}.{key}"), _default(field)
-            # What is written is compared, not the values: names of layers may be no part of what makes blocks equal.
-            if default is MISSING or data != form.write(default, key):
+        for key, (field, codec) in _fields(self.kind).items():
+            data, default = codec.write(getattr(value, key), f"{path}.{key}"), _default(field)
+            # Compare what is written, not the values: equality of blocks may ignore some fields, such as layer names.
+            if default is MISSING or data != codec.write(default, key):
                 written[key] = data
         return written
 
     def schema(self, named: dict[str, Any]) -> dict[str, Any]:
         name = self.kind.__name__
         if name not in named:
-            named[name] = {}  # stands there first, for a dataclass that holds its own kind
+            named[name] = {}  # a placeholder, for a dataclass that contains its own type
             named[name].update(self.object_schema(named))
         return {"$ref": f"#/$defs/{name}"}
 
     def object_schema(self, named: dict[str, Any]) -> dict[str, Any]:
-        """The schema itself, where `schema` refers to it."""
+        """The schema that `schema` refers to."""
         properties, required = {}, []
-        for key, (field, form) in _fields(self.kind).items():
-            properties[key] = form.schema(named)
+        for key, (field, codec) in _fields(self.kind).items():
+            properties[key] = codec.schema(named)
             default = _default(field)
             if default is MISSING:
                 required.append(key)
             else:
-                properties[key]["default"] = form.write(default, key)
+                properties[key]["default"] = codec.write(default, key)
         return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
 
-class Family(NamedTuple):
-    """Classes that stand in files under registered names."""
+class RegisteredClasses(NamedTuple):
+    """Classes that are written under their registered names.
+
+    Attributes:
+        tag: the key of the name in JSON: "block", "classifier" or "norm".
+        bases: the classes of which every registered class is a subclass.
+        registry: the names.
+    """
 
     tag: str
     bases: tuple[type, ...]
     registry: Registry[Any]
 
     def name_of(self, kind: type, path: str) -> str:
-        """The name that a class is registered by; raises SpecError with `path` where it has none."""
+        """The registered name of a class; raises SpecError, which names `path`, if it has none."""
         for name in self.registry.names():
             try:
                 if self.registry.get(name) is kind:
                     return name
             except RegistryError:
-                continue  # the name of a plugin that is not installed
+                continue  # a plugin that cannot be imported
         raise SpecError(
-            f"{path}: the class of this {self.tag} has no name to write; give it one: "
+            f"{path}: the class of this {self.tag} is not registered, so it has no name to write; register it: "
             f"`keras_effnet.registry.{self.tag}s.register('my_{self.tag}', {kind.__name__})`. "
             f"Received: {kind.__module__}.{kind.__qualname__}"
         )
 
 
-FAMILIES = (
-    Family("block", (Block,), blocks),
-    Family("classifier", (Classifier,), classifiers),
-    Family("norm", get_args(Norm), norms),
+REGISTERED = (
+    RegisteredClasses("block", (Block,), blocks),
+    RegisteredClasses("classifier", (Classifier,), classifiers),
+    RegisteredClasses("norm", get_args(Norm), norms),
 )
 
 
 @dataclass(frozen=True)
-class Named(Form):
-    """A record of one of several classes, told by its registered name."""
+class NamedCodec(Codec):
+    """An object of one of several classes, identified by its registered name."""
 
-    family: Family
+    classes: RegisteredClasses
     kinds: tuple[type, ...]
 
     def read(self, data: Any, path: str) -> Any:
-        tag = self.family.tag
+        tag = self.classes.tag
         name = data.get(tag) if isinstance(data, dict) else None
         if not isinstance(name, str):
             raise SpecError(f"{path} must be an object with the key {tag!r}: its name. Received: {shown(data)}")
         try:
-            kind = self.family.registry.get(name)
+            kind = self.classes.registry.get(name)
         except RegistryError as error:
             raise located(error, f"{path}.{tag}") from error
         if not (isinstance(kind, type) and issubclass(kind, self.kinds)):
@@ -283,27 +287,27 @@ class Named(Form):
         return self._record(kind, path).read({key: item for key, item in data.items() if key != tag}, path)
 
     def write(self, value: Any, path: str) -> dict[str, Any]:
-        name = self.family.name_of(type(value), path)
-        return {self.family.tag: name, **self._record(type(value), path).write(value, path)}
+        name = self.classes.name_of(type(value), path)
+        return {self.classes.tag: name, **self._record(type(value), path).write(value, path)}
 
-    def _record(self, kind: type, path: str) -> Record:
-        if self.family.tag in _fields(kind):
+    def _record(self, kind: type, path: str) -> RecordCodec:
+        if self.classes.tag in _fields(kind):
             raise SpecError(
-                f"{path}: no field of a {self.family.tag} may be called {self.family.tag!r}: its name stands there. "
-                f"Received: {kind.__name__}"
+                f"{path}: no field of a {self.classes.tag} may be called {self.classes.tag!r}, the key of its "
+                f"registered name. Received: {kind.__name__}"
             )
-        return Record(kind)
+        return RecordCodec(kind)
 
     def schema(self, named: dict[str, Any]) -> dict[str, Any]:
-        tag, branches = self.family.tag, []
-        for name in self.family.registry.names():
-            kind = self.family.registry.get(name)
+        tag, branches = self.classes.tag, []
+        for name in self.classes.registry.names():
+            kind = self.classes.registry.get(name)
             if not issubclass(kind, self.kinds):
                 continue
             key = f"{tag}_{name}"
             if key not in named:
                 named[key] = {}
-                found = Record(kind).object_schema(named)
+                found = RecordCodec(kind).object_schema(named)
                 found["properties"] = {tag: {"const": name}, **found["properties"]}
                 named[key].update(found)
             chosen = {"properties": {tag: {"const": name}}}
@@ -313,53 +317,53 @@ class Named(Form):
 
 
 @cache
-def _fields(kind: type) -> dict[str, tuple[Field[Any], Form]]:
-    """The fields that make a dataclass, each with its form."""
+def _fields(kind: type) -> dict[str, tuple[Field[Any], Codec]]:
+    """The constructor's fields of a dataclass, each with its codec."""
     try:
         hints = get_type_hints(kind)
-        return {field.name: (field, form_of(hints[field.name])) for field in fields(kind) if field.init}
+        return {field.name: (field, codec_of(hints[field.name])) for field in fields(kind) if field.init}
     except (NameError, TypeError, AttributeError) as error:
-        raise SpecError(f"the types of a class cannot be told: {error}. Received: {kind!r}") from error
+        raise SpecError(f"the types of a class's fields cannot be resolved: {error}. Received: {kind!r}") from error
 
 
 def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
-def form_of(hint: Any) -> Form:
-    """The form of a type.
+def codec_of(hint: Any) -> Codec:
+    """The codec for a type annotation.
 
     Raises:
-        SpecError: no value of this type can stand in a file.
+        SpecError: values of this type cannot be written.
     """
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         kinds = tuple(kind for kind in arguments if kind is not NoneType)
-        form = form_of(kinds[0]) if len(kinds) == 1 else _named(kinds)
-        return Maybe(form) if NoneType in arguments else form
+        codec = codec_of(kinds[0]) if len(kinds) == 1 else _named_codec(kinds)
+        return OptionalCodec(codec) if NoneType in arguments else codec
     if origin is Literal:
-        return Choice(arguments)
+        return ChoiceCodec(arguments)
     if origin is tuple:
         any_length = len(arguments) == 2 and arguments[1] is Ellipsis
-        return Row(tuple(form_of(kind) for kind in arguments if kind is not Ellipsis), any_length)
+        return TupleCodec(tuple(codec_of(kind) for kind in arguments if kind is not Ellipsis), any_length)
     if hint in (bool, int, float, str):
-        return Scalar(hint)
-    if isinstance(hint, type) and any(issubclass(hint, family.bases) for family in FAMILIES):
-        return _named((hint,))
+        return ScalarCodec(hint)
+    if isinstance(hint, type) and any(issubclass(hint, classes.bases) for classes in REGISTERED):
+        return _named_codec((hint,))
     if isinstance(hint, type) and is_dataclass(hint):
-        return Record(hint)
+        return RecordCodec(hint)
     raise _unwritable(hint)
 
 
-def _named(kinds: tuple[Any, ...]) -> Named:
-    for family in FAMILIES:
-        if all(isinstance(kind, type) and issubclass(kind, family.bases) for kind in kinds):
-            return Named(family, kinds)
+def _named_codec(kinds: tuple[Any, ...]) -> NamedCodec:
+    for classes in REGISTERED:
+        if all(isinstance(kind, type) and issubclass(kind, classes.bases) for kind in kinds):
+            return NamedCodec(classes, kinds)
     raise _unwritable(kinds)
 
 
 def _unwritable(hint: Any) -> SpecError:
     return SpecError(
-        "a field of this type cannot stand in a file: use bool, int, float, str, Literal, tuples, None, dataclasses, "
+        "a field of this type cannot be written: use bool, int, float, str, Literal, tuples, None, dataclasses, "
         f"or blocks, norms and classifiers. Received: {shown(hint)}"
     )

@@ -1,12 +1,35 @@
-"""Every error this package raises on purpose.
+"""Every error that this package raises on purpose.
 
-Each message names the value, the rule it broke and the way out, and ends in `Received: ...`. All of them are
+Each of them names the rule that was broken and the way out (`rule`), and what broke it (`received`). All are
 `KerasEffnetError`, and each is also the built-in error that a caller would expect.
 """
 
 
 class KerasEffnetError(Exception):
-    """The base of every error of this package."""
+    """Base class of every error of this package.
+
+    Args:
+        rule: the rule that was broken and how to keep it, as whole sentences.
+        received: the offending value as text, such as "phi=nan".
+
+    Example:
+        >>> error = KerasEffnetError("`phi` must be a finite number.", received="phi=nan")
+        >>> str(error)
+        '`phi` must be a finite number. Received: phi=nan'
+        >>> error.received
+        'phi=nan'
+    """
+
+    def __init__(self, rule: str, received: str | None = None) -> None:
+        if received is None:  # one text, as all callers gave it before `received` was an argument
+            rule, _, received = rule.partition(" Received: ")
+        # Both are arguments of `Exception` too: so errors are pickled and copied as any other.
+        super().__init__(rule, received)
+        self.rule = rule
+        self.received = received
+
+    def __str__(self) -> str:
+        return f"{self.rule} Received: {self.received}"
 
 
 class SpecError(KerasEffnetError, ValueError):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from keras_effnet.checks import plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
-from keras_effnet.scaling.scale import resolve_coefficients
+from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.variants import DIGITS, VariantRow, realised_coefficients, variant_rows
 
@@ -18,13 +19,13 @@ class StageRow:
     """One line of the table.
 
     Args:
-        stage: from 1, the stem's.
-        operator: the block.
-        resolution: (height, width) that the stage reads, in pixels or cells.
-        channels: that it emits.
-        layers: blocks in it.
-        params: all its weights.
-        macs: multiply-adds an image.
+        stage: number of the stage, from 1, which is the stem.
+        operator: the stage's block as the paper writes it: "MBConv6, k3x3".
+        resolution: (height, width) of what the stage reads, in pixels or cells.
+        channels: number of channels that the stage emits.
+        layers: number of blocks in the stage.
+        params: number of weights, trained or not.
+        macs: multiply-adds per image.
     """
 
     stage: int
@@ -38,22 +39,23 @@ class StageRow:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A scaled network stage by stage, with what was asked for beside what rounding made of it.
+    """A scaled network, stage by stage, with the coefficients asked for beside what rounding made of them.
 
     `str()` is the table, `to_dict()` the same for JSON.
 
     Args:
-        name: of the backbone.
-        phi: as it was given; None where coefficients were given, or nothing.
-        nominal: the coefficients asked for.
-        realised: the ratios of blocks, widths and resolution to the base's after rounding.
-        nominal_macs: the factor on multiply-adds that the coefficients promise: depth * width^2 * resolution^2.
-        realised_macs: the factor that was counted.
-        resolution: of the image, in pixels.
-        rows: the stages.
-        cost: of the whole.
-        family: name of the base of the published family that the backbone belongs to; None where it belongs to none.
-        variants: the published sizes of the family, each with the phi of its base that comes nearest.
+        name: name of the backbone.
+        phi: argument of the scaling rule; None if there was none.
+        nominal: coefficients asked for, for the network as a whole: those of single stages are in `depth` and `width`,
+            as means weighted by the base's blocks and widths.
+        realised: ratios of blocks, widths and resolution to the base's, after rounding.
+        nominal_macs: factor on multiply-adds that the coefficients promise (`Coefficients.macs_by_shares`).
+        realised_macs: factor on multiply-adds that was counted.
+        resolution: side of the image, in pixels.
+        rows: one row for each stage; head and top share one.
+        cost: cost of the whole network.
+        family: name of the base of the published family that the backbone belongs to; None if it belongs to none.
+        variants: published sizes of the family, each with the phi of its base that comes nearest.
     """
 
     name: str
@@ -85,7 +87,7 @@ class Explanation:
                 "",
                 f"params       {cost.params:,} ({cost.trainable_params:,} trainable, "
                 f"{cost.weight_bytes / 1e6:,.1f} MB as float32)",
-                f"MACs         {cost.macs:,} (multiply-adds an image: the paper's FLOPS)",
+                f"MACs         {cost.macs:,} (multiply-adds per image: the paper's FLOPS)",
                 f"FLOPs        {cost.flops:,} (2 * MACs)",
                 f"activations  {cost.activations:,}",
             ]
@@ -102,26 +104,26 @@ def explain(
     channels: int = 3,
     classes: int = 1000,
 ) -> Explanation:
-    """Says what a backbone is, or becomes when it is scaled: `print(explain("resnet50", phi=2))`.
+    """Explains what a backbone is, or what scaling makes of it: `print(explain("resnet50", phi=2))`.
 
     Args:
-        spec: a backbone or the name of a registered one; the base of the scaling where there is any.
-        phi: as in `scale_spec`; without phi and coefficients the spec is explained as it is.
-        rule: as in `scale_spec`.
-        coefficients: as in `scale_spec`.
-        rounding: as in `scale_spec`.
-        channels: of the image.
-        classes: of the classifier.
+        spec: a backbone, or the name of a registered one: the base of the scaling, if there is any.
+        phi: argument of the rule, as in `scale_spec`; without phi and coefficients the spec is explained as it is.
+        rule: function from phi to coefficients, or its name, as in `scale_spec`.
+        coefficients: factors in place of phi and rule, as in `scale_spec`.
+        rounding: how sizes become whole numbers, as in `scale_spec`.
+        channels: channels of the image, at least 1.
+        classes: number of classes, at least 1.
 
     Returns:
-        The explanation; `str()` of it is a table.
+        The explanation; `str()` makes a table of it.
 
     Raises:
-        RegistryError, ScalingError, SpecError, BuildError: as `scale_spec` and `estimate_cost`.
+        RegistryError, ScalingError, SpecError, BuildError: as in `scale_spec` and `estimate_cost`.
 
     Example:
-        The worked example of EfficientNet with alpha 1.2, beta 1.1, gamma 1.1 at phi = 7: stage 4 is B0's 56x56, 40
-        channels, 2 layers.
+        EfficientNet-B0 with alpha 1.2, beta 1.1, gamma 1.1 at phi = 7. Stage 4 of B0 reads 56x56 and has 2 layers of 40
+        channels.
 
         >>> from keras_effnet.scaling import Compound, Rounding
         >>> made = explain(
@@ -136,22 +138,37 @@ def explain(
     if phi is not None or rule is not None or coefficients is not None:
         nominal = resolve_coefficients(phi, rule, coefficients)
         scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
+    phi = plain(phi)
     cost = estimate_cost(scaled, channels=channels, classes=classes)
-    base_macs = estimate_cost(base, channels=channels, classes=classes).macs
+    base_cost = estimate_cost(base, channels=channels, classes=classes)
+    stages = base_cost.stages[1 : len(base.stages) + 1]
     family, variants = variant_rows(base, rule, rounding)
     return Explanation(
         name=base.name,
         phi=phi,
-        nominal=nominal,
+        nominal=_over_network(base, nominal),
         realised=realised_coefficients(base, scaled),
-        nominal_macs=nominal.macs,
-        realised_macs=cost.macs / base_macs,
+        nominal_macs=nominal.macs_by_shares([stage.macs / base_cost.macs for stage in stages]),
+        realised_macs=cost.macs / base_cost.macs,
         resolution=scaled.resolution,
         rows=_rows(cost, has_head=scaled.head is not None),
         cost=cost,
         family=family,
         variants=variants,
     )
+
+
+def _over_network(base: BackboneSpec, coefficients: Coefficients) -> Coefficients:
+    """The coefficients with the factors of single stages averaged, as `realised_coefficients` averages."""
+    if coefficients.stages is None:
+        return coefficients
+    factors = stage_factors(base, coefficients)
+    depth = sum(stage.depth * factor for stage, (factor, _) in zip(base.stages, factors, strict=True)) / base.depth
+    own = sum(
+        stage.width * (factor - coefficients.width) for stage, (_, factor) in zip(base.stages, factors, strict=True)
+    )
+    width = coefficients.width + own / sum(stage.width for stage in base.parts)
+    return replace(coefficients, depth=depth, width=width, stages=None)
 
 
 def _rows(cost: Cost, has_head: bool) -> tuple[StageRow, ...]:
@@ -199,7 +216,7 @@ def _variant_table(made: Explanation) -> list[str]:
 
 
 def aligned(cells: list[tuple[str, ...]], text_column: int) -> list[str]:
-    """A table's lines: numbers to the right, the column of texts to the left."""
+    """The lines of a table, with numbers aligned to the right and the column of texts to the left."""
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 
     def line(texts: tuple[str, ...]) -> str:

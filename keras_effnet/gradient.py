@@ -1,4 +1,4 @@
-"""Gradients on every backend of Keras."""
+"""Gradients on every Keras backend."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from keras_effnet.errors import BuildError
 
 
 def value_and_gradient(function: Callable[[Any], Any], given: np.ndarray) -> tuple[float, np.ndarray]:
-    """A function's value, and its gradient by what goes in.
+    """Evaluates a scalar function and its gradient with respect to its input.
 
     Args:
-        function: from a tensor to a tensor of one number, in what `keras.ops` offers; it changes no variable.
-        given: what goes in.
+        function: maps a tensor to a scalar tensor, using `keras.ops` only; it must not change any variable.
+        given: the input, an array of any shape.
 
     Returns:
-        The value, and a float32 array of the shape of `given`.
+        The value, and the gradient: a float32 array of the shape of `given`.
 
     Raises:
-        BuildError: the backend has no gradients.
+        BuildError: the backend does not compute gradients.
 
     Example:
         >>> value_and_gradient(lambda x: keras.ops.sum(x * x), np.array([1.0, 3.0], "float32"))

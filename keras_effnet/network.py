@@ -149,7 +149,7 @@ def run_block(block: RecordedBlock, reader: Reader[T], values: dict[Node, T]) ->
     Args:
         block: the block.
         reader: the reader.
-        values: what was made so far, by node; what the block makes is added.
+        values: values made so far, by node; those that the block makes are added.
 
     Returns:
         The block's output.

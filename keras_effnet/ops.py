@@ -21,8 +21,6 @@ blocks of a network say; readers of the record (count, build, trace, latency) ma
 | `rescale` | `Rescale` | multiplies pixels by a number and adds another | no |
 | `standardize` | `Standardize` | subtracts a mean and divides by a deviation, per channel | without statistics |
 | `layer` | `Opaque` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
-
-Two questions complete it: `channels(x)` and `size(x)`.
 """
 
 from __future__ import annotations
@@ -38,8 +36,7 @@ from keras_effnet.errors import SpecError
 from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
-ActivationFunction = str | Callable[..., Any] | None
-"""A name that `keras.activations` knows, a callable, or None for no activation."""
+ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
 
 T = TypeVar("T")
 
@@ -280,8 +277,7 @@ Joining = Add | Multiply | Concat
 Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
-# The operations of which a network has hundreds, and few that differ: looked up in a fifth of the time it takes to make
-# one, which is half of the time that it takes to count a network.
+# A network has hundreds of these, and few that differ: to look one up takes a fifth of the time that making it takes.
 _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
 
 
@@ -294,7 +290,7 @@ def check_norm(norm: object) -> None:
 class Ops(ABC, Generic[T]):
     """The verbs that blocks speak; `T` is what flows between them.
 
-    Every verb makes its record once and hands it to `read` with the name that its layer has in the Keras model.
+    Every verb makes its record and hands it to `read` with the name of its layer in the Keras model.
     """
 
     @abstractmethod
@@ -304,7 +300,7 @@ class Ops(ABC, Generic[T]):
         Args:
             op: the operation.
             name: name of its layer in the Keras model, unique in a network.
-            *inputs: what it reads: two values for `Add`, `Multiply` and `Concat`, one for all others.
+            *inputs: values that it reads: two for `Add`, `Multiply` and `Concat`, one for all others.
 
         Returns:
             What it makes.

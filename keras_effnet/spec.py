@@ -1,7 +1,8 @@
 """A backbone as frozen data: what a network is before anything multiplies it.
 
-A spec holds no coefficients: scaling takes a spec and gives a spec. It holds no weights: building takes a spec and
-gives a model.
+A spec holds no coefficients: scaling takes a spec and returns another. It holds no weights: building takes a spec and
+returns a model. NumPy's numbers, arrays and lists are stored as Python's numbers and tuples, so that specs can be
+compared, hashed and written as JSON.
 """
 
 from __future__ import annotations
@@ -14,17 +15,22 @@ from typing import Literal, get_args
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.ends import Classifier, DenseClassifier
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_rate
+from keras_effnet.checks import (
+    MAX_SIZE,
+    MAX_STAGES,
+    check_bool,
+    check_choice,
+    check_int,
+    check_number,
+    check_rate,
+    store_plain,
+    with_plain_fields,
+)
 from keras_effnet.errors import SpecError
+from keras_effnet.spec_document import read_document, write_document
 
 # A stage that strides further sees a 224 px image as fewer than 7 x 7 cells all by itself.
 MAX_STRIDE = 32
-
-# Far beyond any network, and so small that no count of one overflows a float.
-MAX_SIZE = 10**40
-
-# A hundred times what published networks have. Each stage is counted and drawn by itself; equal blocks in one are not.
-MAX_STAGES = 1_000
 
 Fixed = Literal["nothing", "width", "depth", "both"]
 PixelMode = Literal["none", "tf", "caffe", "torch"]
@@ -35,21 +41,22 @@ Initializer = Literal["glorot_uniform", "fan_out"]
 class Preprocessing:
     """What happens to pixels (0 to 255) before the stem, and who does it.
 
-    Exactly one of two parties acts. The *model*, in this order: `x * scale + offset`, then `(x - mean) /
-    sqrt(variance)` for each channel, with statistics that are weights (`standardize`) or given here (`mean` and
-    `variance`). Or the *caller*, with the `preprocess_input` of the given mode, where `mode` is not "none".
+    Either the model preprocesses, or the caller does. The *model* computes `x * scale + offset` and then `(x - mean) /
+    sqrt(variance)` for each channel, with statistics that are weights (`standardize`) or constants (`mean` and
+    `variance`). The *caller* applies `preprocess_input` with `mode`, unless that is "none".
 
     Args:
-        mode: for the caller: "none", or a mode of `keras.applications.imagenet_utils.preprocess_input`.
-        scale: for the model; 1 adds no layer unless `offset` does.
-        offset: for the model.
-        standardize: for the model: a Normalization layer that keeps a mean and a variance for each channel.
-        mean: for the model: one number a channel. Images of other channels get the mean of them for each channel.
-        variance: for the model: as many numbers above 0.
+        mode: what the caller applies: "none", or a mode of `keras.applications.imagenet_utils.preprocess_input`.
+        scale: factor by which the model multiplies pixels, any finite number; 1 adds no layer unless `offset` does.
+        offset: number that the model adds to scaled pixels, any finite number.
+        standardize: whether the model has a Normalization layer, whose weights are each channel's mean and variance.
+        mean: constant that the model subtracts, one number per channel, or None. Images with another number of
+            channels get the mean of these numbers in every channel.
+        variance: constant by whose root the model then divides, one number above 0 per channel, or None.
 
     Raises:
-        SpecError: an unknown mode, a number outside its range, statistics given twice or by half, or both parties at
-            once.
+        SpecError: an unknown mode; a number outside its range; only one of `mean` and `variance`, or either of them
+            together with `standardize`; preprocessing by both the model and the caller.
 
     Example:
         >>> Preprocessing(scale=1 / 255, standardize=True).in_model
@@ -64,6 +71,7 @@ class Preprocessing:
     variance: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice(SpecError, "mode", self.mode, get_args(PixelMode))
         check_number(SpecError, "scale", self.scale, float("-inf"))
         check_number(SpecError, "offset", self.offset, float("-inf"))
@@ -72,7 +80,8 @@ class Preprocessing:
         if self.in_model and self.mode != "none":
             raise SpecError(
                 "pixels would be preprocessed twice: give `mode` for the caller, or `scale`, `offset` and "
-                f"`standardize` for the model, not both. Received: {self!r}"
+                "`standardize` for the model, not both.",
+                received=repr(self),
             )
 
     def _check_statistics(self) -> None:
@@ -81,19 +90,22 @@ class Preprocessing:
             if numbers is None:
                 continue
             if not isinstance(numbers, tuple) or not numbers:
-                raise SpecError(f"`{name}` must be a tuple of numbers, one a channel. Received: {name}={numbers!r}")
+                raise SpecError(
+                    f"`{name}` must be a tuple of numbers, one per channel.", received=f"{name}={numbers!r}"
+                )
             for number in numbers:
                 check_number(SpecError, name, number, low, open_low=True)
         counts = [None if numbers is None else len(numbers) for numbers in (self.mean, self.variance)]
         if counts[0] != counts[1] or (self.standardize and self.mean is not None):
             raise SpecError(
                 "give `mean` and `variance` with as many numbers each, or `standardize` to keep them as weights, or "
-                f"neither. Received: {self!r}"
+                "neither.",
+                received=repr(self),
             )
 
     @property
     def rescales(self) -> bool:
-        """Whether `scale` and `offset` do anything."""
+        """Whether `scale` and `offset` change pixels."""
         return self.scale != 1 or self.offset != 0
 
     @property
@@ -104,16 +116,16 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class StageSpec:
-    """Equal blocks in a row; only the first one strides (or the last, where the block says so).
+    """Equal blocks in a row; only the first one strides (or the last, if `Block.strides_last`).
 
     Args:
-        block: the block.
-        width: channels that scaling multiplies, at least 1: what the block emits, unless the block says otherwise
-            (`Bottleneck` emits `expand` times as many).
+        block: what the stage repeats, a Block object.
+        width: number of channels that scaling multiplies, at least 1; most blocks emit as many (`Bottleneck` emits
+            `expand` times as many).
         depth: number of blocks, at least 1.
-        stride: step of that block over the image, 1 to 32.
+        stride: step of the striding block over the image, 1 to 32.
         fixed: what scaling leaves as it is: "nothing", "width", "depth" or "both" (EfficientNet-Lite keeps its stem,
-            its head and the depths of its first and last stage).
+            its head and the depths of its first and last stages).
 
     Raises:
         SpecError: a value outside its range, or `block` is not a Block.
@@ -131,11 +143,14 @@ class StageSpec:
     fixed: Fixed = "nothing"
 
     def __post_init__(self) -> None:
+        store_plain(self)
         if not isinstance(self.block, Block):
             raise SpecError(
-                "`block` must be a Block, such as MBConv(kernel=3); a class is not one yet: call it. "
-                f"Received: block={self.block!r}"
+                "`block` must be a Block object, such as MBConv(kernel=3); call the class to make one.",
+                received=f"block={self.block!r}",
             )
+        # Done here, so that whoever writes a block need not think of it.
+        object.__setattr__(self, "block", with_plain_fields(self.block))
         check_int(SpecError, "width", self.width, 1, MAX_SIZE)
         check_int(SpecError, "depth", self.depth, 1, MAX_SIZE)
         check_choice(SpecError, "fixed", self.fixed, get_args(Fixed))
@@ -144,21 +159,22 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """A whole network: stem, stages, head, classifier, and the resolution that it is meant for.
+    """A whole network: stem, stages, head, classifier, and the resolution that it is made for.
 
     Scaling multiplies every width (the stem's and the head's too), the depth of `stages` and `resolution`, except what
     a stage declares `fixed`.
 
     Args:
-        name: becomes the Keras model's.
-        stem: the first convolution; its depth is 1 and stays so.
-        stages: at least one.
-        head: a last convolution before pooling (EfficientNet's 1280 channels), or None.
-        classifier: pooling, dropout and class scores; used only where a model is built with its top.
+        name: name of the network and of the Keras model built from it; not empty.
+        stem: first convolution; its depth is 1 and stays so.
+        stages: stages between stem and head, 1 to 1,000.
+        head: last convolution before pooling (EfficientNet's 1280 channels), or None if there is none.
+        classifier: pooling, dropout and class scores; left out of models that are built without their top.
         resolution: height and width of an image in pixels, at least the product of all strides.
-        drop_path: rate of the last block's drop-path, in [0, 1); block i of n has `drop_path * i / n`.
+        drop_path: drop-path rate in [0, 1); block i of n, counted from 0, has `drop_path * i / n`.
         preprocessing: what happens to pixels before the stem.
-        initializer: of kernels: Keras' default, or EfficientNet's variance scaling by fan-out.
+        initializer: distribution that kernels are drawn from: "glorot_uniform" (Keras' default) or "fan_out"
+            (EfficientNet's variance scaling).
 
     Raises:
         SpecError: a value outside its range.
@@ -186,78 +202,81 @@ class BackboneSpec:
     initializer: Initializer = "glorot_uniform"
 
     def __post_init__(self) -> None:
+        store_plain(self)
         if not isinstance(self.name, str) or not self.name:
-            raise SpecError(f"`name` must be a word. Received: name={self.name!r}")
-        if not isinstance(self.stages, tuple) or not self.stages:
-            raise SpecError(f"`stages` must be a tuple of at least one StageSpec. Received: stages={self.stages!r}")
-        if len(self.stages) > MAX_STAGES:
-            raise SpecError(f"`stages` must be at most {MAX_STAGES:,}. Received: {len(self.stages):,} stages")
-        for stage in self.parts:
-            if not isinstance(stage, StageSpec):
-                raise SpecError(f"stem, stages and head must be StageSpec objects. Received: {stage!r}")
-        for end in (self.stem, self.head):
-            if end is not None and end.depth != 1:
-                raise SpecError(f"a stem and a head have one block each. Received: depth={end.depth}")
+            raise SpecError("`name` must be a string of at least one letter.", received=f"name={self.name!r}")
+        self._check_stages()
         if not isinstance(self.classifier, Classifier):
-            raise SpecError(f"`classifier` must be a Classifier object. Received: classifier={self.classifier!r}")
+            raise SpecError("`classifier` must be a Classifier object.", received=f"classifier={self.classifier!r}")
         if not isinstance(self.preprocessing, Preprocessing):
-            raise SpecError(f"`preprocessing` must be a Preprocessing. Received: preprocessing={self.preprocessing!r}")
+            raise SpecError(
+                "`preprocessing` must be a Preprocessing object.", received=f"preprocessing={self.preprocessing!r}"
+            )
         check_int(SpecError, "resolution", self.resolution, 1, MAX_SIZE)
         check_rate(SpecError, "drop_path", self.drop_path)
         check_choice(SpecError, "initializer", self.initializer, get_args(Initializer))
         if self.resolution < self.total_stride:
             raise SpecError(
                 f"`resolution` must be at least the total stride of {self.name!r}, {self.total_stride} px, or the last "
-                "stage would see less than one cell. Raise it, or lower a stride. "
-                f"Received: resolution={self.resolution}"
+                "stage would see less than one cell. Raise it, or lower a stride.",
+                received=f"resolution={self.resolution}",
             )
+
+    def _check_stages(self) -> None:
+        if not isinstance(self.stages, tuple) or not self.stages:
+            raise SpecError("`stages` must be a tuple of at least one StageSpec.", received=f"stages={self.stages!r}")
+        if len(self.stages) > MAX_STAGES:
+            raise SpecError(f"`stages` must be at most {MAX_STAGES:,}.", received=f"{len(self.stages):,} stages")
+        for stage in self.parts:
+            if not isinstance(stage, StageSpec):
+                raise SpecError("stem, stages and head must be StageSpec objects.", received=repr(stage))
+        for end in (self.stem, self.head):
+            if end is not None and end.depth != 1:
+                raise SpecError("a stem and a head have one block each.", received=f"depth={end.depth}")
 
     @property
     def parts(self) -> tuple[StageSpec, ...]:
-        """Stem, stages and head, in the order in which an image goes through them."""
+        """Stem, stages and head (if there is one), in the order in which an image passes through them."""
         return (self.stem, *self.stages, *(() if self.head is None else (self.head,)))
 
     @property
     def total_stride(self) -> int:
-        """Pixels of the input to one cell of the last features, along one side."""
+        """Input pixels per cell of the last features, along one side."""
         head = self.head.stride if self.head is not None else 1
         return self.stem.stride * prod(stage.stride for stage in self.stages) * head
 
     @property
     def depth(self) -> int:
-        """Blocks in all stages; stem and head do not count."""
+        """Number of blocks in all stages, without stem and head."""
         return sum(stage.depth for stage in self.stages)
 
     def to_json(self) -> str:
-        """This spec as JSON; what stands at its default is left out.
+        """Writes this spec as JSON, without the fields that have their defaults.
 
         Raises:
-            SpecError: a block, norm or classifier whose class is not registered, or a value that no file can hold.
+            SpecError: a block, norm or classifier has a class that is not registered, or a value that JSON cannot hold.
 
         Example:
             >>> from keras_effnet.applications import resnet50_spec
             >>> BackboneSpec.from_json(resnet50_spec.to_json()) == resnet50_spec
             True
         """
-        from keras_effnet.serialization import write_json
-
-        return write_json(self)
+        return write_document(self)
 
     @classmethod
     def from_json(cls, text: str) -> BackboneSpec:
-        """The spec that a JSON text describes. Nothing in the text is executed, whoever wrote it.
+        """Reads the spec that a JSON text describes. Nothing in the text is executed, whoever wrote it.
 
         Raises:
-            SpecError: the text is no JSON, too long or of another schema, or describes no spec; names the place in it.
+            SpecError: the text is not JSON, is too long, has another schema or describes no spec; the error names the
+                place in it.
         """
-        from keras_effnet.serialization import read_json
-
-        return read_json(text)
+        return read_document(text, cls)
 
     def placements(self) -> Iterator[tuple[StageSpec, Callable[[int], Placement]]]:
-        """Every stage from stem to head with the place of each of its blocks, by the block's number in the stage.
+        """Yields every stage from stem to head, each with a function from a block's number in it to its placement.
 
-        The only place where blocks are numbered, so that the drop-path ramp runs over the blocks that there are.
+        Blocks are numbered nowhere else, so that the drop-path ramp runs over the blocks that there are.
         """
         yield self.stem, lambda _: Placement(self.stem.width, self.stem.stride)
         first = 0

@@ -1,13 +1,13 @@
-"""A conformance kit for blocks, rules and backbones of your own: three calls for your tests.
+"""A conformance kit for your own blocks, rules and backbones: three calls for your tests.
 
     from keras_effnet.testing import check_backbone, check_block, check_rule
 
     def test_my_block():
         check_block(MyBlock(kernel=5))
 
-Each raises a `ConformanceError` that says what does not hold, and returns nothing where all does. What is built is
-counted layer by layer from the shapes that Keras reports, not with `keras_effnet.cost`. Importing this imports no
-keras; checking a block or a backbone does.
+Each raises a `ConformanceError` that names the first law that is broken, and returns None if all of them hold. Built
+models are counted layer by layer from the shapes that Keras reports, independently of `keras_effnet.cost`. Importing
+this module does not import keras; checking a block or a backbone does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple, get_args
 
-from keras_effnet.blocks import Block, ConvBlock, MBConv
+from keras_effnet.blocks import Block, ConvBlock, DepthwiseSeparable, MBConv
 from keras_effnet.checks import check_choice
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import ConformanceError, RegistryError, ScalingError
@@ -29,28 +29,29 @@ from keras_effnet.registry import blocks
 from keras_effnet.scaling import Coefficients, Compound, Rounding, ScalingRule, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec
 
-# Sizes at which a network of four stages builds in a second.
+# Small enough for a network of four stages to build in a second.
 _SIDE = 32
 _WIDTHS = (8, 16, 16, 24)
 _STRIDES = (1, 2, 1, 2)
 _PHIS = (-2.0, -0.5, 0.5, 1.5)
-# Widths and resolutions at which even large backbones build in seconds.
+# Small enough for even large backbones to build in seconds.
 _SMALL = Coefficients(depth=0.3, width=0.25, resolution=0.25)
-
-
-# Of the largest output: float32 rounding through a small network, with room to spare.
+# Largest difference, relative to the largest output, that float32 rounding in a small network explains with room to
+# spare.
 _EXACT = 1e-4
+# A drop-path rate that no block has by accident.
+_DROP_PATH = 0.6
 
 Place = Literal["stage", "stem", "head"]
 
 
 class GraphCounts(NamedTuple):
-    """What `graph_counts` found.
+    """The totals of a built graph.
 
-    Args:
-        macs: multiply-adds of convolutions and dense layers, for one image.
-        activations: numbers that they put out.
-        params: all weights.
+    Attributes:
+        macs: multiply-adds of all convolutions and dense layers for one image.
+        activations: number of output values of all convolutions and dense layers for one image.
+        params: number of weights, trainable or not.
     """
 
     macs: int
@@ -61,13 +62,13 @@ class GraphCounts(NamedTuple):
 def graph_counts(layers: Sequence[Any]) -> GraphCounts:
     """Counts a built graph layer by layer, from the kernels and output shapes that Keras reports.
 
-    Shares nothing with `keras_effnet.cost`: a kernel is used once for each cell of the output.
+    Independent of `keras_effnet.cost`: each kernel is applied once per output position.
 
     Args:
-        layers: of a built keras.Model with known sizes, channels last.
+        layers: the layers of a built `keras.Model` with a fixed input size, channels last.
 
     Returns:
-        Multiply-adds and outputs of convolutions and dense layers, and all weights.
+        The multiply-adds, output values and weights.
 
     Example:
         >>> from keras_effnet.applications import MobileNet
@@ -76,7 +77,7 @@ def graph_counts(layers: Sequence[Any]) -> GraphCounts:
     """
     macs = activations = params = 0
     for layer in layers:
-        # A Dropout keeps the state of its random numbers among its weights.
+        # A Dropout layer lists the state of its random generator among its weights.
         params += sum(math.prod(weight.shape) for weight in layer.weights if "seed_generator" not in weight.path)
         if layer.__class__.__name__ not in ("Conv2D", "DepthwiseConv2D", "Dense"):
             continue
@@ -87,20 +88,28 @@ def graph_counts(layers: Sequence[Any]) -> GraphCounts:
 
 
 def check_block(block: Block, place: Place = "stage") -> None:
-    """Checks that a block can stand in any network.
+    """Checks that a block can be used in any network.
 
-    It is a frozen, comparable value with a description; in a small network (of four stages of it, of one to three
-    blocks each) the count equals the build, layer names are unique, blocks after the first cost the same, all of it at
-    several phi; the model is made of Keras' own layers, and gives the same outputs after it was saved and loaded; a
-    grown model computes the same, or its report says that it does not. A registered block also survives the way through
-    a spec file.
+    The block must be a frozen, comparable value with a description. In a small network of four stages, with one to
+    three blocks each and at several phi,
+
+    * the count equals the build, and all blocks of a stage but the first cost the same,
+    * layer names are unique, and all layers are Keras' own,
+    * a saved model gives the same outputs when it is loaded,
+    * a grown model computes the same function, or its report says that it does not,
+    * in stages, whatever the block adds to its own input has passed drop-path at the rate `at.drop_path`. A block
+      without such a residual connection (an addition of which one operand is computed from the other) has nothing to
+      drop.
+
+    A registered block must also survive a round trip through a spec file.
 
     Args:
-        block: an object, not a class.
-        place: where the block stands: in "stage"s, or as the "stem" (with a stride of 4) or the "head".
+        block: the block: an object, not a class.
+        place: where the block is used: in the stages ("stage"), as the stem with a stride of 4 ("stem"), or as the head
+            ("head"). Default: "stage".
 
     Raises:
-        ConformanceError: something does not hold.
+        ConformanceError: one of these laws is broken.
 
     Example:
         >>> from keras_effnet.blocks import MBConv
@@ -115,6 +124,8 @@ def check_block(block: Block, place: Place = "stage") -> None:
     spec = _around(block, place)
     _check_network(spec)
     _check_growth(spec)
+    if place == "stage":
+        _check_drop_path(block)
     for phi in _PHIS:
         _check_count(_scaled(spec, phi))
     if type(block) in _registered_blocks():
@@ -122,14 +133,14 @@ def check_block(block: Block, place: Place = "stage") -> None:
 
 
 def check_rule(rule: ScalingRule, phis: Sequence[float] = (-3, -2, -1, -0.5, 0, 0.5, 1, 2, 3)) -> None:
-    """Checks that a rule is a pure function from phi to coefficients: phi 0 scales nothing, a larger phi costs more.
+    """Checks that a rule is a pure function from phi to coefficients: phi = 0 scales nothing, a larger phi costs more.
 
     Args:
-        rule: the rule.
-        phis: rising, with 0 among them; those that the rule is made for.
+        rule: the scaling rule.
+        phis: values of phi that the rule supports, ascending, 0 among them. Default: nine values from -3 to 3.
 
     Raises:
-        ConformanceError: something does not hold.
+        ConformanceError: one of these laws is broken.
 
     Example:
         >>> from keras_effnet.scaling import Compound
@@ -141,7 +152,7 @@ def check_rule(rule: ScalingRule, phis: Sequence[float] = (-3, -2, -1, -0.5, 0, 
             raise ConformanceError(f"a rule must return Coefficients. Received: {made!r} at {phi=}")
         if rule(phi) != made:
             raise ConformanceError(
-                f"a rule must give the same at the same phi. Received: {made} at {phi=}, then others"
+                f"a rule must give the same coefficients at the same phi. Received: {made} at {phi=}, then others"
             )
     if 0 in phis and not _is_identity(rule(0)):
         raise ConformanceError(f"phi = 0 must scale nothing. Received: {rule(0)}")
@@ -155,21 +166,21 @@ def check_rule(rule: ScalingRule, phis: Sequence[float] = (-3, -2, -1, -0.5, 0, 
         rule(math.nan)
     except ScalingError:
         return
-    raise ConformanceError(f"a phi that is no number must raise ScalingError. Received: {rule(math.nan)} at nan")
+    raise ConformanceError(f"phi = nan must raise ScalingError. Received: {rule(math.nan)}")
 
 
 def check_backbone(spec: BackboneSpec) -> None:
     """Checks that a backbone scales, is counted as it is built, and survives files.
 
-    Made small (the build takes seconds), its count equals its build, also without top; scaling by 0 is the identity and
-    cost grows with phi; it comes back equal from a spec file, where its blocks are registered; the model is made of
-    Keras' own layers and gives the same outputs after it was saved and loaded.
+    phi = 0 changes nothing and cost grows with phi. Scaled down so that it builds in seconds, with and without its top,
+    its count equals its build, its layers are Keras' own, and a saved model gives the same outputs when it is loaded.
+    If all of its blocks are registered, it comes back equal from a spec file.
 
     Args:
         spec: the backbone.
 
     Raises:
-        ConformanceError: something does not hold.
+        ConformanceError: one of these laws is broken.
 
     Example:
         >>> from keras_effnet.applications import mobilenet_v1_spec
@@ -191,7 +202,7 @@ def check_backbone(spec: BackboneSpec) -> None:
 
 
 def _registered_blocks() -> set[type[Block]]:
-    """Those that can be loaded: a broken plugin is not what is checked here."""
+    """The registered blocks that can be loaded; a broken plugin is not what is checked here."""
     found = set()
     for name in blocks.names():
         with suppress(RegistryError):
@@ -220,7 +231,7 @@ def _check_value(block: Block) -> None:
 
 
 def _around(block: Block, place: Place) -> BackboneSpec:
-    """A small network with stages that keep, widen and stride, of one to three blocks each."""
+    """A small network around the block: its stages keep the width, widen and stride, with one to three blocks each."""
     stages = tuple(
         StageSpec(block if place == "stage" else MBConv(), width=width, depth=1 + number % 3, stride=stride)
         for number, (width, stride) in enumerate(zip(_WIDTHS, _STRIDES, strict=True), start=1)
@@ -236,13 +247,13 @@ def _around(block: Block, place: Place) -> BackboneSpec:
 
 
 def _whole(stage: StageSpec) -> StageSpec:
-    """The stage with a width that suits the block's groups."""
+    """The stage with a width that is a whole number of the block's groups."""
     block, width = stage.block.widened(stage.width, 1.0)
     return replace(stage, block=block, width=width)
 
 
 def _scaled(spec: BackboneSpec, phi: float) -> BackboneSpec:
-    # Small images would fall below the total stride at low phi: what is checked is depth and width.
+    # At low phi small images would fall below the total stride; depth and width are what matters here.
     made = Compound()(phi)
     coefficients = made if phi >= 0 else replace(made, resolution=1.0)
     return scale_spec(spec, coefficients=coefficients, rounding=Rounding(depth="round"))
@@ -262,14 +273,14 @@ def _check_count(spec: BackboneSpec, **options: Any) -> Any:
     declared = any(layer.__class__.__name__ not in _COUNTED for layer in model.layers if layer.weights)
     pairs = {"params": (cost.params, found.params)}
     if not declared:
-        # Layers from outside the vocabulary declare their cost; it cannot be read off their shapes.
+        # The cost of layers from outside the vocabulary is declared; it cannot be derived from their shapes.
         pairs |= {"macs": (cost.macs, found.macs), "activations": (cost.activations, found.activations)}
     for name, (counted, built) in pairs.items():
         if counted != built:
             raise ConformanceError(
-                f"the count must equal the build, but `{name}` of {spec.name!r} does not. Blocks after a stage's first "
-                f"must cost the same, and may use `at.block` for names only. Received: {counted:,} counted, "
-                f"{built:,} built with {[stage.block for stage in spec.stages]}"
+                f"the count must equal the build, but `{name}` of {spec.name!r} does not. All blocks of a stage but "
+                "the first must cost the same, and may use `at.block` in names only. "
+                f"Received: {counted:,} counted, {built:,} built with {[stage.block for stage in spec.stages]}"
             )
     return model
 
@@ -290,25 +301,27 @@ def _check_network(spec: BackboneSpec) -> None:
     model = _check_count(spec)
     for name, count in Counter(layer.name for layer in model.layers).items():
         if count > 1:
-            raise ConformanceError(f"layer names must be unique: make them from `at`. Received: {name!r} {count} times")
+            raise ConformanceError(
+                f"layer names must be unique: build them from `at`. Received: {name!r} {count} times"
+            )
     for layer in model.layers:
         if not layer.__class__.__module__.startswith("keras."):
             raise ConformanceError(
-                "a model must be made of Keras' own layers, or it will not load without your package. "
+                "a model must consist of Keras' own layers, or it will not load without your package. "
                 f"Received: layer {layer.name!r} of {layer.__class__}"
             )
     _check_saved(model)
 
 
 def _check_growth(spec: BackboneSpec) -> None:
-    """What the trace says of the block's channels is true: a grown network computes what its report promises."""
+    """A grown network computes what its report promises: the trace describes the block's channels correctly."""
     import numpy as np
 
     from keras_effnet.inheritance.grow import grow_model
 
     model, generator = _build(spec, classifier_activation=None), np.random.default_rng(0)
     for variable in model.weights:
-        # With fresh statistics a misplaced channel would go unseen.
+        # With fresh statistics all channels are alike, and a misplaced one would go unnoticed.
         if variable.path.rpartition("/")[2] in ("gamma", "beta", "moving_mean", "moving_variance"):
             variable.assign(generator.uniform(0.5, 1.5, variable.shape))
     larger = scale_spec(spec, coefficients=Coefficients(depth=1.5, width=1.5))
@@ -319,10 +332,41 @@ def _check_growth(spec: BackboneSpec) -> None:
     difference = float(np.abs(after - before).max() / np.abs(before).max())
     if report.exact and not difference <= _EXACT:
         raise ConformanceError(
-            "a network that grows must compute the same, or its report must say where it does not: does a channel "
-            "reach another by a way that no verb tells of? "
+            "a grown network must compute the same function, or its report must say where it does not. Check that "
+            "channels reach each other through the verbs of `ops` only. "
             f"Received: a difference of {difference:.2g} of the largest output with {[s.block for s in spec.parts]}"
         )
+
+
+def _check_drop_path(block: Block) -> None:
+    """Whatever the block adds to its own input comes straight from drop-path, at the rate of its placement."""
+    # The ramp of drop-path starts at 0 in the network's first block, which is another one here.
+    stages = (StageSpec(DepthwiseSeparable(), width=8), _whole(StageSpec(block, width=8, depth=3, stride=2)))
+    spec = replace(_around(block, "stage"), stages=stages, drop_path=_DROP_PATH)
+    rates = [place(number).drop_path for stage, place in spec.placements() for number in range(stage.depth)]
+    for add, branch in _residual_branches(_build(spec).layers):
+        rate = branch.rate if branch.__class__.__name__ == "Dropout" and branch.noise_shape else 0.0
+        if not any(math.isclose(rate, each) for each in rates if each > 0):
+            raise ConformanceError(
+                "what a block adds to its own input must come from `ops.dropout(y, at.drop_path, per_sample=True)`, "
+                f"or drop-path does nothing. Received: layer {add.name!r}, which adds {branch.name!r}, in {block!r}"
+            )
+
+
+def _residual_branches(layers: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Each Add layer of which one operand is computed from the other, and the layer that puts out the former."""
+    maker = {id(layer.output): layer for layer in layers}
+    ancestors: dict[str, set[str]] = {}
+    found = []
+    for layer in layers:  # in an order in which each comes after its inputs
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        parents = [parent for each in inputs if (parent := maker[id(each)]) is not layer]
+        ancestors[layer.name] = {parent.name for parent in parents}.union(*(ancestors[each.name] for each in parents))
+        if layer.__class__.__name__ == "Add":
+            one, other = parents
+            found += [(layer, one)] if other.name in ancestors[one.name] else []
+            found += [(layer, other)] if one.name in ancestors[other.name] else []
+    return found
 
 
 def _check_saved(model: Any) -> None:
@@ -337,7 +381,7 @@ def _check_saved(model: Any) -> None:
     ours, theirs = (np.asarray(keras.ops.convert_to_numpy(each(pixels, training=False))) for each in (model, loaded))
     if not np.allclose(ours, theirs, rtol=0, atol=1e-6):
         raise ConformanceError(
-            "a model must give the same outputs after it was saved and loaded. "
+            "a saved model must give the same outputs when it is loaded. "
             f"Received: a difference of {float(np.abs(ours - theirs).max())}"
         )
 
@@ -345,4 +389,4 @@ def _check_saved(model: Any) -> None:
 def _check_file(spec: BackboneSpec) -> None:
     found = BackboneSpec.from_json(spec.to_json())
     if found != spec:
-        raise ConformanceError(f"a spec must come back equal from its JSON. Received: {found!r} from {spec!r}")
+        raise ConformanceError(f"a spec must come back from JSON unchanged. Received: {found!r} from {spec!r}")

@@ -30,7 +30,7 @@ class Axis:
     """Channels that are made together; two objects are never equal.
 
     Args:
-        size: how many they are.
+        size: number of channels.
 
     `groups` says in how many equal groups grouped convolutions see them. `becomes` holds the runs of other axes that
     they turned out to be: what they are tied to, or the pieces that they are split into.
@@ -58,8 +58,8 @@ class Value:
     """An image (or a vector) that flows through the network.
 
     Args:
-        runs: its channels, as they were known when it was made; `resolved` says what they are.
-        maker: the node that made it; None for the image that the network reads.
+        runs: runs of channels, as they were known when it was made; `resolved` says what they are now.
+        maker: node that made it; None for the image that the network reads.
     """
 
     runs: tuple[Run, ...]

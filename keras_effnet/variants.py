@@ -1,4 +1,4 @@
-"""Which phi is B3? The published sizes of a network beside the phi of its base that comes nearest."""
+"""Which phi is B3? The published sizes of a network, each beside the nearest phi of its base."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean
 
-from keras_effnet.backbones.families import FAMILIES, family_of
+from keras_effnet.backbones.catalogue import FAMILIES, family_of
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import ScalingError
 from keras_effnet.registry import backbones
@@ -15,7 +15,7 @@ from keras_effnet.spec import BackboneSpec
 
 # The largest published network, EfficientNet-L2, costs 1,230 times B0: near phi = 11.
 _FURTHEST_PHI = 16.0
-# Digits of phi that a table shows, and halvings of 32 phi that find them.
+# Decimals of phi that a table shows, and bisections of an interval of 32 phi that find them.
 DIGITS = 3
 _HALVINGS = 16
 
@@ -25,13 +25,13 @@ class VariantRow:
     """A published network, and its base scaled to nearly the same cost.
 
     Args:
-        name: of the published network.
-        realised: its blocks, widths and resolution as ratios to the base's.
-        macs: its multiply-adds.
-        phi: of the base, where the scaled base's multiply-adds come nearest to `macs`.
-        phi_macs: those of the scaled base.
-        difference: the largest factor by which its depth, width or resolution and those of the scaled base differ; 1
-            where the published network lies on the rule's line.
+        name: registered name of the published network.
+        realised: number of blocks, mean width and resolution of the network, as ratios to the base's.
+        macs: multiply-adds of the network.
+        phi: phi at which the multiply-adds of the scaled base come nearest to `macs`.
+        phi_macs: multiply-adds of the base scaled by `phi`.
+        difference: largest factor by which depth, width or resolution of the network and of the scaled base differ, at
+            least 1; 1 if the published network lies on the rule's line.
     """
 
     name: str
@@ -45,22 +45,22 @@ class VariantRow:
 def variant_rows(
     spec: BackboneSpec, rule: ScalingRule | str | None = None, rounding: Rounding | None = None
 ) -> tuple[str | None, tuple[VariantRow, ...]]:
-    """The published sizes of the family that a backbone belongs to by its name.
+    """The published sizes of a backbone's family, each with the nearest phi of the base.
 
-    No phi *is* B3: released sizes are tables. The nearest phi here is that of equal counted multiply-adds, which is the
-    one number that everybody can check.
+    No phi *is* B3: released sizes are tables. Nearest means equal counted multiply-adds, the one number that everybody
+    can check.
 
     Args:
-        spec: a registered backbone, or one that was made from it and has its name.
-        rule: as in `scale_spec`.
-        rounding: as in `scale_spec`.
+        spec: a registered backbone, or one that was made from it and kept its name.
+        rule: scaling rule, as in `scale_spec`; None for the paper's.
+        rounding: rounding, as in `scale_spec`; None for the paper's.
 
     Returns:
-        The name of the family's base, and a row for each published size; for a backbone that was changed, one row, its
-        own. (None, ()) where it belongs to no family, or the rule does not take every phi.
+        The name of the family's base, and a row for each published size in order of their multiply-adds; for a changed
+        backbone only its own row. (None, ()) if it belongs to no family, or if the rule does not take every phi.
 
     Raises:
-        RegistryError: an unknown rule.
+        RegistryError: there is no such rule.
 
     Example:
         >>> base, rows = variant_rows(backbones.get("resnet50"))
@@ -74,10 +74,11 @@ def variant_rows(
     is_published = backbones.get(spec.name) == spec
     members = [backbones.get(name) for name in FAMILIES[base_name]] if is_published else [spec]
     try:
-        return base_name, tuple(_row(base, member, rule, rounding) for member in members)
+        rows = [_row(base, member, rule, rounding) for member in members]
     except ScalingError:
-        # Tables and rules for one direction: they have no phi for every size.
+        # A table, or a rule for one direction: it has no phi for every size.
         return None, ()
+    return base_name, tuple(sorted(rows, key=lambda row: row.macs))
 
 
 def _row(
@@ -110,7 +111,7 @@ def _row(
 
 
 def _lowest_phi(base: BackboneSpec, rule: ScalingRule | str | None, rounding: Rounding | None) -> float:
-    """The lowest phi, in whole numbers, at which the resolution still holds all strides."""
+    """The lowest whole phi at which the resolution is still at least the total stride."""
     phi = 0.0
     while phi > -_FURTHEST_PHI:
         try:
@@ -122,14 +123,14 @@ def _lowest_phi(base: BackboneSpec, rule: ScalingRule | str | None, rounding: Ro
 
 
 def realised_coefficients(base: BackboneSpec, scaled: BackboneSpec) -> Coefficients:
-    """Blocks, widths and resolution of a network as ratios to those of its base.
+    """Depth, width and resolution of a scaled network as ratios to its base, after rounding.
 
     Args:
-        base: what was scaled.
-        scaled: what became of it.
+        base: the network that was scaled.
+        scaled: the result of the scaling.
 
     Returns:
-        The ratios, after rounding; widths by their mean over stem, stages and head.
+        The ratios of the number of blocks, of the mean width over stem, stages and head, and of the resolution.
 
     Example:
         >>> base = backbones.get("resnet50")

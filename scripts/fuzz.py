@@ -1,16 +1,16 @@
-"""Feeds changed files to everything that reads files: `python scripts/fuzz.py --target spec --seconds 60`.
+"""Feeds mutated files to every reader of files: `python scripts/fuzz.py --target spec --seconds 60`.
 
-Needs the extra `fuzz` (atheris: libFuzzer for Python). Whatever a file holds, its reader must read it or raise an error
-of this package, within five seconds and two gigabytes. A file that does otherwise is kept in `--output`; run it again
-with `--target TARGET --file FILE`, and make it a test.
+Needs the extra `fuzz` (atheris: libFuzzer for Python). Whatever a file contains, its reader must read it or raise an
+error of this package, within five seconds and two gigabytes. A file that makes it fail is kept in `--output`; run it
+again with `--target TARGET --file FILE`, and turn it into a test.
 
-| target | reader | begins from |
+| target | reader | seeds |
 |---|---|---|
-| `spec` | `serialization.read_spec`; what it reads is counted and written again | every registered backbone |
-| `strings` | `block_strings.read_block_strings`, one string a line; what it reads is written again | B0's strings |
-| `h5`, `keras` | `weights.files.read_weight_file` | small files of each layout |
-| `safetensors` | `weights.timm.read_safetensors` | small files |
-| `checkpoint` | `weights.checkpoint.read_variables`; the file is the index, the data stay as they are | a small one |
+| `spec` | `serialization.read_spec`; what it reads is counted and written back | every registered backbone |
+| `strings` | `block_strings.read_block_strings`, one string per line; what it reads is written back | B0's strings |
+| `h5`, `keras` | `weights.keras_files.read_weight_file` | small files of each layout |
+| `safetensors` | `weights.timm_weights.read_safetensors` | small files |
+| `checkpoint` | `weights.tf_checkpoint.read_variables`; only the index is mutated, not the data | a small checkpoint |
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def fuzz_spec(data: bytes) -> None:
     (SCRATCH / "file").write_bytes(data)
     spec = read_spec(SCRATCH / "file")
     if BackboneSpec.from_json(spec.to_json()) != spec:
-        raise AssertionError(f"not the same again: {spec}")
+        raise AssertionError(f"changed on the way: {spec}")
     estimate_cost(spec)
 
 
 def fuzz_strings(data: bytes) -> None:
     stages = read_block_strings(data.decode("utf-8", "replace").splitlines(), stem_width=32)
     if read_block_strings(write_block_strings(stages, stem_width=32), stem_width=32) != stages:
-        raise AssertionError(f"not the same again: {stages}")
+        raise AssertionError(f"changed on the way: {stages}")
 
 
 def fuzz_weights(data: bytes) -> None:
@@ -62,14 +62,14 @@ def fuzz_weights(data: bytes) -> None:
     path.write_bytes(data)
     for layer in read_weight_file(path):
         if not all(isinstance(array, np.ndarray) for array in layer.arrays):
-            raise AssertionError(f"no arrays: {layer}")
+            raise AssertionError(f"not arrays: {layer}")
 
 
 def fuzz_safetensors(data: bytes) -> None:
     path = SCRATCH / "file"
     path.write_bytes(data)
     if not all(isinstance(array, np.ndarray) for array in read_safetensors(path).values()):
-        raise AssertionError("no arrays")
+        raise AssertionError("not arrays")
 
 
 def fuzz_checkpoint(data: bytes) -> None:
@@ -99,7 +99,7 @@ def string_seeds() -> Iterator[bytes]:
 
 
 def h5_seeds() -> Iterator[bytes]:
-    """The two layouts of HDF5, with a layer each."""
+    """One file in each of the two HDF5 layouts, with one layer."""
     for legacy in (False, True):
         content = io.BytesIO()
         with h5py.File(content, "w") as file:
@@ -140,7 +140,7 @@ TARGETS: dict[str, tuple[Callable[[bytes], None], Callable[[], Iterator[bytes]],
 
 
 def words() -> str:
-    """What to put into files: the words of specs, and numbers at the edges of what they may be."""
+    """A dictionary for the fuzzer: the words of spec files, and numbers at and beyond the limits."""
     schema = {
         "schema",
         "backbone",
@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("--target", choices=sorted(TARGETS), required=True)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--output", type=Path, default=Path("fuzz-findings"))
-    parser.add_argument("--file", type=Path, help="run this file only, and show what it raises")
+    parser.add_argument("--file", type=Path, help="read this file only, and show the error it raises")
     options = parser.parse_args()
     read, seeds, longest = TARGETS[options.target]
 
@@ -168,7 +168,7 @@ def main() -> None:
             read(data)
         except KerasEffnetError as error:
             if "Received: " not in str(error) or len(str(error)) > 10_000:
-                raise AssertionError(f"an error that helps nobody: {error}") from error
+                raise AssertionError(f"an unhelpful error: {error}") from error
 
     if options.file is not None:
         read(options.file.read_bytes())

@@ -1,13 +1,13 @@
 """Counts our backbones' namesakes in timm: `python scripts/golden_timm.py [backbone ...]`, all of them by default.
 
-Needs torch and timm 1.0.31, which are no dependencies of this project: `pip install timm==1.0.31`. Of this package it
-takes only the names and resolutions of the specs, never its counts. Rows of other backbones stay as they are.
+Needs torch and timm 1.0.31, which are no dependencies of this project: `pip install timm==1.0.31`. Only names and
+resolutions come from this package, no counts. Rows of other backbones stay as they are.
 
 | in `tests/golden/timm.json` | is |
 |---|---|
-| `params` | numbers in all of timm's parameters: weights that are trained |
+| `params` | number of trainable weights in timm's model |
 | `macs` | multiply-adds of convolutions and linear layers in one forward pass at the spec's resolution |
-| `note` | why ours differs, where it does |
+| `note` | why our count differs, if it does |
 """
 
 from __future__ import annotations
@@ -24,34 +24,13 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from keras_effnet.registry import backbones  # noqa: E402 - the path comes first
+from keras_effnet.backbones.catalogue import VARIANTS  # noqa: E402 - the path comes first
 
 FILE = ROOT / "tests" / "golden" / "timm.json"
 
-# Our name to timm's.
-NAMES = {
-    **{f"efficientnet_{size}": f"tf_efficientnet_{size}" for size in ("b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7")},
-    **{f"efficientnet_{size}": f"tf_efficientnet_{size}" for size in ("b8", "l2")},
-    **{f"efficientnet_lite{size}": f"tf_efficientnet_lite{size}" for size in range(5)},
-    **{f"efficientnet_edgetpu_{size}": f"tf_efficientnet_e{size}" for size in ("s", "m", "l")},
-    **{f"efficientnet_v2_{size}": f"tf_efficientnetv2_{size}" for size in ("b0", "b1", "b2", "b3")},
-    **{f"efficientnet_v2_{size}": f"tf_efficientnetv2_{size}" for size in ("s", "m", "l", "xl")},
-    **{f"tinynet_{size}": f"tinynet_{size}" for size in ("a", "b", "c", "d", "e")},
-    "mnasnet_a1": "semnasnet_100",
-    "mnasnet_b1": "mnasnet_100",
-    "mnasnet_small": "mnasnet_small",
-    **{f"resnet_rs{depth}": f"resnetrs{depth}" for depth in (50, 101, 152, 200, 270, 350, 420)},
-    "resnext50": "resnext50_32x4d",
-    **{
-        f"regnet_{kind}_{size}": f"regnet{kind}_{number}"
-        for kind in ("x", "y")
-        for size, number in (("400mf", "004"), ("800mf", "008"), ("1_6gf", "016"), ("4_0gf", "040"))
-    },
-    **{f"densenet{depth}": f"densenet{depth}" for depth in (121, 169, 201)},
-    "mobilenet_v1": "mobilenetv1_100",
-    "mobilenet_v2": "mobilenetv2_100",
-}
-# Our name to why our count is another one.
+# The name in timm of each backbone that has one.
+NAMES = {name: variant.timm for name, variant in sorted(VARIANTS.items()) if variant.timm is not None}
+# Why our count of a backbone differs from timm's, by our name.
 NOTES: dict[str, str] = {}
 
 
@@ -74,7 +53,7 @@ def count(model: torch.nn.Module, resolution: int) -> tuple[int, int]:
 
 
 def row(name: str) -> dict[str, Any]:
-    resolution = backbones.get(name).resolution
+    resolution = VARIANTS[name].spec.resolution
     with torch.device("meta"):
         model = timm.create_model(NAMES[name], pretrained=False)
     params, macs = count(model, resolution)

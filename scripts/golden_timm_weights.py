@@ -1,16 +1,16 @@
 """Writes `tests/golden/timm_weights.json` from timm: `python scripts/golden_timm_weights.py [name ...]`, or all names.
 
-Needs torch and timm 1.0.31, which are no dependencies of this project: `pip install timm==1.0.31`. Of this package it
-takes only the names. Rows of other names stay as they are.
+Needs torch and timm 1.0.31, which are no dependencies of this project: `pip install timm==1.0.31`. Only the names come
+from this package. Rows of other names stay as they are.
 
 | in the file | is |
 |---|---|
 | `tensors` | a checksum of the names and shapes in timm's state dict, for 10 classes |
-| `mean`, `std` | of pixels, in timm's default configuration |
-| `gain` | of kernels, such that different images give different logits |
+| `mean`, `std` | mean and deviation of pixels in timm's default configuration |
+| `gain` | factor of the random kernels with which different images give different logits |
 | `logits` | of two images of `side` x (`side` + 32) px, with random weights and statistics; for some names |
 
-Weights and images follow from names and shapes alone (`tests/random_tensors.py`), so that none are stored.
+Weights and images follow from names and shapes alone (`tests/random_tensors.py`), so none are stored.
 """
 
 from __future__ import annotations

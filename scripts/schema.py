@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of spec files: `python scripts/schema.py`. A changed default changes what files mean."""
+"""Writes the JSON Schema of spec files: `python scripts/schema.py`. If a default changes, so does what files mean."""
 
 from __future__ import annotations
 

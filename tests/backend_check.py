@@ -16,7 +16,8 @@ import keras
 import numpy as np
 from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images, randomize
 
-from keras_effnet import applications, build_model, scale_model
+from keras_effnet import applications, build_model, scale_model, scale_spec
+from keras_effnet.latency import measure_latency
 
 HERE = Path(__file__).parent
 
@@ -47,7 +48,7 @@ def same_outputs(folder: Path) -> None:
 
 
 def channels_first(folder: Path) -> None:
-    """The namesakes in Keras compute the same where channels come first."""
+    """The namesakes in Keras compute the same where channels come first, and latency is measured that way too."""
     keras.config.set_image_data_format("channels_first")
     try:
         for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):
@@ -59,6 +60,9 @@ def channels_first(folder: Path) -> None:
             ours = getattr(applications, name)(weights=str(path), **options)
             x = random_images(1, *shape)
             assert_same_outputs(outputs(ours, x), outputs(theirs, x))
+        found = measure_latency(scale_spec("mobilenet_v1", -6), channels=2, classes=10)
+        assert found.median_ms > 0
+        assert found.machine["data format"] == "channels_first"
     finally:
         keras.config.set_image_data_format("channels_last")
 

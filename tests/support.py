@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_effnet.backbones.families import FAMILIES
+from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.blocks import (
     Bottleneck,
     ConvBlock,

@@ -1,4 +1,4 @@
-"""Files are there whole or not at all: on a full disk, in a folder that cannot be written, after Ctrl-C."""
+"""Files are complete or absent: on a full disk, in a read-only folder, after Ctrl-C. Folders have one writer."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import errno
 import os
 import re
 import resource
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 
-from keras_effnet.atomic import atomic_write
+from keras_effnet.atomic import LOCK_FILE, atomic_write, folder_lock
 from keras_effnet.errors import DataError
 
 
@@ -91,6 +95,8 @@ def test_a_folder_that_nobody_can_write_to() -> None:
         pytest.skip("there is no /proc here")
     with pytest.raises(DataError, match=r"cannot be written: .*Received: '/proc/"):
         atomic_write(Path("/proc/self/metrics.json"), lambda part: part.write_text("new"))
+    with pytest.raises(DataError, match=r"cannot be written: .*Received: '/proc/"), folder_lock(Path("/proc/self")):
+        pass
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
@@ -138,3 +144,34 @@ def test_all_of_a_file_is_on_the_disk_before_its_name_is(tmp_path: Path, monkeyp
     monkeypatch.setattr(os, "replace", replace_noted)
     atomic_write(tmp_path / "a.txt", lambda part: part.write_text("12345"))
     assert calls == [("part-a.txt", 5), ("a.txt", None), (tmp_path.name, None)]
+
+
+def is_locked(folder: Path) -> bool:
+    try:
+        with FileLock(folder / LOCK_FILE, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def test_a_folder_has_one_writer_and_a_killed_one_leaves_it_to_the_next(tmp_path: Path) -> None:
+    folder = tmp_path / "search"
+    hold = (
+        "import sys, time; from pathlib import Path; from keras_effnet.atomic import folder_lock\n"
+        "with folder_lock(Path(sys.argv[1])):\n    print('mine', flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", hold, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "mine\n"
+        assert is_locked(folder)
+        first.send_signal(signal.SIGKILL)
+    with folder_lock(folder):
+        assert is_locked(folder)
+    assert not is_locked(folder)
+
+
+def test_what_fails_while_a_folder_is_locked_is_passed_on_and_unlocks_it(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="of the block"), folder_lock(tmp_path):
+        raise OSError("of the block")
+    assert not is_locked(tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -120,7 +122,7 @@ COEFFICIENTS: list[Row] = [
     ),
     *(
         (lambda value=value: Coefficients(stages=value), ScalingError, ValueError, "`stages` must be a tuple of")
-        for value in ([(1, 1)], (1, 2), ((1, 1, 1),), "ab", 5)
+        for value in ([1, 2], (1, 2), ((1, 1, 1),), "ab", 5)
     ),
     *(
         (lambda value=value: Coefficients(stages=(value,)), ScalingError, ValueError, "of a stage")
@@ -170,7 +172,7 @@ BLOCKS: list[Row] = [
 ]
 
 SPECS: list[Row] = [
-    (lambda: StageSpec(MBConv, 8), SpecError, ValueError, "a class is not one yet: call it"),  # type: ignore
+    (lambda: StageSpec(MBConv, 8), SpecError, ValueError, "call the class to make one"),  # type: ignore
     (lambda: StageSpec("mbconv", 8), SpecError, ValueError, "must be a Block"),  # type: ignore
     *(
         (lambda width=width: StageSpec(MBConv(), width), SpecError, ValueError, "`width`")
@@ -180,7 +182,7 @@ SPECS: list[Row] = [
     *((lambda step=step: StageSpec(MBConv(), 8, 1, step), SpecError, ValueError, "`stride`") for step in (0, 33, 2.0)),
     (lambda: spec(name=""), SpecError, ValueError, "`name`"),
     (lambda: spec(stages=()), SpecError, ValueError, "at least one"),
-    (lambda: spec(stages=[STAGE]), SpecError, ValueError, "tuple"),
+    (lambda: spec(stages=STAGE), SpecError, ValueError, "tuple"),
     (lambda: spec(stages=(MBConv(),)), SpecError, ValueError, "StageSpec"),
     (lambda: spec(stem=ConvBlock()), SpecError, ValueError, "StageSpec"),
     (lambda: spec(head=ConvBlock()), SpecError, ValueError, "StageSpec"),
@@ -199,7 +201,7 @@ SPECS: list[Row] = [
     (lambda: Preprocessing(mean=(1.0,)), SpecError, ValueError, "as many numbers each"),
     (lambda: Preprocessing(mean=(1.0,), variance=(1.0, 2.0)), SpecError, ValueError, "as many numbers each"),
     (lambda: Preprocessing(mean=(), variance=()), SpecError, ValueError, "`mean` must be a tuple of numbers"),
-    (lambda: Preprocessing(mean=[1], variance=[1]), SpecError, ValueError, "`mean` must be a tuple"),  # type: ignore
+    (lambda: Preprocessing(mean=1, variance=1), SpecError, ValueError, "`mean` must be a tuple"),  # type: ignore
     (lambda: Preprocessing(mean=(NAN,), variance=(1,)), SpecError, ValueError, "`mean` must be a finite number"),
     (lambda: Preprocessing(mean=(0,), variance=(0,)), SpecError, ValueError, "`variance` must be greater than 0"),
     (
@@ -279,9 +281,15 @@ def test_a_mistake_raises_its_error_and_says_what_was_received(row: Row) -> None
         call()
     assert isinstance(caught.value, KerasEffnetError)
     assert isinstance(caught.value, built_in)
-    message = str(caught.value)
-    assert "Received: " in message
-    assert "Received" not in message.split("Received: ", 1)[1], "said twice"
+    rule, received = caught.value.rule, caught.value.received
+    assert rule
+    assert received
+    assert "Received" not in rule + received, "said twice"
+    # Errors cross processes.
+    for error in (caught.value, copy.copy(caught.value), pickle.loads(pickle.dumps(caught.value))):  # noqa: S301
+        assert type(error) is type(caught.value)
+        assert str(error) == f"{rule} Received: {received}"
+        assert (error.rule, error.received) == (rule, received)
 
 
 def available(monkeypatch: pytest.MonkeyPatch, count: float) -> None:

@@ -89,7 +89,7 @@ def test_what_strings_leave_open_comes_from_the_given_blocks() -> None:
     stages = read_block_strings(B0[:2], mbconv=mbconv)
     assert stages[0].block == replace(mbconv, expand=1)
     assert write_block_strings(stages, stem_width=32, mbconv=mbconv) == B0[:2]
-    with pytest.raises(SpecError, match=r"sets this block apart.*Received: MBConv"):
+    with pytest.raises(SpecError, match=r"how this block differs.*Received: MBConv"):
         write_block_strings(stages, stem_width=32)
 
 
@@ -133,17 +133,17 @@ WRONG = [
     ("r1_k3_s11_e1_i32_o16", "list of 1 to 1,000"),
     (["r1_k3_s11_e1_i32_o16"] * 1001, "list of 1 to 1,000"),
     (None, "list of 1 to 1,000"),
-    ([7], "is a text like"),
-    (["r1" * 1000], "is a text like"),
-    ([""], "no block string has this token"),
-    (["r1_k3_s11_e1_i32_o16_p1"], "this token.*'p1'"),
-    (["r1_k3_s11_e1_i32_o16_se"], "this token.*'se'"),
-    (["r1_k3_s11_e-1_i32_o16"], "this token.*'e-1'"),
-    (["r1_k3_s11_e1e3_i32_o16"], "this token.*'e1e3'"),
-    (["r1.5_k3_s11_e1_i32_o16"], r"this token.*'r1\.5'"),
-    (["r\u0661_k3_s11_e1_i32_o16"], "this token"),
-    (["r" + "1" * 41 + "_k3_s11_e1_i32_o16"], "this token"),
-    (["r1_k3_k5_s11_e1_i32_o16"], "stands twice.*'k5'"),
+    ([7], "looks like"),
+    (["r1" * 1000], "looks like"),
+    ([""], "unknown token"),
+    (["r1_k3_s11_e1_i32_o16_p1"], "unknown token.*'p1'"),
+    (["r1_k3_s11_e1_i32_o16_se"], "unknown token.*'se'"),
+    (["r1_k3_s11_e-1_i32_o16"], "unknown token.*'e-1'"),
+    (["r1_k3_s11_e1e3_i32_o16"], "unknown token.*'e1e3'"),
+    (["r1.5_k3_s11_e1_i32_o16"], r"unknown token.*'r1\.5'"),
+    (["r\u0661_k3_s11_e1_i32_o16"], "unknown token"),
+    (["r" + "1" * 41 + "_k3_s11_e1_i32_o16"], "unknown token"),
+    (["r1_k3_k5_s11_e1_i32_o16"], "appears twice.*'k5'"),
     (["r1_k3_e1_i32"], "lacks s, o"),
     (["r1_k3_s12_e1_i32_o16"], "same digit twice"),
     (["r1_k3_s11_e1_i0_o16"], "`i` must be at least 1"),
@@ -153,7 +153,7 @@ WRONG = [
     (["r0_k3_s11_e1_i32_o16"], "`depth`"),
     (["r1_k3_s11_e0_i32_o16"], "`expand`"),
     (["r1_k3_s11_e1_i32_o16_se1.5"], "`se_ratio`"),
-    (["r1_k3_s11_e1_i32_o16", "r1_k3_s11_e1_i24_o16"], "the width of the stage before, 16.*string 1"),
+    (["r1_k3_s11_e1_i32_o16", "r1_k3_s11_e1_i24_o16"], "the width of the previous stage, 16.*string 1"),
 ]
 
 
@@ -169,8 +169,8 @@ def test_a_wrong_string_is_named(strings: Any, words: str) -> None:
     ("stage", "words"),
     [
         (StageSpec(Bottleneck(), 8), "only stages of MBConv"),
-        (StageSpec(MBConv(activation="relu"), 8), "sets this block apart"),
-        (StageSpec(MBConv(), 8, fixed="width"), "cannot say `fixed`"),
+        (StageSpec(MBConv(activation="relu"), 8), "how this block differs"),
+        (StageSpec(MBConv(), 8, fixed="width"), "cannot express `fixed`"),
         (StageSpec(MBConv(), 8, stride=16), "stride of 10 or more"),
         ("r1_k3_s11_e1_i32_o16", "only stages of MBConv"),
     ],

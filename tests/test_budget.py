@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support import BASES
 
-from keras_effnet import Rounding, StageSpec, estimate_cost, fit_to_budget, scale_spec
+from keras_effnet import Coefficients, Rounding, StageSpec, estimate_cost, fit_to_budget, scale_spec
 from keras_effnet.errors import BudgetError, RegistryError, ScalingError
 from keras_effnet.registry import backbones, rules
 
@@ -71,6 +72,16 @@ def test_what_a_rule_leaves_alone_stays() -> None:
     assert wide.resolution == base.resolution
     large = fit_to_budget(base, macs=10e9, rule="resolution_only")
     assert (large.stages, large.stem) == (base.stages, base.stem)
+
+
+def test_a_rule_for_single_stages_changes_no_others() -> None:
+    base = backbones.get("resnet50")
+    found = fit_to_budget(base, macs=7e9, rule=lambda phi: Coefficients(stages=((1, 1), (1, 1), (2**phi, 1), (1, 1))))
+    assert CLOSE * 7e9 <= estimate_cost(found).macs <= 7e9
+    deep = found.stages[2]
+    assert deep.depth > base.stages[2].depth
+    stages = (*found.stages[:2], replace(deep, depth=base.stages[2].depth), found.stages[3])
+    assert replace(found, stages=stages) == base
 
 
 def test_what_a_stage_declares_fixed_stays() -> None:

@@ -1,4 +1,4 @@
-"""The examples run, and find what they say."""
+"""The examples run, and give the results that they state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
 def run(name: str) -> dict[str, list[float]]:
-    """The numbers of each line that an example prints, by the words it starts with."""
+    """The numbers on each line that an example prints, by the words at its start."""
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True, timeout=600, check=False
     )
@@ -38,7 +38,7 @@ def test_a_network_for_gray_is_the_one_for_colours_and_learns_on() -> None:
     found = run("gray_images")
     assert found["three channels"] == found["one channel"]
     assert found["largest difference of the probabilities"][0] < 1e-4
-    assert found["trained on"][0] >= 0.8  # of two classes
+    assert found["trained further"][0] >= 0.8  # of two classes
 
 
 @pytest.mark.slow

@@ -58,6 +58,21 @@ def test_realised_ratios_are_those_of_the_built_network() -> None:
     assert made.nominal_macs == pytest.approx(1.9203**2, rel=1e-4)
 
 
+def test_factors_of_single_stages_are_promised_as_they_are_kept() -> None:
+    # Depth 2^phi in the last two stages of ResNet-50 (3, 4, 6, 3 blocks): 25 blocks instead of 16.
+    late = explain("resnet50", 1, rule=lambda phi: Coefficients(stages=((1, 1), (1, 1), (2**phi, 1), (2**phi, 1))))
+    assert late.nominal.depth == late.realised.depth == 25 / 16
+    assert late.nominal.width == late.nominal.resolution == 1
+    assert late.nominal_macs == pytest.approx(late.realised_macs, rel=0.05)
+    both = explain("resnet50", coefficients=Coefficients(2, 1.5, 1.25, stages=((1, 1), (2, 2), (1, 0.5), (1, 1))))
+    assert both.nominal.depth == both.realised.depth == 2 * 20 / 16
+    assert both.nominal.width == pytest.approx(both.realised.width, rel=0.02)
+    assert both.nominal_macs == pytest.approx(both.realised_macs, rel=0.15)
+    # Equal factors in all stages are the same as one for the network, but for stem and classifier.
+    equal = explain("resnet50", coefficients=Coefficients(stages=((2, 1.5),) * 4))
+    assert equal.nominal_macs == pytest.approx(2 * 1.5**2, rel=0.05)
+
+
 def test_what_is_not_scaled_has_ratios_of_1() -> None:
     for made in (explain("resnet50"), explain("resnet50", phi=0), explain("resnet50", coefficients=Coefficients())):
         assert made.nominal == made.realised == Coefficients()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 
 from keras_effnet import BackboneSpec, Coefficients, build_model, estimate_cost, fit_to_budget, scale_spec
@@ -127,7 +128,7 @@ def test_a_budget_in_milliseconds_is_kept_and_used_with_few_builds(name: str, li
     assert len(machine) <= 5
 
 
-def test_a_foretelling_that_is_wrong_by_half_is_corrected(monkeypatch: pytest.MonkeyPatch, machine: list) -> None:
+def test_a_prediction_that_is_wrong_by_half_is_corrected(monkeypatch: pytest.MonkeyPatch, machine: list) -> None:
     wrong = LatencyTable(
         Work(*(unit * factor for unit, factor in zip(TRUE, (1, 3, 0.5, 2, 0.3, 0.6), strict=True))), {}, 0
     )
@@ -148,7 +149,7 @@ def test_too_few_milliseconds_name_the_smallest(machine: list) -> None:
         fit_to_budget("efficientnet_b0", latency_ms=0.01)
 
 
-def test_a_machine_slower_than_foretold_by_any_factor_is_an_error(
+def test_a_machine_slower_than_predicted_by_any_factor_is_an_error(
     monkeypatch: pytest.MonkeyPatch, machine: list
 ) -> None:
     slow: Callable[..., Latency] = lambda spec, **_: Latency(1e6, 1e6, 1e6, 15, 3, 1, {})  # noqa: E731
@@ -168,3 +169,12 @@ def test_measuring_says_what_was_measured_and_where() -> None:
     assert {"backend", "keras", "processor", "threads", "devices"} <= set(found.machine)
     with pytest.raises(BudgetError, match=r"batch.*Received"):
         measure_latency(spec, batch=0)
+
+
+def test_what_tensorflow_cannot_run_on_a_cpu_is_said_before_it_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    # tests/test_backends.py measures under channels_first on JAX.
+    monkeypatch.setattr(keras.config, "image_data_format", lambda: "channels_first")
+    monkeypatch.setattr(keras.distribution, "list_devices", lambda kind=None: [])
+    monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
+    with pytest.raises(BudgetError, match=r"only on a GPU.*Received: image_data_format='channels_first'"):
+        measure_latency("mobilenet_v1")

@@ -71,7 +71,7 @@ def test_every_public_name_resolves_and_is_listed() -> None:
 
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
-        keras_effnet.no_such_name  # noqa: B018 - the access is the test
+        keras_effnet.no_such_name  # noqa: B018 # pyright: ignore[reportAttributeAccessIssue] - the access is the test
 
 
 def test_every_error_can_be_caught_as_one() -> None:

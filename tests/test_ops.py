@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
@@ -16,8 +16,8 @@ from keras_effnet.blocks import Block, MBConv, Placement
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.cost import CostCounter, Shape
 from keras_effnet.errors import SpecError
-from keras_effnet.ops import Conv, Ops, Pool
-from keras_effnet.padding import PADDINGS, padding_zeros
+from keras_effnet.ops import BatchNorm, Conv, LayerNorm, Op, Ops, Pool
+from keras_effnet.padding import PADDINGS, padding_zeros, window_cells
 from keras_effnet.testing import graph_counts
 
 
@@ -86,10 +86,10 @@ def test_a_users_block_of_other_verbs_is_counted_as_it_is_built(resolution: tupl
 def test_counted_sizes_are_the_built_ones_for_every_padding(padding: Any, size: tuple[int, int]) -> None:
     pixels, image = keras.Input((*size, 3)), Shape(*size, 3)
     for kernel, stride in product((1, 2, 3, 5), (1, 2, 3)):
-        built, counted = KerasLayers(), CostCounter()
         for op in (Conv(4, kernel, stride, padding), Pool(kernel, stride, padding=padding)):
-            name = f"{type(op).__name__}_{kernel}_{stride}".lower()
-            assert built.read(op, name, pixels).shape[1:] == counted.read(op, name, image)
+            built, counted = KerasLayers().read(op, "window", pixels), CostCounter().read(op, "window", image)
+            assert built.shape[1:] == counted
+            assert built.shape[1:3] == tuple(window_cells(side, kernel, stride, padding) for side in size)
 
 
 @dataclass(frozen=True)
@@ -107,3 +107,38 @@ def test_a_block_that_adds_different_shapes_is_refused_before_it_is_built() -> N
     for read in (estimate_cost, build_model):
         with pytest.raises(SpecError, match=r"'sum' adds images of different shapes\. Received"):
             read(tiny_spec(Mismatched()))
+
+
+def test_operations_are_frozen_values() -> None:
+    """Every verb makes a record of its own kind, whose fields are its arguments."""
+
+    class Listed(Ops[str]):
+        def read(self, op: Any, name: str, *inputs: str) -> str:
+            said.append(op)
+            return name
+
+        def channels(self, x: str) -> int:
+            return 3
+
+        def size(self, x: str) -> tuple[int | None, int | None]:
+            return None, None
+
+    said: list[Any] = []
+    for _ in range(2):
+        ops = Listed()
+        x = ops.rescale("x", 2.0, 1.0, name="a")
+        x = ops.standardize(x, mean=[1.0], variance=[2.0], name="b")
+        x = ops.conv(x, 4, 3, 2, padding="valid", groups=2, bias=True, activation="relu", name="c")
+        x = ops.depthwise(x, 3, 2, padding="even", multiplier=2, bias=True, name="d")
+        x = ops.scale(ops.norm(ops.norm(x, BatchNorm(), name="e"), LayerNorm(), name="f"), 0.5, name="g")
+        x = ops.pool(ops.act(x, "swish", name="h"), 3, 2, kind="avg", padding="same", name="i")
+        x = ops.concat(ops.mul(ops.add(x, x, name="j"), x, name="k"), x, name="l")
+        x = ops.dropout(ops.layer(x, str, shape=(1, 1, 4), params=3, name="m"), 0.1, per_sample=True, name="n")
+        ops.dense(ops.flatten(ops.global_pool(x, kind="max", keepdims=True, name="o"), name="p"), 7, name="q")
+    first, second = said[: len(said) // 2], said[len(said) // 2 :]
+    assert first == second
+    assert {type(op) for op in first} == set(get_args(Op))
+    assert len({*first}) == len(first)
+    assert Conv(4, 3, 2, "valid", 2, True, "relu") in first
+    with pytest.raises(AttributeError):
+        first[0].scale = 3.0

@@ -83,6 +83,8 @@ def test_the_program_takes_the_plugins_names(installed: str) -> None:
 
 def test_a_broken_plugin_harms_no_other_name(installed: str, tmp_path: Path) -> None:
     declare(tmp_path, "crashing", "[keras_effnet.backbones]\ncrash = crashing:spec\n", "raise OSError('no such disk')")
+    declare(tmp_path, "leaving", "[keras_effnet.scaling]\nquits = leaving:rule\n", "import sys; sys.exit(1)")
+    declare(tmp_path, "garbled", "[keras_effnet.blocks]\ngarble = garbled:Block\n", "class Block(:")
     declare(tmp_path, "missing", "[keras_effnet.blocks]\nabsent = missing:Absent\n")
     declare(tmp_path, "wrong", "[keras_effnet.backbones]\nnumber = wrong:spec\n", "spec = 5")
     declare(tmp_path, "greedy", "[keras_effnet.backbones]\nresnet50 = wrong:spec\n")
@@ -96,18 +98,21 @@ from keras_effnet.registry import backbones, blocks, rules
 assert {"crash", "number", "ghostnet", "efficientnet_b0"} <= set(backbones.names())
 assert backbones.get("resnet50") is resnet50_spec
 scale_spec("ghostnet", 1), blocks.get("ghost"), rules.get("compound")(1)
-for registry, name in ((backbones, "crash"), (blocks, "absent"), (backbones, "number"), (rules, "ghost_width")):
+broken = ((backbones, "crash"), (blocks, "absent"), (backbones, "number"), (rules, "ghost_width"))
+for registry, name in (*broken, (rules, "quits"), (blocks, "garble")):
     try:
         registry.get(name)
     except RegistryError as error:
         print(error)
 """
     said = run_python(code, PYTHONPATH=os.pathsep.join([installed, str(tmp_path)])).splitlines()
-    crash, absent, number, twice = said
+    crash, absent, number, twice, quits, garble = said
     assert "'crash' of the package 'crashing'" in crash
     assert "no such disk" in crash
     assert "'absent' of the package 'missing'" in absent
-    assert "'number' of the package 'wrong' is something else" in number
+    assert "'number' of the package 'wrong' is an object of another kind" in number
+    assert "'quits' of the package 'leaving' cannot be imported: SystemExit(1)" in quits
+    assert "'garble' of the package 'garbled' cannot be imported: SyntaxError" in garble
     assert "'keras-effnet-ghost'" in twice
     assert "'twin'" in twice
     assert all("Received:" in line for line in said)

@@ -58,7 +58,8 @@ def errors_without_received(source: str) -> list[int]:
     for node in nodes(source):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             makes = node.func.id in OURS or node.func.id == "error"
-            if makes and "Received:" not in text_of(node):
+            arguments = {keyword.arg for keyword in node.keywords}
+            if makes and "received" not in arguments and "Received:" not in text_of(node):
                 found.append(node.lineno)
     return found
 
@@ -117,4 +118,4 @@ def test_a_long_function_is_seen() -> None:
 
 
 def test_every_module_is_found() -> None:
-    assert {"spec.py", "cost.py", "values.py", "__init__.py"} <= {path.name for path in FILES}
+    assert {"spec.py", "cost.py", "initialization.py", "__init__.py"} <= {path.name for path in FILES}

@@ -117,18 +117,44 @@ class Unhashable(Good):
     sizes: Any = (1, 2)
 
 
+@dataclass(frozen=True)
+class Residual(Good):
+    """Adds its input; the rate of its drop-path, if it has any, is `rate` times the right one."""
+
+    rate: float = 1.0
+    per_sample: bool = True
+
+    def apply(self, ops: Ops, x: Any, at: Placement) -> Any:
+        y = super().apply(ops, x, at)
+        y = ops.dropout(y, self.rate * at.drop_path, per_sample=self.per_sample, name=f"good{at.index}_drop")
+        return y if at.stride > 1 or ops.channels(x) != at.width else ops.add(x, y, name=f"good{at.index}_add")
+
+
+@dataclass(frozen=True)
+class TwoBranches(Good):
+    """Adds two branches, neither of which is computed from the other: there is nothing to drop."""
+
+    def apply(self, ops: Ops, x: Any, at: Placement) -> Any:
+        y = ops.conv(x, at.width, 1, at.stride, name=f"good{at.index}_other")
+        return ops.add(super().apply(ops, x, at), y, name=f"good{at.index}_add")
+
+
 BAD_BLOCKS: list[tuple[Any, str]] = [
     (UnequalBlocks(), "count must equal the build"),
     (WrongDeclaration(), "count must equal the build.*`params`"),
     (ForeignLayer(), "Keras' own layers"),
     (Silent(), "`describe` must return a text"),
     (Unhashable([1, 2]), "hashable"),
+    (Residual(rate=0), "drop-path does nothing"),
+    (Residual(rate=0.5), "drop-path does nothing"),
+    (Residual(per_sample=False), "drop-path does nothing"),
     (MBConv, "an object of a subclass of Block"),
 ]
 
 
-def test_a_good_block_of_ones_own_passes() -> None:
-    check_block(Good())
+@pytest.mark.parametrize("block", [Good(), Residual(), TwoBranches()], ids=repr)
+def test_a_good_block_of_ones_own_passes(block: Block) -> None:
+    check_block(block)
 
 
 @pytest.mark.parametrize(("block", "words"), BAD_BLOCKS, ids=lambda value: str(value)[:20])
@@ -147,7 +173,7 @@ BAD_RULES: list[tuple[Any, str]] = [
     (lambda phi: Coefficients(depth=2.0**phi, width=1.1), "phi = 0 must scale nothing"),
     (lambda phi: Coefficients(depth=0.5**phi), "grow with phi"),
     (lambda phi: Coefficients(), "grow with phi"),
-    (lambda phi: Compound()(0 if math.isnan(phi) else phi), "must raise ScalingError"),
+    (lambda phi: Compound()(0 if math.isnan(phi) else phi), "phi = nan must raise ScalingError"),
 ]
 
 

@@ -118,7 +118,7 @@ def check_layers(model: keras.Model, trace: Trace) -> None:
     assert len(nodes) == len(list(trace.nodes)), "names are unique"
     layers = {layer.name: layer for layer in model.layers}
     assert {node.name for node in trace.nodes if node.has_weights} == set(layers_with_weights(model))
-    # Padding is part of a convolution here, and a dropout without a rate no layer; what carries the spec is no operation.
+    # Padding is part of a convolution here, and a dropout without a rate no layer; nothing stands for the spec.
     beside = {name for name in layers if name.endswith("_pad")} | {model.layers[0].name, "backbone_spec"}
     assert set(layers) - beside <= set(nodes)
     assert all(isinstance(nodes[name].op, Dropout) for name in set(nodes) - set(layers))

@@ -1,6 +1,8 @@
 """Backbones as data, and builders that take the place of their namesakes in keras.applications.
 
 Importing this imports neither keras nor tensorflow; calling a builder does.
+
+Written by scripts/catalogue.py; do not edit.
 """
 
 from keras_effnet.applications.convnext import (
@@ -86,24 +88,20 @@ from keras_effnet.applications.resnet_v2 import (
     resnet101_v2_spec,
     resnet152_v2_spec,
 )
-from keras_effnet.backbones.efficientnet_edgetpu import (
+from keras_effnet.backbones.efficientnet_edgetpu_specs import (
     efficientnet_edgetpu_l_spec,
     efficientnet_edgetpu_m_spec,
     efficientnet_edgetpu_s_spec,
 )
-from keras_effnet.backbones.efficientnet_lite import (
+from keras_effnet.backbones.efficientnet_lite_specs import (
     efficientnet_lite0_spec,
     efficientnet_lite1_spec,
     efficientnet_lite2_spec,
     efficientnet_lite3_spec,
     efficientnet_lite4_spec,
 )
-from keras_effnet.backbones.mnasnet import (
-    mnasnet_a1_spec,
-    mnasnet_b1_spec,
-    mnasnet_small_spec,
-)
-from keras_effnet.backbones.regnet import (
+from keras_effnet.backbones.mnasnet_specs import mnasnet_a1_spec, mnasnet_b1_spec, mnasnet_small_spec
+from keras_effnet.backbones.regnet_specs import (
     regnet_x_1_6gf_spec,
     regnet_x_4_0gf_spec,
     regnet_x_400mf_spec,
@@ -113,7 +111,7 @@ from keras_effnet.backbones.regnet import (
     regnet_y_400mf_spec,
     regnet_y_800mf_spec,
 )
-from keras_effnet.backbones.resnet_rs import (
+from keras_effnet.backbones.resnet_rs_specs import (
     resnet_rs50_spec,
     resnet_rs101_spec,
     resnet_rs152_spec,
@@ -122,8 +120,8 @@ from keras_effnet.backbones.resnet_rs import (
     resnet_rs350_spec,
     resnet_rs420_spec,
 )
-from keras_effnet.backbones.resnext import resnext50_spec
-from keras_effnet.backbones.tinynet import (
+from keras_effnet.backbones.resnext_specs import resnext50_spec
+from keras_effnet.backbones.tinynet_specs import (
     tinynet_a_spec,
     tinynet_b_spec,
     tinynet_c_spec,

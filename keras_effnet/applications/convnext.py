@@ -1,13 +1,14 @@
-"""ConvNeXt Tiny to XLarge as `keras.applications.convnext` has them, and the specs behind them."""
+"""Builders as in `keras.applications.convnext`, and the specs behind them.
+
+Written by scripts/catalogue.py; do not edit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
-
-from keras_effnet.applications.builders import decode_predictions, documented
-from keras_effnet.backbones.convnext import (
-    Size,
+from keras_effnet.applications.imagenet_utils import decode_predictions
+from keras_effnet.applications.imagenet_utils import preprocess_none as preprocess_input
+from keras_effnet.applications.own_arguments import convnext_application
+from keras_effnet.backbones.convnext_specs import (
     convnext_base_spec,
     convnext_large_spec,
     convnext_small_spec,
@@ -16,76 +17,11 @@ from keras_effnet.backbones.convnext import (
     convnext_xlarge_spec,
 )
 
-if TYPE_CHECKING:
-    import keras
-
-
-class ConvNeXtBuilder(Protocol):
-    """The signature of all builders, that of their namesakes in keras.applications."""
-
-    def __call__(
-        self,
-        include_top: bool = True,
-        include_preprocessing: bool = True,
-        weights: str | None = "imagenet",
-        input_tensor: Any = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: str | Callable[..., Any] | None = "softmax",
-        name: str | None = None,
-    ) -> keras.Model: ...
-
-
-def _builder(size: Size, builder_name: str) -> ConvNeXtBuilder:
-    def build(
-        include_top: bool = True,
-        include_preprocessing: bool = True,
-        weights: str | None = "imagenet",
-        input_tensor: Any = None,
-        input_shape: tuple[int | None, ...] | None = None,
-        pooling: str | None = None,
-        classes: int = 1000,
-        classifier_activation: str | Callable[..., Any] | None = "softmax",
-        name: str | None = f"convnext_{size}",
-    ) -> keras.Model:
-        from keras_effnet.builder.model import build_model
-
-        return build_model(
-            convnext_with(size, include_preprocessing, prefix=name),
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name,
-        )
-
-    return documented(
-        build,
-        builder_name,
-        convnext_tiny_spec.resolution,
-        "The graph is flat and of stock layers, so that a saved model loads anywhere; Keras' own needs its custom "
-        'layers.\nAs Keras\' own it wants "channels_last".',
-        include_preprocessing='whether the model takes pixels of 0 to 255; else those of Keras\' "torch" mode.',
-        name="of the model; layer names start with it.",
-        SpecError="a name that cannot stand in a layer's name.",
-    )
-
-
-ConvNeXtTiny = _builder("tiny", "ConvNeXtTiny")
-ConvNeXtSmall = _builder("small", "ConvNeXtSmall")
-ConvNeXtBase = _builder("base", "ConvNeXtBase")
-ConvNeXtLarge = _builder("large", "ConvNeXtLarge")
-ConvNeXtXLarge = _builder("xlarge", "ConvNeXtXLarge")
-
-
-def preprocess_input(x: Any, data_format: str | None = None) -> Any:
-    """Returns `x` as it is: the model preprocesses its pixels, 0 to 255, itself. Here for symmetry with Keras."""
-    return x
-
+ConvNeXtTiny = convnext_application(convnext_tiny_spec, "ConvNeXtTiny", __name__)
+ConvNeXtSmall = convnext_application(convnext_small_spec, "ConvNeXtSmall", __name__)
+ConvNeXtBase = convnext_application(convnext_base_spec, "ConvNeXtBase", __name__)
+ConvNeXtLarge = convnext_application(convnext_large_spec, "ConvNeXtLarge", __name__)
+ConvNeXtXLarge = convnext_application(convnext_xlarge_spec, "ConvNeXtXLarge", __name__)
 
 __all__ = [
     "ConvNeXtBase",

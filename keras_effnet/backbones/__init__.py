@@ -1,1 +1,1 @@
-"""Backbones as data: what is in a paper's table, and where weights are published. Loads no keras."""
+"""Backbones as data: families of published networks, their weights and accuracies. Imports no keras."""

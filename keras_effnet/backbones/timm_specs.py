@@ -1,16 +1,16 @@
 """The architectures of timm (huggingface/pytorch-image-models, version 1.0) that our blocks build, as specs.
 
-A timm network differs from our namesake of it in details that no weight file holds: how zeros are put around a
-image, what is added to a variance, which convolution strides. So it has a spec of its own, and its weights give its
-outputs. Sources: timm/models/efficientnet.py, mobilenetv3.py, resnet.py, regnet.py and convnext.py.
+A timm network differs from our network of that name in details that no weight file holds: padding, the epsilon of its
+normalisation, which convolution strides. So it has a spec of its own, which gives timm's outputs with timm's weights.
+Sources: timm/models/efficientnet.py, mobilenetv3.py, resnet.py, regnet.py and convnext.py.
 
-| | zeros | epsilon | source |
+| | padding | epsilon | source |
 |---|---|---|---|
 | `tf_*` | TensorFlow's, "same" | 1e-3 | timm/models/_efficientnet_builder.py, `BN_EPS_TF_DEFAULT` |
-| all others | the same on every side, "symmetric" | 1e-5 | timm/layers/padding.py; torch.nn.BatchNorm2d |
+| all others | equal on every side, "symmetric" | 1e-5 | timm/layers/padding.py; torch.nn.BatchNorm2d |
 
-The caller normalises pixels, as in timm: `preprocessing.mode` is "torch" for ImageNet's mean and standard deviation and
-"tf" for 0.5 and 0.5, as the tag that timm takes by default expects them. Other tags of a name may expect the others.
+The caller normalises pixels, as in timm: `preprocessing.mode` is "torch" for ImageNet's means and deviations, and "tf"
+for 0.5 and 0.5, whichever the name's default tag in timm expects. Other tags of a name may expect the other one.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dataclasses import fields, replace
 from functools import cache, partial
 from typing import Any, get_args
 
-from keras_effnet.backbones.convnext import Size as ConvNeXtSize
-from keras_effnet.backbones.convnext import convnext_with
-from keras_effnet.backbones.mobilenet_v2 import mobilenet_v2_with
-from keras_effnet.backbones.mobilenet_v3 import Size, mobilenet_v3_with
+from keras_effnet.backbones.convnext_specs import Size as ConvNeXtSize
+from keras_effnet.backbones.convnext_specs import convnext_with
+from keras_effnet.backbones.mobilenet_v2_specs import mobilenet_v2_with
+from keras_effnet.backbones.mobilenet_v3_specs import Size, mobilenet_v3_with
 from keras_effnet.blocks import Bottleneck, InvertedResidual, MBConv, ResNetStem
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.errors import RegistryError
@@ -35,23 +35,23 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 # PyTorch's momentum with TensorFlow's epsilon.
 _TENSORFLOW_NORM = replace(PYTORCH_NORM, epsilon=1e-3)
 
-# Names whose default tag has mean and standard deviation 0.5: the default_cfgs of timm/models.
+# Names whose default tag has means and deviations of 0.5: the default_cfgs of timm/models.
 _HALVED = r"tf_efficientnet_(lite\d|e[sml]|b8)|tf_efficientnetv2_([smlx]+|b3)|efficientnet_b1|tf_mobilenetv3_\w+"
 
 Made = Callable[[], BackboneSpec]
 
 
 def timm_spec(name: str) -> BackboneSpec:
-    """The spec of a timm architecture: weights of timm that are loaded into it give timm's logits.
+    """The spec of a timm architecture, with which timm's weights give timm's logits.
 
     Args:
-        name: of the architecture in timm, without the tag of a training: "resnet50", not "resnet50.a1_in1k".
+        name: name of the architecture in timm, without the tag of its training: "resnet50", not "resnet50.a1_in1k".
 
     Returns:
-        The spec, at our resolution.
+        The spec, at the resolution of our network of that name, 224 px if we have none.
 
     Raises:
-        RegistryError: no such architecture, or none that our blocks build; lists those that they do.
+        RegistryError: timm has no such architecture, or our blocks cannot build it; the message lists those they can.
 
     Example:
         >>> timm_spec("efficientnet_b0").stem.block.padding, timm_spec("tf_efficientnet_b0").stem.block.padding
@@ -60,15 +60,15 @@ def timm_spec(name: str) -> BackboneSpec:
     made = _makers().get(name) if isinstance(name, str) else None
     if made is None:
         raise RegistryError(
-            f"no spec is known for this timm architecture. Known: {', '.join(timm_names())}. A tag, which follows a "
-            f"'.' in names of weights, is no part of the name. Received: name={name!r}"
+            f"no spec is known for this timm architecture. Known: {', '.join(timm_names())}. Leave out the tag, which "
+            f"follows a '.' in names of weights. Received: name={name!r}"
         )
     mode = "tf" if re.fullmatch(_HALVED, name) else "torch"
     return replace(made(), name=name, preprocessing=Preprocessing(mode=mode))
 
 
 def timm_names() -> list[str]:
-    """The names that `timm_spec` knows.
+    """The names that `timm_spec` takes, sorted.
 
     Example:
         >>> "regnety_040" in timm_names()
@@ -99,7 +99,7 @@ def _efficientnets() -> Iterator[tuple[str, Made]]:
 
 
 def _mobilenets() -> Iterator[tuple[str, Made]]:
-    # Digits are the width multiplier in hundredths; "d" is deepened too, between a stem and a head of fixed width.
+    # Digits are the width multiplier in hundredths. "d" is deepened as well; its stem and head keep their widths.
     for size in (35, 50, 75, 100, 140):
         yield f"mobilenetv2_{size:03}", partial(_mobilenet_v2, size / 100)
     yield "mobilenetv2_110d", partial(_mobilenet_v2, 1.1, depth=1.2)
@@ -124,7 +124,7 @@ def _resnets() -> Iterator[tuple[str, Made]]:
         yield f"resnet{layers}", partial(_resnet, depth)
         if layers in (50, 101, 152):
             yield f"seresnet{layers}", partial(_resnet, depth, se_ratio=1 / 16)
-    # Twice, four or eight times as wide inside, in groups or not: the blocks emit no more than ResNet's.
+    # Blocks that are 2, 4 or 8 times as wide inside, in groups or not, and emit as many channels as ResNet's.
     for layers in (50, 101):
         yield f"wide_resnet{layers}_2", partial(_resnet, depths[layers], inside=2)
     for layers, groups, width in ((50, 32, 4), (101, 32, 4), (101, 32, 8), (101, 64, 4)):
@@ -143,7 +143,7 @@ def _regnets() -> Iterator[tuple[str, Made]]:
 def _convnexts() -> Iterator[tuple[str, Made]]:
     for size in ("tiny", "small", "base", "large", "xlarge"):
         yield f"convnext_{size}", partial(_convnext, size)
-    # Smaller than the paper's, of timm's own making.
+    # Sizes below the paper's, which timm designed.
     for size, width, depth in (("atto", 40, 6), ("femto", 48, 6), ("pico", 64, 6), ("nano", 80, 8)):
         yield f"convnext_{size}", partial(_convnext, "tiny", width, (2, 2, depth, 2))
 
@@ -157,7 +157,7 @@ def _as_tensorflow(spec: BackboneSpec | str) -> BackboneSpec:
 
 
 def _converted(spec: BackboneSpec | str, **options: Any) -> BackboneSpec:
-    """`spec` with `options` in every block that has such."""
+    """The spec with these options in every block that has them."""
 
     def converted(stage: StageSpec) -> StageSpec:
         known = {field.name for field in fields(stage.block)}
@@ -173,7 +173,7 @@ def _converted(spec: BackboneSpec | str, **options: Any) -> BackboneSpec:
 
 
 def _mobilenet_v2(alpha: float, depth: float | None = None) -> BackboneSpec:
-    """MobileNetV2, of another width multiplier or (with `depth`) deepened and widened between fixed ends."""
+    """MobileNetV2 with a width multiplier; with `depth`, deepened and widened between a stem and a head left as is."""
     spec = mobilenet_v2_with(alpha if depth is None else 1.0)
     if depth is not None:
         first, *middle, last = spec.stages
@@ -188,7 +188,7 @@ def _mobilenet_v2(alpha: float, depth: float | None = None) -> BackboneSpec:
 
 
 def _with_mbconv(stage: StageSpec) -> StageSpec:
-    """The same block in a form whose padding is an option."""
+    """The same block as an MBConv, whose padding is an option."""
     block = stage.block
     if isinstance(block, InvertedResidual):
         block = MBConv(block.kernel, block.expand, se_ratio=0, activation=block.activation)
@@ -203,7 +203,7 @@ def _mobilenet_v3(
 
 
 def _mnasnet_small() -> BackboneSpec:
-    # timm adds the first block's input; the authors' code does not (backbones/mnasnet.py).
+    # timm's first block has a skip connection; the authors' code has none (backbones/mnasnet_specs.py).
     spec = _as_pytorch("mnasnet_small")
     first, *others = spec.stages
     if isinstance(first.block, MBConv):
@@ -216,7 +216,7 @@ def _widened(base: str, width: float) -> BackboneSpec:
 
 
 def _resnet(depths: tuple[int, ...], *, inside: int = 1, groups: int = 1, se_ratio: float = 0.0) -> BackboneSpec:
-    """ResNet "v1.5" without biases; `inside` widens the middle of the blocks, not what they emit."""
+    """ResNet "v1.5" without biases; `inside` multiplies the channels in the middle of a block, not those it emits."""
     block = Bottleneck(
         expand=4 / inside,
         groups=groups,

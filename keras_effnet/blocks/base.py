@@ -17,15 +17,16 @@ MAX_KERNEL = 31
 
 @dataclass(frozen=True)
 class Placement:
-    """Where one block stands in a scaled network. The network makes these; blocks read them.
+    """Where one block stands in a scaled network. Networks make placements; blocks read them.
 
     Args:
-        width: channels that the stage asks for. Most blocks emit as many; `Bottleneck` emits `expand` times as many.
-        stride: step over the image; the stage's for its first block (or its last: `Block.strides_last`), 1 for the
-            others.
+        width: number of channels that the stage asks for. Most blocks emit as many; `Bottleneck` emits `expand` times
+            as many.
+        stride: step over the image: the stage's stride in its first block (or its last, if `Block.strides_last`), 1 in
+            the others.
         stage: number of the stage, from 1; the stem has 0.
         block: number of the block in its stage, from 0.
-        index: number of the block among all blocks of the stages, from 0.
+        index: number of the block among the blocks of all stages, from 0.
         drop_path: share of samples whose residual branch is dropped in training, in [0, 1).
     """
 
@@ -48,10 +49,10 @@ class Placement:
 
 @dataclass(frozen=True)
 class Block(ABC):
-    """A block of a network: a frozen dataclass of what does not scale, and one method.
+    """A block of a network: a frozen dataclass of the options that do not scale, and one method, `apply`.
 
-    What a block costs may depend on its input's shape, on `at.width` and on `at.stride`, but not on its number:
-    equal blocks in a row are counted once.
+    The cost of a block may depend on its input's shape, on `at.width` and on `at.stride`, but not on its number: equal
+    blocks in a row are counted once.
     """
 
     # Which block of a stage has the stage's stride: the first, or (ResNetV2 in Keras) the last.
@@ -59,23 +60,32 @@ class Block(ABC):
 
     @abstractmethod
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        """The block in the verbs of `ops`; layer names must be unique in a network: build them from `at`."""
+        """Writes the block in the verbs of `ops`.
+
+        Args:
+            ops: reader of the verbs, such as the one that counts or the one that builds.
+            x: input, as the reader represents it: a shape, a Keras tensor, ...
+            at: where the block stands. Layer names must be unique in a network: make them from it.
+
+        Returns:
+            The output, as the reader represents it.
+        """
 
     @abstractmethod
     def describe(self) -> str:
-        """The operator as the paper's Table 1 writes it: `MBConv6, k3x3`."""
+        """Names the operator as the EfficientNet paper's Table 1 does: `MBConv6, k3x3`."""
 
     def widened(self, width: int, coefficient: float) -> tuple[Block, int]:
-        """What becomes of this block, and of a stage's width, where scaling widens the stage.
+        """Adapts this block and its stage's width when scaling widens the stage.
 
-        A block whose channels stand in groups overrides this, to widen the groups and to keep them whole.
+        A block whose channels form groups overrides this, to widen the groups and to keep them whole.
 
         Args:
-            width: the stage's scaled and rounded width.
-            coefficient: what the width was multiplied by before it was rounded.
+            width: the stage's scaled and rounded width, in channels.
+            coefficient: factor by which the width was multiplied before it was rounded, above 0.
 
         Returns:
-            The block and the width of the widened stage.
+            Block and width of the widened stage.
         """
         return self, width
 
@@ -86,22 +96,23 @@ def check_kernel(kernel: object) -> None:
 
 
 def check_name(name: str, value: object) -> None:
-    """Raises SpecError unless `value` is a word that can stand in a layer's name."""
+    """Raises SpecError unless `value` is text that a layer's name may contain."""
     if not isinstance(value, str) or not value or "/" in value:
-        raise SpecError(f"`{name}` must be a word without '/'. Received: {name}={value!r}")
+        raise SpecError(f"`{name}` must be a word without '/'.", received=f"{name}={value!r}")
 
 
 def hidden_width(channels: int, expand: float) -> int:
-    """Channels inside a block that expands (or, below 1, narrows) `channels` by `expand`.
+    """Number of channels inside a block that expands (or, below 1, narrows) `channels` by `expand`.
 
     Raises:
-        SpecError: no channel is left.
+        SpecError: no channel would be left.
     """
     hidden = int(channels * expand)
     if hidden < 1:
         raise SpecError(
             f"`expand` must leave at least one channel inside the block: with {channels} channels it must be at least "
-            f"{1 / channels:g}. Received: expand={expand!r}"
+            f"{1 / channels:g}.",
+            received=f"expand={expand!r}",
         )
     return hidden
 
@@ -110,10 +121,11 @@ def whole_width(exact: float, divisor: int = 8, least: int = 8, limit: float = 0
     """The multiple of `divisor` nearest to `exact`: MobileNet's `_make_divisible`, EfficientNet's `round_filters`.
 
     Args:
-        exact: a multiplied width.
-        divisor: at least 1.
-        least: no width is smaller.
-        limit: a width that would be left below this share of `exact` goes up instead.
+        exact: width before rounding, above 0.
+        divisor: number that the width becomes a multiple of, at least 1.
+        least: smallest width, at least 1.
+        limit: smallest share of `exact` that the width may be rounded to, in [0, 1]; below it, the next multiple is
+            taken instead.
 
     Example:
         >>> whole_width(18.4), whole_width(11)

@@ -2,7 +2,7 @@
 
 | option | source |
 |---|---|
-| as it is | He et al. 2016, arXiv:1512.03385, Figure 5, with Keras' biases |
+| none | He et al. 2016, arXiv:1512.03385, Figure 5, with Keras' biases |
 | `stride_at="kernel"` | "v1.5": Goyal et al. 2017, arXiv:1706.02677, section 5.1 |
 | `groups` | ResNeXt's cardinality, Xie et al. 2017, arXiv:1611.05431, Figure 3(c) |
 | `group_width` | RegNet's X block, Radosavovic et al. 2020, arXiv:2003.13678, Figure 4 |
@@ -42,22 +42,24 @@ class Bottleneck(Block):
     The shortcut of a stage's first block is a 1x1 convolution.
 
     Args:
-        kernel: of the middle convolution, 1 to 31.
-        expand: emitted channels for each narrow channel, above 0.
-        groups: of the middle convolution, at least 1. Scaling keeps their number.
-        group_width: channels of each group, in place of `groups`. Scaling keeps groups in proportion to the width.
-        se_ratio: squeezed channels, in [0, 1]: for each channel that the block reads where `se_at` is "middle", that it
-            emits where it is "end"; 0 leaves squeeze-and-excitation out.
-        se_at: "middle" (after the middle convolution) or "end" (after the last).
-        stride_at: which convolution strides: the "first" or the middle one, "kernel".
-        shortcut: how it strides: its "conv" does, or average pooling 2x2 before it, "pool".
+        kernel: size of the middle convolution, 1 to 31.
+        expand: number of emitted channels per narrow channel, above 0.
+        groups: number of groups in the middle convolution, at least 1; scaling keeps it.
+        group_width: number of channels in each group, at least 1, in place of `groups`; scaling keeps it in proportion
+            to the width. None if `groups` is given.
+        se_ratio: number of squeezed channels, in [0, 1], per channel that the block reads (if `se_at` is "middle") or
+            emits ("end"); 0 leaves squeeze-and-excitation out.
+        se_at: place of squeeze-and-excitation: "middle" (after the middle convolution) or "end" (after the last).
+        stride_at: convolution that strides: "first", or "kernel" for the middle one.
+        shortcut: operation that strides in the shortcut: "conv", its 1x1 convolution, or "pool", average pooling 2x2
+            before it.
         bias: whether the convolutions have biases.
-        padding: "same" or "symmetric", which needs an odd kernel.
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions.
+        padding: padding of the middle convolution: "same", or "symmetric", which needs an odd kernel.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
 
     Raises:
-        SpecError: a value outside its range, or (when applied) a width that is not whole groups.
+        SpecError: a value outside its range, or (when applied) a width that groups do not divide.
 
     Example:
         >>> Bottleneck().describe()
@@ -87,8 +89,8 @@ class Bottleneck(Block):
             check_int(SpecError, "group_width", self.group_width, 1)
             if self.groups != 1:
                 raise SpecError(
-                    "give `groups`, how many they are, or `group_width`, how wide each is, not both. "
-                    f"Received: groups={self.groups}, group_width={self.group_width}"
+                    "give `groups` (their number) or `group_width` (the channels in each), not both.",
+                    received=f"groups={self.groups}, group_width={self.group_width}",
                 )
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_choice(SpecError, "se_at", self.se_at, get_args(SqueezeAt))
@@ -141,8 +143,8 @@ class Bottleneck(Block):
             return self.groups
         if width % self.group_width:
             raise SpecError(
-                "a stage's width must be a multiple of its block's `group_width`; scaling keeps it so. "
-                f"Received: width={width}, group_width={self.group_width}"
+                "a stage's width must be a multiple of its block's `group_width`; scaling keeps it so.",
+                received=f"width={width}, group_width={self.group_width}",
             )
         return width // self.group_width
 
@@ -160,10 +162,10 @@ class Bottleneck(Block):
 
 
 def check_residual_padding(padding: object, kernel: int) -> None:
-    """Raises SpecError unless a window of `kernel`, so padded, leaves as many cells as a shortcut does."""
+    """Raises SpecError unless a convolution with this padding and kernel has as many output cells as a shortcut."""
     check_choice(SpecError, "padding", padding, ("same", "symmetric"))
     if padding == "symmetric" and kernel % 2 == 0:
         raise SpecError(
-            "with 'symmetric' padding `kernel` must be odd, or the block and its shortcut would differ in size. "
-            f"Received: kernel={kernel}, padding={padding!r}"
+            "with 'symmetric' padding `kernel` must be odd, or the block and its shortcut would differ in size.",
+            received=f"kernel={kernel}, padding={padding!r}",
         )

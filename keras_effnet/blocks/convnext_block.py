@@ -6,8 +6,8 @@
 | patches: a window as large as its step, in the stem and between stages | sections 2.2 and 2.6 |
 | layer scale, which starts at 1e-6 | Touvron et al. 2021, arXiv:2103.17239; Table 5 |
 
-Layer names start with `prefix`, in Keras the model's name. It names, and is no part of what a block is: blocks of other
-prefixes are equal.
+Layer names start with `prefix`, in Keras the model's name. It only names layers: blocks with different prefixes are
+equal.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from keras_effnet.ops import Norm, Ops, T, check_norm
 class ConvNeXtBlock(Block):
     """Filter each channel (depthwise), normalise, widen and narrow (dense), scale each channel, add the input.
 
-    The first block of a stage that strides, or that changes the width, has downsampling before it: normalisation and a
-    convolution of patches as large as the stride, without padding.
+    A block that strides or changes the width downsamples first: normalisation, and a convolution without padding whose
+    kernel is as large as its stride.
 
     Args:
-        kernel: of the depthwise convolution, 1 to 31.
-        expand: hidden channels for each channel, above 0.
-        layer_scale: what the factors of the channels start at, above 0; None leaves them out.
-        activation: a name that `keras.activations` knows.
-        norm: of block and downsampling.
-        prefix: what layer names start with.
+        kernel: size of the depthwise convolution, 1 to 31.
+        expand: number of hidden channels per channel, above 0.
+        layer_scale: initial value of each channel's factor, above 0; None leaves the factors out.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation in the block and before downsampling.
+        prefix: text that layer names start with; not empty.
 
     Raises:
         SpecError: a value outside its range.
@@ -91,9 +91,9 @@ class PatchStem(Block):
     """A convolution of patches without padding, then normalisation: ConvNeXt's "patchify" stem.
 
     Args:
-        kernel: of the convolution, 1 to 31; as large as the stride, patches do not overlap.
-        norm: of the convolution.
-        prefix: what layer names start with.
+        kernel: size of the convolution, 1 to 31; patches do not overlap if it equals the stride.
+        norm: normalisation after the convolution.
+        prefix: text that layer names start with; not empty.
 
     Raises:
         SpecError: a value outside its range.

@@ -1,6 +1,6 @@
 """The two ends of a network: the convolution before its stages or after them, and the classifier.
 
-A classifier is not a `Block`: it is told the number of classes, not a width.
+A classifier is not a `Block`: it is given a number of classes, not a width.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
-from keras_effnet.checks import check_bool, check_choice, check_int, check_rate
+from keras_effnet.checks import check_bool, check_choice, check_int, check_rate, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, LayerNorm, Norm, Ops, T, check_norm
 from keras_effnet.padding import PADDINGS, Padding
@@ -24,12 +24,12 @@ class ConvBlock(Block):
     """Convolution, normalisation, activation: the stem or the head of most mobile networks.
 
     Args:
-        kernel: of the convolution, 1 to 31.
-        padding: one of `keras_effnet.ops.PADDINGS`.
-        activation: a name that `keras.activations` knows.
-        norm: of the convolution.
+        kernel: size of the convolution, 1 to 31.
+        padding: padding of the convolution, one of `keras_effnet.ops.PADDINGS`.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after the convolution.
         bias: whether the convolution has a bias.
-        names: of the three layers. A network may hold only one ConvBlock of each name.
+        names: names of the three layers, unique in a network.
 
     Raises:
         SpecError: a value outside its range, or not three names.
@@ -47,6 +47,7 @@ class ConvBlock(Block):
     names: tuple[str, str, str] = ("stem_conv", "stem_bn", "stem_activation")
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_kernel(self.kernel)
         check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_norm(self.norm)
@@ -56,7 +57,7 @@ class ConvBlock(Block):
             or len(self.names) != 3
             or not all(isinstance(name, str) and name for name in self.names)
         ):
-            raise SpecError(f"`names` must be three layer names. Received: names={self.names!r}")
+            raise SpecError("`names` must be three layer names.", received=f"names={self.names!r}")
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         conv, norm, act = self.names
@@ -73,7 +74,7 @@ class Classifier(ABC):
     """What follows the last features: pooling, dropout and one score for each class.
 
     Args:
-        dropout: share of the pooled features dropped in training, in [0, 1).
+        dropout: share of the pooled features that is dropped in training, in [0, 1).
 
     Raises:
         SpecError: `dropout` outside its range.
@@ -82,24 +83,32 @@ class Classifier(ABC):
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_rate(SpecError, "dropout", self.dropout)
 
     @abstractmethod
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
-        """The classifier in the verbs of `ops`; gives (batch, classes)."""
+        """Writes the classifier in the verbs of `ops`.
+
+        Args:
+            ops: reader of the verbs.
+            x: last features, as the reader represents them.
+            classes: number of classes, at least 1.
+            activation: activation of the scores: a name in `keras.activations`, a callable, or None for logits.
+
+        Returns:
+            Scores of shape (batch, classes), as the reader represents them.
+        """
 
     def finish(self, ops: Ops[T], x: T) -> T:
-        """What follows the last (pooled) features in a network without its classifier: nothing, most often."""
+        """Writes what ends a network without its classifier, after any pooling: nothing, for most classifiers."""
         return x
 
     def widened(self, round_width: Callable[[int], int]) -> Classifier:
-        """The classifier of a widened network: itself, unless it has a hidden layer.
+        """Returns the classifier of a widened network: itself, unless it has a hidden layer.
 
         Args:
-            round_width: from a width to the scaled and rounded one.
-
-        Returns:
-            The classifier.
+            round_width: function from a width to the scaled and rounded width.
         """
         return self
 
@@ -116,7 +125,7 @@ class DenseClassifier(Classifier):
 
 @dataclass(frozen=True)
 class ConvClassifier(Classifier):
-    """The same as a 1x1 convolution with its activation apart: MobileNetV1."""
+    """Global average pooling, dropout, a 1x1 convolution in place of the dense layer: MobileNetV1."""
 
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         x = ops.global_pool(x, keepdims=True, name="avg_pool")
@@ -128,14 +137,14 @@ class ConvClassifier(Classifier):
 
 @dataclass(frozen=True)
 class HiddenConvClassifier(Classifier):
-    """Pooling, a hidden 1x1 convolution on what is left, dropout, another 1x1 convolution: MobileNetV3.
+    """Global average pooling, a hidden 1x1 convolution, dropout, another 1x1 convolution: MobileNetV3.
 
-    The hidden layer stands behind the pooling, where it costs next to nothing (arXiv:1905.02244, section 5.1), and
-    widens with the network.
+    The hidden layer follows the pooling, where it costs next to nothing (arXiv:1905.02244, section 5.1), and widens
+    with the network.
 
     Args:
-        width: channels of the hidden convolution, at least 1.
-        activation: of it; a name that `keras.activations` knows.
+        width: number of channels of the hidden convolution, at least 1.
+        activation: activation of the hidden convolution, a name in `keras.activations`.
 
     Raises:
         SpecError: a value outside its range.
@@ -172,8 +181,8 @@ class NormClassifier(Classifier):
     Features without the classifier are normalised too, after pooling where there is any.
 
     Args:
-        norm: of the features.
-        prefix: what layer names start with. It names, and is no part of what a classifier is.
+        norm: normalisation of the pooled features.
+        prefix: text that layer names start with, not empty; classifiers with different prefixes are equal.
 
     Raises:
         SpecError: a value outside its range.

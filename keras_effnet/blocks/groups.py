@@ -1,4 +1,4 @@
-"""Whole groups of channels in a stage that is widened.
+"""Groups of channels that stay whole when a stage is widened.
 
 The rule for group widths is that of facebookresearch/pycls: `scale_model` in pycls/models/scaler.py and
 `adjust_block_compatibility` in pycls/models/blocks.py (Dollar et al. 2021, arXiv:2103.06877), for blocks
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 
 def nearest_multiple(width: int, divisor: int) -> int:
-    """The multiple of `divisor`, at least one of it, that is nearest to `width`; between two, the larger.
+    """The multiple of `divisor` nearest to `width`, at least `divisor`; the larger of two that are as near.
 
     Example:
         >>> nearest_multiple(140, 32), nearest_multiple(144, 32), nearest_multiple(8, 32)
@@ -23,13 +23,12 @@ def widened_groups(group_width: int, width: int, coefficient: float) -> tuple[in
     """Group width and width of a widened stage.
 
     Args:
-        group_width: before.
-        width: of the stage, scaled and rounded already.
-        coefficient: what the width was multiplied by before it was rounded.
+        group_width: number of channels in each group before, at least 1.
+        width: width of the stage in channels, scaled and rounded.
+        coefficient: factor by which the width was multiplied before it was rounded, above 0.
 
     Returns:
-        The group width: 1, 2, 4 or a multiple of 8, but no more than `width`; and the multiple of it that is nearest
-        to `width`.
+        The group width (1, 2, 4 or a multiple of 8, at most `width`), and its multiple nearest to `width`.
 
     Example:
         >>> widened_groups(16, 44, 1.4)

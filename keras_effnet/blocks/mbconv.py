@@ -25,20 +25,20 @@ from keras_effnet.padding import PADDINGS, Padding, padding_zeros
 class MBConv(Block):
     """Expand (1x1), filter each channel (depthwise), squeeze and excite, project (1x1), add the input.
 
-    The input is added where `skip` is true, stride is 1 and the width does not change.
+    The input is added if `skip` is true, the stride is 1 and the width does not change.
 
     Args:
-        kernel: of the depthwise convolution, 1 to 31.
-        expand: hidden channels for each input channel, above 0; at 1 there is no expansion layer.
-        se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
-        activation: a name that `keras.activations` knows.
-        norm: of all three convolutions.
-        padding: of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
-        skip: whether the input is ever added.
-        depthwise_name: of its layer, after the block's: Keras' EfficientNetV2 says "dwconv2".
+        kernel: size of the depthwise convolution, 1 to 31.
+        expand: number of hidden channels per input channel, above 0; 1 leaves the expansion layer out.
+        se_ratio: number of squeezed channels per *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
+        padding: padding of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
+        skip: whether the input is added where it has the same shape.
+        depthwise_name: end of the depthwise layer's name: "dwconv2" in Keras' EfficientNetV2.
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of what the input is added to.
 
     Example:
         >>> from keras_effnet import StageSpec
@@ -89,20 +89,20 @@ class MBConv(Block):
 class FusedMBConv(Block):
     """Filter and expand in one convolution, squeeze and excite, project (1x1), add the input.
 
-    With `expand` 1 one convolution does it all. The input is added as in `MBConv`.
+    With `expand=1` a single convolution does all of it. The input is added as in `MBConv`.
 
     Args:
-        kernel: of the first convolution, 1 to 31.
-        expand: hidden channels for each channel that goes in (or comes out: `expands`), above 0.
-        se_ratio: squeezed channels for each *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions.
-        padding: of the first convolution, one of `keras_effnet.ops.PADDINGS`.
-        skip: whether the input is ever added.
-        expands: which width `expand` multiplies: "input", or "output" (EfficientNet-EdgeTPU's first block).
+        kernel: size of the first convolution, 1 to 31.
+        expand: number of hidden channels per channel of the width that `expands` names, above 0.
+        se_ratio: number of squeezed channels per *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
+        padding: padding of the first convolution, one of `keras_effnet.ops.PADDINGS`.
+        skip: whether the input is added where it has the same shape.
+        expands: width that `expand` multiplies: "input", or "output" (EfficientNet-EdgeTPU's first block).
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of what the input is added to.
 
     Example:
         >>> FusedMBConv().describe()
@@ -149,17 +149,18 @@ class FusedMBConv(Block):
 
 
 def check_padding_keeps_size(padding: Padding, kernel: int, skip: bool = True) -> None:
-    """Raises SpecError unless what a block makes has the size of what it reads, where it adds the two (`skip`)."""
+    """Raises SpecError if a block adds its input (`skip`) and this padding would change the size of the image."""
     check_choice(SpecError, "padding", padding, PADDINGS)
     if skip and sum(padding_zeros(padding, kernel, stride=1, size=1)) != kernel - 1:
         raise SpecError(
             "`padding` must keep the size of the image where the input is added: give 'same', or an odd kernel with "
-            f"'symmetric', or skip=False. Received: padding={padding!r}, kernel={kernel}, skip=True"
+            "'symmetric', or skip=False.",
+            received=f"padding={padding!r}, kernel={kernel}, skip=True",
         )
 
 
 def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
-    """Adds what the block read, where it fits."""
+    """Adds the block's input if it has the output's shape."""
     if at.stride > 1 or ops.channels(x) != at.width:
         return y
     y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
@@ -170,14 +171,14 @@ def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: st
     """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, section 3).
 
     Args:
-        ops: the reader.
-        x: what is weighed.
-        squeezed: channels between the two layers of the gate.
-        activation: between them; a name that `keras.activations` knows.
-        prefix: what layer names start with.
+        ops: reader of the verbs.
+        x: image, as the reader represents it.
+        squeezed: number of channels between the two layers of the gate, at least 1.
+        activation: activation between these layers, a name in `keras.activations`.
+        prefix: text that layer names start with.
 
     Returns:
-        `x`, weighed.
+        `x` with each channel multiplied by its gate.
     """
     gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
     gate = ops.conv(gate, squeezed, bias=True, activation=activation, name=f"{prefix}_reduce")

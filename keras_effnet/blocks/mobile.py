@@ -23,10 +23,10 @@ class DepthwiseSeparable(Block):
     """Filter each channel (depthwise), then mix the channels (1x1); no skip connection.
 
     Args:
-        kernel: of the depthwise convolution, 1 to 31.
-        multiplier: depthwise filters for each input channel, at least 1 (Keras' `depth_multiplier`).
-        activation: a name that `keras.activations` knows.
-        norm: of both convolutions.
+        kernel: size of the depthwise convolution, 1 to 31.
+        multiplier: number of depthwise filters per input channel, at least 1 (Keras' `depth_multiplier`).
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
 
     Raises:
         SpecError: a value outside its range.
@@ -65,13 +65,13 @@ class DepthwiseSeparable(Block):
 class InvertedResidual(Block):
     """Expand (1x1), filter each channel (depthwise), project (1x1, no activation), add the input.
 
-    The input is added where stride is 1 and the width does not change.
+    The input is added if the stride is 1 and the width does not change.
 
     Args:
-        kernel: of the depthwise convolution, 1 to 31.
-        expand: hidden channels for each input channel, above 0; at 1 there is no expansion layer.
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions.
+        kernel: size of the depthwise convolution, 1 to 31.
+        expand: number of hidden channels per input channel, above 0; 1 leaves the expansion layer out.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
 
     Raises:
         SpecError: a value outside its range.

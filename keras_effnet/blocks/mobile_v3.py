@@ -25,20 +25,20 @@ from keras_effnet.padding import Padding
 class InvertedResidualV3(Block):
     """Expand (1x1), filter each channel (depthwise), squeeze and excite, project (1x1, no activation), add the input.
 
-    The input is added where stride is 1 and the width does not change.
+    The input is added if the stride is 1 and the width does not change.
 
     Args:
-        kernel: of the depthwise convolution, 1 to 31.
-        expand: hidden channels for each input channel, above 0, rounded to a multiple of 8; at 1 there is no expansion
-            layer.
-        se_ratio: squeezed channels for each *hidden* channel, in [0, 1], rounded likewise; 0 leaves
+        kernel: size of the depthwise convolution, 1 to 31.
+        expand: number of hidden channels per input channel, above 0; the product is rounded to a multiple of 8. 1
+            leaves the expansion layer out.
+        se_ratio: number of squeezed channels per *hidden* channel, in [0, 1]; the product is rounded likewise. 0 leaves
             squeeze-and-excitation out.
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions.
-        padding: of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
+        padding: padding of the depthwise convolution, one of `keras_effnet.ops.PADDINGS`.
 
     Raises:
-        SpecError: a value outside its range, or a padding that changes the size of an image whose input is added.
+        SpecError: a value outside its range, or a padding that changes the size of what the input is added to.
 
     Example:
         >>> InvertedResidualV3(kernel=5, se_ratio=0.25).describe()

@@ -1,4 +1,4 @@
-"""Blocks that normalise and activate what they read, and the end of networks that are made of them.
+"""Blocks that normalise and activate their input first, and the end of networks that are made of them.
 
 | block | source |
 |---|---|
@@ -14,24 +14,24 @@ from typing import ClassVar
 
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
 from keras_effnet.blocks.bottleneck import RESNET_NORM, check_residual_padding
-from keras_effnet.checks import check_number
+from keras_effnet.checks import check_number, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 
 
 @dataclass(frozen=True)
 class PreactBottleneck(Block):
-    """Normalise and activate; narrow (1x1), filter (kernel x kernel), widen (1x1), add the input as it came.
+    """Normalise and activate; narrow (1x1), filter (kernel x kernel), widen (1x1); add the untouched input.
 
     A stage's `width` is the narrow width; the block emits `expand * width` channels. A stage strides in its last block,
     as in Keras (in the paper, in its first). Shortcuts stride by taking every other cell; the shortcut of a stage's
     first block is a 1x1 convolution.
 
     Args:
-        kernel: of the middle convolution, odd, 1 to 31.
-        expand: emitted channels for each narrow channel, above 0.
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions but the last.
+        kernel: size of the middle convolution, odd, 1 to 31.
+        expand: number of emitted channels per narrow channel, above 0.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation before each convolution.
 
     Raises:
         SpecError: a value outside its range.
@@ -79,17 +79,17 @@ class PreactBottleneck(Block):
 class DenselyConnected(Block):
     """Narrow (1x1) and filter (kernel x kernel) all channels so far, and join the new ones to them.
 
-    A stage's `width` is the growth rate: channels that each block adds. Before its first block a stage compresses what
-    it reads (1x1) and strides by average pooling: the paper's transition. Nothing is dropped in training by drop-path:
-    there is no branch that could be left out.
+    A stage's `width` is the growth rate: the number of channels that each block adds. Before its first block a stage
+    compresses its input (1x1) and strides by average pooling: the paper's transition. Drop-path has no effect: there is
+    no residual branch to drop.
 
     Args:
-        kernel: of the second convolution, 1 to 31.
-        expand: narrow channels for each new channel, above 0.
-        compression: share of its channels that the transition keeps, above 0, at most 1; at 1 a stage without stride
-            has none.
-        activation: a name that `keras.activations` knows.
-        norm: before all convolutions.
+        kernel: size of the second convolution, 1 to 31.
+        expand: number of narrow channels per new channel, above 0.
+        compression: share of the channels that the transition keeps, above 0, at most 1; at 1, a stage without stride
+            has no transition.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation before each convolution.
 
     Raises:
         SpecError: a value outside its range.
@@ -134,17 +134,17 @@ class DenselyConnected(Block):
 
 @dataclass(frozen=True)
 class NormActivation(Block):
-    """Normalise and activate: the head of a network whose blocks begin so.
+    """Normalise and activate: the head of a network whose blocks begin with both.
 
-    It keeps the channels that it reads. The width of its stage says how many these are, and nothing reads it.
+    It emits as many channels as it reads; the width of its stage has no effect.
 
     Args:
-        activation: a name that `keras.activations` knows.
-        norm: of the features.
-        names: of the two layers.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation of the features.
+        names: names of the two layers, unique in a network.
 
     Raises:
-        SpecError: a value outside its range, not two names, or (when applied) a stride.
+        SpecError: a value outside its range, or (when applied) a stride above 1.
 
     Example:
         >>> NormActivation(names=("bn", "relu")).describe()
@@ -156,15 +156,18 @@ class NormActivation(Block):
     names: tuple[str, str] = ("post_bn", "post_relu")
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_norm(self.norm)
         if not isinstance(self.names, tuple) or len(self.names) != 2:
-            raise SpecError(f"`names` must be two layer names. Received: names={self.names!r}")
+            raise SpecError("`names` must be two layer names.", received=f"names={self.names!r}")
         for name in self.names:
             check_name("names", name)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         if at.stride != 1:
-            raise SpecError(f"NormActivation cannot stride: its stage's stride must be 1. Received: stride={at.stride}")
+            raise SpecError(
+                "NormActivation cannot stride: its stage's stride must be 1.", received=f"stride={at.stride}"
+            )
         norm, act = self.names
         return ops.act(ops.norm(x, self.norm, name=norm), self.activation, name=act)
 

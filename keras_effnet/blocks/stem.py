@@ -21,14 +21,15 @@ from keras_effnet.ops import Norm, Ops, T, check_norm
 
 @dataclass(frozen=True)
 class ResNetStem(Block):
-    """A large convolution, then max pooling 3x3 with stride 2 where the stem's stride is 4.
+    """A large convolution, then max pooling 3x3 with stride 2 if the stem's stride is 4.
 
     Args:
-        kernel: of the convolution, 1 to 31.
-        bias: whether it has a bias.
-        activation: a name that `keras.activations` knows.
-        norm: of the convolution; None leaves out normalisation and activation, for blocks that begin with them.
-        pool_name: of the pooling layer: Keras' DenseNet says "pool1".
+        kernel: size of the convolution, 1 to 31.
+        bias: whether the convolution has a bias.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after the convolution; None leaves normalisation and activation out, for networks whose
+            blocks begin with them.
+        pool_name: name of the pooling layer: "pool1" in Keras' DenseNet.
 
     Raises:
         SpecError: a value outside its range, or (when applied) a stride other than 1, 2 or 4.
@@ -68,11 +69,11 @@ class ResNetStem(Block):
 
 @dataclass(frozen=True)
 class DeepStem(Block):
-    """Four convolutions 3x3: two of half the width, two of the width. The first strides, at stride 4 the last too.
+    """Four convolutions 3x3: two of half the width, two of the width. The first strides; at stride 4, the last too.
 
     Args:
-        activation: a name that `keras.activations` knows.
-        norm: of all convolutions.
+        activation: name of an activation in `keras.activations`.
+        norm: normalisation after each convolution.
 
     Raises:
         SpecError: a value outside its range, or (when applied) a stride other than 1, 2 or 4.
@@ -106,6 +107,6 @@ def check_stem_stride(stride: int, block: str) -> None:
     """Raises SpecError unless `stride` is 1, 2 or 4."""
     if stride not in (1, 2, 4):
         raise SpecError(
-            f"the stride of {block} must be 1, 2 or 4 (4: half from its first convolution, half from what follows). "
-            f"Received: stride={stride}"
+            f"the stride of {block} must be 1, 2 or 4 (4: half from its first convolution, half from what follows).",
+            received=f"stride={stride}",
         )

@@ -62,7 +62,7 @@ class EmbeddedSpec:
 
 
 def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
-    """Puts the layer that carries the spec behind `x`; returns `x` itself if a block of the spec is not registered."""
+    """Puts the layer that carries the spec behind `x`, unless a block of it is not registered."""
     try:
         spec = embedded.spec.to_json()
     except SpecError:
@@ -139,7 +139,7 @@ def _carrier(model: keras.Model) -> Any:
     found = _carriers(model)
     if len(found) != 1:
         raise BuildError(
-            "the model must know its spec: one that was built here carries it, if all its blocks are registered. Pass the "
+            "the model must know its spec: one built here carries it if all its blocks are registered. Pass the "
             "spec that it was built from as `base`. "
             f"Received: {model.name!r}, which carries {len(found)} specs"
         )

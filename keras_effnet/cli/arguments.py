@@ -1,4 +1,4 @@
-"""What several commands take from the command line."""
+"""Conversions of command-line arguments that several commands share."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from keras_effnet.spec import BackboneSpec
 
 
 def backbone_argument(text: str) -> BackboneSpec | str:
-    """The spec in a file, where the text is the path of one; else the text, which is a name then.
+    """Reads a spec if `text` is the path of a spec file; otherwise returns `text`, the name of a backbone.
 
-    A registered name is a name even where a file is called so; what ends in .json is a file even where there is none.
+    A registered name is a name even if there is a file called so, and text that ends in .json is always a path.
+
+    Args:
+        text: name of a backbone, or path of a spec file.
 
     Raises:
-        SpecError: the file is missing or holds no spec.
+        SpecError: the file is missing, or does not contain a valid spec.
     """
     is_file = text.endswith(".json") or (text not in backbones.names() and os.path.isfile(text))
     if not is_file:
@@ -25,7 +28,7 @@ def backbone_argument(text: str) -> BackboneSpec | str:
 
 
 def phi_value(text: str) -> float | str:
-    """A number where the text is one, else the text: the name of a row for `--rule tabulated`."""
+    """Converts `text` to a number if it is one; otherwise returns it: the name of a row for `--rule tabulated`."""
     try:
         return float(text)
     except ValueError:

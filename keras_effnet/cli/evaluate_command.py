@@ -1,4 +1,4 @@
-"""`keras-effnet evaluate MODEL DATA`: how well a trained model does on labelled images."""
+"""`keras-effnet evaluate MODEL DATA`: measures a trained model on labelled images."""
 
 from __future__ import annotations
 
@@ -18,41 +18,44 @@ if TYPE_CHECKING:
     from keras_effnet.data.source import Source
     from keras_effnet.report.evaluation import Evaluation
 
-DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, a line for each class, and
-the confusion matrix where it fits on a screen. Classes are matched by name where the model knows its names, else by
-order."""
+DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, one line per class, and the
+confusion matrix if it fits on the screen. The classes of model and data are matched by name if the model has class
+names, otherwise by order."""
 
 SPLITS = ("train", "validation", "test")
-MATRIX_SHOWN = 20  # classes: a matrix of more is wider than a screen
+MATRIX_SHOWN = 20  # largest number of classes whose confusion matrix fits on a screen
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser."""
-    parser = commands.add_parser(
-        "evaluate", help="say how well a trained model does on labelled images", description=DESCRIPTION
-    )
+    """Adds the parser of this command."""
+    parser = commands.add_parser("evaluate", help="measure a trained model on labelled images", description=DESCRIPTION)
     add_model_arguments(parser)
     parser.add_argument(
         "data",
         metavar="DATA",
-        help="a folder, a CSV, 'digits', a set of the paper or 'tfds:NAME', as finetune takes it",
+        help="a folder, a CSV file, 'digits', one of the paper's sets or 'tfds:NAME', as for finetune",
     )
     parser.add_argument(
         "--split",
         choices=(*SPLITS, "all"),
-        help="which images (default: test, or validation where the data has no test images)",
+        help="images to evaluate on (default: test, or validation if the data has no test split)",
     )
-    group = parser.add_argument_group("what was held out: as the model was trained")
-    group.add_argument("--data-dir", metavar="FOLDER", help="where a named set lies, or is downloaded to")
-    group.add_argument("--validation", type=float, default=0.1, help="share held out where the data has no such part")
-    group.add_argument("--seed", type=int, default=0, help="of what is held out (default: 0)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="also writes all numbers to this .json file")
+    group = parser.add_argument_group("held-out images", "Use the same values as in training.")
+    group.add_argument("--data-dir", metavar="FOLDER", help="folder of a named set, where it is also downloaded to")
+    group.add_argument(
+        "--validation",
+        type=float,
+        default=0.1,
+        help="fraction held out for validation if the data has no validation split (default: 0.1)",
+    )
+    group.add_argument("--seed", type=int, default=0, help="seed of the choice of held-out images (default: 0)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="also write all numbers to this .json file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Prints the scores, and writes them where asked."""
+    """Prints the scores, and writes them to a file if asked to."""
     from keras_effnet.data.sets import load_data
 
     data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
@@ -82,34 +85,34 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source]]:
-    """The asked-for parts and their names."""
-    parts = {"train": data.train, "validation": data.validation, "test": data.test}
+    """The names of the requested splits, and their images."""
+    sources = {"train": data.train, "validation": data.validation, "test": data.test}
     wanted = list(SPLITS) if split == "all" else [split or ("test" if data.test is not None else "validation")]
-    found = {name: part for name in wanted if (part := parts[name]) is not None}
+    found = {name: source for name in wanted if (source := sources[name]) is not None}
     if not found:
         raise DataError(
-            "this data has no test images; choose another part with `--split`. "
+            "this data has no test split; choose another one with `--split`. "
             f"Received: --split={split} for {data.name!r}"
         )
     return list(found), list(found.values())
 
 
 def _match(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
-    """The model's number of each class of the data."""
+    """The model's class number for each class of the data."""
     import numpy as np
 
     own = classifier.class_names
     if not classifier.named:
         if len(data_names) != len(own):
             raise DataError(
-                f"the data must have the model's {len(own)} classes, in its order, since the model's file does not "
-                f"name them; or name them with `--classes`. Received: {len(data_names)} classes"
+                f"the model's file has no class names, so the data must have the same {len(own)} classes in the same "
+                f"order; otherwise give the names with `--classes`. Received: {len(data_names)} classes"
             )
         return np.arange(len(own))
     strange = [name for name in data_names if name not in own]
     if strange:
         raise DataError(
-            f"every class of the data must be one of the model's: {', '.join(own):.300}. "
+            f"each class of the data must be one of the model's: {', '.join(own):.300}. "
             f"Received: {', '.join(strange):.300}"
         )
     return np.array([own.index(name) for name in data_names])
@@ -130,7 +133,7 @@ def _as_text(evaluation: Evaluation, content: dict[str, Any], named: bool) -> st
     if content["skipped"]:
         lines.append(f"{len(content['skipped'])} unreadable files were left out")
     if not named:
-        lines.append("the model's file does not name its classes: they were taken to be the data's, in order")
+        lines.append("the model's file has no class names: its classes are assumed to be the data's, in order")
     cells = [("class", "images", "precision", "recall", "F1")]
     for row in evaluation.per_class:
         cells.append((row.name, f"{row.images:,}", share(row.precision), share(row.recall), share(row.f1)))

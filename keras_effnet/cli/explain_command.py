@@ -25,8 +25,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--phi", type=phi_value, help="any number; 0 is the backbone as it is (default: no scaling)")
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
-    parser.add_argument("--classes", type=int, default=1000, help="of the classifier (default: 1000)")
-    parser.add_argument("--channels", type=int, default=3, help="of the image (default: 3)")
+    parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
+    parser.add_argument("--channels", type=int, default=3, help="channels of the image (default: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 

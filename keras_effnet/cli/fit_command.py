@@ -8,18 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.budget import LIMITS, counted, fit_to_budget
+from keras_effnet.budget import fit_to_budget
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.explanation import explain
+from keras_effnet.measures import MEASURES, count
 from keras_effnet.registry import resolve_backbone, rules
-
-_UNITS = {
-    "macs": "multiply-adds an image",
-    "params": "weights",
-    "activations": "outputs of convolutions and dense layers",
-    "model_bytes": "bytes of the weights as float32",
-    "latency_ms": "milliseconds an image on this machine, measured",
-}
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -31,12 +24,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "much of each limit it uses, and writes it as a spec file that every other command takes.",
     )
     parser.add_argument("backbone", metavar="NAME", help="the base: a registered name or a spec file (.json)")
-    for limit in LIMITS:
-        parser.add_argument(f"--{limit.replace('_', '-')}", type=float, metavar="LIMIT", help=_UNITS[limit])
+    for measure in MEASURES.values():
+        option = f"--{measure.name.replace('_', '-')}"
+        parser.add_argument(option, type=float, metavar="LIMIT", help=f"most {measure.unit}")
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
-    parser.add_argument("--resolution", type=int, help="keeps this side of the image, in pixels (default: scales it)")
-    parser.add_argument("--classes", type=int, default=1000, help="of the classifier (default: 1000)")
-    parser.add_argument("--channels", type=int, default=3, help="of the image (default: 3)")
+    parser.add_argument("--resolution", type=int, help="side of the image to keep, in pixels (default: it scales too)")
+    parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
+    parser.add_argument("--channels", type=int, default=3, help="channels of the image (default: 3)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="writes the spec to this .json file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
@@ -45,11 +39,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the fitted network to standard output."""
     base = resolve_backbone(backbone_argument(arguments.backbone))
-    limits = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
+    limits = {name: getattr(arguments, name) for name in MEASURES if getattr(arguments, name) is not None}
     options = {"channels": arguments.channels, "classes": arguments.classes}
     spec = fit_to_budget(base, **limits, rule=arguments.rule, resolution=arguments.resolution, **options)
     made = explain(spec, **options)
-    found = counted(made.cost)
+    found = count(made.cost)
     shares = {name: found[name] / limit for name, limit in limits.items() if name in found}
     if arguments.output is not None:
         from keras_effnet.serialization import write_spec

@@ -1,4 +1,4 @@
-"""`keras-effnet grow MODEL.keras --phi 1 --output BIGGER.keras`: a trained model in another size."""
+"""`keras-effnet grow MODEL.keras --phi 1 --output BIGGER.keras`: scales a trained model."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from keras_effnet.registry import rules
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser."""
+    """Adds the parser of this command."""
     parser = commands.add_parser(
         "grow",
-        help="scale a trained model with what it has learned",
-        description="Scales a trained model to another phi (or to a spec): a larger one computes the same function, a "
-        "smaller one keeps a selection. Prints what each layer inherited.",
+        help="scale a trained model and keep what it has learned",
+        description="Scales a trained model by phi, or to a given spec. A larger model computes the same function; a "
+        "smaller one keeps a selection of the weights. Prints what each layer inherited.",
     )
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a model built by this package: .keras or .h5")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a .keras or .h5 file of a model from this package")
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--phi", type=phi_value, help="from the size that the model has: above 0 grows, below 0 shrinks")
-    size.add_argument("--spec", metavar="NAME", help="the new size outright: a registered name or a spec file (.json)")
-    parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
+    size.add_argument("--phi", type=phi_value, help="change of size: above 0 grows the model, below 0 shrinks it")
+    size.add_argument("--spec", metavar="NAME", help="the new size: name of a backbone, or a spec file (.json)")
+    parser.add_argument("--rule", help=f"scaling rule: {', '.join(rules.names())} (default: compound)")
+    parser.add_argument("--output", type=Path, metavar="FILE", required=True, help=".keras file to write the model to")
     parser.add_argument(
-        "--output", type=Path, metavar="FILE", required=True, help="writes the model to this .keras file"
+        "--allow-inexact", action="store_true", help="accept a larger model that does not compute the same function"
     )
-    parser.add_argument("--allow-inexact", action="store_true", help="also where what grows does not compute the same")
     parser.add_argument(
         "--select",
         choices=("magnitude", "prefix", "uniform"),
         default="magnitude",
-        help="what a smaller model keeps (default: magnitude)",
+        help="which channels and blocks a smaller model keeps (default: magnitude)",
     )
-    parser.add_argument("--classes", type=int, help="of a fresh classifier (default: the model's own)")
-    parser.add_argument("--channels", type=int, help="of the images (default: the model's own)")
+    parser.add_argument("--classes", type=int, help="number of classes of a new classifier (default: keep the old one)")
+    parser.add_argument("--channels", type=int, help="number of image channels (default: the model's)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the model and prints its report to standard output."""
     if arguments.output.suffix != ".keras":
         raise WeightsError(f"`--output` must end in .keras. Received: {str(arguments.output)!r}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.scaled_model import load_model, scale_model
 

@@ -1,11 +1,11 @@
-"""The program: finds the command, runs it, and turns errors into one line and an exit status.
+"""The entry point: parses the command line, runs the command, and turns errors into one line and an exit status.
 
-| status | means |
+| status | meaning |
 |---|---|
 | 0 | done |
-| 1 | an error of ours, on standard error |
-| 2 | the command line itself is wrong |
-| 130 | interrupted; the same command goes on where it stopped |
+| 1 | an error of this package, reported on standard error |
+| 2 | the command line is wrong |
+| 130 | interrupted; the same command continues where it stopped |
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ COMMANDS = (
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands; importing it loads neither keras nor tensorflow."""
+    """The parser for all commands; making it imports neither keras nor tensorflow."""
     parser = argparse_flags.ArgumentParser(
         prog="keras-effnet", description="Any convolutional backbone, any size: compound scaling for Keras."
     )
@@ -55,19 +55,19 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments after the program's name."""
+    """Parses `argv`, whose first item is the program's name."""
     return make_parser().parse_args(argv[1:])
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Runs the command and gives the program's exit status."""
+    """Runs the command and returns the exit status."""
     try:
         arguments.run(arguments)
     except KerasEffnetError as error:
         sys.stderr.write(f"keras-effnet {arguments.command}: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nkeras-effnet {arguments.command}: interrupted; the same command goes on from here\n")
+        sys.stderr.write(f"\nkeras-effnet {arguments.command}: interrupted; the same command continues from here\n")
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""`keras-effnet predict MODEL IMAGES...`: what a trained model sees on images."""
+"""`keras-effnet predict MODEL IMAGES...`: classifies images with a trained model."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from keras_effnet.checks import check_int
 from keras_effnet.cli.predictor import add_model_arguments, open_classifier, predict_source, show
 from keras_effnet.errors import DataError
 
-DESCRIPTION = """Names the classes that a trained model finds most probable for each image. What cannot be read is
-listed on standard error and left out; the command fails only if no image can be read. Results go to standard output,
-progress to standard error."""
+DESCRIPTION = """Prints the most probable classes of each image. Files that cannot be read are listed on standard error
+and left out; the command fails only if no image can be read. Results go to standard output, progress to standard
+error."""
 
-Row = tuple[str, list[tuple[str, float]]]
+Prediction = tuple[str, list[tuple[str, float]]]  # an image's path, and its classes with their probabilities
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser."""
-    parser = commands.add_parser("predict", help="name what a trained model sees on images", description=DESCRIPTION)
+    """Adds the parser of this command."""
+    parser = commands.add_parser("predict", help="classify images with a trained model", description=DESCRIPTION)
     add_model_arguments(parser)
     parser.add_argument(
         "images",
         metavar="IMAGE",
         nargs="+",
         type=Path,
-        help="image files, and folders with images at any depth",
+        help="image files, and folders, which are searched recursively",
     )
-    parser.add_argument("--top", type=int, default=5, metavar="K", help="classes named for each image (default: 5)")
-    parser.add_argument("--format", choices=sorted(FORMATS), default="table", help="of the results (default: table)")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="writes the results to this file instead")
+    parser.add_argument("--top", type=int, default=5, metavar="K", help="number of classes per image (default: 5)")
+    parser.add_argument("--format", choices=sorted(FORMATS), default="table", help="output format (default: table)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write the results to this file instead")
     return parser
 
 
@@ -52,14 +52,14 @@ def run(arguments: argparse.Namespace) -> None:
     readable = find_readable(paths, default_cache())
     skipped = [str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine]
     for name in skipped:
-        sys.stderr.write(f"keras-effnet predict: no image that can be read, left out: {name}\n")
+        sys.stderr.write(f"keras-effnet predict: left out, not a readable image: {name}\n")
     kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
     if not kept:
         raise DataError(
-            "there must be an image that can be read. Received: "
+            "there must be at least one readable image. Received: "
             f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found"
         )
-    source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # nobody knows the labels
+    source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
     rows = []
     for path, found in zip(kept, predict_source(classifier, source, arguments, "predicting"), strict=True):
         order = (-found).argsort(kind="stable")[: arguments.top]
@@ -68,14 +68,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _files(given: Sequence[Path]) -> list[Path]:
-    """The files themselves, and all that are not hidden in the folders."""
+    """The given files, and all files in the given folders that are not hidden."""
     from keras_effnet.data.folders import visible_files
 
     found = [file for path in given for file in (visible_files(path) if path.is_dir() else [path])]
     return list(dict.fromkeys(found))
 
 
-def _as_table(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+def _as_table(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
     width = max(len(image) for image, _ in rows)
     lines = [
         f"{image:<{width}}  {'  '.join(f'{name} {probability:.1%}' for name, probability in found)}"
@@ -84,7 +84,7 @@ def _as_table(rows: Sequence[Row], skipped: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_csv(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+def _as_csv(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "rank", "class", "probability"))
@@ -94,7 +94,7 @@ def _as_csv(rows: Sequence[Row], skipped: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _as_json(rows: Sequence[Row], skipped: Sequence[str]) -> str:
+def _as_json(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
     images = [
         {"image": image, "classes": [{"class": name, "probability": value} for name, value in found]}
         for image, found in rows

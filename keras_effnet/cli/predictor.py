@@ -1,4 +1,4 @@
-"""The model that `predict` and `evaluate` use: what its file says of itself, and what its user must add."""
+"""The classifier that `predict` and `evaluate` use, made from a model's file and command-line arguments."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MODES = ("none", "tf", "torch", "caffe")
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A model that takes pixels from 0 to 255 and gives a probability for each class.
+    """A model that maps pixels from 0 to 255 to class probabilities.
 
     Attributes:
         model: the model.
-        class_names: one for each class, in the order of the probabilities; numbers where nobody has said them.
-        named: whether somebody has.
-        resolution: of the images, in pixels.
-        channels: of the images.
+        class_names: name of each class, in the order of the probabilities; numbers if the names are unknown.
+        named: whether the names are known.
+        resolution: side of the input images in pixels.
+        channels: number of channels of the input images, 1 or 3.
     """
 
     model: keras.Model
@@ -43,38 +43,40 @@ class Predictor:
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the model and what it may not know of itself."""
+    """Adds the arguments for the model, and for properties that its file may lack."""
     parser.add_argument("model", metavar="MODEL", type=Path, help="a trained model: .keras or .h5")
-    group = parser.add_argument_group("where the model's file does not say it")
+    group = parser.add_argument_group("properties that the model's file may lack")
     group.add_argument(
         "--classes",
         metavar="FILE",
         type=Path,
-        help="names of the classes: one a line, or a JSON list (default: its own)",
+        help="file with the class names, one per line or as a JSON list (default: the model's)",
     )
-    group.add_argument("--resolution", type=int, help="of the images, in pixels (default: its own)")
+    group.add_argument("--resolution", type=int, help="side of the input images in pixels (default: the model's)")
     group.add_argument(
         "--preprocessing",
         choices=MODES,
-        help="of a model that was not built here: the mode of keras.applications' preprocess_input; 'none' (default): "
-        "the model takes pixels from 0 to 255",
+        help="mode of keras.applications' preprocess_input, for models that are not from this package; 'none': the "
+        "model takes pixels from 0 to 255 (default: none)",
     )
     parser.add_argument(
         "--center-crop",
         type=float,
         default=1.0,
-        help="share of each side that is looked at, from the middle (default: 1)",
+        help="fraction of each side to keep, around the centre, in (0, 1] (default: 1)",
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="images at once (default: 32)")
+    parser.add_argument("--batch-size", type=int, default=32, help="number of images per batch (default: 32)")
 
 
 def open_classifier(arguments: argparse.Namespace) -> Predictor:
-    """The model that the command line names.
+    """Loads the model that the command line names.
 
     Raises:
-        BuildError, DataError, WeightsError: no such file, no classifier in it, or names that do not fit to it.
+        BuildError: the model is not a classifier of images, or the arguments contradict it.
+        DataError: the class names cannot be read, or are not as many as the model's classes.
+        WeightsError: there is no such model, or it cannot be read.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     from keras_effnet.inheritance.raw_pixels import take_raw_pixels
     from keras_effnet.inheritance.scaled_model import load_model
 
@@ -83,12 +85,12 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < 2:
         raise BuildError(
-            "the model must end in a classifier with an output for each of two classes at least. "
-            f"Received: {str(arguments.model)!r}, whose output has the shape {shape}"
+            "the model must end in a classifier with one output per class, and at least two classes. "
+            f"Received: {str(arguments.model)!r}, whose output has shape {shape}"
         )
     if tag is not None and arguments.preprocessing is not None:
         raise BuildError(
-            "a model that was built here knows its preprocessing; leave `--preprocessing` out. "
+            "models from this package know their preprocessing; omit `--preprocessing`. "
             f"Received: {arguments.preprocessing!r} for {str(arguments.model)!r}"
         )
     side, channels = _input_of(model, arguments, None if tag is None else tag.spec.resolution)
@@ -101,7 +103,13 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
 
 
 def predict_source(classifier: Predictor, source: Source, arguments: argparse.Namespace, title: str) -> np.ndarray:
-    """The probabilities of all images of a source, with a progress bar on standard error.
+    """Predicts all images of a source, with a progress bar on standard error.
+
+    Args:
+        classifier: the model.
+        source: the images.
+        arguments: the parsed arguments of `add_model_arguments`.
+        title: label of the progress bar.
 
     Returns:
         float32 array of shape `(images, classes)`.
@@ -127,7 +135,11 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
 
 
 def show(text: str, output: Path | None) -> None:
-    """Writes a result to a file, whole or not at all, or to standard output.
+    """Writes a result to a file, completely or not at all, or to standard output.
+
+    Args:
+        text: the result.
+        output: the file to write; None writes to standard output.
 
     Raises:
         DataError: the file cannot be written.
@@ -141,7 +153,7 @@ def show(text: str, output: Path | None) -> None:
 
 
 class _Watched:
-    """Batches that report each one that was read."""
+    """Batches that report each time one was read."""
 
     def __init__(self, batches: Any, seen: Callable[[], Any]) -> None:
         self._batches, self._seen = batches, seen
@@ -156,37 +168,37 @@ class _Watched:
 
 
 def _tag_of(model: keras.Model) -> Any:
-    """The tag, or None where the model was not built here."""
+    """The embedded spec, or None if the model is not from this package."""
     from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 
     return read_embedded_spec(model) if carries_spec(model) else None
 
 
 def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | None) -> tuple[int, int]:
-    """The side and the channels of the images that a model takes."""
+    """The side and the number of channels of a model's input images."""
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise BuildError(
-            "the model must take images of shape (height, width, channels), with 3 channels or 1. "
-            f"Received: {str(arguments.model)!r}, whose input has the shape {shape}"
+            "the model must take images of shape (height, width, channels) with 3 channels or 1. "
+            f"Received: {str(arguments.model)!r}, whose input has shape {shape}"
         )
     fixed = shape[1] or shape[2]
     asked = arguments.resolution
     if shape[1] != shape[2] or (fixed is not None and asked is not None and asked != fixed):
         raise BuildError(
-            "images are resized to squares of the side that the model was built for. "
+            "images are resized to squares, so the model must take squares, and `--resolution` must be their side. "
             f"Received: --resolution={asked} for an input of shape {shape}"
         )
     side = asked or fixed or known
     if side is None:
         raise BuildError(
-            f"the model takes images of any size; say which with `--resolution`. Received: {str(arguments.model)!r}"
+            f"the model takes images of any size; choose one with `--resolution`. Received: {str(arguments.model)!r}"
         )
     return side, shape[3]
 
 
 def _with_mode(model: keras.Model, mode: str) -> Any:
-    """The model behind `preprocess_input` of that mode."""
+    """The model preceded by `preprocess_input` in the given mode."""
     if mode == "none":
         return model
     import keras
@@ -197,7 +209,7 @@ def _with_mode(model: keras.Model, mode: str) -> Any:
 
 
 def _with_softmax(model: Any) -> Any:
-    """The model, with a softmax where it ends in logits."""
+    """The model, followed by a softmax if it ends in logits."""
     import keras
 
     last = model.layers[-1]
@@ -211,11 +223,11 @@ def _read_names(path: Path, classes: int) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"the names of the classes cannot be read: {error}. Received: {str(path)!r}") from error
+        raise DataError(f"the class names cannot be read: {error}. Received: {str(path)!r}") from error
     found = _without_blank_end(names)
     if len(found) != classes or not all(isinstance(name, str) for name in found):
         raise DataError(
-            f"there must be {classes} names of classes, one a line or as a JSON list of texts. "
+            f"there must be {classes} class names, one per line or as a JSON list of strings. "
             f"Received: {len(found)} in {str(path)!r}"
         )
     return tuple(found)

@@ -1,1 +1,1 @@
-"""Labelled images: where they come from, and how they reach the training."""
+"""Labelled images: loading them, and feeding them to training."""

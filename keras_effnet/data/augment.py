@@ -1,16 +1,16 @@
 """Augmentation: random crop and flip, RandAugment (Cubuk et al. 2020, arXiv:1909.13719), MixUp (Zhang et al. 2018,
 arXiv:1710.09412) and CutMix (Yun et al. 2019, arXiv:1905.04899).
 
-RandAugment applies N operations to each image, each drawn from the paper's 14 and of strength M on its scale from 0
-to 10. An operation is one layer: Keras' own or, when asked for, keras-cv's, whose maintainers have ended its
-development (`keras_effnet.data.operations`). An image runs through the operations that were drawn for it alone;
-`keras.layers.RandAugment` runs every batch through all of them and keeps one, which is why it is several times slower
-(docs/augment.md has the measurements).
+RandAugment applies N operations to each image, each drawn from the paper's 14 at magnitude M on a scale from 0 to 10.
+An operation is one layer: Keras' own or, on request, keras-cv's, which is no longer developed
+(`keras_effnet.data.operations`). Each image runs only through the operations drawn for it; `keras.layers.RandAugment`
+runs every batch through all of them and keeps one, which is why it is several times slower (measured in
+docs/augment.md).
 
-The layers run as TensorFlow operations on the CPU, whatever Keras' backend is. What they draw is a function of the
-given seed and of the image's place in the batch: the same seed gives the same images, bit by bit, in any thread and
-on any backend. keras-cv's MixUp and CutMix draw from TensorFlow's global generator, which cannot be set back for one
-call alone, so both engines use Keras' MixUp and CutMix.
+The layers run as TensorFlow operations on the CPU, whichever backend Keras uses. Their random numbers are a function of
+the given seed and of the image's place in the batch: the same seed gives the same images, bit by bit, in any thread and
+on any backend. keras-cv's MixUp and CutMix use TensorFlow's global generator, which cannot be reset for a single call,
+so both engines use Keras' MixUp and CutMix.
 """
 
 from __future__ import annotations
@@ -35,33 +35,36 @@ logger = logging.getLogger(__name__)
 Engine = Literal["auto", "keras_cv", "keras"]
 Box = tuple[float, float, float, float]
 
-# The crop's proportions differ from the image's by at most this: Szegedy et al. 2015, arXiv:1409.4842, section 6.
+# Largest ratio between the crop's proportions and the image's: Szegedy et al. 2015, arXiv:1409.4842, section 6.
 LARGEST_ASPECT = 4 / 3
-CROP = 0.5  # ours: training from scratch keeps 8 % or more of the area (there), which is much for a few epochs
+# Our choice: training from scratch uses crops down to 8 % of the area (same section), which is too hard for few epochs.
+CROP = 0.5
 OPERATIONS = 2  # RandAugment's N in google's code for EfficientNet
 # github.com/google/automl efficientnetv2/effnetv2_configs.py: RandAugment's magnitude and the alpha of MixUp and CutMix
-# of EfficientNetV2-S, M and L, which stand there for depth and width of B4, B5 and B7. They are 10, 15, 20 and 0, 0.2,
-# 0.5; the scale used here ends at 10. B0 to B3 have magnitude 0 there (but AutoAugment); the way up is a line of ours.
+# for EfficientNetV2-S, M and L, which correspond to the depth and width of B4, B5 and B7. They are 10, 15, 20 and 0,
+# 0.2, 0.5; our scale ends at 10. B0 to B3 have magnitude 0 there (but AutoAugment); the line up to B4 is our choice.
 PHI_S, PHI_M, PHI_L = 4.0, 5.0, 7.0
 MIX_M, MIX_L = 0.2, 0.5
 
-# While a function is traced, `_draws` holds a tensor of it, and keras-cv replaces what a module of its own holds.
+# Tracing is not thread-safe: `_draws` holds a tensor of the traced function, and keras-cv changes a global of its own.
 _TRACING = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How images are changed at random while a network learns from them.
+    """Random changes of the training images.
 
     Args:
-        crop: smallest share of an image's area that a random crop keeps, in (0, 1]; 1: no crop.
-        flip: whether every second image is mirrored. Digits and letters change their meaning then.
-        operations: RandAugment's N: operations an image goes through, at least 0.
-        magnitude: RandAugment's M: their strength, from 0 to 10. At 0 no operation is applied.
-        mixup: MixUp's alpha, in [0, 1]; 0: none. With CutMix too, each batch is mixed by either, at equal chance.
-        cutmix: CutMix's alpha, in [0, 1]; 0: none.
-        engine: whose layers compute RandAugment: "keras", "keras_cv", or "auto": Keras' own, since they were measured
-            no slower, and so that the result does not depend on what else is installed.
+        crop: smallest fraction of an image's area that a random crop keeps, in (0, 1]; 1 disables cropping. Default: 1.
+        flip: whether to mirror images with probability 1/2; not for digits or letters, which change their meaning.
+            Default: False.
+        operations: number of RandAugment operations per image (N in the paper), at least 0. Default: 0.
+        magnitude: strength of RandAugment's operations (M in the paper), 0 to 10; 0 disables them. Default: 0.
+        mixup: alpha of MixUp, in [0, 1]; 0 disables it. With CutMix enabled too, each batch gets one of the two at
+            equal probability. Default: 0.
+        cutmix: alpha of CutMix, in [0, 1]; 0 disables it. Default: 0.
+        engine: library whose layers compute RandAugment: "keras", "keras_cv" or "auto". "auto" is Keras, which was
+            measured to be no slower, so that results do not depend on what else is installed. Default: "auto".
 
     Raises:
         DataError: a value outside its range.
@@ -90,18 +93,19 @@ class Augmentation:
 
 
 def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
-    """The augmentation for a backbone scaled by `phi`: a larger network needs more of it, as it needs more dropout.
+    """The augmentation for a backbone scaled by `phi`: larger networks need more of it, as they need more dropout.
 
     Args:
-        phi: any number; up to 0 there is a random crop and a flip only.
-        flip: whether images are mirrored: False for digits, letters and all that a mirror changes.
+        phi: compound coefficient of the backbone, any finite number; up to 0 images are only cropped and flipped.
+        flip: whether to mirror images; False for digits, letters and everything else that has a handedness. Default:
+            True.
 
     Returns:
-        RandAugment's magnitude grows from 0 at phi = 0 to 10 at 4; MixUp's and CutMix's alpha from 0 at 4 over 0.2 at
-        5 to 0.5 at 7, as EfficientNetV2's do with its size.
+        An augmentation whose magnitude of RandAugment grows from 0 at phi = 0 to 10 at 4, and whose alpha of MixUp and
+        CutMix grows from 0 at 4 to 0.2 at 5 and 0.5 at 7, as they do with the size of EfficientNetV2.
 
     Raises:
-        DataError: `phi` is no finite number.
+        DataError: `phi` is not a finite number.
 
     Example:
         >>> augmentation_for(2)
@@ -117,20 +121,20 @@ def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
 
 
 def random_box(height: int, width: int, smallest: float, generator: np.random.Generator) -> Box:
-    """A random part of an image, to be resized to the square that a network sees.
+    """Draws a random crop of an image, to be resized to the square that the network sees.
 
-    Since an image that is not cropped is resized whole, whatever its proportions, the crop's proportions are drawn
-    around the image's own. (Szegedy et al. draw around the square, and try again where that does not fit.)
+    An uncropped image is resized to a square whatever its proportions; the crop's proportions therefore vary around
+    the image's own. (Szegedy et al. vary them around the square, and draw again if the crop does not fit.)
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        smallest: share of its area that is kept at least, in (0, 1].
-        generator: what is drawn from: three numbers and always as many.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        smallest: smallest fraction of the area to keep, in (0, 1].
+        generator: source of random numbers; the same number of values is drawn each time.
 
     Returns:
-        `(left, top, right, bottom)` inside the image, in pixels and parts of them, as Pillow's `resize(box=...)`
-        takes it. Its share of the area is drawn evenly from `smallest` to 1.
+        `(left, top, right, bottom)` inside the image, in fractional pixels, as for Pillow's `resize(box=...)`. The
+        fraction of the area is distributed uniformly from `smallest` to 1.
     """
     share = smallest + (1 - smallest) * generator.random()
     limit = math.log(min(LARGEST_ASPECT, 1 / share))  # a wider one would not fit into the image
@@ -143,15 +147,15 @@ def random_box(height: int, width: int, smallest: float, generator: np.random.Ge
 
 
 def center_box(height: int, width: int, share: float) -> Box:
-    """The middle of an image, as networks are tested on it.
+    """The centre crop of an image, as used for evaluation.
 
     Args:
-        height: of the image, in pixels.
-        width: of the image, in pixels.
-        share: of each side that is kept, in (0, 1]: 0.875 is 224 of 256 pixels.
+        height: height of the image in pixels.
+        width: width of the image in pixels.
+        share: fraction of each side to keep, in (0, 1]; 0.875 keeps 224 of 256 pixels.
 
     Returns:
-        `(left, top, right, bottom)`, as `random_box`.
+        `(left, top, right, bottom)` in fractional pixels.
 
     Example:
         >>> center_box(256, 512, 0.875)
@@ -162,20 +166,20 @@ def center_box(height: int, width: int, share: float) -> Box:
 
 
 class Augmenter:
-    """Applies RandAugment, MixUp and CutMix to batches. Crop and flip are applied where images are read.
+    """Applies RandAugment, MixUp and CutMix to batches; crop and flip are applied when images are read.
 
-    Calls may come from several threads at once.
+    Thread-safe.
 
     Args:
-        augmentation: what to apply.
-        resolution: side of the images, in pixels.
-        classes: length of the labels.
+        augmentation: the augmentation to apply.
+        resolution: side of the images in pixels.
+        classes: number of classes, the length of a one-hot label.
 
     Attributes:
-        engine: "keras", "keras_cv", or None where there is no RandAugment to compute.
+        engine: library that computes RandAugment: "keras", "keras_cv", or None if RandAugment is disabled.
 
     Raises:
-        DataError: keras-cv was asked for and is not installed, or TensorFlow, which all of these need, is not.
+        DataError: keras-cv was asked for and is not installed, or TensorFlow, which all three need, is not.
 
     Example:
         >>> import numpy as np
@@ -203,18 +207,19 @@ class Augmenter:
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: tuple[int, int, int]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """A batch, augmented.
+        """Augments a batch.
 
         Args:
-            images: float32 or uint8 of shape `(n, resolution, resolution, channels)`, 0..255.
-            labels: float32 of shape `(n, classes)`.
-            seed: three whole numbers, at least 0: what the result depends on besides the batch.
+            images: float32 or uint8 array of shape `(n, resolution, resolution, channels)`, values 0..255.
+            labels: float32 array of shape `(n, classes)`.
+            seed: three integers, at least 0; the same batch and seed give the same result.
 
         Returns:
-            Images and labels as given, float32; images stay in 0..255, each label's sum stays what it was.
+            Images and labels as float32 arrays of the same shapes. Images stay within 0..255, and the sum of each label
+            does not change.
 
         Raises:
-            DataError: arrays of another shape.
+            DataError: an array has the wrong shape.
         """
         import numpy as np
 
@@ -222,7 +227,7 @@ class Augmenter:
         side = (self.resolution, self.resolution)
         if images.ndim != 4 or images.shape[1:3] != side or labels.shape != (len(images), self.classes):
             raise DataError(
-                f"a batch must be images of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
+                f"a batch must have images of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
                 f"(n, {self.classes}). Received: {images.shape} and {labels.shape}"
             )
         if self._function is None:
@@ -237,7 +242,7 @@ class Augmenter:
     def _augment(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         import tensorflow as tf
 
-        with tf.device("/CPU:0"):  # an operation on one small image is no work for a GPU
+        with tf.device("/CPU:0"):  # operations on single small images are too little work for a GPU
             if self.engine is not None:
                 seeds = tf.map_fn(lambda place: fold_in(seed, place), tf.range(images.shape[0]))
                 images = tf.map_fn(
@@ -254,7 +259,7 @@ class Augmenter:
     def _rand_augment(self, image: Any, seed: Any) -> Any:
         import tensorflow as tf
 
-        # One gray channel has no colours to change.
+        # Gray images have no colours to change.
         able = [apply for name, apply in self._operations.items() if image.shape[-1] == 3 or name != "color"]
         shape = image.shape
         for number in range(self.augmentation.operations):
@@ -273,7 +278,7 @@ def _mixers(augmentation: Augmentation, draws: Draws) -> list[Any]:
     if augmentation.mixup:
         made.append(layers.MixUp(alpha=augmentation.mixup, **plain))
     if augmentation.cutmix:
-        # Its `factor` is the range that alpha is drawn from.
+        # Its `factor` is the range from which alpha is drawn.
         alpha: Any = (augmentation.cutmix, augmentation.cutmix)
         made.append(layers.CutMix(factor=alpha, **plain))
     for layer in made:
@@ -286,7 +291,7 @@ def _engine(asked: Engine) -> Engine:
         return "keras"
     if sys.modules.get("keras_cv", ...) is None or importlib.util.find_spec("keras_cv") is None:
         raise DataError(
-            "RandAugment by keras-cv needs keras-cv: install `keras-cv`, or take engine 'keras', which does the same. "
+            "engine 'keras_cv' needs keras-cv: install `keras-cv`, or use engine 'keras', which computes the same. "
             "Received: engine='keras_cv', which cannot be imported"
         )
     return "keras_cv"
@@ -297,14 +302,14 @@ def _import_tensorflow() -> Any:
         import tensorflow
     except ImportError as error:
         raise DataError(
-            "RandAugment, MixUp and CutMix run in TensorFlow, whatever Keras' backend is: install `tensorflow-cpu`, or "
-            f"set operations, mixup and cutmix to 0. Received: {error}"
+            "RandAugment, MixUp and CutMix run in TensorFlow, whichever backend Keras uses: install `tensorflow-cpu`, "
+            f"or set operations, mixup and cutmix to 0. Received: {error}"
         ) from error
     import keras
 
     if keras.backend.backend() != "tensorflow":
         try:
-            tensorflow.config.set_visible_devices([], "GPU")  # or it would take all memory of the backend's GPU
+            tensorflow.config.set_visible_devices([], "GPU")  # or it would take the memory that the backend needs
         except RuntimeError:
-            logger.warning("TensorFlow already holds a GPU's memory, which it needs for nothing here")
+            logger.warning("TensorFlow has already reserved GPU memory, which augmentation does not need")
     return tensorflow

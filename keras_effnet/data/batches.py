@@ -1,4 +1,4 @@
-"""Batches of a source, as `fit` takes them: read side by side, augmented, and each a function of its number alone."""
+"""Batches for `fit`: read in parallel, augmented, and each a function of its number alone."""
 
 from __future__ import annotations
 
@@ -17,45 +17,47 @@ from keras_effnet.data.rows import batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
-THREADS = os.cpu_count() or 1  # decoding and resizing leave Python's lock, so that threads work side by side
+THREADS = os.cpu_count() or 1  # decoding and resizing release Python's global lock, so that threads run in parallel
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of a source for `fit`, `evaluate` and loops of one's own.
+    """Batches of a source for `fit`, `evaluate` and your own loops.
 
-    A batch depends on the arguments, `epoch` and its number alone, whatever thread reads it: training that was cut off
-    goes on with the very batches that it would have seen.
+    A batch is a function of the arguments, `epoch` and its number alone, whichever thread reads it: interrupted
+    training continues with exactly the batches that it would have seen.
 
-    Keras tells the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first. Only an epoch that
-    was begun and read to its last batch counts here. Who must be sure sets `epoch` before each one.
+    Keras announces the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first epoch. Here only
+    an epoch that was begun and read to its last batch counts. To be certain, set `epoch` before each epoch.
 
-    Images that only fill up a batch have weight 0. Keras heeds weights in `weighted_metrics`, not in `metrics`, and
-    divides its `loss` by all rows, those of weight 0 too.
+    Images that pad a batch have weight 0. Keras respects weights in `weighted_metrics` but not in `metrics`, and
+    divides its `loss` by the number of all rows, including those of weight 0.
 
-    The next batch is read while one is worked on. Keras' own queue, which more `workers` would turn on, gives some
-    batches twice and others never: in `fit` on JAX and PyTorch, and under `tf.distribute.MirroredStrategy` (Keras
-    3.15.1).
+    The next batch is read while the current one is being used. Keras' own queue, which `workers` above 1 would enable,
+    returns some batches twice and others never: in `fit` on JAX and PyTorch, and under
+    `tf.distribute.MirroredStrategy` (Keras 3.15.1).
 
     Args:
         source: the images.
-        resolution: side of the images given, in pixels, 1..4096.
-        batch_size: images a batch, over all processes; at least 1.
-        channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601).
-        seed: of the order and the augmentation, at least 0.
-        shuffle: True: every batch is full, cut from an endless row of shuffles, each of which holds every image once.
-            False: in order; the last batch is filled up with images of weight 0.
-        augmentation: None: none.
-        center_crop: share of each side that is kept of an image that is not cropped at random, in (0, 1].
-        shard: `(rank, processes)`: give this process' rows of each batch.
-        epoch: the first epoch's number.
+        resolution: side of the returned square images in pixels, 1..4096.
+        batch_size: number of images per batch over all processes, at least 1.
+        channels: number of channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601). Default: 3.
+        seed: seed of the order and of the augmentation, at least 0. Default: 0.
+        shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once.
+            False keeps the order, and pads the last batch with images of weight 0. Default: False.
+        augmentation: random changes of the images; None leaves them as they are. Default: None.
+        center_crop: fraction of each side to keep, around the centre, of images that are not cropped at random, in
+            (0, 1]. Default: 1.
+        shard: `(rank, processes)`; only the rows of process `rank` are returned. Default: `(0, 1)`, all rows.
+        epoch: number of the first epoch, at least 0. Default: 0.
 
     Attributes:
-        failure: the error that a batch could not be read for. Keras on TensorFlow turns it into one of its own.
+        failure: the error raised when an image could not be read, or None. Keras on TensorFlow replaces it by an error
+            of its own.
 
     Raises:
-        DataError: a value outside its range, or no images.
+        DataError: a value outside its range, or a source without images.
 
     Example:
         >>> from keras_effnet.data.images import load_digits
@@ -88,7 +90,7 @@ class Batches(keras.utils.PyDataset):
         _check_channels(channels)
         _check_shard(shard, batch_size)
         if not len(source):
-            raise DataError("there must be images to make batches of. Received: a source of 0 images")
+            raise DataError("batches need at least one image. Received: a source of 0 images")
         self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
         self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
         self.shard, self.epoch = shard, epoch
@@ -104,20 +106,21 @@ class Batches(keras.utils.PyDataset):
         return math.ceil(len(self.source) / self.batch_size)
 
     def __getitem__(self, step: int) -> Batch:
-        """Batch `step` of the current epoch.
+        """Reads a batch of the current epoch.
 
         Args:
-            step: in `0..len(self) - 1`.
+            step: number of the batch, in `0..len(self) - 1`.
 
         Returns:
-            Images, float32 of shape `(rows, resolution, resolution, channels)`, 0..255; one-hot labels, float32 of
-            shape `(rows, classes)`; weights, float32 of shape `(rows,)`: 0 for images that only fill up.
+            Images, float32 of shape `(rows, resolution, resolution, channels)`, values 0..255; one-hot labels, float32
+            of shape `(rows, classes)`; weights, float32 of shape `(rows,)`, 0 for images that pad the batch.
 
         Raises:
-            DataError: an image can no longer be read. It is also kept in `failure`.
+            DataError: an image can no longer be read. The error is also kept in `failure`.
+            IndexError: there is no such batch; this ends a loop over the batches.
         """
         if not 0 <= step < len(self):
-            raise IndexError(step)  # what ends a loop over a sequence
+            raise IndexError(step)
         epoch, ahead = self.epoch, self._ahead
         batch = ahead[1].result() if ahead is not None and ahead[0] == (epoch, step) else self._batch(epoch, step)
         if step + 1 < len(self):
@@ -132,7 +135,7 @@ class Batches(keras.utils.PyDataset):
         )
         rank, processes = self.shard
         mine = np.split(np.arange(self.batch_size), processes)[rank]
-        # Numbered by its place in the whole batch, an image is cropped alike however many processes there are.
+        # Seeded by its place in the whole batch, an image is cropped alike for any number of processes.
         images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
         labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
         if self._augmenter is not None:
@@ -144,13 +147,13 @@ class Batches(keras.utils.PyDataset):
         self._begun, self._read_to_end = True, False
 
     def on_epoch_end(self) -> None:
-        """Called by Keras: the next epoch has another order and other augmentation."""
+        """Called by Keras: the next epoch has a different order and different augmentation."""
         if self._begun and self._read_to_end:
             self.epoch += 1
         self._begun = self._read_to_end = False
 
     def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
-        """Some images, each given by its number in the source and a seed."""
+        """Reads images, each given by its number in the source and a seed."""
         images = np.empty((len(wanted), self.resolution, self.resolution, self.channels), np.float32)
 
         def fill(first: int) -> None:
@@ -160,7 +163,7 @@ class Batches(keras.utils.PyDataset):
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
-                pass  # asking for each result raises what went wrong
+                pass  # fetching the results raises the threads' errors
         except DataError as error:
             self.failure = error
             raise
@@ -168,7 +171,7 @@ class Batches(keras.utils.PyDataset):
 
     def _image(self, index: int, generator: np.random.Generator) -> np.ndarray:
         crop = 1.0 if self.augmentation is None else self.augmentation.crop
-        # The smallest crop should still have as many pixels as the network sees.
+        # Even the smallest crop should have as many pixels as the network sees.
         pixels = self.source.read(index, math.ceil(self.resolution / min(math.sqrt(crop), self.center_crop)))
         box = None
         if crop < 1:
@@ -183,8 +186,8 @@ class Batches(keras.utils.PyDataset):
 def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise DataError(
-            "images have 3 channels (RGB) or 1 (gray); for others, such as a satellite's, feed the network arrays "
-            f"of your own. Received: channels={channels!r}"
+            "images have 3 channels (RGB) or 1 (gray); to train on others, such as satellite images, feed arrays to "
+            f"the network yourself. Received: channels={channels!r}"
         )
 
 
@@ -194,6 +197,6 @@ def _check_shard(shard: tuple[int, int], batch_size: int) -> None:
     check_int(DataError, "rank", rank, 0, processes - 1)
     if batch_size % processes:
         raise DataError(
-            f"each of {processes} processes must get as many rows of a batch; choose a multiple of {processes}. "
+            f"each of {processes} processes must get equally many rows of a batch; choose a multiple of {processes}. "
             f"Received: {batch_size=}"
         )

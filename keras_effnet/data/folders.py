@@ -1,4 +1,4 @@
-"""Folders with a sub-folder of images for each class, whole or already split."""
+"""Folders with one subfolder of images per class, optionally already split."""
 
 from __future__ import annotations
 
@@ -9,62 +9,63 @@ import numpy as np
 
 from keras_effnet.data.image_files import open_files
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
 VALIDATION_NAMES = ("validation", "val")
 SPLIT_NAMES = ("train", "test", *VALIDATION_NAMES)
 
 
-def read_folder(root: Path, cache: Path) -> Splits:
-    """Reads a folder with class sub-folders, or with `train/`, `test/` and `validation/` (or `val/`) that hold them.
+def read_folder(root: Path, cache: Path) -> RawSplits:
+    """Reads a folder with one subfolder per class, or with `train/`, `test/` and `validation/` (or `val/`) that do.
 
     Args:
-        root: the folder. The names of the class sub-folders, sorted, become the class names. Hidden entries are
+        root: the folder. The sorted names of the class subfolders become the class names. Hidden files and folders are
             ignored.
-        cache: see `keras_effnet.data.image_files.open_files`.
+        cache: cache folder, see `keras_effnet.data.image_files.open_files`.
 
     Returns:
-        What the folder holds.
+        The splits found in the folder.
 
     Raises:
-        DataError: no folder, fewer than two classes, a class without a readable image to train on, or a class that
-            there is nothing to train on for.
+        DataError: the folder is missing, there are fewer than two classes, or a class has no readable training image.
     """
     if not _is_split(root):
-        return Splits(_open(class_folders(root), cache))
+        return RawSplits(_open(class_folders(root), cache))
     folders = class_folders(root / "train")
     names = [folder.name for folder in folders]
     found = {name: _open_like(root / name, names, cache) for name in SPLIT_NAMES[1:] if (root / name).is_dir()}
     if len(found.keys() & set(VALIDATION_NAMES)) > 1:
-        raise DataError(f"a folder has one validation part; rename or remove one. Received: {str(root)!r} with both")
+        raise DataError(
+            f"a folder must have one validation split; rename or remove one. Received: {str(root)!r}, which has both "
+            f"{' and '.join(VALIDATION_NAMES)}"
+        )
     validation = next((found[name] for name in VALIDATION_NAMES if name in found), None)
-    return Splits(_open(folders, cache), validation, found.get("test"))
+    return RawSplits(_open(folders, cache), validation, found.get("test"))
 
 
 def class_folders(root: Path) -> list[Path]:
-    """The class sub-folders of `root`, sorted by name.
+    """The class subfolders of `root`, sorted by name.
 
     Raises:
-        DataError: no folder, or fewer than two of them.
+        DataError: `root` is not a folder, or has fewer than two subfolders.
     """
     if not root.is_dir():
         raise DataError(
-            "The folder of images must exist and hold one sub-folder per class. Check the path. "
+            "the folder of images must exist and contain one subfolder per class; check the path. "
             f"Received: {str(root)!r}, which is {'a file' if root.exists() else 'missing'}"
         )
     folders = _sub_folders(root)
     if len(folders) < 2:
         raise DataError(
-            f"{str(root)!r} must hold at least two sub-folders of images, one per class. Sort the images "
-            f"into sub-folders named after their classes. Received: {len(folders)} sub-folders "
-            f"{[folder.name for folder in folders]}"
+            f"{str(root)!r} must contain at least two subfolders, one per class. Sort the images into subfolders named "
+            f"after their classes. Received: {len(folders)} subfolders {[folder.name for folder in folders]}"
         )
     return folders
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """Every file below `folder`, sorted, without the hidden ones which desktops leave behind."""
+    """All files below `folder`, sorted, except hidden ones such as desktops leave behind."""
     return sorted(
         file
         for file in folder.rglob("*")
@@ -73,20 +74,20 @@ def visible_files(folder: Path) -> list[Path]:
 
 
 def check_classes(class_names: Sequence[str], labels: np.ndarray, files: Sequence[int], where: str) -> None:
-    """Raises DataError unless each class has an image.
+    """Raises DataError unless each class has a readable image.
 
     Args:
-        class_names: of the classes.
-        labels: of the readable images.
-        files: how many there are of each class, readable or not.
-        where: what a user may change.
+        class_names: name of each class.
+        labels: label of each readable image.
+        files: number of files of each class, readable or not.
+        where: the folder or table to add images to, for the message.
     """
     counts = np.bincount(labels, minlength=len(class_names))
     for name, count, total in zip(class_names, counts, files, strict=True):
         if count == 0:
             raise DataError(
-                f"Class {name!r} has no readable image; each class needs at least one. Add images to {where}, or "
-                f"remove the class. Received: {total} files, none of which Pillow can read"
+                f"class {name!r} needs at least one readable image. Add images to {where}, or remove the class. "
+                f"Received: {total} files, none of which Pillow can read"
             )
 
 
@@ -95,8 +96,8 @@ def _sub_folders(root: Path) -> list[Path]:
 
 
 def _is_split(root: Path) -> bool:
-    """Whether the folder holds parts. A class may be called "train": then it has no folders in it, or others beside it
-    that are no parts."""
+    """Whether the subfolders are splits. A class may also be called "train", but then it has no subfolders, or there
+    are other classes beside it."""
     names = {folder.name for folder in _sub_folders(root)} if root.is_dir() else set()
     return "train" in names and names <= set(SPLIT_NAMES) and bool(_sub_folders(root / "train"))
 
@@ -110,16 +111,16 @@ def _open(folders: Sequence[Path], cache: Path) -> Source:
 
 
 def _open_like(root: Path, names: Sequence[str], cache: Path) -> Source:
-    """A part that is not trained on: it may lack a class, and has none that is not trained."""
+    """A validation or test split: it may lack a class of the training split, but has no others."""
     unknown = [folder.name for folder in _sub_folders(root) if folder.name not in names]
     if unknown:
         raise DataError(
-            f"a class to test on must be trained on too. Rename the folder, or add it to {root.with_name('train')!s}"
-            f". Received: {unknown[0]!r} in {str(root)!r}"
+            f"each class must have training images. Rename the folder, or add it to {root.with_name('train')!s}. "
+            f"Received: {unknown[0]!r} in {str(root)!r}"
         )
     source = _open_lists(tuple(names), [visible_files(root / name) for name in names], cache)
     if not len(source):
-        raise DataError(f"a part to test on must hold images; fill it, or remove it. Received: {str(root)!r}")
+        raise DataError(f"a split must contain images; add some, or remove the folder. Received: {str(root)!r}")
     return source
 
 

@@ -1,11 +1,12 @@
-"""Images of letters, rendered from the fonts which Matplotlib ships: something to pre-train on offline.
+"""Images of letters, rendered from the fonts that Matplotlib ships: data to pre-train on offline.
 
-Every letter is drawn once per font; then each image warps one of those drawings the way a hand would
-(slant, proportions, perspective, wobble, pen width), is reduced to a few pixels by averaging, as scikit-learn's
-digits were, and enlarged again. There are no digits among them.
+Every letter is drawn once per font. Each image warps one of those drawings as a hand would (slant, proportions,
+perspective, wobble, pen width), reduces it to a few pixels by averaging, as for scikit-learn's digits, and enlarges it
+again. There are no digits among them.
 """
 
 import string
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,35 +24,35 @@ FONTS = (
     *("cmr10", "cmb10", "cmss10", "cmti10", "cmtt10", "cmmi10"),
 )
 
-# Once a letter is scaled to fill its image, these differ from their capital by size alone; an "l" is an "I".
+# Small letters that look like their capital once both are scaled to fill the image; an "l" looks like an "I".
 SAME_SHAPE = {letter: letter.upper() for letter in "ckopsuvwxyz"} | {"l": "I"}
 LETTERS = string.ascii_uppercase + string.ascii_lowercase
 CLASS_NAMES = tuple(letter for letter in LETTERS if letter not in SAME_SHAPE)
 
-CELL = 64  # side of one drawing of the atlas, in pixels
-BODY = 44  # of which the letter fills at most this much, so that a warp finds blank paper around it
-FONT_SIZE = 72  # drawn larger than BODY and reduced, which smooths the edges
-PEN_BLUR = 2.5  # radius in pixels; a blurred edge, cut at a level drawn at random, gives pens of any width
-BOX = 4  # side in pixels of the squares which are averaged to one coarse pixel, as for scikit-learn's digits
-COARSE_SIDES = (8, 8, 8, 8, 7, 9, 10)  # sides of the coarse images; most like the digits', some finer
-CHUNK = 1024  # images warped at once: their coordinates stay within some 50 MB
-ELASTIC_KNOTS = 4  # knots per side of the smooth random displacement that makes a line wobble
+CELL = 64  # side of one drawing in the atlas, in pixels
+BODY = 44  # longer side of a letter in its cell, in pixels: leaves blank paper around it for warping
+FONT_SIZE = 72  # drawn larger than BODY and then reduced, which smooths the edges
+PEN_BLUR = 2.5  # blur radius in pixels; a blurred edge cut at a random level gives pens of any width
+BOX = 4  # side in pixels of the squares that are averaged into one coarse pixel, as for scikit-learn's digits
+COARSE_SIDES = (8, 8, 8, 8, 7, 9, 10)  # sides of the coarse images in pixels: mostly the digits' 8, some others
+CHUNK = 1024  # images warped at once: keeps their coordinates within about 50 MB
+ELASTIC_KNOTS = 4  # knots per side of the smooth random displacement that makes lines wobble
 
 
 def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
-    """Render images of letters in many fonts, warped as if written by hand.
+    """Renders letters in many fonts, warped as if written by hand.
 
     Args:
-        count: number of images, 1 or more; every class gets `count // 40` of them or one more.
-        resolution: side of the images in pixels, 1..4096.
-        seed: the same seed renders the same images.
+        count: number of images, at least 1; each class gets `count // 40` of them or one more.
+        resolution: side of the images in pixels, 1..4096. Default: 32.
+        seed: seed of the random choices, at least 0; the same seed renders the same images. Default: 0.
 
     Returns:
-        `count` images in random order, of 40 classes: the capitals, and those small letters which have
-        another shape than their capital. Bright ink on a dark ground, as in scikit-learn's digits.
+        `count` images in random order, of 40 classes: the capitals, and the small letters that differ from their
+        capital in shape. Bright ink on a dark ground, like scikit-learn's digits.
 
     Raises:
-        DataError: if `count` is below 1 or `resolution` is out of range.
+        DataError: `count` is below 1 or `resolution` is out of range.
 
     Example:
         >>> letters = render_letters(80, resolution=32, seed=0)
@@ -59,7 +60,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
         ((80, 32, 32, 3), 40)
     """
     if count < 1:
-        raise DataError(f"count, the number of letters, must be 1 or more. Received: {count!r}")
+        raise DataError(f"count, the number of images, must be at least 1. Received: {count!r}")
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count, dtype=np.int32) % len(CLASS_NAMES))
     atlas, atlas_labels = _draw_atlas()
@@ -78,9 +79,10 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
     return Images(images, labels, CLASS_NAMES)
 
 
+@cache
 def _draw_atlas() -> tuple[np.ndarray, np.ndarray]:
-    """Every letter in every font: uint8 `(n, CELL, CELL)`, bright on black and blurred, and its class."""
-    import matplotlib  # only its fonts are needed, so whoever does not render never loads it
+    """Draws every letter in every font: uint8 `(n, CELL, CELL)`, bright on black and blurred, and its class."""
+    import matplotlib  # only for its fonts: not loaded unless letters are rendered
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     drawings, labels = [], []
@@ -93,7 +95,7 @@ def _draw_atlas() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw(font: ImageFont.FreeTypeFont, letter: str) -> np.ndarray:
-    """One letter, scaled to fill BODY in its longer direction and centred in CELL, then blurred."""
+    """Draws one letter with BODY as its longer side, centred in CELL, then blurred."""
     left, top, right, bottom = (round(edge) for edge in font.getbbox(letter))
     drawing = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(drawing).text((-left, -top), letter, fill=255, font=font)
@@ -105,21 +107,21 @@ def _draw(font: ImageFont.FreeTypeFont, letter: str) -> np.ndarray:
 
 
 def _handwrite(atlas: np.ndarray, drawings: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
-    """Warp the chosen drawings, trace them with pens of random widths and average to `side` pixels a side.
+    """Warps the chosen drawings, traces them with pens of random widths and averages them to `side` pixels per side.
 
     Returns:
-        float32 `(n, side, side)`: the share of each coarse pixel which ink covers, 0..1.
+        float32 array of shape `(n, side, side)`: fraction of each coarse pixel that ink covers, 0..1.
     """
     count, fine = len(drawings), side * BOX
     x, y = _warp(count, fine, rng)
     blurred = _sample(atlas, drawings, x, y)
-    level = rng.uniform(0.15, 0.45, (count, 1)).astype(np.float32)  # low levels make broad pens
+    level = rng.uniform(0.15, 0.45, (count, 1)).astype(np.float32)  # a low level is a broad pen
     ink = np.clip((blurred / 255 - level) * 8 + 0.5, 0, 1)
     return ink.reshape(count, side, BOX, side, BOX).mean(axis=(2, 4))
 
 
 def _warp(count: int, fine: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Where in an atlas cell each pixel of `count` images of `fine`x`fine` looks: two `(count, fine**2)`."""
+    """Atlas coordinates of each pixel of `count` images of `fine`x`fine`: two arrays of shape `(count, fine**2)`."""
 
     def draw(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, (count, 1)).astype(np.float32)
@@ -127,7 +129,7 @@ def _warp(count: int, fine: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     axis = ((np.arange(fine, dtype=np.float32) + 0.5) / fine * 2 - 1)[None]
     u, v = np.tile(axis, fine), np.repeat(axis, fine, axis=1)
     angle, slant = draw(-0.25, 0.25), draw(-0.35, 0.35)
-    wide, high = draw(1.0, 1.7), draw(0.92, 1.12)  # > 1: the paper is larger, hence the letter smaller
+    wide, high = draw(1.0, 1.7), draw(0.92, 1.12)  # above 1 the paper is larger, so the letter is smaller
     depth = 1 + draw(-0.15, 0.15) * u + draw(-0.15, 0.15) * v
     u, v = u / depth, v / depth
     x = wide * (np.cos(angle) * u - np.sin(angle) * v) + slant * v + draw(-0.1, 0.1)
@@ -141,14 +143,14 @@ def _warp(count: int, fine: int, rng: np.random.Generator) -> tuple[np.ndarray, 
 
 
 def _interpolation(fine: int, knots: int) -> np.ndarray:
-    """float32 `(fine, knots)`: the weights that spread `knots` values smoothly over `fine` pixels."""
+    """Weights that spread `knots` values smoothly over `fine` pixels: float32 array of shape `(fine, knots)`."""
     position = np.linspace(0, knots - 1, fine)[:, None]
     distance = np.clip(np.abs(position - np.arange(knots)), 0, 1)
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
 def _sample(atlas: np.ndarray, drawings: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Bilinear values of the chosen atlas cells at `x`, `y` `(n, points)`: float32, same shape, 0..255."""
+    """Samples the chosen atlas cells bilinearly at `x` and `y` of shape `(n, points)`: float32, same shape, 0..255."""
     x = np.clip(x, 0, CELL - 1.001)
     y = np.clip(y, 0, CELL - 1.001)
     column, row = x.astype(np.int32), y.astype(np.int32)
@@ -161,7 +163,7 @@ def _sample(atlas: np.ndarray, drawings: np.ndarray, x: np.ndarray, y: np.ndarra
 
 
 def _scan(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Ink shares `(n, side, side)` as a scanner reports them: uint8, of varying contrast, with noise."""
+    """Turns ink coverage `(n, side, side)` into what a scanner sees: uint8, with varying contrast and noise."""
     shape = (len(ink), 1, 1)
     contrast = rng.uniform(0.85, 1.1, shape)
     noise = rng.normal(0, 1, ink.shape) * rng.uniform(0, 0.02, shape)

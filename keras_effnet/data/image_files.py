@@ -1,7 +1,7 @@
-"""Images in files of their own: a source that reads each when it is asked for, and the check before the training.
+"""Images in single files: a source that reads them on demand, and a check of all files before training.
 
-One broken file among many must not end a night of training. So all are decoded once before it starts; what cannot be
-read is left out and named. What breaks later is an error that names the file.
+One broken file among many must not end a night of training. All files are therefore decoded once before it starts, and
+unreadable ones are left out and named. A file that breaks later is an error that names it.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from keras_effnet.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-NAMES_SHOWN = 10  # of skipped files in the log: enough to see a pattern without flooding the terminal
-THREADS = os.cpu_count() or 1  # decoding leaves Python's lock, so that threads decode side by side
-CHUNK = 1024  # files handed to the threads at once, so that a million of them need no million of waiting tasks
+NAMES_SHOWN = 10  # names of skipped files in the log: enough to see a pattern without flooding the terminal
+THREADS = os.cpu_count() or 1  # decoding releases Python's global lock, so that threads run in parallel
+CHUNK = 1024  # files handed to the threads at once, so that a million files do not become a million queued tasks
 
-State = tuple[str, int, int]  # of a file: path, size, time of its last change
+State = tuple[str, int, int]  # a file's path, size in bytes and time of last modification in nanoseconds
 
 
 class ImageFiles(Source):
-    """Labelled images in files of their own, which were all readable when they were checked.
+    """Labelled images in single files, all of which were readable when they were checked.
 
     Args:
-        paths: one for each image.
-        labels: the number of the class of each.
-        class_names: one name for each class, in the order of the labels.
-        skipped: the paths that were left out.
-        banner: rows at the lower edge of each that are no part of the image.
+        paths: path of each image.
+        labels: class number of each image.
+        class_names: name of each class, indexed by label.
+        skipped: paths of the files that were left out. Default: none.
+        banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class ImageFiles(Source):
             return read_rgb(self.paths[index], size, self.banner)
         except UNREADABLE as error:
             raise DataError(
-                f"an image that could be read before cannot be read any more: {error}. Put the file back, or start "
-                f"again, which leaves it out. Received: {str(self.paths[index])!r}"
+                f"an image that was readable no longer is: {error}. Put the file back, or start again to leave it out. "
+                f"Received: {str(self.paths[index])!r}"
             ) from error
 
     def name_of(self, index: int) -> str:
@@ -83,17 +83,17 @@ class ImageFiles(Source):
 def open_files(
     paths: Sequence[Path], labels: Sequence[int], class_names: tuple[str, ...], cache: Path, *, banner: int = 0
 ) -> ImageFiles:
-    """The readable ones of some files; the others are logged once and listed in `skipped`.
+    """Opens the readable ones among some image files; the others are logged once and listed in `skipped`.
 
     Args:
-        paths: of images.
-        labels: the number of the class of each.
-        class_names: one name for each class.
-        cache: folder for the list of what was found readable, so that no unchanged file is checked twice.
-        banner: see `ImageFiles`.
+        paths: path of each image.
+        labels: class number of each image.
+        class_names: name of each class, indexed by label.
+        cache: folder that remembers which files are readable, so that no unchanged file is checked twice.
+        banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
 
     Returns:
-        The source.
+        A source of the readable images.
     """
     readable = find_readable(paths, cache)
     kept = [number for number, is_fine in enumerate(readable) if is_fine]
@@ -105,20 +105,20 @@ def open_files(
 
 
 def log_skipped(skipped: Sequence[str]) -> None:
-    """One warning for all images that were left out."""
+    """Logs one warning for all images that were left out."""
     shown = ", ".join(skipped[:NAMES_SHOWN]) + (", ..." if len(skipped) > NAMES_SHOWN else "")
     logger.warning("Skipped %d unreadable files: %s", len(skipped), shown)
 
 
 def find_readable(paths: Sequence[Path], cache: Path) -> list[bool]:
-    """Which of some files hold an image that can be decoded to its last byte.
+    """Checks which files are images that can be decoded completely.
 
     Args:
-        paths: of the files.
-        cache: folder for the list of what was found, by path, size and time of the last change.
+        paths: the files to check.
+        cache: folder that remembers the results by path, size and modification time.
 
     Returns:
-        One truth value for each path.
+        Whether each file is readable, in the order of `paths`.
     """
     record = cache / "readable.jsonl"
     states, known = [_state(path) for path in paths], _read_record(record)
@@ -140,7 +140,7 @@ def _check(paths: Sequence[Path], numbers: Sequence[int]) -> Iterator[tuple[int,
 
 
 def _state(path: Path) -> State | None:
-    """What changes when a file does; None for a file that is not there."""
+    """A value that changes when the file does; None if the file is missing."""
     try:
         found = path.stat()
     except OSError:
@@ -149,7 +149,7 @@ def _state(path: Path) -> State | None:
 
 
 def _read_record(record: Path) -> dict[State | None, bool]:
-    """What was found before. A line that was cut, as a killed process leaves it, counts for nothing."""
+    """Earlier results. Incomplete lines, such as a killed process leaves, are ignored."""
     known: dict[State | None, bool] = {}
     with suppress(OSError), record.open(encoding="utf-8") as lines:
         for line in lines:
@@ -162,9 +162,9 @@ def _read_record(record: Path) -> dict[State | None, bool]:
 def _open_record(record: Path) -> TextIO:
     try:
         record.parent.mkdir(parents=True, exist_ok=True)
-        file = record.open("a", encoding="utf-8", buffering=1)  # each line at once, whole even if we are killed
-        file.write("\n")  # the line before may have been cut
+        file = record.open("a", encoding="utf-8", buffering=1)  # flush every line, in case the process is killed
+        file.write("\n")  # the last line may be incomplete
     except OSError as error:
-        logger.warning("What is found readable cannot be written down, and is checked again next time: %s", error)
+        logger.warning("The list of readable files cannot be written; they will be checked again next time: %s", error)
         return Path(os.devnull).open("w", encoding="utf-8")
     return file

@@ -22,21 +22,22 @@ from keras_effnet.data.reading import UNREADABLE, read_rgb, resize_square
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
-MAX_RESOLUTION = 4096  # above it one thousand RGB images take over 50 GB, which is a slip of the keyboard
+MAX_RESOLUTION = 4096  # a thousand larger RGB images would take over 50 GB: surely a typing error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Images(Source):
-    """RGB images of one size, each with the number of its class.
+    """Labelled RGB images of one size, in memory.
 
     Attributes:
         images: uint8 array of shape `(n, resolution, resolution, 3)`, values 0..255.
-        labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
-        class_names: one name per class, in the order of the labels.
-        numbers: int array of shape `(n,)`: what each is called, its number in the set it comes from; None: in order.
+        labels: int32 array of shape `(n,)`, values in `0..len(class_names) - 1`.
+        class_names: name of each class, indexed by label.
+        numbers: int array of shape `(n,)`, the number of each image in its data set, by which `name_of` calls it; None
+            numbers the images in order. Default: None.
 
     Raises:
-        DataError: if shapes or types do not fit together, or a label has no class name.
+        DataError: shapes or types do not match, or a label has no class name.
 
     Example:
         >>> blank = Images(np.zeros((2, 8, 8, 3), "uint8"), np.array([0, 1], "int32"), ("a", "b"))
@@ -69,7 +70,7 @@ class Images(Source):
 
     @property
     def resolution(self) -> int:
-        """The side of every image, in pixels."""
+        """Side of the images in pixels."""
         return self.images.shape[1]
 
     def read(self, index: int, size: int | None = None) -> np.ndarray:
@@ -91,22 +92,22 @@ class Images(Source):
 
 
 def load_digits(resolution: int = 32) -> Images:
-    """scikit-learn's 1,797 handwritten digits, enlarged from 8x8 gray; nothing is downloaded.
+    """Loads scikit-learn's 1,797 handwritten digits, enlarged from 8x8 gray pixels. Nothing is downloaded.
 
     Args:
-        resolution: side of the returned images in pixels, 1..4096.
+        resolution: side of the returned images in pixels, 1..4096. Default: 32.
 
     Returns:
         1,797 images of 10 classes ("0".."9"), bright ink on black.
 
     Raises:
-        DataError: if `resolution` is out of range.
+        DataError: `resolution` is out of range.
 
     Example:
         >>> load_digits(32).images.shape
         (1797, 32, 32, 3)
     """
-    from sklearn import datasets  # takes a second, so only those who need the digits pay for it
+    from sklearn import datasets  # takes a second to import
 
     digits: Any = datasets.load_digits()
     gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # the data set counts ink from 0 to 16
@@ -196,7 +197,7 @@ def split_few(images: Images, labels_per_class: int, seed: int = 0) -> tuple[Ima
 
 
 def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
-    """Resize gray images bilinearly and repeat them in three channels.
+    """Resizes gray images bilinearly and repeats them in three channels.
 
     Args:
         gray: uint8 array of shape `(n, height, width)`.
@@ -206,7 +207,7 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
         uint8 array of shape `(n, resolution, resolution, 3)`.
 
     Raises:
-        DataError: if `resolution` is out of range.
+        DataError: `resolution` is out of range.
 
     Example:
         >>> enlarge_gray(np.zeros((5, 8, 8), "uint8"), 32).shape
@@ -222,7 +223,9 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
 
 def _check_resolution(resolution: int) -> None:
     if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
-        raise DataError(f"resolution must be a whole number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}")
+        raise DataError(
+            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}"
+        )
 
 
 def _is_integer(value: object) -> bool:

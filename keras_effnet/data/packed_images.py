@@ -1,7 +1,7 @@
-"""Many images in one file: what gives random access to data that can only be read from its start to its end.
+"""Many images in one file: random access to data that can otherwise only be read from start to end.
 
-The images stay encoded, as JPEG or PNG; an index says where each begins. It is written last and fits its images
-only, so that a pack whose writing was cut off is no pack.
+The images stay encoded, as JPEG or PNG; an index holds the offset of each. The index is written last and only matches
+its own images, so that an interrupted pack does not count as one.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ class PackedImages(Source):
     """Labelled images in a pack.
 
     Args:
-        path: of the pack, without an ending.
-        indices: the images of the pack that belong to this source, in order; None: all.
+        path: path of the pack, without a suffix.
+        indices: numbers of the pack's images that belong to this source, in order; None uses all. Default: None.
 
     Raises:
-        DataError: no whole pack.
+        DataError: the pack is missing or incomplete.
     """
 
     def __init__(self, path: Path, indices: np.ndarray | None = None) -> None:
         index = _read_index(path)
         if index is None:
-            raise DataError(f"a pack of images must be whole; write it again. Received: {str(path)!r}")
+            raise DataError(f"the pack of images is missing or incomplete; write it again. Received: {str(path)!r}")
         self.path, self._offsets, labels, about = path, *index
         self._indices = np.arange(len(labels)) if indices is None else np.asarray(indices, int)
         self.labels = labels[self._indices]
@@ -52,8 +52,8 @@ class PackedImages(Source):
             return read_rgb(io.BytesIO(self._bytes[first:last].tobytes()), size)
         except UNREADABLE as error:
             raise DataError(
-                f"a packed image cannot be read any more: {error}. Delete the pack, and start again, which writes it "
-                f"anew. Received: {self.name_of(index)}"
+                f"a packed image can no longer be read: {error}. Delete the pack and start again to rewrite it. "
+                f"Received: {self.name_of(index)}"
             ) from error
 
     def name_of(self, index: int) -> str:
@@ -70,7 +70,7 @@ class PackedImages(Source):
 
 
 def is_packed(path: Path, total: int | None = None) -> bool:
-    """Whether there is a whole pack, made of `total` examples if that is known."""
+    """Whether there is a complete pack; if `total` is not None, of that number of examples, readable or not."""
     index = _read_index(path)
     return index is not None and total in (None, len(index[1]) + len(index[2]["skipped"]))
 
@@ -81,16 +81,16 @@ def write_pack(
     """Packs encoded images; those that cannot be decoded are left out, logged once and listed.
 
     Args:
-        path: of the pack, without an ending; its folder is made.
-        examples: an encoded image and the number of its class, each.
-        class_names: one for each class.
-        total: how many examples there are, for the progress bar.
+        path: path of the pack, without a suffix; its folder is created if missing.
+        examples: pairs of an encoded image and its class number.
+        class_names: name of each class, indexed by class number.
+        total: number of examples, for the progress bar; None if unknown. Default: None.
 
     Raises:
         DataError: the pack cannot be written.
     """
     offsets, labels, skipped = [0], [], []
-    # Another process may pack the same set: each writes a file of its own, and either result is the same.
+    # Another process may be packing the same set: each writes to its own file, and the results are equal.
     part = path.with_name(f"part-{os.getpid()}-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,8 @@ def write_pack(
         os.replace(part, _index_file(path))
     except OSError as error:
         raise DataError(
-            f"the images cannot be packed: {error}. Make room, or name another cache folder. Received: {str(path)!r}"
+            f"the images cannot be packed: {error}. Free some space, or use another cache folder. "
+            f"Received: {str(path)!r}"
         ) from error
     finally:
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The eight data sets that EfficientNet was moved to: Table 6 of Tan and Le 2019, arXiv:1905.11946."""
+"""The eight transfer learning data sets of the EfficientNet paper: Table 6 of Tan and Le 2019, arXiv:1905.11946."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from keras_effnet.errors import DataError
 
 @dataclass(frozen=True)
 class PaperSet:
-    """One row of Table 6, and where its images come from.
+    """One row of Table 6, and the source of its images.
 
     Args:
-        title: as the table has it.
-        train: images to train on.
-        test: images to test on.
-        classes: of them.
-        tfds: its name in tensorflow-datasets; None: it has it not.
-        train_split: what there makes up the training images.
-        test_split: what there makes up those to test on.
-        printed_test: what the table prints for `test`, where that is not what the set has.
+        title: name of the set in the table.
+        train: number of training images.
+        test: number of test images.
+        classes: number of classes.
+        tfds: name of the set in tensorflow-datasets; None if tensorflow-datasets lacks it. Default: None.
+        train_split: the split, or splits joined by "+", that make up the training images in tensorflow-datasets.
+            Default: "train".
+        test_split: the split of the test images in tensorflow-datasets. Default: "test".
+        printed_test: number of test images printed in the table if the set has a different number; else None.
+            Default: None.
     """
 
     title: str
@@ -32,10 +34,11 @@ class PaperSet:
     printed_test: int | None = None
 
 
-# Sizes: Table 6. Splits: the pages of these sets at https://www.tensorflow.org/datasets/catalog. Of the flowers, train
-# and validation are 1,020 each; the table's 2,040 are both. Food-101's test images are called validation there (its
-# builder reads them from the archive's test.json). Of the pets, the set itself has 3,669 to test on, there and in other
-# libraries, and with 3,680 to train on that makes its 7,349; the table's 3,369 looks like a slip.
+# Sizes: Table 6. Splits: the pages of these sets at https://www.tensorflow.org/datasets/catalog. The flowers have 1,020
+# images each in train and validation, which together are the table's 2,040. Food-101's test images are called
+# validation there (its builder reads them from the archive's test.json). The pets have 3,669 test images there and in
+# other libraries, which with the 3,680 training images make the published total of 7,349; the table's 3,369 appears to
+# be a misprint.
 PAPER_SETS: dict[str, PaperSet] = {
     "cifar10": PaperSet("CIFAR-10", 50_000, 10_000, 10, "cifar10"),
     "cifar100": PaperSet("CIFAR-100", 50_000, 10_000, 100, "cifar100"),
@@ -49,25 +52,25 @@ PAPER_SETS: dict[str, PaperSet] = {
 
 
 def check_sizes(recipe: PaperSet, *, train: int, test: int, classes: int) -> None:
-    """Raises DataError unless a data set has the sizes of its row, so that results can be compared with the paper's.
+    """Raises DataError unless a data set has the sizes of its row, so that results are comparable with the paper's.
 
     Args:
-        recipe: the row.
-        train: images to train on that were found.
-        test: images to test on that were found.
-        classes: that were found.
+        recipe: the set's row of Table 6.
+        train: number of training images found.
+        test: number of test images found.
+        classes: number of classes found.
 
     Example:
         >>> check_sizes(PAPER_SETS["cifar10"], train=50_000, test=10_000, classes=10)
         >>> check_sizes(PAPER_SETS["cifar10"], train=49_999, test=10_000, classes=10)
         Traceback (most recent call last):
             ...
-        keras_effnet.errors.DataError: CIFAR-10 must have 50,000 images to train on (Table 6 of the paper), ...
+        keras_effnet.errors.DataError: CIFAR-10 must have 50,000 training images (Table 6 of the paper), ...
     """
-    what = {"images to train on": train, "images to test on": test, "classes": classes}
+    what = {"training images": train, "test images": test, "classes": classes}
     for (name, found), wanted in zip(what.items(), (recipe.train, recipe.test, recipe.classes), strict=True):
         if found != wanted:
             raise DataError(
-                f"{recipe.title} must have {wanted:,} {name} (Table 6 of the paper), but this copy has another number. "
-                f"Delete it, and fetch it again. Received: {found:,} {name}"
+                f"{recipe.title} must have {wanted:,} {name} (Table 6 of the paper), but this copy does not. "
+                f"Delete it and download it again. Received: {found:,} {name}"
             )

@@ -1,4 +1,4 @@
-"""One image as RGB pixels, whatever a user's file holds. Pillow decodes all of them."""
+"""Decodes an image file of any kind to RGB pixels, with Pillow."""
 
 from __future__ import annotations
 
@@ -11,30 +11,33 @@ import numpy as np
 from PIL import Image, ImageOps
 
 SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255: white stays white
-# Pillow averages whole pixels until at most this many are left for each of the result, then interpolates: faster, and
-# "indistinguishable" from slow resizing at 3.0 (Pillow's documentation of `reducing_gap`).
+# Pillow first averages whole pixels down to at most this many times the target size, then interpolates: faster, and at
+# 3.0 "indistinguishable" from slow resizing (Pillow's documentation of `reducing_gap`).
 REDUCING_GAP = 3.0
 
-# What Pillow's decoders are known to raise on broken files; "not an image" is one kind of OSError.
+# Errors that Pillow's decoders are known to raise on broken files. A file that is not an image is an OSError.
 DECODER_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
 UNREADABLE = (OSError, *DECODER_ERRORS, struct.error, zlib.error, Image.DecompressionBombError)
 
 
 def read_rgb(file: Path | BinaryIO, size: int | None = None, banner: int = 0) -> np.ndarray:
-    """Decodes an image: gray, palette, CMYK, 16 bits (scaled, not clipped), with transparency (laid on white), and
-    turned upright where EXIF notes a rotation.
+    """Decodes an image to RGB.
+
+    Gray, palette and CMYK images are converted, 16-bit values are scaled, not clipped, transparency is laid on white,
+    and the rotation noted in EXIF is applied.
 
     Args:
-        file: a path, or an open file.
-        size: the shorter side need not be larger than this, in pixels; JPEG is then decoded at a half, a quarter or an
-            eighth where that is enough, which is several times faster.
-        banner: rows at the lower edge, of the whole image, that are no part of it.
+        file: path of the image, or an open binary file.
+        size: number of pixels that the shorter side needs at least. JPEG is then decoded at a half, a quarter or an
+            eighth of its size if that is enough, which is several times faster. None decodes at full size. Default:
+            None.
+        banner: rows of pixels to cut off at the bottom of the full-size image, at least 0. Default: 0.
 
     Returns:
         uint8 array of shape `(height, width, 3)`.
 
     Raises:
-        UNREADABLE: one of these, if the file is broken or no image.
+        UNREADABLE: one of these errors, if the file is broken or not an image.
     """
     with Image.open(file) as opened:
         whole = opened.height
@@ -48,9 +51,9 @@ def read_rgb(file: Path | BinaryIO, size: int | None = None, banner: int = 0) ->
 
 
 def is_readable(file: Path | BinaryIO) -> bool:
-    """Whether an image can be decoded to its last byte."""
+    """Whether an image can be decoded completely."""
     try:
-        read_rgb(file, size=1)  # of a JPEG an eighth of each side: all of its data is decoded, and few pixels made
+        read_rgb(file, size=1)  # a JPEG at an eighth of its size: decodes all of the data into few pixels
     except UNREADABLE:
         return False
     return True
@@ -59,16 +62,16 @@ def is_readable(file: Path | BinaryIO) -> bool:
 def resize_square(
     pixels: np.ndarray, resolution: int, box: tuple[float, float, float, float] | None = None, gray: bool = False
 ) -> np.ndarray:
-    """Resizes an image, or a box of it, to a square, whatever its proportions.
+    """Resizes an image, or a box in it, to a square, whatever its proportions.
 
     Args:
         pixels: uint8 array of shape `(height, width, 3)`.
-        resolution: side of the square in pixels.
-        box: the part that is wanted: left, top, right, bottom in pixels; None: all.
-        gray: give the luma of ITU-R Rec. 601 (Pillow's "L") instead of the three colours.
+        resolution: side of the square in pixels, at least 1.
+        box: part of the image to use: left, top, right and bottom in pixels. None uses all of it. Default: None.
+        gray: whether to return the luma of ITU-R Rec. 601 (Pillow's "L") in place of the three colours. Default: False.
 
     Returns:
-        uint8 array of shape `(resolution, resolution, 3)`, or `(resolution, resolution, 1)` if gray.
+        uint8 array of shape `(resolution, resolution, 3)`, or `(resolution, resolution, 1)` if `gray`.
     """
     image = Image.fromarray(pixels)
     if box is not None or image.size != (resolution, resolution):
@@ -81,18 +84,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
         image = Image.fromarray(_to_eight_bits(np.asarray(image)))
     if image.has_transparency_data:
-        # convert("RGB") alone would uncover the colours which an editor left below the transparent parts.
+        # convert("RGB") alone would reveal the colours that editors leave below transparent areas.
         layer = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _to_eight_bits(values: np.ndarray) -> np.ndarray:
-    """Scale wide gray values to 0..255: 16 bits by their full range, others by their own lowest and highest."""
+    """Scales gray values to 0..255: 16-bit values by their full range, others by their own minimum and maximum."""
     if not np.isfinite(values).all():
-        raise ValueError("the image holds values that are not finite")
+        raise ValueError("the image contains values that are not finite")
     low, high = values.min(), values.max()
     if values.dtype.kind in "iu" and low >= 0 and high <= 65535:
         return np.rint(values / SIXTEEN_TO_EIGHT_BITS).astype(np.uint8)
-    span = float(high) - float(low) or 1.0  # one flat gray has no contrast to stretch
+    span = float(high) - float(low) or 1.0  # a uniform image has no contrast to stretch
     return np.rint((values.astype(np.float64) - low) * (255 / span)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Which rows a batch holds, and how batches are read while the one before is worked on."""
+"""Which rows are in a batch, and how the next batches are read while one is being used."""
 
 from __future__ import annotations
 
@@ -9,27 +9,26 @@ from typing import Any
 
 import numpy as np
 
-AHEAD = 2  # batches read before they are asked for: one to work on next, one that is being read
+AHEAD = 2  # batches to read in advance: the next one, and the one being read
 
 
 def batch_rows(
     count: int, batch_size: int, step: int, *, epoch: int, seed: int, shuffle: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of one batch, and their weights.
+    """The rows of one batch and their weights, as a function of the arguments alone.
 
     Args:
-        count: rows in all, at least 1.
-        batch_size: rows a batch.
+        count: total number of rows, at least 1.
+        batch_size: number of rows per batch, at least 1.
         step: number of the batch in its epoch, from 0 to `ceil(count / batch_size) - 1`.
-        epoch: counted from 0.
-        seed: of the order.
-        shuffle: True: each epoch goes on where the last one stopped in an endless row of shuffles, each of which holds
-            every row once, so that all batches are full. False: in order; the last batch is filled up with its first
-            row at weight 0, so that all batches have one shape.
+        epoch: number of the epoch, at least 0.
+        seed: seed of the shuffles, at least 0.
+        shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every row once; an
+            epoch continues where the previous one stopped. False keeps the order, and pads the last batch with copies
+            of its first row at weight 0, so that all batches have the same shape.
 
     Returns:
-        int array of row numbers and float32 array of weights, both of shape `(batch_size,)`: a function of the
-        arguments alone.
+        int array of row numbers and float32 array of weights, both of shape `(batch_size,)`.
 
     Example:
         >>> batch_rows(3, 2, 1, epoch=0, seed=0, shuffle=False)
@@ -42,20 +41,20 @@ def batch_rows(
     steps = -(-count // batch_size)
     start = (epoch * steps + step) * batch_size
     shuffles = range(start // count, (start + batch_size - 1) // count + 1)
-    row = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
+    rows = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
     offset = start - shuffles.start * count
-    return row[offset : offset + batch_size], np.ones(batch_size, np.float32)
+    return rows[offset : offset + batch_size], np.ones(batch_size, np.float32)
 
 
 def read_ahead(batches: Sequence[Any] | Any, first: int = 0) -> Iterator[Any]:
-    """The batches from number `first` on, each read by another thread before it is asked for.
+    """Yields batches that another thread reads in advance.
 
     Args:
-        batches: has a length and gives a batch for a number.
-        first: number of the first one.
+        batches: the batches, which support `len()` and indexing by number.
+        first: number of the first batch to yield. Default: 0.
 
     Yields:
-        The batches in order. What reading raises is raised here.
+        The batches in order. Errors raised while reading are raised here.
     """
     with ThreadPoolExecutor(1) as reader:
         waiting: deque[Future[Any]] = deque()

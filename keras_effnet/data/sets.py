@@ -1,4 +1,4 @@
-"""One loader for all data: by name, from a folder, from a table, from tensorflow-datasets."""
+"""One loader for all data: named sets, folders, tables and tensorflow-datasets."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from keras_effnet.data.folders import read_folder
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import Splits, at_most, hold_out
+from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
 
-# Fixed, whatever the seed, so that a test image is one for everybody.
+# Independent of the user's seed, so that everybody has the same test images.
 DIGITS_TEST_SHARE, DIGITS_TEST_SEED = 0.2, 0
-# Letters that are drawn: 40 classes of 100 images, and of 25 to test on. At 32 pixels they have more than they show.
+# 40 classes of rendered letters: 100 training images and 25 test images each. 32 pixels lose no detail: the letters
+# are drawn with at most 10.
 GLYPHS, GLYPHS_TEST, GLYPHS_RESOLUTION = 4_000, 1_000, 32
 
 ARCHIVES = {"birdsnap": read_birdsnap, "aircraft": read_aircraft}
@@ -32,13 +33,13 @@ TFDS = "tfds:"
 
 @dataclass(frozen=True, eq=False)
 class DataSplits:
-    """Images, each for one use.
+    """A data set that is ready for training: it always has a validation split.
 
     Attributes:
-        name: what the user asked for.
-        train: to learn from.
-        validation: what choices are made on.
-        test: looked at once, at the end; None where a set has no such part.
+        name: name or path by which the user asked for the data.
+        train: images to train on.
+        validation: images that decisions are based on, such as when to stop.
+        test: images to evaluate on once, at the end; None if the set has no such split.
     """
 
     name: str
@@ -48,9 +49,9 @@ class DataSplits:
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """What could not be read, of all parts."""
-        parts = (self.train, self.validation, self.test)
-        return tuple(dict.fromkeys(name for part in parts if part is not None for name in part.skipped))
+        """Names of the images of all splits that cannot be read."""
+        splits = (self.train, self.validation, self.test)
+        return tuple(dict.fromkeys(name for split in splits if split is not None for name in split.skipped))
 
 
 def load_data(
@@ -65,23 +66,23 @@ def load_data(
     """Loads labelled images.
 
     Args:
-        data: "digits" (scikit-learn's), "glyphs" (drawn letters), one of the paper's eight (`PAPER_SETS`), "tfds:NAME"
-            for any image classification set of tensorflow-datasets, a folder (see `read_folder`), or a .csv file (see
-            `read_table`).
-        data_dir: where data sets lie that are neither embedded nor a path: tensorflow-datasets' own folder, or the one
-            with an unpacked archive.
-        validation: share of the training images held out to make choices on, of each class, in (0, 1); not used
-            where the data has such a part.
-        seed: of what is held out, and of what `labels_per_class` leaves.
-        labels_per_class: train on so many images of each class at most; None: all.
-        cache: folder for what need not be done twice: which files can be read, and packed data sets. None:
-            `keras_effnet` in Keras' folder, `~/.keras`.
+        data: "digits" (scikit-learn's), "glyphs" (rendered letters), one of the paper's eight sets (`PAPER_SETS`),
+            "tfds:NAME" for any image classification set of tensorflow-datasets, the path of a folder (see
+            `read_folder`), or the path of a .csv file (see `read_table`).
+        data_dir: folder of the named data sets: the data folder of tensorflow-datasets, or an unpacked archive. None
+            uses the default of tensorflow-datasets, or the current folder for an archive. Default: None.
+        validation: fraction of each class's training images to hold out for validation, in (0, 0.9]; ignored if the
+            data has a validation split. Default: 0.1.
+        seed: seed of the random choices of `validation` and `labels_per_class`, at least 0. Default: 0.
+        labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
+        cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
+            in Keras' own folder, `~/.keras`. Default: None.
 
     Returns:
         The splits. Files that cannot be read are left out, logged once and listed in `skipped`.
 
     Raises:
-        DataError: no such data, or none that can be trained on.
+        DataError: there is no such data, or it cannot be trained on.
 
     Example:
         >>> splits = load_data("digits", labels_per_class=5)
@@ -92,21 +93,21 @@ def load_data(
     check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
         check_int(DataError, "labels_per_class", labels_per_class, 1)
-    parts = _open(data, data_dir, default_cache() if cache is None else Path(cache))
-    train, held_out = parts.train, parts.validation
+    splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
+    train, held_out = splits.train, splits.validation
     if held_out is None:
         train, held_out = hold_out(train, validation, seed)
     if labels_per_class is not None:
         train = at_most(train, labels_per_class, seed)
-    return DataSplits(data, train, held_out, parts.test)
+    return DataSplits(data, train, held_out, splits.test)
 
 
 def default_cache() -> Path:
-    """The folder for what need not be done twice, next to what Keras itself keeps."""
+    """The default cache folder, next to Keras' own."""
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras_effnet"
 
 
-def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Splits:
+def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> RawSplits:
     if data == "digits":
         return _digits()
     if data == "glyphs":
@@ -123,20 +124,20 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Sp
         return read_table(path, cache)
     if not path.exists() and len(path.parts) == 1:
         near = difflib.get_close_matches(data, NAMES)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Sets of tensorflow-datasets are tfds:NAME."
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Write tfds:NAME for tensorflow-datasets."
         raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint} Received: {data!r}")
     return read_folder(path, cache)
 
 
-def _digits() -> Splits:
-    digits = load_digits(8)  # as they are; they are enlarged as they are used
+def _digits() -> RawSplits:
+    digits = load_digits(8)  # their own size; batches enlarge them
     train, test = hold_out(digits, DIGITS_TEST_SHARE, DIGITS_TEST_SEED)
-    return Splits(train, test=test)
+    return RawSplits(train, test=test)
 
 
-def _glyphs() -> Splits:
+def _glyphs() -> RawSplits:
     from keras_effnet.data.glyphs import render_letters
 
     train, test = (render_letters(GLYPHS, GLYPHS_RESOLUTION, 0), render_letters(GLYPHS_TEST, GLYPHS_RESOLUTION, 1))
     numbers = np.arange(GLYPHS, GLYPHS + GLYPHS_TEST)
-    return Splits(train, test=Images(test.images, test.labels, test.class_names, numbers))
+    return RawSplits(train, test=Images(test.images, test.labels, test.class_names, numbers))

@@ -1,4 +1,4 @@
-"""A source: labelled images that are read one by one, in any order. Everything that trains or tests takes one."""
+"""The interface of all data: labelled images that can be read one by one, in any order."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 class Source(ABC):
-    """Labelled images, each read when it is asked for.
+    """Labelled images, each of which is read on demand.
 
     Attributes:
-        labels: int32 array of shape `(n,)`, each in `0..len(class_names) - 1`.
-        class_names: one name for each class, in the order of the labels.
-        skipped: what was left out, because no image could be read from it: a path, or a name in an archive, each.
+        labels: int32 array of shape `(n,)`, values in `0..len(class_names) - 1`.
+        class_names: name of each class, indexed by label.
+        skipped: paths, or names in an archive, of the images that were left out because they cannot be read.
     """
 
     labels: np.ndarray
@@ -26,28 +26,28 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int, size: int | None = None) -> np.ndarray:
-        """Image `index` as RGB.
+        """Reads an image as RGB.
 
         Args:
-            index: in `0..len(self) - 1`.
-            size: the shorter side need not be larger than this, in pixels: a decoder may then read a smaller image,
-                which is faster; None: all pixels.
+            index: number of the image, in `0..len(self) - 1`.
+            size: number of pixels that the shorter side needs at least; a decoder may then return a reduced image,
+                which is faster. None reads the image at full size. Default: None.
 
         Returns:
             uint8 array of shape `(height, width, 3)`, values 0..255, upright.
 
         Raises:
-            DataError: the image cannot be read (any more).
+            DataError: the image cannot be read, or no longer can.
         """
 
     @abstractmethod
     def name_of(self, index: int) -> str:
-        """What a user knows image `index` by: its path, or its name and number in a set."""
+        """The name by which a user knows image `index`: its path, or its set and its number there."""
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """The same text for the same images and labels, another for others: what a cache is keyed by."""
+        """A key for caches: equal for the same images and labels, different for others."""
 
     @abstractmethod
     def take(self, indices: Sequence[int] | np.ndarray) -> Source:
-        """The images at `indices`, in that order, with the same class names."""
+        """A source of the images at `indices`, in that order, with the same class names."""

@@ -1,4 +1,4 @@
-"""What a data set says of its images' use, and how we hold some out where it says nothing."""
+"""The splits that a data set comes with, and how images are held out where a split is missing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from keras_effnet.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
-class Splits:
-    """A data set as it comes.
+class RawSplits:
+    """The splits of a data set as it comes; `keras_effnet.data.sets.load_data` fills in a missing validation split.
 
     Attributes:
-        train: images to learn from.
-        validation: images to choose by, where the set has such.
-        test: images to report on, where the set has such.
+        train: training images.
+        validation: validation images, or None if the set has no such split.
+        test: test images, or None if the set has no such split.
     """
 
     train: Source
@@ -26,15 +26,15 @@ class Splits:
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
-    """Splits at random, each class by itself, so that rare classes are on both sides.
+    """Splits images at random, stratified by class, so that rare classes are on both sides.
 
     Args:
-        source: what to split.
-        share: of each class on the second side, in (0, 1); at least one image, if the class has two.
-        seed: which images.
+        source: the images to split.
+        share: fraction of each class to hold out, in (0, 1); at least one image of each class that has two.
+        seed: seed of the random choice, at least 0.
 
     Returns:
-        The images that stay and those that are held out, each in their order.
+        The remaining images and the held-out ones, both in their original order.
 
     Raises:
         DataError: no class has two images.
@@ -52,14 +52,14 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
         held[generator.permutation(members)[: max(count, 0)]] = True
     if not held.any():
         raise DataError(
-            "no image can be held out: no class has two. Add images, or give a set with a validation part. "
+            "no image can be held out, because no class has two. Add images, or provide a validation split. "
             f"Received: {len(source)} images of {len(source.class_names)} classes"
         )
     return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
 
 
 def at_most(source: Source, labels_per_class: int, seed: int) -> Source:
-    """Chooses so many images of each class at random, or all where there are fewer; in their order."""
+    """Chooses images at random, at most `labels_per_class` of each class, and keeps their order."""
     chosen = np.zeros(len(source), bool)
     generator = np.random.default_rng((seed, 3))
     for label in range(len(source.class_names)):

@@ -15,30 +15,31 @@ from urllib.request import getproxies, proxy_bypass
 
 from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PaperSet, check_sizes
-from keras_effnet.data.splits import Splits
+from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
 
-PATIENCE = 5.0  # seconds to wait for a server; tfds itself tries again for minutes
+PATIENCE = 5.0  # seconds to wait for a server; tfds itself would retry for minutes
 PORTS = {"http": 80, "https": 443, "ftp": 21}
 
 
 def read_tfds(
     name: str, data_dir: str | os.PathLike[str] | None, cache: Path, recipe: PaperSet | None = None
-) -> Splits:
-    """Loads a set of tensorflow-datasets, fetches it first where it is not there.
+) -> RawSplits:
+    """Loads a set of tensorflow-datasets, and downloads it first if necessary.
 
     Args:
-        name: as tensorflow-datasets calls it, such as "cifar10" or "cifar10_corrupted/brightness_1".
-        data_dir: its folder for data sets; None: its own default, `~/tensorflow_datasets`.
+        name: name of the set in tensorflow-datasets, such as "cifar10" or "cifar10_corrupted/brightness_1".
+        data_dir: data folder of tensorflow-datasets; None uses its default, `~/tensorflow_datasets`.
         cache: folder for the packed images.
-        recipe: what the paper says of the set: which splits make it up, and how large they must be.
+        recipe: the set's row of the paper's Table 6, which defines the splits and their sizes. None uses the splits
+            train, validation and test, as far as they exist. Default: None.
 
     Returns:
-        The parts. Without a recipe: the splits train, validation and test, as far as there are such.
+        The splits.
 
     Raises:
-        DataError: tensorflow-datasets is not installed; no such set; one without images and labels; one that cannot
-            be fetched; other sizes than the recipe's.
+        DataError: tensorflow-datasets is not installed, has no such set, or cannot download it; or the set has no
+            images with labels, or other sizes than the recipe.
     """
     builder = _make_builder(name, data_dir)
     image, label = _features(builder)
@@ -53,7 +54,7 @@ def read_tfds(
     else:
         splits = {part: part for part in ("train", "validation", "test") if part in sizes}
         if "train" not in splits:
-            raise DataError(f"a set needs a split called train to learn from. Received: {name!r} with {list(sizes)}")
+            raise DataError(f"a set must have a split named train. Received: {name!r} with {list(sizes)}")
     sources = {}
     for part, split in splits.items():
         path = cache / "packed" / "-".join((*builder.info.full_name.split("/"), split))
@@ -61,7 +62,7 @@ def read_tfds(
         if not is_packed(path, total):
             write_pack(path, _examples(builder, split, image, label), names, total)
         sources[part] = PackedImages(path)
-    return Splits(**sources)
+    return RawSplits(**sources)
 
 
 def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
@@ -69,35 +70,35 @@ def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise DataError(
-            f"the set comes from tensorflow-datasets, which cannot be imported ({error}). Install it: "
+            f"this set needs tensorflow-datasets, which cannot be imported ({error}). Install it: "
             f"pip install tensorflow-datasets. Received: {name!r}"
         ) from error
     try:
         return tfds.builder(name, data_dir=data_dir)
     except (ValueError, AttributeError, ImportError) as error:  # its DatasetNotFoundError is a ValueError
-        # The error of tfds itself lists all of some 450 names.
+        # The message of tfds itself would list all of its some 450 names.
         plain, known = name.split("/")[0], tfds.list_builders(with_community_datasets=False)
         near = difflib.get_close_matches(plain, known)
         why = "has no set of this name"
         if plain in known:
-            why, near = "has this set, but not in that configuration or version", []
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else "Example it up in its catalog. "
+            why, near = "has this set, but not this configuration or version of it", []
+        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else "Look it up in its catalog. "
         raise DataError(f"tensorflow-datasets {why}. {hint}Received: {name!r}") from error
 
 
 def _features(builder: Any) -> tuple[str, str]:
-    """What the image and its class are called."""
+    """The names of the features that are the image and its class."""
     import tensorflow_datasets as tfds
 
     features = builder.info.features
     kinds = {name: type(feature) for name, feature in features.items()}
-    # A set may hold more images and classes than the two that it is about: masks, coarse classes.
+    # A set may also have other images and classes, such as masks and coarse classes.
     keys = builder.info.supervised_keys or tuple(kinds)
     images = [key for key in keys if kinds.get(key) is tfds.features.Image]
     labels = [key for key in keys if kinds.get(key) is tfds.features.ClassLabel]
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            "a set must give one image and one class for it. "
+            "a set must have one image and one class per example. "
             f"Received: {builder.name!r} with {', '.join(f'{name}: {kind.__name__}' for name, kind in kinds.items())}"
         )
     return images[0], labels[0]
@@ -107,24 +108,24 @@ def _prepare(builder: Any) -> None:
     if builder.is_prepared():
         return
     folder, urls = str(builder.data_dir), sorted(builder.url_infos)
-    by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)  # the user has fetched it; tfds says so if not
+    by_hand = bool(builder.MANUAL_DOWNLOAD_INSTRUCTIONS)  # the user must download it; if they did not, tfds says how
     if urls and not by_hand and not _is_reachable(urls[0]):
         raise DataError(
-            f"{builder.name} is not in {folder!r} and the server that it is fetched from does not answer: connect this "
-            "machine to the network, or copy that folder from a machine where tensorflow-datasets has prepared it. "
+            f"{builder.name} is not in {folder!r}, and its download server does not answer: connect this machine to "
+            "the network, or copy that folder from a machine where tensorflow-datasets has prepared it. "
             f"Received: no answer from {urlsplit(urls[0]).hostname}"
         )
     try:
         builder.download_and_prepare()
-    except Exception as error:  # whatever a download, an archive or a generator of examples raises
+    except Exception as error:  # downloads, archives and generators of examples may raise anything
         raise DataError(
-            f"tensorflow-datasets cannot fetch or prepare {builder.name}: {str(error).splitlines()[0][:300]}. Try "
+            f"tensorflow-datasets cannot download or prepare {builder.name}: {str(error).splitlines()[0][:300]}. Try "
             f"again, or copy a prepared set to {folder!r}. Received: {type(error).__name__}"
         ) from error
 
 
 def _is_reachable(url: str) -> bool:
-    """Whether the server of an address, or the proxy that leads there, takes a connection within `PATIENCE`."""
+    """Whether the server of a URL, or the proxy in front of it, accepts a connection within `PATIENCE` seconds."""
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     if proxy and not proxy_bypass(parts.hostname or ""):
@@ -136,7 +137,7 @@ def _is_reachable(url: str) -> bool:
         with suppress(OSError), socket.create_connection((parts.hostname, port), timeout=PATIENCE):
             answers.append(True)
 
-    # Looking up the name of a server has no time limit of its own.
+    # Resolving a host name has no timeout of its own.
     attempt = threading.Thread(target=connect, daemon=True)
     attempt.start()
     attempt.join(PATIENCE)
@@ -149,14 +150,14 @@ def _examples(builder: Any, split: str, image: str, label: str) -> Iterator[tupl
     import tensorflow_datasets as tfds
 
     if keras.backend.backend() != "tensorflow":
-        with suppress(RuntimeError):  # TensorFlow already runs
-            tf.config.set_visible_devices([], "GPU")  # else it takes all of the memory that the other backend needs
+        with suppress(RuntimeError):  # TensorFlow is already initialised
+            tf.config.set_visible_devices([], "GPU")  # or it would take the memory that the other backend needs
     decoders = tfds.decode.PartialDecoding({image: True, label: True}, {image: tfds.decode.SkipDecoding()})
     try:
         for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False, decoders=decoders)):
             yield example[image], int(example[label])
     except tf.errors.OpError as error:
         raise DataError(
-            f"the files of {builder.name} are broken: {error.message.splitlines()[0]}. Delete the folder, and start "
-            f"again, which fetches them anew. Received: {str(builder.data_dir)!r}"
+            f"the files of {builder.name} are broken: {error.message.splitlines()[0]}. Delete the folder and start "
+            f"again to download them again. Received: {str(builder.data_dir)!r}"
         ) from error

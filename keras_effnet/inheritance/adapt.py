@@ -46,10 +46,10 @@ class AdaptedStem:
     """The old network's weights, with a stem for images of other channels.
 
     Args:
-        trace: the old network, with its own channels.
-        read: gives its weights.
-        channels: of the new images.
-        stem: how the kernels follow: "sum", "mean" or "repeat".
+        trace: trace of the old network, with its own channels.
+        read: function from the name of a layer to its weights in the old network.
+        channels: number of channels of the new images.
+        stem: rule for the new kernels: "sum", "mean" or "repeat".
 
     Raises:
         InheritanceError: a layer that reads the image is no plain convolution, or nothing behind one can take up a

@@ -27,10 +27,10 @@ class LayerMaps:
     """Where the channels of one layer come from.
 
     Args:
-        rows: the old channel of each channel that the layer reads; `FRESH` where there is none.
-        columns: the same for those that it makes.
-        old_groups: of the old layer, where it is a grouped convolution.
-        new_groups: of the new one.
+        rows: the old channel of each channel that the layer reads; `FRESH` if it has none.
+        columns: the old channel of each channel that the layer makes; `FRESH` if it has none.
+        old_groups: number of groups of the old layer; 1 unless it is a grouped convolution.
+        new_groups: number of groups of the new layer; 1 unless it is a grouped convolution.
     """
 
     rows: np.ndarray
@@ -51,11 +51,11 @@ def inherited(
 
     Args:
         op: the operation of the layer.
-        old: the old layer's weights, in Keras' order.
-        fresh: first values of the new one's; they stay where a channel has no old one.
+        old: weights of the old layer, in Keras' order.
+        fresh: initial weights of the new layer; they stay if a channel has no old one.
         maps: where the channels come from.
-        shares: how copies of a channel share what they give.
-        generator: draws uneven shares.
+        shares: rule for what each copy of a channel gives to its readers: "uneven" or "even".
+        generator: source of the random numbers for uneven shares.
 
     Returns:
         Arrays of the shapes of `fresh`.
@@ -117,10 +117,10 @@ def share(rows: np.ndarray, readers: int, shares: Shares, generator: np.random.G
     """The part that each copy of a channel gives to each reader; all parts of a channel add up to one.
 
     Args:
-        rows: the channel that each copy is of.
-        readers: how many read them.
-        shares: "even", or "uneven": drawn for each pair.
-        generator: draws.
+        rows: the channel that each copy is a copy of.
+        readers: number of channels that read the copies.
+        shares: "even", or "uneven": drawn for each pair of a copy and a reader.
+        generator: source of the random numbers.
 
     Returns:
         Shape (copies, readers), or (copies, 1) where all readers get the same.
@@ -143,8 +143,8 @@ def missing(maps: LayerMaps, old_read: int, old_made: int) -> int:
 
     Args:
         maps: where the channels come from.
-        old_read: channels that the old layer read.
-        old_made: channels that it made.
+        old_read: number of channels that the old layer read.
+        old_made: number of channels that the old layer made.
     """
     lost = 0
     read, made = len(maps.rows) // maps.new_groups, len(maps.columns) // maps.new_groups

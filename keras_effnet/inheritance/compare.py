@@ -26,7 +26,7 @@ def measured_difference(
         old: the old model.
         new: the new model, with outputs of the same shapes.
         build: builds the new model for inputs of another shape, with any weights.
-        seed: seed of the images.
+        seed: seed of the random images.
 
     Returns:
         The difference, at least 0; infinite if an output is not finite.
@@ -58,12 +58,12 @@ def stage_differences(
     Args:
         old: the old model.
         new: the new model, for images of the same shape.
-        pairing: the pairing of the two.
-        side: side of the images in pixels, where the models take any.
-        seed: of the images.
+        pairing: pairing of the two networks.
+        side: side of the images in pixels, if the models take images of any size.
+        seed: seed of the random images.
 
     Returns:
-        One number for each stage from stem to top, by name; of channels that come from old ones.
+        One number per stage from stem to top, by name, over the channels that come from old ones.
     """
     shape = [side if length is None else length for length in old.input_shape[1:]]
     generator = np.random.default_rng(seed)

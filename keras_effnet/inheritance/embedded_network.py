@@ -31,7 +31,7 @@ class EmbeddedNetwork:
 
     Args:
         graph: the graph of a flat model: of the one that was looked at, or of a copy with nested models unfolded.
-        embedded: what the network was built from.
+        embedded: the spec and the options that the network was built from.
         image: the tensor that the network reads.
         output: the tensor that it makes.
         front: names of the layers between the model's inputs and the network.
@@ -87,7 +87,7 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
 
     Args:
         model: a functional or Sequential model; the network may stand in a model inside it.
-        base: what the network was built from, if the model does not say.
+        base: the spec and the options that the network was built from, if the model does not carry them.
 
     Returns:
         The network and what surrounds it.

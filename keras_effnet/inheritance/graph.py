@@ -37,10 +37,10 @@ class GraphLayer:
     """A layer (or another operation) of a graph.
 
     Args:
-        name: its name.
-        kind: name of its class.
-        config: its options.
-        calls: its calls, in order.
+        name: name of the layer.
+        kind: name of the layer's class.
+        config: options of the layer, as Keras' files hold them.
+        calls: calls of the layer, in order.
     """
 
     name: str

@@ -13,7 +13,7 @@ from keras_effnet.builder.build_arguments import image_shape
 from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
-from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.checks import check_bool, check_choice, check_int, plain
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
@@ -61,35 +61,38 @@ def grow_model(
     whole old ones. `exact` decides what happens elsewhere.
 
     Args:
-        model: built by this package, or loaded from a file of such a model. It stays as it is; of its optimizer nothing
-            is taken.
-        spec: a network of the same blocks at other widths and depths, or the name of one; None: the model's own.
-        base: the spec of `model`; needed where the model carries none.
-        exact: whether to refuse where something that grows would not compute the same. What gets smaller never does.
+        model: model built by this package, or loaded from a file of such a model; its network may stand between layers
+            of your own, which go along. It stays as it is, and nothing is taken from its optimizer.
+        spec: network of the same blocks at other widths and depths, or the name of one; None for the model's own.
+        base: spec of `model`; needed if the model carries none.
+        exact: whether to refuse if something that grows would not compute the same. What shrinks never does.
         select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
-        shares: how the copies of a channel share what they give: "uneven" parts them in training; with "even" shares
-            and no noise they would stay equal for ever.
-        noise: standard deviation of noise on widened kernels, as a share of each kernel's own; then nothing is exact.
-        seed: of uneven shares and noise.
-        channels: of the images; None: the model's, or those of `input_shape`.
-        stem: how the stem takes images of other channels: "sum" (exact for gray images whose channels were equal),
-            "mean", "repeat" or "fresh".
-        classes: how many the new classifier has (a fresh one, unless they are as many as before), or which of the old
-            ones it keeps, as their numbers; None keeps all.
-        classifier_activation: on the class scores; "keep" takes the old one.
-        input_shape: of one image. By default the new spec's resolution where the model has its own spec's, else the
+        shares: rule for what each copy of a channel gives to its readers: "uneven" lets training tell them apart; with
+            "even" shares and no noise they would stay equal for ever.
+        noise: standard deviation of noise on widened kernels, as a share of each kernel's own, at least 0; above 0
+            nothing is exact.
+        seed: seed of uneven shares and noise, at least 0.
+        channels: number of channels of the images; None for the model's, or those of `input_shape`.
+        stem: rule for a stem that takes images of other channels: "sum" (exact for gray images whose channels were
+            equal), "mean", "repeat" or "fresh".
+        classes: number of classes of the new classifier (a fresh one, unless there are as many as before), or the
+            numbers of the old classes that it keeps; None keeps all.
+        classifier_activation: activation of the class scores; "keep" takes the old one.
+        input_shape: shape of one image. By default the new spec's resolution if the model has its own spec's, else the
             model's own sides.
-        name: of the new model; the spec's by default.
-        memory_limit: as in `build_model`.
+        name: name of the new model; the spec's by default.
+        memory_limit: number of bytes that the weights may take, as in `build_model`.
         return_report: whether to return the report as well.
 
     Returns:
-        The new model, uncompiled; with `return_report` a pair of it and an `InheritanceReport`.
+        The new model, uncompiled; with `return_report` a pair of it and an `InheritanceReport`, which says `exact` only
+        after both models were compared on random images.
 
     Raises:
-        BuildError: the model carries no spec, or an argument that no model can be built from.
-        InheritanceError: the specs have other blocks, the model is not what its spec says, or something that grows
-            would not compute the same: names the stages, and by how much they differ.
+        BuildError: the model carries no spec, or no model can be built from an argument.
+        InheritanceError: the specs have other blocks; the model is not what its spec says, or has a layer that cannot
+            be carried along (both are named); or something that grows would not compute the same: names the stages,
+            and by how much they differ.
         ModelTooLargeError: as `build_model`.
         RegistryError: an unknown name.
 
@@ -248,20 +251,20 @@ def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
 
 def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.ndarray | None:
     """The old class of each new one; None where they stay as they are."""
+    classes = plain(list(classes) if isinstance(classes, Sequence) else classes)
     if classes is None or classes == tag.classes:
         return None
     if not tag.include_top:
         raise InheritanceError(
             f"a model without a classifier has no classes: leave `classes` out. Received: classes={classes!r}"
         )
-    if isinstance(classes, int) or not isinstance(classes, Sequence):
-        check_int(InheritanceError, "classes", classes, 1)
-        return np.full(classes, FRESH)
-    for number in classes:
-        check_int(InheritanceError, "numbers in `classes`", number, 0, tag.classes - 1)
+    if not isinstance(classes, tuple):
+        return np.full(check_int(InheritanceError, "classes", classes, 1), FRESH)
     if not classes:
-        raise InheritanceError(f"`classes` must keep one class or more. Received: classes={classes!r}")
-    return np.array(classes)
+        raise InheritanceError("`classes` must keep one class or more.", received=f"classes={classes!r}")
+    return np.array(
+        [check_int(InheritanceError, "numbers in `classes`", number, 0, tag.classes - 1) for number in classes]
+    )
 
 
 def _not_exact(

@@ -66,9 +66,9 @@ class Start:
     """First weights that make a new block hand on what it reads.
 
     Args:
-        arrays: by the name of the layer, in Keras' order; other layers of the block keep theirs.
-        chain: whether what it reads goes through the block's own layers, not past them.
-        exact: whether it is the identity; else as near to it as identity kernels get.
+        arrays: weights by the name of the layer, in Keras' order; other layers of the block keep theirs.
+        chain: whether what the block reads goes through its own layers, not past them.
+        exact: whether the block is the identity; otherwise it is as near to it as identity kernels get.
     """
 
     arrays: dict[str, list[np.ndarray]]
@@ -81,11 +81,11 @@ def start_as_identity(section: TracedBlock, fresh: Arrays, reach: np.ndarray | N
 
     Args:
         section: the block.
-        fresh: first values of its layers.
-        reach: how far below zero each channel that it reads can be, where that is known.
+        fresh: initial weights of its layers, by name.
+        reach: lowest value, as a distance below zero, of each channel that it reads; None if unknown.
 
     Returns:
-        The weights; None where the block cannot hand on all channels.
+        The weights, or None if the block cannot hand on all channels.
     """
     zeroed = _handed_on(section.output, section.input, fresh)
     if zeroed is not None:

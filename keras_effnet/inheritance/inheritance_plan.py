@@ -24,10 +24,11 @@ class InheritanceOptions:
 
     Args:
         select: which channels and blocks a smaller network keeps: "magnitude", "prefix" or "uniform".
-        shares: how the copies of a channel share what they give to its readers: "uneven", so that training parts them,
+        shares: rule for what each copy of a channel gives to its readers: "uneven", so that training tells them apart,
             or "even".
-        noise: standard deviation of noise on widened kernels, as a share of each kernel's own; 0 keeps them exact.
-        seed: of uneven shares and noise.
+        noise: standard deviation of noise on widened kernels, as a share of each kernel's own, at least 0; 0 keeps
+            them exact.
+        seed: seed of uneven shares and noise, at least 0.
 
     Raises:
         InheritanceError: a value outside its range.
@@ -48,12 +49,12 @@ class InheritancePlan:
     """Goes through the new network from the image to its end.
 
     Args:
-        old: the trained network.
-        new: the one that inherits.
-        read_old: gives the old network's weights.
-        options: how weights follow.
-        classes: the old class of each new one; None: the same classes.
-        kinds: what became of some of the old layers already: "adapted", or "fresh" for those that hand nothing on.
+        old: trace of the trained network.
+        new: trace of the network that inherits.
+        read_old: function from the name of a layer to its weights in the old network.
+        options: rules by which weights follow.
+        classes: the old class of each new one; None for the same classes.
+        kinds: "adapted" or "fresh" for old layers that were changed already; fresh ones hand nothing on.
     """
 
     def __init__(

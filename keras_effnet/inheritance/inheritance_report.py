@@ -29,14 +29,13 @@ class Inheritance:
     """What one layer inherited.
 
     Args:
-        layer: its name.
+        layer: name of the layer.
         kind: "copied", "widened", "identity" (part of a new block that starts as the identity), "selected" (some of the
             old channels), "adapted" (a stem for images of other channels) or "fresh".
-        source: the old layer's name; None where there is none.
-        shape: of its kernel, or of its first weight.
-        source_shape: the same of the old layer.
-        channels: the old channel of each channel that it makes, -1 for one that is new; None where all are as they
-            were.
+        source: name of the old layer; None if there is none.
+        shape: shape of the layer's kernel, or of its first weight.
+        source_shape: shape of the old layer's kernel, or of its first weight; None if there is no old layer.
+        channels: the old channel of each channel that the layer makes, -1 for a new one; None if all are unchanged.
     """
 
     layer: str
@@ -97,9 +96,17 @@ class InheritanceReport:
     def _summary(self) -> list[str]:
         lines = describe(self.differences)
         counts = [f"{count:>5} {kind:<9} {MEANINGS[kind]}" for kind, count in self.counts.items()]
+        if self.differences:
+            return [*counts, "", f"Where the new {self.target} differs from the old {self.source}:", *lines]
+        measured = "not measured" if self.measured is None else f"{self.measured:.1g} of the largest output, measured"
         if self.exact:
-            return [*counts, "", f"The new {self.target} computes what the old {self.source} does, but for rounding."]
-        return [*counts, "", f"Where the new {self.target} differs from the old {self.source}:", *lines]
+            said = f"The new {self.target} computes what the old {self.source} does, but for rounding ({measured})."
+        else:
+            said = (
+                f"The new {self.target} should compute what the old {self.source} does; the difference is {measured}, "
+                f"and exact is at most {ROUNDING:g}."
+            )
+        return [*counts, "", said]
 
 
 def describe(differences: Sequence[Difference]) -> list[str]:

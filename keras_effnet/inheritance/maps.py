@@ -37,12 +37,12 @@ def channel_map(
     old one or, where there are fewer groups than before, several.
 
     Args:
-        old: channels of the old axis.
-        new: channels of the new axis.
-        old_groups: equal groups of the old axis.
-        new_groups: equal groups of the new axis.
-        select: which channels a narrower axis keeps.
-        scores: of the old channels, for "magnitude"; None keeps the first.
+        old: number of channels of the old axis.
+        new: number of channels of the new axis.
+        old_groups: number of equal groups of the old axis.
+        new_groups: number of equal groups of the new axis.
+        select: rule for which channels a narrower axis keeps.
+        scores: one score per old channel, for "magnitude"; None keeps the first channels.
 
     Returns:
         `new` numbers below `old`.
@@ -97,11 +97,11 @@ def block_map(
     the old ones, where the features are those that the next stage is used to.
 
     Args:
-        old: blocks of the old stage.
-        new: blocks of the new stage.
+        old: number of blocks of the old stage.
+        new: number of blocks of the new stage.
         strides_last: whether the last block has the stage's stride.
-        select: which blocks a shallower stage keeps.
-        scores: of the old blocks, for "magnitude"; None keeps the first.
+        select: rule for which blocks a shallower stage keeps.
+        scores: one score per old block, for "magnitude"; None keeps the first blocks.
 
     Returns:
         `new` numbers below `old`, or None.

@@ -20,9 +20,9 @@ class Difference:
     """Why the new network does not compute what the old one does.
 
     Args:
-        stage: where: "stem", "stage 3", "head" or "top".
-        reason: what cannot be kept.
-        grows: whether something there was to grow; else it was made smaller, and differs on purpose.
+        stage: name of the stage: "stem", "stage 3", "head" or "top".
+        reason: text that says what cannot be kept.
+        grows: whether something there was to grow; otherwise it was made smaller, and differs on purpose.
     """
 
     stage: str
@@ -45,11 +45,11 @@ class Pairing:
     """The old network seen from the new one.
 
     Args:
-        old: the trained network.
-        new: the one that inherits.
-        read: gives the old network's weights.
-        select: which channels and blocks a smaller network keeps.
-        classes: the old class of each new one, `FRESH` for one that is new; None: the same classes.
+        old: trace of the trained network.
+        new: trace of the network that inherits.
+        read: function from the name of a layer to its weights in the old network.
+        select: rule for which channels and blocks a smaller network keeps.
+        classes: the old class of each new one, `FRESH` for one that is new; None for the same classes.
 
     `nodes` names the old layer of each new layer that has one, `axes` the old axis of each new axis, `added` the new
     blocks, `differences` what will not be the same.

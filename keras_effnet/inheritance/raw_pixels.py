@@ -54,9 +54,9 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
     embedded, spec = found.embedded, raw_spec(found.embedded.spec)
     if found.front:
         raise InheritanceError(
-            f"the network of {model.name!r} expects pixels preprocessed in mode {embedded.spec.preprocessing.mode!r}, and "
-            "the layers in front of it may do that or not. Cut them off, or build the network with preprocessing of its "
-            f"own. Received: {', '.join(map(repr, found.front))} in front of the network"
+            f"the network of {model.name!r} expects pixels in mode {embedded.spec.preprocessing.mode!r}; the layers "
+            "in front of it may or may not preprocess them. Cut them off, or let the network preprocess by itself. "
+            f"Received: {', '.join(map(repr, found.front))} in front of the network"
         )
     build = partial(
         build_model,

@@ -48,11 +48,11 @@ def scale_model(
         rule: as in `scale_spec`.
         coefficients: as in `scale_spec`.
         rounding: as in `scale_spec`.
-        weights: for a spec: as in `build_model`, but that "imagenet" serves every size of a published network, any
+        weights: weights for a spec, as in `build_model`; "imagenet" serves every size of a published network, any
             number of classes and images of any channels.
-        member: with ImageNet weights: whether to take the nearest published network "below", which then grows, or
-            "above", which then shrinks. Where there is none on that side, the other.
-        **arguments: as in `build_model` (`classes`, `include_top`, `input_shape`, ...); for what inherits, as in
+        member: nearest published network to take ImageNet weights from: "below", which then grows, or "above", which
+            then shrinks. If there is none on that side, the other is taken.
+        **arguments: arguments of `build_model` (`classes`, `include_top`, `input_shape`, ...); for what inherits, of
             `grow_model` (`exact`, `stem`, `select`, `return_report`, ...).
 
     Returns:
@@ -93,7 +93,7 @@ def load_model(path: str | PathLike[str]) -> keras.Model:
     """The model in a file. Nothing in the file is executed.
 
     Args:
-        path: of a `.keras` or `.h5` file that `model.save` wrote.
+        path: path of a `.keras` or `.h5` file that `model.save` wrote.
 
     Raises:
         WeightsError: the file is missing, broken, or holds no model.

@@ -1,9 +1,9 @@
-"""How long an image takes on this machine: measured, and foretold from the spec without building it.
+"""How long one image takes on this machine: measured, or predicted from the spec without building the network.
 
-`measure_latency` builds a network and times it. `WorkReader` reads a spec as the counting reader does, and adds up
-kinds of work; how long each takes on this machine is calibrated once, by timing a few networks, and kept on disk. What
-is foretold is good enough to choose what to build: `fit_to_budget(spec, latency_ms=...)` measures what it returns.
-Importing this imports no keras; measuring does.
+`measure_latency` builds a network and times it. `read_work` adds up a spec's kinds of work; the time that each takes on
+this machine is calibrated once, by timing a few networks, and kept on disk. The prediction is good enough to choose
+what to build; `fit_to_budget(spec, latency_ms=...)` measures whatever it returns. Importing this package does not
+import keras; measuring does.
 """
 
 from keras_effnet.latency.table import LatencyTable, calibrate_latency

@@ -1,4 +1,4 @@
-"""The search for a budget in milliseconds: foretell, build, time, correct, and search again."""
+"""The search for a budget in milliseconds: predict, build, time, correct, and search again."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
 
-# Builds that a search may take; each is told by the ones before it.
+# Networks that one search may build; each is chosen with the timings of those before it.
 MAX_BUILDS = 5
-# The share of a limit in milliseconds at which a search is content: two timings differ by more than what is left.
+# The share of the limit at which the search ends: two timings of one network differ by more than the rest.
 CLOSE_LATENCY = 0.95
 
 
 def fit_latency(
     fit: Callable[[Callable[[BackboneSpec], Mapping[str, float]]], BackboneSpec],
-    count: Callable[[BackboneSpec], Mapping[str, float]],
+    meter: Callable[[BackboneSpec], Mapping[str, float]],
     limit: float,
     channels: int,
     classes: int,
 ) -> BackboneSpec:
-    """Searches with foretold times, measures what comes out, corrects the foretelling by it, and searches again.
+    """Searches by predicted times, times the result, corrects the prediction by it, and searches again.
 
     Args:
-        fit: the search, which takes what measures a spec.
-        count: what is counted of a spec.
-        limit: milliseconds.
-        channels: of the image.
-        classes: of the classifier.
+        fit: search for the largest network under all limits, given a function from a spec to its measures by name.
+        meter: function from a spec to its counted measures, by name.
+        limit: longest time for one image, in milliseconds, above 0.
+        channels: channels of the image.
+        classes: number of classes.
 
     Returns:
-        The slowest network measured at or under the limit.
+        The slowest of the timed networks that met the limit.
 
     Raises:
-        BudgetError: none of those built was.
+        BudgetError: none met it.
     """
     table = calibrate_latency()
     correction, best, fastest = 1.0, None, math.inf
@@ -48,10 +48,10 @@ def fit_latency(
     best_time = 0.0
     for _ in range(MAX_BUILDS):
 
-        def measure(spec: BackboneSpec, correction: float = correction) -> Mapping[str, float]:
-            return {**count(spec), "latency_ms": correction * table.estimate(read_work(spec, channels, classes))}
+        def predict(spec: BackboneSpec, correction: float = correction) -> Mapping[str, float]:
+            return {**meter(spec), "latency_ms": correction * table.estimate(read_work(spec, channels, classes))}
 
-        candidate = fit(measure)
+        candidate = fit(predict)
         if candidate in tried:
             break
         tried.add(candidate)
@@ -63,11 +63,12 @@ def fit_latency(
         if CLOSE_LATENCY * limit <= found <= limit:
             break
         correction = found / table.estimate(read_work(candidate, channels, classes))
-        # A little more where it was too slow, so that the next one is not so by a hair.
+        # A margin after a network that was too slow, so that the next is not too slow by a hair.
         correction *= 1.02 if found > limit else 1.0
     if best is None:
         raise BudgetError(
             f"none of the {len(tried)} networks that were built and timed met `latency_ms`; the fastest took "
-            f"{fastest:.3g} ms. Raise the limit, or wait until the machine is idle. Received: latency_ms={limit}"
+            f"{fastest:.3g} ms. Raise the limit, or wait until the machine is idle.",
+            received=f"latency_ms={limit}",
         )
     return best

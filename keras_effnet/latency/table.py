@@ -1,4 +1,4 @@
-"""How long each kind of work takes on this machine: measured once, kept on disk."""
+"""How long each kind of work takes on this machine: calibrated once, kept on disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_effnet.scaling.scale import scale_spec
 
 logger = logging.getLogger(__name__)
 
-# Networks of other families and sizes, each some 4 s to build and time on 2 cores.
+# Networks of several families and sizes, with their phi; each takes some 4 s to build and time on 2 cores.
 CALIBRATION = (
     ("mobilenet_v1", -6.0),
     ("mobilenet_v1", -1.0),
@@ -33,9 +33,9 @@ class LatencyTable:
     """How long each kind of work takes on a machine.
 
     Args:
-        milliseconds: for one unit of each field of `Work`.
-        machine: see `describe_machine`.
-        error: median relative error on the networks it was calibrated with.
+        milliseconds: time for one unit of each kind of work, at least 0.
+        machine: what the times depend on, as `describe_machine` returns it.
+        error: median relative error of the predictions for the networks used in calibration, at least 0.
 
     Example:
         >>> table = LatencyTable(Work(call=2, layers=0.01), machine={}, error=0)
@@ -48,20 +48,24 @@ class LatencyTable:
     error: float
 
     def estimate(self, work: Work) -> float:
-        """Milliseconds for `work`, as `read_work` gives it."""
+        """Predicts the time for one image in milliseconds.
+
+        Args:
+            work: kinds of work that the network does, from `read_work`.
+        """
         return sum(unit * amount for unit, amount in zip(self.milliseconds, work, strict=True))
 
 
 def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> LatencyTable:
-    """The table of this machine: from disk where it was made before, else measured, in about a minute.
+    """Loads this machine's table from disk, or makes it in about a minute if there is none.
 
     Args:
-        again: measures even where there is a table.
-        cache: the file; by default `keras_effnet/latency.json` in the user's cache folder (`XDG_CACHE_HOME`). It holds
-            a table for each machine, backend, version and number of threads.
+        again: whether to measure even if there is a table.
+        cache: JSON file with a table for each machine, backend, version, data format and number of threads; by default
+            `keras_effnet/latency.json` in the user's cache folder (`XDG_CACHE_HOME`).
 
     Returns:
-        The table. A cache that cannot be read or written is logged, and never an error.
+        The table. A file that cannot be read or written is logged and otherwise ignored.
 
     Example:
         >>> table = calibrate_latency()  # doctest: +SKIP
@@ -86,7 +90,7 @@ def _write_tables(path: Path, tables: Mapping[str, LatencyTable]) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        # What was measured is not lost for this call.
+        # This call still has its table.
         logger.warning("%s cannot be written (%s): the next call calibrates again", path, error)
 
 
@@ -106,7 +110,7 @@ def _read_tables(path: Path) -> dict[str, LatencyTable]:
 
 
 def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error: float) -> LatencyTable:
-    # One number for each kind of work: zip raises where they are others.
+    # One number for each kind of work: zip raises if there are more or fewer.
     units = [float(unit) for unit, _ in zip(milliseconds, Work._fields, strict=True)]
     return LatencyTable(Work(*units), dict(machine), float(error))
 
@@ -122,7 +126,7 @@ def _measured_table(machine: Mapping[str, str]) -> LatencyTable:
         works.append(read_work(spec))
         times.append(measure_latency(spec).median_ms)
     matrix, target = np.asarray(works, float), np.asarray(times)
-    # Relative errors count, so each row is divided by its time; columns are scaled so that none drowns.
+    # Relative errors count, so each row is divided by its time; columns are scaled so that none is lost to rounding.
     rows = matrix / target[:, None]
     sizes = np.maximum(rows.max(axis=0), 1e-30)
     units = nnls(rows / sizes, np.ones(len(target)))[0] / sizes

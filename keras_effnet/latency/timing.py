@@ -21,16 +21,16 @@ MIN_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Latency:
-    """A measurement.
+    """The times that one network took.
 
     Args:
-        median_ms: milliseconds for one call, the median.
-        low_ms: the 10 % quantile.
-        high_ms: the 90 % quantile.
-        calls: timed, after the warm-up.
-        warm_up: calls before them.
-        batch: images in a call.
-        machine: backend, versions, processor and threads.
+        median_ms: median time of a call, in milliseconds.
+        low_ms: 10 % quantile of the times, in milliseconds.
+        high_ms: 90 % quantile of the times, in milliseconds.
+        calls: number of timed calls.
+        warm_up: number of calls before them, which were not timed.
+        batch: number of images in a call.
+        machine: what the times depend on, as `describe_machine` returns it.
     """
 
     median_ms: float
@@ -46,17 +46,18 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
     """Builds a network and times `predict_on_batch`, the compiled call, on random pixels.
 
     Args:
-        spec: a backbone or the name of a registered one.
-        batch: images in a call, at least 1.
-        channels: of the image.
-        classes: of the classifier.
+        spec: a backbone, or the name of a registered one.
+        batch: number of images in a call, at least 1.
+        channels: channels of the image, at least 1.
+        classes: number of classes, at least 1.
 
     Returns:
-        The median over at least 15 calls and half a second, after a warm-up of 3.
+        Median and quantiles over at least 15 calls and half a second, after 3 calls to warm up.
 
     Raises:
-        BudgetError: `batch` is not an integer of at least 1.
-        BuildError, RegistryError, SpecError: as `build_model`.
+        BudgetError: `batch` is not an integer of at least 1, or Keras is set to "channels_first", which TensorFlow
+            cannot run on a CPU.
+        BuildError, RegistryError, SpecError: as in `build_model`.
 
     Example:
         >>> from keras_effnet import scale_spec
@@ -64,14 +65,20 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
         >>> found.low_ms <= found.median_ms <= found.high_ms, found.calls >= 15
         (True, True)
     """
+    import keras
     import numpy as np
 
     from keras_effnet.builder.model import build_model
 
-    check_int(BudgetError, "batch", batch, 1)
+    batch = check_int(BudgetError, "batch", batch, 1)
     spec = resolve_backbone(spec)
     side = spec.resolution
-    model = build_model(spec, input_shape=(side, side, channels), classes=classes)
+    if keras.config.image_data_format() == "channels_last":
+        shape = (side, side, channels)
+    else:
+        _check_channels_first()
+        shape = (channels, side, side)
+    model = build_model(spec, input_shape=shape, classes=classes)
     pixels = np.random.default_rng(0).uniform(0, 255, (batch, *model.input_shape[1:])).astype("float32")
     for _ in range(WARM_UP_CALLS):
         model.predict_on_batch(pixels)
@@ -84,11 +91,22 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
     return Latency(median, low, high, len(times), WARM_UP_CALLS, batch, describe_machine())
 
 
+def _check_channels_first() -> None:
+    import keras
+
+    if keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu"):
+        raise BudgetError(
+            "TensorFlow runs channels-first convolutions only on a GPU; choose another backend, or call "
+            "keras.config.set_image_data_format('channels_last').",
+            received="image_data_format='channels_first' on a CPU",
+        )
+
+
 def describe_machine() -> dict[str, str]:
-    """What a time depends on: backend and its version, processor, threads.
+    """Describes what a time depends on: backend, versions, processor, threads, devices, precision and data format.
 
     Returns:
-        A word for each.
+        A text for each, by name.
 
     Example:
         >>> describe_machine()["backend"] in ("tensorflow", "jax", "torch")
@@ -121,11 +139,12 @@ def describe_machine() -> dict[str, str]:
         "threads": str(threads),
         "devices": devices,
         "float": keras.config.dtype_policy().name,
+        "data format": keras.config.image_data_format(),
     }
 
 
 def _processor() -> str:
-    """The processor's model, where the system tells it."""
+    """The processor's model, if the system tells it; else its architecture."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text(encoding="utf-8", errors="replace").splitlines():

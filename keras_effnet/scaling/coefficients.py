@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_effnet.checks import check_number, check_rate
+from keras_effnet.checks import check_number, check_rate, store_plain
 from keras_effnet.errors import ScalingError
 
 # Far beyond any network, and far enough below the largest float that no count of one overflows.
@@ -16,12 +17,12 @@ class Coefficients:
     """What each dimension of a network is multiplied by, before rounding (arXiv:1905.11946, equation 2).
 
     Args:
-        depth: multiplies the number of blocks of each stage; above 0, at most 1e30.
-        width: multiplies channels; above 0, at most 1e30.
-        resolution: multiplies the side of the image; above 0, at most 1e30.
-        dropout: replaces the classifier's dropout rate, in [0, 1); None keeps it.
-        stages: (depth, width) for each stage, multiplied with `depth` and `width`; None: 1 for all. Networks that grow
-            more in their later stages (EfficientNetV2, arXiv:2104.00298, section 3.3) are written this way.
+        depth: factor on the number of blocks in each stage; above 0, at most 1e30.
+        width: factor on the channels of stem, stages and head; above 0, at most 1e30.
+        resolution: factor on the side of the image; above 0, at most 1e30.
+        dropout: dropout rate of the classifier, in [0, 1); None keeps the base's.
+        stages: further factors (depth, width) for each stage, each above 0 and at most 1e30; None for none. Networks
+            that grow more in their later stages (EfficientNetV2, arXiv:2104.00298, section 3.3) are written this way.
 
     Raises:
         ScalingError: a value outside its range.
@@ -38,6 +39,7 @@ class Coefficients:
     stages: tuple[tuple[float, float], ...] | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("depth", "width", "resolution"):
             check_number(ScalingError, name, getattr(self, name), 0, LARGEST, open_low=True)
         if self.dropout is not None:
@@ -48,15 +50,32 @@ class Coefficients:
     def _check_stages(self) -> None:
         pairs = self.stages
         if not isinstance(pairs, tuple) or not all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs):
-            raise ScalingError(f"`stages` must be a tuple of (depth, width) pairs. Received: stages={pairs!r}")
+            raise ScalingError("`stages` must be a tuple of (depth, width) pairs.", received=f"stages={pairs!r}")
         for depth, width in pairs:
             check_number(ScalingError, "depth of a stage", depth, 0, LARGEST, open_low=True)
             check_number(ScalingError, "width of a stage", width, 0, LARGEST, open_low=True)
 
     @property
     def macs(self) -> float:
-        """The factor on multiply-adds that these promise before rounding: depth * width^2 * resolution^2.
+        """Factor on multiply-adds that these coefficients promise if all stages of the base cost the same."""
+        return self.macs_by_shares([1 / len(self.stages)] * len(self.stages) if self.stages else ())
 
-        Without `stages`, whose share depends on the network.
+    def macs_by_shares(self, shares: Sequence[float]) -> float:
+        """Factor on multiply-adds that these coefficients promise, before rounding.
+
+        It is depth * width^2 * resolution^2, times the mean of depth * width^2 over `stages`, each weighted by its
+        share of the base's multiply-adds; the rest of the network counts as 1.
+
+        Args:
+            shares: each stage's share of the base's multiply-adds, in [0, 1], with a sum of at most 1; ignored without
+                `stages`.
+
+        Example:
+            >>> Coefficients(stages=((1, 1), (3, 1))).macs_by_shares((0.25, 0.5))
+            2.0
         """
-        return self.depth * self.width**2 * self.resolution**2
+        factor = self.depth * self.width**2 * self.resolution**2
+        if self.stages is None:
+            return factor
+        gains = (share * (depth * width**2 - 1) for share, (depth, width) in zip(shares, self.stages, strict=True))
+        return factor * (1 + sum(gains))

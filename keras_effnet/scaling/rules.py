@@ -1,7 +1,7 @@
 """Scaling rules: pure functions from phi to coefficients.
 
-Every rule here aims at `step` to the power of phi times the multiply-adds of the base, by depth * width^2 *
-resolution^2, so that rules compare at equal phi; only the paper's own constants make 1.92 of it instead of 2.
+Every rule here multiplies the base's multiply-adds by `step` to the power of phi, as depth * width^2 * resolution^2
+counts them, so that rules can be compared at equal phi. Only the paper's own constants give 1.92 instead of 2.
 
 | rule | grows | law | source |
 |---|---|---|---|
@@ -9,10 +9,10 @@ resolution^2, so that rules compare at equal phi; only the paper's own constants
 | `WidthOnly`, `DepthOnly`, `ResolutionOnly` | one | 2^phi in multiply-adds | arXiv:1905.11946, Figure 3 |
 | `Fast` | mostly width | 2^phi; activations as the root of it | arXiv:2103.06877, Table 4 |
 | `ResNetRS` | mostly depth, or width | 2^phi; resolution slowly | arXiv:2103.07579, section 6 |
-| `TinyNet` | shrinks B0 | through the published TinyNets | arXiv:2010.14819 (`tinynet.py`) |
-| `Tabulated` | a row | the row | (`tables.py`) |
+| `TinyNet` | shrinks B0 | through the published TinyNets | arXiv:2010.14819 (`tinynet_rule.py`) |
+| `Tabulated` | as its row says | none | (`tabulated.py`) |
 
-A rule of your own is any callable that takes phi and returns `Coefficients`. phi = 0 should be the identity.
+Your own rule can be any callable that takes phi and returns `Coefficients`. phi = 0 should be the identity.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from keras_effnet.checks import check_choice, check_number
+from keras_effnet.checks import check_choice, check_number, store_plain
 from keras_effnet.errors import ScalingError
 from keras_effnet.scaling.coefficients import Coefficients
 
@@ -40,9 +40,9 @@ class Compound:
     close to 2, as the paper puts it, but not 2.
 
     Args:
-        alpha: depth for one step of phi; above 0. 1.2 in arXiv:1905.11946, section 4.
-        beta: width for one step of phi; above 0. 1.1 there.
-        gamma: resolution for one step of phi; above 0. 1.15 there.
+        alpha: factor on depth for one step of phi, above 0; 1.2 in arXiv:1905.11946, section 4.
+        beta: factor on width for one step of phi, above 0; 1.1 there.
+        gamma: factor on resolution for one step of phi, above 0; 1.15 there.
 
     Raises:
         ScalingError: a constant outside its range.
@@ -57,6 +57,7 @@ class Compound:
     gamma: float = 1.15
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("alpha", "beta", "gamma"):
             check_number(ScalingError, name, getattr(self, name), 0, open_low=True)
 
@@ -74,7 +75,7 @@ class WidthOnly:
     """Width alone: sqrt(step)^phi, so that multiply-adds grow by `step` (arXiv:1905.11946, Figure 3, left).
 
     Args:
-        step: factor on multiply-adds for one step of phi; above 0.
+        step: factor on multiply-adds for one step of phi, above 0.
 
     Raises:
         ScalingError: `step` outside its range.
@@ -87,10 +88,11 @@ class WidthOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`; errors as in `Compound`."""
+        """The coefficients at `phi`; raises as in `Compound`."""
         return _powers(phi, 1, math.sqrt(self.step), 1)
 
 
@@ -99,7 +101,7 @@ class DepthOnly:
     """Depth alone: step^phi (arXiv:1905.11946, Figure 3, middle).
 
     Args:
-        step: factor on multiply-adds for one step of phi; above 0.
+        step: factor on multiply-adds for one step of phi, above 0.
 
     Raises:
         ScalingError: `step` outside its range.
@@ -112,10 +114,11 @@ class DepthOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`; errors as in `Compound`."""
+        """The coefficients at `phi`; raises as in `Compound`."""
         return _powers(phi, self.step, 1, 1)
 
 
@@ -124,7 +127,7 @@ class ResolutionOnly:
     """Resolution alone: sqrt(step)^phi (arXiv:1905.11946, Figure 3, right).
 
     Args:
-        step: factor on multiply-adds for one step of phi; above 0.
+        step: factor on multiply-adds for one step of phi, above 0.
 
     Raises:
         ScalingError: `step` outside its range.
@@ -137,10 +140,11 @@ class ResolutionOnly:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`; errors as in `Compound`."""
+        """The coefficients at `phi`; raises as in `Compound`."""
         return _powers(phi, 1, 1, math.sqrt(self.step))
 
 
@@ -148,12 +152,13 @@ class ResolutionOnly:
 class Fast:
     """Fast compound scaling, dWr (Dollar, Singh and Girshick 2021, arXiv:2103.06877, Table 4).
 
-    Of a factor s on multiply-adds width takes s^(alpha/2), depth s^((1-alpha)/2), resolution s^((1-alpha)/4).
-    Activations, and with them the time on a device, grow about as sqrt(s) where alpha is near 1, instead of as s.
+    For a factor s on multiply-adds, width grows by s^(alpha/2), depth by s^((1-alpha)/2), resolution by
+    s^((1-alpha)/4). Activations, and with them the time on a device, then grow about as sqrt(s) if alpha is near 1,
+    instead of as s.
 
     Args:
-        alpha: width's share, in [0, 1]; 1 is `WidthOnly`. 0.8 in the paper.
-        step: factor on multiply-adds for one step of phi; above 0.
+        alpha: share of the growth that goes to width, in [0, 1]; 1 is `WidthOnly`; 0.8 in the paper.
+        step: factor on multiply-adds for one step of phi, above 0.
 
     Raises:
         ScalingError: a value outside its range.
@@ -168,11 +173,12 @@ class Fast:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(ScalingError, "alpha", self.alpha, 0, 1)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`; errors as in `Compound`."""
+        """The coefficients at `phi`; raises as in `Compound`."""
         rest = 1 - self.alpha
         return _powers(phi, self.step ** (rest / 2), self.step ** (self.alpha / 2), self.step ** (rest / 4))
 
@@ -185,14 +191,14 @@ class ResNetRS:
     """ResNet-RS's advice (Bello et al. 2021, arXiv:2103.07579, section 6), as a power law.
 
     "Scale model depth in regimes where overfitting can occur (width scaling is preferable otherwise); increase image
-    resolution more slowly than previously recommended" (abstract). The default resolution exponent is a least-squares
-    fit, in logarithms, through the published family (ResNet-RS-50 at 160 px to 420 at 320 px): resolution = s^0.187,
-    depth what is left, s^0.626.
+    resolution more slowly than previously recommended" (abstract). The default exponent is a least-squares fit, in
+    logarithms, through the published family (ResNet-RS-50 at 160 px to 420 at 320 px): for a factor s on multiply-adds,
+    resolution grows by s^0.187 and depth by the rest, s^0.626.
 
     Args:
-        regime: "depth" for long training (hundreds of epochs), "width" for short.
-        exponent: of the resolution, in [0, 0.5]; EfficientNet's is 0.214.
-        step: factor on multiply-adds for one step of phi; above 0.
+        regime: "depth" for long training (hundreds of epochs), "width" for short training.
+        exponent: exponent of s in the factor on resolution, in [0, 0.5]; EfficientNet's is 0.214.
+        step: factor on multiply-adds for one step of phi, above 0.
 
     Raises:
         ScalingError: a value outside its range.
@@ -208,12 +214,13 @@ class ResNetRS:
     step: float = STEP
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice(ScalingError, "regime", self.regime, get_args(Regime))
         check_number(ScalingError, "exponent", self.exponent, 0, 0.5)
         _check_step(self.step)
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`; errors as in `Compound`."""
+        """The coefficients at `phi`; raises as in `Compound`."""
         rest = self.step ** (1 - 2 * self.exponent)
         depth, width = (rest, 1) if self.regime == "depth" else (1, math.sqrt(rest))
         return _powers(phi, depth, width, self.step**self.exponent)
@@ -224,13 +231,13 @@ def _check_step(step: object) -> None:
 
 
 def _powers(phi: float, depth: float, width: float, resolution: float) -> Coefficients:
-    check_number(ScalingError, "phi", phi, float("-inf"))
+    phi = check_number(ScalingError, "phi", phi, float("-inf"))
     try:
         return Coefficients(float(depth) ** phi, float(width) ** phi, float(resolution) ** phi)
     except (OverflowError, ScalingError) as error:
         raise ScalingError(
-            "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7. "
-            f"Received: phi={phi!r}"
+            "`phi` is so far from 0 that a coefficient leaves all bounds (0 to 1e30); B7 is near phi = 7.",
+            received=f"phi={phi!r}",
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from keras_effnet.checks import plain
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.registry import resolve_backbone, rules
 from keras_effnet.scaling.coefficients import Coefficients
@@ -20,25 +21,25 @@ def scale_spec(
     coefficients: Coefficients | None = None,
     rounding: Rounding | None = None,
 ) -> BackboneSpec:
-    """Scales a backbone by `phi`, or by coefficients given outright.
+    """Scales a backbone by `phi`, or by coefficients.
 
-    Stem, stages and head are widened; stages are deepened; the resolution follows. What a coefficient of 1 does not
-    scale is not rounded either, so that phi = 0 returns the spec that went in. What a stage declares `fixed` stays.
-    Groups of channels (ResNeXt, RegNet) widen with their stage and stay whole.
+    Stem, stages and head become wider, stages deeper, the resolution higher (below phi = 0, the reverse). A coefficient
+    of 1 does not round either, so that phi = 0 returns an equal spec. What a stage declares `fixed` stays. Groups of
+    channels (ResNeXt, RegNet) widen with their stage and stay whole.
 
     Args:
-        spec: a backbone or the name of a registered one.
-        phi: what the rule takes: any real number for `Compound` (0 is the base), a row for `Tabulated`.
-        rule: from phi to coefficients, or the name of a registered one; the paper's `Compound()` by default.
-        coefficients: instead of phi and rule.
+        spec: a backbone, or the name of a registered one.
+        phi: argument of the rule: any real number for `Compound` (0 is the base), a row for `Tabulated`.
+        rule: function from phi to coefficients, or the name of a registered one; the paper's `Compound()` by default.
+        coefficients: factors on depth, width and resolution, in place of phi and rule.
         rounding: how sizes become whole numbers; the paper's `Rounding()` by default.
 
     Returns:
-        The scaled spec, of the same name.
+        The scaled spec, with the same name.
 
     Raises:
         RegistryError: an unknown name.
-        ScalingError: neither or both of phi and coefficients, or a value outside its range.
+        ScalingError: both or neither of phi and coefficients were given, or a value is outside its range.
         SpecError: the scaled network cannot exist: its resolution would be below its total stride.
 
     Example:
@@ -50,7 +51,7 @@ def scale_spec(
     spec = resolve_backbone(spec)
     coefficients = resolve_coefficients(phi, rule, coefficients)
     rounding = Rounding() if rounding is None else rounding
-    factors = _stage_factors(spec, coefficients)
+    factors = stage_factors(spec, coefficients)
     stages = tuple(
         _deepened(_widened(stage, width, rounding), depth, rounding)
         for stage, (depth, width) in zip(spec.stages, factors, strict=True)
@@ -59,8 +60,8 @@ def scale_spec(
     if resolution < spec.total_stride:
         raise SpecError(
             f"the scaled resolution of {spec.name!r} would be {resolution} px, below its total stride of "
-            f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1). "
-            f"Received: phi={phi!r}, {coefficients}"
+            f"{spec.total_stride} px. Raise phi, or keep the resolution with Coefficients(depth, width, resolution=1).",
+            received=f"phi={phi!r}, {coefficients}",
         )
     classifier = spec.classifier.widened(lambda width: rounding.round_width(width, coefficients.width))
     if coefficients.dropout is not None:
@@ -75,13 +76,18 @@ def scale_spec(
     )
 
 
-def _stage_factors(spec: BackboneSpec, coefficients: Coefficients) -> list[tuple[float, float]]:
-    """(depth, width) of each stage."""
+def stage_factors(spec: BackboneSpec, coefficients: Coefficients) -> list[tuple[float, float]]:
+    """The factors (depth, width) on each stage: the coefficients' own, times those of `Coefficients.stages`.
+
+    Raises:
+        ScalingError: `Coefficients.stages` has another number of stages than the spec.
+    """
     own = coefficients.stages or ((1.0, 1.0),) * len(spec.stages)
     if len(own) != len(spec.stages):
         raise ScalingError(
             f"`stages` of the coefficients must have one pair for each of the {len(spec.stages)} stages of "
-            f"{spec.name!r}. Received: {len(own)} pairs, {own}"
+            f"{spec.name!r}.",
+            received=f"{len(own)} pairs, {own}",
         )
     return [(coefficients.depth * depth, coefficients.width * width) for depth, width in own]
 
@@ -102,24 +108,24 @@ def _deepened(stage: StageSpec, coefficient: float, rounding: Rounding) -> Stage
 def resolve_coefficients(
     phi: float | str | None, rule: ScalingRule | str | None, coefficients: Coefficients | None
 ) -> Coefficients:
-    """The coefficients that a caller of `scale_spec` asked for.
+    """The coefficients that the arguments of `scale_spec` ask for.
 
     Raises:
         RegistryError: an unknown rule.
-        ScalingError: neither or both of phi and coefficients, or a rule that returns something else.
+        ScalingError: both or neither of phi and coefficients were given, or the rule returns something else.
     """
     if coefficients is not None:
         if phi is not None or rule is not None:
             raise ScalingError(
-                f"give phi (and a rule), or coefficients, not both. Received: {phi=}, {rule=}, {coefficients=}"
+                "give phi (and a rule), or coefficients, not both.", received=f"{phi=}, {rule=}, {coefficients=}"
             )
         if not isinstance(coefficients, Coefficients):
-            raise ScalingError(f"`coefficients` must be Coefficients. Received: {coefficients=}")
+            raise ScalingError("`coefficients` must be Coefficients.", received=f"{coefficients=}")
         return coefficients
     if phi is None:
-        raise ScalingError("give phi, such as phi=1, or coefficients. Received: phi=None, coefficients=None")
+        raise ScalingError("give phi, such as phi=1, or coefficients.", received="phi=None, coefficients=None")
     found = rules.get(rule) if isinstance(rule, str) else rule
-    result = (COMPOUND if found is None else found)(phi)  # pyright: ignore[reportArgumentType]
+    result = (COMPOUND if found is None else found)(plain(phi))  # pyright: ignore[reportArgumentType]
     if not isinstance(result, Coefficients):
-        raise ScalingError(f"a scaling rule must return Coefficients. Received: {rule!r} returned {result!r}")
+        raise ScalingError("a scaling rule must return Coefficients.", received=f"{rule!r} returned {result!r}")
     return result

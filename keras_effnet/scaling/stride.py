@@ -11,14 +11,14 @@ from keras_effnet.spec import BackboneSpec, StageSpec
 
 
 def limit_stride(spec: BackboneSpec | str, total_stride: int) -> BackboneSpec:
-    """Takes the last strides out of a backbone until its total stride is within a limit.
+    """Removes the last strides of a backbone until its total stride is within a limit.
 
-    Backbones for 224 px have a total stride of 32, which leaves of an image of 32 px a single cell. The early strides
-    stay, because most of the cost lies before them. Widths, depths and so parameters do not change.
+    Backbones for 224 px have a total stride of 32, which leaves a single cell of an image of 32 px. The early strides
+    stay, because most of the cost lies before the late ones. Widths, depths and so parameters do not change.
 
     Args:
-        spec: a backbone or the name of a registered one.
-        total_stride: the largest allowed, in pixels to a cell, at least 1.
+        spec: a backbone, or the name of a registered one.
+        total_stride: largest total stride allowed, in pixels per cell, at least 1.
 
     Returns:
         The same backbone, with smaller strides where needed.
@@ -33,7 +33,7 @@ def limit_stride(spec: BackboneSpec | str, total_stride: int) -> BackboneSpec:
         (2, [1, 2, 2, 1, 1, 1, 1])
     """
     spec = resolve_backbone(spec)
-    check_int(ScalingError, "total_stride", total_stride, 1)
+    total_stride = check_int(ScalingError, "total_stride", total_stride, 1)
     stages = list(spec.parts)
     excess = spec.total_stride
     for place in reversed(range(len(stages))):

@@ -1,4 +1,4 @@
-"""Coefficients from tables: sizes that were released, where a formula only comes close."""
+"""Coefficients from tables, for released sizes that formulas only come close to."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ EFFICIENTNET_TABLE: Mapping[str, Coefficients] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Tabulated:
-    """Coefficients from a table: what was released, where a formula only comes close.
+    """Coefficients from a table, for released sizes that formulas only come close to.
 
     The number of a released EfficientNet is not its phi: the best fits are about 0.5 for B1, 1 for B2, 2 for B3. There
-    is nothing between two rows, and nothing is made up there.
+    is nothing between two rows; this rule does not interpolate.
 
     Args:
-        table: coefficients by name. A name that ends in a number is also found by that number: "b4" by 4.
+        table: coefficients by name; by default those of EfficientNet-B0 to B8 and L2. A row named "b4" is also found by
+            the number 4.
 
     Example:
         >>> Tabulated()(4) == Tabulated()("b4") == Coefficients(1.8, 1.4, 380 / 224, 0.4)
@@ -52,24 +53,24 @@ class Tabulated:
     table: Mapping[str, Coefficients] = field(default_factory=lambda: EFFICIENTNET_TABLE)
 
     def __call__(self, phi: float | str) -> Coefficients:
-        """The row of that name or number.
+        """Looks up a row.
 
         Args:
-            phi: a name such as "b4", in capitals or not, or its number.
+            phi: name of the row, such as "b4" or "B4", or its number, 4.
 
         Returns:
-            The row as it was released.
+            The row's coefficients.
 
         Raises:
-            ScalingError: there is none.
+            ScalingError: there is no such row.
         """
         if not isinstance(phi, str):
-            check_number(ScalingError, "phi", phi, float("-inf"))
+            phi = check_number(ScalingError, "phi", phi, float("-inf"))
         name = phi.lower() if isinstance(phi, str) else f"b{phi:g}"
         if name not in self.table:
             raise ScalingError(
-                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound. "
-                f"Received: phi={phi!r}"
+                f"the table has no such row: it has {', '.join(self.table)}. For sizes between rows use Compound.",
+                received=f"phi={phi!r}",
             )
         return self.table[name]
 

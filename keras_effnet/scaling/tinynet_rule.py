@@ -26,15 +26,15 @@ _BASE_MACS = 386
 
 @dataclass(frozen=True)
 class TinyNet:
-    """Smaller than the base: resolution and depth matter more than width there.
+    """A rule for networks smaller than the base, whose resolution and depth matter more than their width.
 
-    2^phi is the share of EfficientNet-B0's multiply-adds; phi is 0 or below. The paper fits depth and resolution to
-    networks found by search and gives five of them; this rule goes through those five, straight in logarithms
-    between two neighbours, and on in the last direction below TinyNet-E (phi = -4).
+    2^phi is the share of EfficientNet-B0's multiply-adds; phi is at most 0. The paper fits depth and resolution to
+    networks found by search and publishes five. This rule interpolates between those five, linearly in logarithms, and
+    extrapolates below TinyNet-E (phi = -4).
 
     The released networks round depths to the nearest (`Rounding(depth="round")`) and keep the widths of stem and head.
-    On the way from the base to TinyNet-A depth grows while the resolution falls, so that rounding can make a network a
-    little larger than its neighbour there.
+    Between the base and TinyNet-A depth grows while the resolution falls, so that rounding can make a network a little
+    larger than one at a higher phi.
 
     Example:
         >>> made = TinyNet()(-2)
@@ -48,10 +48,10 @@ class TinyNet:
         Raises:
             ScalingError: phi is not a number of at most 0, or so low that a coefficient reaches 0.
         """
-        check_number(ScalingError, "phi", phi, float("-inf"))
+        phi = check_number(ScalingError, "phi", phi, float("-inf"))
         if phi > 0:
             raise ScalingError(
-                f"TinyNet's rule only shrinks networks: `phi` must be at most 0; grow by Compound. Received: {phi=}"
+                "TinyNet's rule only shrinks networks: `phi` must be at most 0; grow by Compound.", received=f"{phi=}"
             )
         points = _points()
         # The two neighbours; below the last one, the last two.
@@ -62,7 +62,9 @@ class TinyNet:
         try:
             return Coefficients(math.exp(depth), math.exp(width), math.exp(resolution))
         except ScalingError as error:
-            raise ScalingError(f"`phi` is so low that nothing is left; TinyNet-E is -4. Received: {phi=}") from error
+            raise ScalingError(
+                "`phi` is so low that a coefficient reaches 0; TinyNet-E is near -4.", received=f"{phi=}"
+            ) from error
 
 
 def _points() -> list[tuple[float, float, float, float]]:

@@ -131,7 +131,7 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     Args:
         model: built by this package; its weights do not count.
         images: any that go into it; only their number and size count.
-        seed: of weights and noise.
+        seed: seed of weights and noise, at least 0.
 
     Returns:
         The score.
@@ -171,7 +171,7 @@ class ZeroCost:
     Args:
         score: "synflow", "naswot" or "zen".
         data: as `load_data` takes it: gives classes and images. Nothing is trained.
-        images: how many of it, at least 2.
+        images: number of images that are looked at, at least 2.
 
     Raises:
         SearchError: an unknown score, or too few images.

@@ -1,1 +1,1 @@
-"""Weight files: where they are, what is in them, and how they get into a model whole or not at all."""
+"""Weight files: locating them, reading them, and loading them into a model completely or not at all."""

@@ -1,4 +1,4 @@
-"""Puts tensors into a model: the one place that compares, and the one that assigns."""
+"""Compares the tensors of a file with a model's weights, and assigns them: the only place that does."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from keras_effnet.weights.tensors import Tensor
 def assign_tensors(
     model: keras.Model, tensors: list[Tensor], path: Path, layout: str, partial: bool = False
 ) -> LoadReport:
-    """Compares all tensors with the model's weights, then assigns: all or none, or with `partial` those that fit.
+    """Compares all tensors with the model's weights, then assigns all or none, or with `partial` those that fit.
 
     Args:
-        model: a flat model.
-        tensors: of a file; the first for a place takes it.
-        path: of the file.
-        layout: of the file, for the report.
-        partial: whether a difference is reported, not raised.
+        model: a model without nested models.
+        tensors: tensors of the file; if two claim the same weight, the first gets it.
+        path: path of the file, for messages.
+        layout: layout of the file for the report: "keras", "timm" or "checkpoint".
+        partial: True assigns what fits and reports differences; False raises an error. Default: False.
 
     Returns:
-        The report.
+        The report on every tensor and weight.
 
     Raises:
-        WeightsError: a weight is missing or misshapen, or a tensor is left over. The model is unchanged.
+        WeightsError: `partial` is False, and a weight is missing from the file, a shape differs or a tensor is left
+            over. The model is unchanged.
     """
     places: dict[tuple[str, int], Tensor] = {}
     rest = [
@@ -56,12 +57,12 @@ def assign_tensors(
 
 
 def layer_weights(layer: Any) -> list[Any]:
-    """What a file holds of a layer; not the seed of a Dropout."""
+    """The weights of a layer that files store: all but the generator state of Dropout layers."""
     return [variable for variable in layer.weights if "seed_generator" not in variable.path]
 
 
 def _compare(layer: Any, variable: Any, tensor: Tensor | None) -> tuple[LoadRow, np.ndarray | None]:
-    """The row of one weight, and its new values where they fit."""
+    """The row of one weight, and its new values, or None if they do not fit."""
     weight, shape = f"{layer.name}/{variable.name}", tuple(variable.shape)
     if tensor is None or tensor.array is None:
         return LoadRow("missing", weight, None if tensor is None else tensor.source, shape, None), None
@@ -71,7 +72,7 @@ def _compare(layer: Any, variable: Any, tensor: Tensor | None) -> tuple[LoadRow,
 
 
 def _absent(tensor: Tensor) -> bool:
-    """Whether neither the model nor the file has it: the spec is another one than the model's."""
+    """Whether only the spec has this tensor, neither the model nor the file: the spec is not the model's."""
     return tensor.layer is not None and tensor.array is None
 
 
@@ -84,6 +85,6 @@ def _mismatch(model: keras.Model, report: LoadReport) -> WeightsError:
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items() if count)
     return WeightsError(
         f"the weight file is of another architecture than {model.name!r}; nothing was loaded. First difference: "
-        f"{report.differences[0]}. In all: {counts}. Build the model that the file was saved from, or load what fits "
+        f"{report.differences[0]}. In total: {counts}. Build the model that the file was saved from, or load what fits "
         f"with load_weights(model, path, partial=True). Received: {report.path!r}"
     )

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keras_effnet.backbones import (
-    convnext,
-    densenet,
-    efficientnet,
-    efficientnet_v2,
-    mobilenet,
-    mobilenet_v2,
-    mobilenet_v3,
-    resnet,
-    resnet_v2,
-)
-from keras_effnet.backbones.published import Published, WeightFile
+from keras_effnet.backbones.catalogue import VARIANTS
+from keras_effnet.backbones.published import ImageNetWeights, WeightFile
 from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
 
 
 def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
-    """The file of ImageNet weights for this architecture.
+    """The file of ImageNet weights for an architecture.
+
+    Args:
+        spec: the architecture.
+        include_top: whether the file must hold the classifier.
+
+    Returns:
+        The file, to be downloaded.
 
     Raises:
-        WeightsError: nobody has published weights for it.
+        WeightsError: no weights are published for this architecture.
     """
-    for entry in all_published():
-        if entry.matches(spec):
-            return entry.top if include_top else entry.notop
-    names = dict.fromkeys(entry.spec.name for entry in all_published())
+    for weights in all_published():
+        if weights.matches(spec):
+            return weights.top if include_top else weights.notop
+    names = [name for name, variant in VARIANTS.items() if variant.weights]
     raise WeightsError(
         f"no ImageNet weights are published for this architecture: there are some for {', '.join(names)} as they are "
         "(MobileNets also with other alphas), not for scaled ones. Build with weights=None or with a file of your own. "
@@ -38,17 +35,7 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
     )
 
 
-def all_published() -> Iterator[Published]:
-    """Every architecture that has ImageNet weights."""
-    for family in (
-        efficientnet,
-        efficientnet_v2,
-        resnet,
-        resnet_v2,
-        densenet,
-        mobilenet,
-        mobilenet_v2,
-        mobilenet_v3,
-        convnext,
-    ):
-        yield from family.published()
+def all_published() -> Iterator[ImageNetWeights]:
+    """All ImageNet weights of the catalogue, in its order."""
+    for variant in VARIANTS.values():
+        yield from variant.weights

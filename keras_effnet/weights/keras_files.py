@@ -1,13 +1,13 @@
-"""What is in a weight file: Keras' three layouts read into one form. Nothing is executed, nothing is unpickled.
+"""Reads Keras' three layouts of weight files. Nothing is executed, and nothing is unpickled.
 
-| file | written by | layers are told apart by |
+| file | written by | layers are identified by |
 |---|---|---|
 | `.weights.h5` | `model.save_weights`, Keras 3 | class and count: `conv2d_3` |
-| `.keras` | `model.save`, Keras 3: a zip with a `.weights.h5` in it | the same |
+| `.keras` | `model.save`, Keras 3: a ZIP archive that contains a `.weights.h5` | class and count |
 | `.h5` | older Keras: the published ImageNet weights | their order |
 
-A model in a model (Keras' ConvNeXt holds its stem in one) is read as the layers in it: their keys are paths, such as
-`sequential/conv2d`.
+A nested model (Keras' ConvNeXt has its stem in one) is read as its layers, with paths such as `sequential/conv2d` as
+keys.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ import numpy as np
 
 from keras_effnet.errors import WeightsError
 
-# Floats hardly compress. A file that claims to hold more than this many times its size was made to fill memory.
+# Floats hardly compress: a file that claims to contain more than this many times its size was made to exhaust memory.
 MAX_EXPANSION = 100
 _INNER = "model.weights.h5"
-# All that h5py and zipfile were seen to raise on files that are broken somewhere (scripts/fuzz.py).
+# All errors that h5py and zipfile were seen to raise on broken files (scripts/fuzz.py).
 _BROKEN = (
     *(OSError, EOFError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError),
     *(ArithmeticError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile),
@@ -40,10 +40,10 @@ _BROKEN = (
 class SavedLayer:
     """The weights of one layer in a file.
 
-    Args:
-        key: the layer's place in the file, with a "/" inside another model; "" where only the order counts.
-        name: the layer had when it was saved.
-        arrays: in the layer's own order.
+    Attributes:
+        key: key of the layer in the file, with a "/" inside nested models; "" in layouts where only the order counts.
+        name: name of the layer when it was saved.
+        arrays: weights, in the order of the layer's `weights`.
     """
 
     key: str
@@ -55,10 +55,10 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
     """Reads all layers that have weights.
 
     Args:
-        path: of a `.weights.h5`, `.h5` or `.keras` file.
+        path: a `.weights.h5`, `.h5` or `.keras` file.
 
     Returns:
-        The layers; in the network's order where the layout keeps it.
+        The layers, in the order of the network if the layout preserves it.
 
     Raises:
         WeightsError: the file is broken or of another kind.
@@ -74,10 +74,10 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
         with h5py.File(path, "r") as file:
             return _read(file)
     except _BROKEN as error:
-        # What h5py raises on a truncated or foreign file depends on where it breaks.
+        # The error that h5py raises on a truncated or foreign file depends on where it breaks.
         raise WeightsError(
-            f"the weight file cannot be read: {error}. It must be a whole .weights.h5, .h5 or .keras file written by "
-            f"Keras. Received: {str(path)!r}"
+            f"the weight file cannot be read: {error}. It must be a complete .weights.h5, .h5 or .keras file written "
+            f"by Keras. Received: {str(path)!r}"
         ) from error
 
 
@@ -87,7 +87,7 @@ def _read(file: Any) -> list[SavedLayer]:
         return _read_legacy(root)
     if "layers" in root:
         return _read_keras3(root["layers"])
-    raise ValueError("it holds no Keras layers")
+    raise ValueError("it contains no Keras layers")
 
 
 def _read_keras3(layers: Any, outer: str = "") -> list[SavedLayer]:
@@ -104,7 +104,7 @@ def _read_keras3(layers: Any, outer: str = "") -> list[SavedLayer]:
 def _read_legacy(root: Any) -> list[SavedLayer]:
     found = []
     for name in map(_text, _attribute(root, "layer_names")):
-        # Weights are called "layer/kernel:0": an entry with those of several layers is a model.
+        # Weights are named "layer/kernel:0": an entry with the weights of several layers is a nested model.
         parts: dict[str, list[np.ndarray]] = {}
         for weight in map(_text, _attribute(root[name], "weight_names")):
             parts.setdefault(weight.rpartition("/")[0], []).append(_array(root[name][weight]))
@@ -114,21 +114,21 @@ def _read_legacy(root: Any) -> list[SavedLayer]:
 
 
 def _array(dataset: Any) -> np.ndarray:
-    """The numbers of a dataset that lies in the file itself and is no larger than the file can make it."""
+    """The content of a dataset; raises ValueError unless it is in the file itself and of a plausible size."""
     if dataset.external or dataset.is_virtual:
-        raise ValueError("its weights lie in other files")
+        raise ValueError("its weights are in other files")
     if dataset.dtype.kind in "OSU":
-        raise ValueError("its weights are no numbers")
+        raise ValueError("its weights are not numbers")
     if dataset.nbytes > MAX_EXPANSION * dataset.file.id.get_filesize():
         raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
     return np.asarray(dataset)
 
 
 def _attribute(group: Any, name: str) -> list[Any]:
-    """A list attribute; HDF5 limits the size of one, so that Keras cuts long lists into `name0`, `name1`, ...
+    """A list attribute. HDF5 limits its size, so Keras splits long lists into `name0`, `name1`, ...
 
-    The texts lie in a heap of the file. In one that is broken on purpose the HDF5 library can search for ever, which
-    no program can see from outside: weight files of strangers belong into a process that may be killed.
+    The strings are in a heap of the file. If that heap is broken on purpose, the HDF5 library can loop forever, and no
+    caller can interrupt it: load untrusted weight files in a process that can be killed.
     """
     if name in group.attrs:
         return list(group.attrs[name])

@@ -1,8 +1,8 @@
-"""Which layer of a model each layer of a Keras file belongs to.
+"""Pairs the layers of a Keras file with the layers of a model.
 
-Layers are paired as Keras pairs them: by class and count in Keras 3's files, by order in older ones. They are paired by
-name where the file's model holds others, so that neither its counts nor its order are those of a flat one; and where
-only a part is to be loaded: a layer more or less would move all counts after it.
+Layers are paired as Keras does: by class and count in Keras 3's files, by order in older ones. Two cases are paired by
+name: files of models with nested models, whose counts and order differ from those of a flat model, and partial loading,
+where one layer more or less would shift the counts of all layers after it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from keras_effnet.weights.tensors import Tensor
 
 
 def keras_tensors(model: keras.Model, saved: list[SavedLayer], by_name: bool = False) -> list[Tensor]:
-    """The arrays of a Keras file, each with its place in the model.
+    """Assigns the arrays of a Keras file to the layers of a model.
 
     Args:
-        model: a flat model.
+        model: a model without nested models.
         saved: the layers of the file.
-        by_name: whether only names decide, also in a file of a flat model.
+        by_name: whether to pair layers by name even if the file's model is flat. Default: False.
 
     Returns:
         The tensors, in the order of the file.
@@ -47,7 +47,7 @@ def keras_tensors(model: keras.Model, saved: list[SavedLayer], by_name: bool = F
 def _labelled(
     wanted: list[tuple[str, Any]], saved: list[SavedLayer], by_name: bool
 ) -> tuple[dict[Hashable, Any], dict[Hashable, SavedLayer]]:
-    """The layers of the model and of the file under labels; those of one label belong together."""
+    """The layers of the model and of the file by label; layers with the same label belong together."""
     if by_name or any("/" in layer.key for layer in saved):
         return _by_name(wanted), _by_name([(layer.key, layer) for layer in saved])
     if not any(layer.key for layer in saved):
@@ -56,18 +56,18 @@ def _labelled(
 
 
 def _by_name(layers: list[tuple[str, Any]]) -> dict[Hashable, Any]:
-    """Layers by name. Names that Keras made up count all layers of a session: of these, only the kind counts."""
+    """Layers by name. Keras numbers default names across all models of a process, so their number is ignored."""
     found: dict[Hashable, Any] = {}
     for key, layer in layers:
         kind = re.sub(r"_\d+$", "", key.rpartition("/")[2])
         label = kind if kind and re.fullmatch(rf"{kind}(_\d+)?", layer.name) else layer.name
-        # No layer may take the place of another: the second of a name pairs with none.
+        # No layer may replace another: the second layer of a name remains unpaired.
         found[(key, label) if label in found else label] = layer
     return found
 
 
 def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
-    """Layers with weights, each with its key in a Keras 3 file: its class in snake case, counted from the second on."""
+    """Layers with weights and their keys in a Keras 3 file: the class in snake case, numbered from the second on."""
     counts: Counter[str] = Counter()
     found = []
     for layer in model.layers:
@@ -81,7 +81,7 @@ def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
 
 
 def _as_depthwise(layer: Any, array: np.ndarray) -> np.ndarray:
-    """The kernel of a convolution with a group for each channel, which Keras' ConvNeXt has, as a depthwise one."""
+    """Reshapes the kernel of a convolution with one channel per group, as in Keras' ConvNeXt, to a depthwise one."""
     if not isinstance(layer, keras.layers.DepthwiseConv2D):
         return array
     *window, channels, multiplier = layer.kernel.shape

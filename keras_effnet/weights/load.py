@@ -1,4 +1,4 @@
-"""The one door: any weight file we can read, into a model."""
+"""Loads any supported weight file into a model."""
 
 from __future__ import annotations
 
@@ -28,25 +28,26 @@ def load_weights(
 
     | file | layout |
     |---|---|
-    | `.weights.h5`, `.h5`, `.keras` | Keras' |
-    | `.safetensors` | timm's; `keras_effnet.backbones.timm_specs.timm_spec` has the specs that give timm's outputs |
-    | `model.ckpt.index` with its data; also the prefix `model.ckpt`, or the folder | the released EfficientNets' |
+    | `.weights.h5`, `.h5`, `.keras` | Keras |
+    | `.safetensors` | timm; `keras_effnet.backbones.timm_specs.timm_spec` gives the specs that match timm's models |
+    | `model.ckpt.index` with its data, the prefix `model.ckpt`, or the folder | EfficientNet's TensorFlow releases |
 
-    Every shape is compared before the first value is assigned. docs/weights.md has the details.
+    All shapes are compared before the first weight is assigned. See docs/weights.md for details.
 
     Args:
-        model: a flat model.
-        path: of the file.
-        spec: what the model was built from; by default what its tag says. Keras' files need none.
-        partial: whether to load the tensors that fit and to leave the others as they are. Of a Keras file, layers are
-            then paired by name.
+        model: a model without nested models.
+        path: the weight file.
+        spec: the spec that the model was built from; None uses the spec embedded in the model. Not needed for Keras
+            files. Default: None.
+        partial: True loads the tensors that fit and leaves all other weights as they are; layers of Keras files are
+            then paired by name. False loads all or nothing. Default: False.
 
     Returns:
-        A report of every tensor; `str()` of it is a table.
+        A report on every tensor; `str()` of it is a table.
 
     Raises:
-        WeightsError: no such file, a broken one, a pickle; or one of another architecture: names the first tensor that
-            is missing, misshapen or left over. The model is unchanged.
+        WeightsError: the file is missing, broken, a pickle, or of another architecture; the message names the first
+            tensor that is missing, has another shape or is left over. The model is unchanged.
 
     Example:
         >>> from pathlib import Path
@@ -65,19 +66,19 @@ def load_weights(
 def load_source(
     model: keras.Model, source: WeightSource, *, spec: BackboneSpec | None = None, partial: bool = False
 ) -> LoadReport:
-    """`load_weights` from a file that was found already.
+    """Loads a weight file that was already located; otherwise like `load_weights`.
 
     Args:
-        model: a flat model.
-        source: the file.
-        spec: as in `load_weights`.
-        partial: as in `load_weights`.
+        model: a model without nested models.
+        source: the located file.
+        spec: the spec that the model was built from; None uses the embedded one. Default: None.
+        partial: whether to load the tensors that fit and leave all other weights as they are. Default: False.
 
     Returns:
-        The report.
+        A report on every tensor.
 
     Raises:
-        WeightsError: as `load_weights`.
+        WeightsError: the file is broken, or of another architecture. The model is unchanged.
     """
     path = source.path
     if source.layout == "keras":
@@ -95,13 +96,13 @@ def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
         return read_embedded_spec(model).spec
     except BuildError as error:
         raise WeightsError(
-            f"to tell the tensors of this file apart the model must know its spec, and {model.name!r} does not: give "
-            f"the `spec` that it was built from. Received: {str(path)!r}"
+            f"this kind of file needs the model's spec, which is not embedded in {model.name!r}: pass the `spec` that "
+            f"it was built from. Received: {str(path)!r}"
         ) from error
 
 
 def _with_variance(model: keras.Model, tensor: Tensor, factors: tuple[float, ...]) -> Tensor:
-    """The variance of the Normalization layer, which is its second weight, times one factor a channel."""
+    """Multiplies the variance of the Normalization layer, its second weight, by a factor per channel."""
     if tensor.layer is None or tensor.array is None or tensor.index != 1:
         return tensor
     if not isinstance(model.get_layer(tensor.layer), keras.layers.Normalization):

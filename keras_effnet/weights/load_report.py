@@ -1,33 +1,28 @@
-"""What became of every tensor of a weight file, and of every weight of the model."""
+"""The report on loading a weight file: the fate of every tensor in the file and of every weight of the model."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Status = Literal["loaded", "missing", "misshapen", "extra", "unwanted"]
 
-_MEANINGS = {
-    "loaded": "in the model now",
-    "missing": "a weight of the model that the file lacks",
-    "misshapen": "of another shape than the model's",
-    "extra": "of the file, and not in the model",
-    "unwanted": "of the file, and no model of this kind has it",
-}
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True)
 class LoadRow:
-    """One tensor.
+    """One weight of the model, one tensor of the file, or both.
 
-    Args:
-        status: "loaded"; "missing" in the file; "misshapen"; "extra" in the file; or "unwanted": known, and no weight
-            of such a model (counters, slots of an optimizer, a classifier where the model has none).
-        weight: of the model, as "layer/weight"; None where it has none.
-        source: the tensor's name in the file; None where the file has none.
-        shape: of the model's weight, in Keras' layout.
-        found: shape of the file's tensor, in Keras' layout.
-        note: why it is unwanted.
+    Attributes:
+        status: "loaded": now in the model; "missing": the file lacks the weight; "misshapen": the shapes differ;
+            "extra": the model lacks the tensor; "unwanted": no model of this kind has the tensor (counters, optimizer
+            slots, or a classifier if the model has none).
+        weight: the model's weight as "layer/weight"; None if the model has none.
+        source: name of the tensor in the file; None if the file has none.
+        shape: shape of the model's weight in Keras' layout; None if the model has none.
+        found: shape of the file's tensor in Keras' layout; None if the file has none.
+        note: why the tensor is unwanted; "" for all other statuses.
     """
 
     status: Status
@@ -38,12 +33,12 @@ class LoadRow:
     note: str = ""
 
     def __str__(self) -> str:
-        """Words for an error."""
+        """A description for error messages."""
         if self.status == "missing":
             expected = "" if self.source is None else f" ({self.source!r})"
             return f"tensor {self.weight!r} {self.shape} is not in the file{expected}"
         if self.status == "misshapen":
-            return f"tensor {self.weight!r} has shape {self.shape}, the file's {self.source!r} has {self.found}"
+            return f"tensor {self.weight!r} has shape {self.shape}, but the file's {self.source!r} has {self.found}"
         if self.status == "extra":
             return f"the file's tensor {self.source!r} {self.found} is not in the model"
         return f"{self.source!r} is {self.status}"
@@ -51,12 +46,12 @@ class LoadRow:
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_weights` did. `str()` is a table, `to_dict()` the same for JSON.
+    """The result of `load_weights`. `str()` gives a table, `to_dict()` the same as JSON data.
 
-    Args:
-        path: of the file.
-        layout: of the file: "keras", "timm" or "checkpoint".
-        rows: the model's weights in its order, then what else the file holds.
+    Attributes:
+        path: path of the file.
+        layout: layout of the file: "keras", "timm" or "checkpoint".
+        rows: the model's weights in their order, then the other tensors of the file.
     """
 
     path: str
@@ -64,23 +59,23 @@ class LoadReport:
     rows: tuple[LoadRow, ...]
 
     def of(self, status: Status) -> list[LoadRow]:
-        """The rows of one status."""
+        """The rows with a status."""
         return [row for row in self.rows if row.status == status]
 
     @property
     def differences(self) -> list[LoadRow]:
-        """What keeps the file from being one of the model's architecture."""
+        """The rows that show that the file is not of the model's architecture."""
         return [row for row in self.rows if row.status in ("missing", "misshapen", "extra")]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as JSON values."""
+        """The whole report as JSON data."""
         rows = [{key: list(v) if isinstance(v, tuple) else v for key, v in asdict(row).items()} for row in self.rows]
         return {"path": self.path, "layout": self.layout, "counts": self.counts, "tensors": rows}
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows have each status."""
-        return {status: len([row for row in self.rows if row.status == status]) for status in _MEANINGS}
+        """The number of rows with each status."""
+        return {status: len(self.of(status)) for status in _STATUSES}
 
     def __str__(self) -> str:
         head = ("status", "weight", "shape", "tensor of the file", "its shape")

@@ -1,4 +1,4 @@
-"""Where the weights that a caller asked for lie on disk, and in which layout."""
+"""Finds the weight file that a caller asked for, on disk or by download, and tells its layout."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_effnet.weights.imagenet import published_weights
 
 Layout = Literal["keras", "timm", "checkpoint"]
 
-# What PyTorch users call files of pickles (torch.save), and what Python itself writes.
+# Suffixes of pickle files, of PyTorch's torch.save and of Python's own.
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".tar", ".pkl", ".pickle")
 _INDEX = ".index"
 
@@ -25,9 +25,10 @@ class WeightSource:
     """A weight file on disk.
 
     Args:
-        path: of the file; of a TensorFlow checkpoint the prefix of its files.
+        path: path of the file; for a TensorFlow checkpoint the prefix of its files.
         layout: "keras", "timm" (a safetensors file) or "checkpoint" (TensorFlow's).
-        variance_factors: see `keras_effnet.backbones.published.WeightFile`.
+        variance_factors: one factor a channel for the Normalization layer's variances, or None; see
+            `keras_effnet.backbones.published.WeightFile`.
     """
 
     path: Path
@@ -36,24 +37,25 @@ class WeightSource:
 
 
 def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top: bool) -> WeightSource:
-    """Finds a weight file; "imagenet" downloads Keras' own to Keras' cache, once.
+    """Finds a weight file; "imagenet" downloads Keras' own file to Keras' cache, once.
 
     Args:
-        spec: the architecture.
-        weights: "imagenet" or a path.
-        include_top: whether the file must hold a classifier.
+        spec: architecture that the weights are for.
+        weights: "imagenet", or the path of a file as in `find_weights`.
+        include_top: whether to download the ImageNet file that holds the classifier.
 
     Returns:
-        The file.
+        The file and its layout.
 
     Raises:
-        WeightsError: no such file, a pickle, no published weights for this architecture, or the download failed.
+        WeightsError: there is no such file, it is a pickle, no weights are published for this architecture, or the
+            download failed.
     """
     if weights == "imagenet":
         file = published_weights(spec, include_top)
         try:
-            path = keras.utils.get_file(file.name, file.url, cache_subdir="models", file_hash=file.md5)
-        except Exception as error:  # get_file raises a bare Exception where the address cannot be reached
+            path = keras.utils.get_file(file.name, file.url, cache_subdir="models", file_hash=file.checksum)
+        except Exception as error:  # get_file raises a bare Exception if the address cannot be reached
             raise WeightsError(
                 f"the ImageNet weights could not be fetched: {error}. Put the file into Keras' cache "
                 f"(~/.keras/models), or build with weights=None. Received: {file.url}"
@@ -66,13 +68,13 @@ def find_weights(weights: str | PathLike[str]) -> WeightSource:
     """Finds a file by its path and tells its layout by its name.
 
     Args:
-        weights: path of a file; or of a TensorFlow checkpoint: its prefix, its `.index` file or its folder.
+        weights: path of a weight file; for a TensorFlow checkpoint its prefix, its `.index` file or its folder.
 
     Returns:
-        The file.
+        The file and its layout.
 
     Raises:
-        WeightsError: no such file, a folder without exactly one checkpoint, or a pickle.
+        WeightsError: there is no such file, the folder does not hold exactly one checkpoint, or the file is a pickle.
     """
     path = Path(weights).expanduser()
     if path.is_dir():

@@ -1,7 +1,8 @@
-"""Files whose tensors have names: where each belongs, told by a walk through the spec.
+"""Files that identify tensors by name: a walk through the spec finds the weight of each.
 
-A layout brings three things: the modules of a section (a block, a stem, a head, a classifier) in the order in which our
-blocks write their layers, what a module's tensors are called, and how a kernel's axes are turned into Keras'.
+A layout defines three things: the names of the modules in a section (a block, the stem, the head or the classifier) in
+the order in which our blocks create their layers, the names of a module's tensors, and how to transpose a kernel to
+Keras' axes.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from keras_effnet.spec import BackboneSpec, Preprocessing
 from keras_effnet.trace import TracedBlock, TracedNode, trace_network
 from keras_effnet.weights.tensors import Tensor
 
-_STATISTICS = "ImageNet's statistics of pixels"
+_STATISTICS = "ImageNet's pixel statistics"
 
 
 @dataclass(frozen=True)
 class Stored:
     """A tensor of a file.
 
-    Args:
-        name: in the file.
-        array: as it lies there.
+    Attributes:
+        name: name of the tensor in the file.
+        array: content of the tensor, in the layout of the file.
     """
 
     name: str
@@ -38,15 +39,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Naming:
-    """What the tensors of a layout are called.
+    """The names of the tensors in a layout.
 
-    Args:
-        name: of the layout, for people.
-        modules: the names of a section's modules, one for each of its layers with weights; raises WeightsError for
-            what the layout does not have.
-        tensors: names of a layer's tensors after the module's name, in the order of Keras' weights, by the type of its
-            operation.
-        kernel: a kernel in Keras' layout, from the layer and the file's array.
+    Attributes:
+        name: name of the layout, for messages.
+        modules: returns the names of a block's modules, one per layer with weights; raises WeightsError for blocks
+            that the layout does not support.
+        tensors: maps the type of a layer's operation to the suffixes of its tensors' names, in the order of Keras'
+            weights.
+        kernel: converts the file's array of a layer's kernel to Keras' layout.
     """
 
     name: str
@@ -56,19 +57,19 @@ class Naming:
 
 
 def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, Stored], naming: Naming) -> list[Tensor]:
-    """The tensors of a file, each with its place in the model, and those that the file lacks.
+    """Assigns the tensors of a file to the layers of a model, and adds those that the file lacks.
 
     Args:
-        model: built from `spec`, with or without its top.
-        spec: the architecture.
-        stored: the file's tensors by the names that the layout has for them.
-        naming: of the layout.
+        model: a model built from `spec`, with or without its top.
+        spec: the architecture of the model.
+        stored: tensors of the file by their names in the layout.
+        naming: names of the layout.
 
     Returns:
-        The tensors: those of the model in its order, then the others.
+        The tensors of the model in its order, then all others.
 
     Raises:
-        WeightsError: the layout has no names for a block of the spec.
+        WeightsError: the layout does not support a block of the spec.
     """
     whole = tensor_places(spec, naming, include_top=True)
     names = {layer.name for layer in model.layers}
@@ -90,7 +91,7 @@ def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, S
 
 
 def tensor_places(spec: BackboneSpec, naming: Naming, include_top: bool) -> dict[str, tuple[TracedNode, int]]:
-    """From the name of each tensor to its layer and its place among that layer's weights."""
+    """Maps the name of each tensor to its layer and its index among the weights of that layer."""
     places = {}
     for section in trace_network(spec, include_top=include_top).blocks:
         nodes = [node for node in section.nodes if node.has_weights and not isinstance(node.op, Standardize)]
@@ -108,22 +109,22 @@ def _in_keras_layout(naming: Naming, node: TracedNode, index: int, array: np.nda
 
 
 def _pixel_statistics(model: keras.Model, pixels: Preprocessing) -> list[Tensor]:
-    """Those of the Normalization layer of EfficientNet, which these files leave to the caller."""
+    """The weights of EfficientNet's Normalization layer, which these files do not contain."""
     if not pixels.standardize:
         return []
     imagenet = IMAGENET_PIXELS
     mean, variance = np.array(imagenet.mean), np.array(imagenet.variance)
-    # ImageNet's are of pixels as they are scaled there.
+    # ImageNet's statistics refer to pixels with another scale.
     factor = pixels.scale / imagenet.scale
-    # In the order of Keras' weights; the count is read by nobody who does not adapt the layer further.
+    # In the order of Keras' weights; the count (0) only matters to those who adapt the layer further.
     arrays: list[Any] = [mean * factor + pixels.offset, variance * factor**2, np.array(0)]
     return [Tensor(_STATISTICS, "normalization", index, array) for index, array in enumerate(arrays)]
 
 
 def unnamed(layout: str, spec: BackboneSpec) -> WeightsError:
-    """The error for a network that a layout has no names for."""
+    """The error for a network that a layout does not support."""
     blocks = dict.fromkeys(type(stage.block).__name__ for stage in spec.parts)
     return WeightsError(
-        f"{layout} has no names for the layers of this network. Load a file of Keras (.weights.h5, .h5, .keras), or "
-        f"give the `spec` that the model was built from. Received: {spec.name!r} of {', '.join(blocks)}"
+        f"{layout} has no names for the layers of this network. Load a Keras file (.weights.h5, .h5, .keras), or pass "
+        f"the `spec` that the model was built from. Received: {spec.name!r} with {', '.join(blocks)}"
     )

@@ -1,6 +1,6 @@
-"""The form that every weight file is brought into before it meets a model.
+"""The common representation of the tensors of all weight files.
 
-One small module for each layout says where the arrays of a file belong (`keras_files`, `timm`, `checkpoint`);
+One module per layout finds the weight that each array belongs to (`keras_pairing`, `timm_weights`, `tf_checkpoint`);
 `assign` compares them with the model, in one place for all layouts.
 """
 
@@ -12,20 +12,20 @@ import numpy as np
 
 from keras_effnet.errors import WeightsError
 
-# What a number of a weight may be. Integers would be other bits read wrongly; NumPy has no bfloat16.
+# The types that weights may have. Integers would be misread bits; NumPy has no bfloat16.
 _FLOATS = (np.float16, np.float32, np.float64)
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One array on its way from a file into a model.
+    """One array to be loaded from a file into a model.
 
-    Args:
-        source: its name in the file.
-        layer: name of the model's layer that it belongs to; None where it belongs to none.
-        index: its place among the weights of that layer.
-        array: in Keras' layout; None where the file lacks it.
-        unwanted: why no model of this architecture has a place for it; "" where one should.
+    Attributes:
+        source: name of the tensor in the file.
+        layer: name of the model's layer that the tensor belongs to; None if it belongs to none. Default: None.
+        index: index of the tensor among the weights of that layer, from 0. Default: 0.
+        array: content of the tensor in Keras' layout; None if the file lacks it. Default: None.
+        unwanted: why no model of this architecture uses the tensor; "" if one should. Default: "".
     """
 
     source: str
@@ -39,6 +39,6 @@ def check_floats(name: str, array: np.ndarray, path: object) -> None:
     """Raises WeightsError unless `array` holds float16, float32 or float64."""
     if array.dtype not in _FLOATS:
         raise WeightsError(
-            f"weights are float16, float32 or float64; nothing was loaded. Tensor {name!r} is {array.dtype}. Convert "
-            f"it before. Received: {str(path)!r}"
+            f"weights must be float16, float32 or float64, but tensor {name!r} is {array.dtype}; nothing was loaded. "
+            f"Convert it first. Received: {str(path)!r}"
         )

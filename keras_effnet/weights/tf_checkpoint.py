@@ -1,17 +1,17 @@
-"""The released TensorFlow checkpoints of EfficientNet, also Lite, EdgeTPU and V2.
+"""Reads the released TensorFlow checkpoints of EfficientNet, including Lite, EdgeTPU and V2.
 
-Names: tensorflow/tpu, models/official/efficientnet/efficientnet_model.py (`Model`, `MBConvBlock`), and google/automl,
-efficientnetv2/effnetv2_model.py, under the model's own name:
+Names follow tensorflow/tpu, models/official/efficientnet/efficientnet_model.py (`Model`, `MBConvBlock`), and
+google/automl, efficientnetv2/effnetv2_model.py, prefixed with the model's name:
 
     efficientnet-b0/stem/conv2d/kernel
     efficientnet-b0/blocks_1/tpu_batch_normalization_2/moving_mean/ExponentialMovingAverage
     efficientnet-b0/blocks_1/se/conv2d_1/bias
     efficientnet-b0/head/dense/kernel
 
-Blocks are counted through all stages, layers of one kind in each block. Of a variable and its moving average the
-average is loaded, as the authors evaluated (`efficientnet/eval_ckpt_main.py`). The caller normalised pixels there; the
-Normalization layer of our EfficientNet gets ImageNet's statistics (`MEAN_RGB` and `STDDEV_RGB` of that code), which all
-checkpoints but AdvProp's expect.
+Blocks are numbered through all stages, layers of one kind within each block. If a variable has a moving average, the
+average is loaded, as in the authors' evaluation (`efficientnet/eval_ckpt_main.py`). There, the caller normalises the
+pixels; here, the Normalization layer of EfficientNet gets ImageNet's statistics (`MEAN_RGB` and `STDDEV_RGB` of that
+code), which all checkpoints but AdvProp's expect.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from keras_effnet.weights.tensors import Tensor, check_floats
 Found = TypeVar("Found")
 
 _AVERAGE = "/ExponentialMovingAverage"
-# Of tf.train's optimizers: main.py of tensorflow/tpu's EfficientNet trains with RMSProp.
+# Slots of tf.train's optimizers: main.py of tensorflow/tpu's EfficientNet trains with RMSProp.
 _SLOTS = ("/RMSProp", "/RMSProp_1", "/Momentum", "/Adam", "/Adam_1")
-# All that TensorFlow's reader was seen to raise on files that are broken somewhere.
+# All errors that TensorFlow's reader was seen to raise on broken files.
 _BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, ArithmeticError)
 
 
 def checkpoint_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
-    """The variables of a checkpoint, each with its place in the model.
+    """Assigns the variables of a checkpoint to the layers of a model.
 
     Args:
-        model: built from `spec`.
-        spec: the architecture.
-        path: the prefix of the checkpoint's files.
+        model: a model built from `spec`.
+        spec: the architecture of the model.
+        path: common prefix of the checkpoint's files.
 
     Returns:
         The tensors.
 
     Raises:
-        WeightsError: a file is broken, or the checkpoints have no names for the network.
+        WeightsError: a file is broken, or the network is not an EfficientNet.
     """
     names = variable_names(path)
     scope = _scope(names, path)
@@ -62,9 +62,9 @@ def checkpoint_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> li
     for name in sorted(names):
         inner = name.removeprefix(scope)
         if inner == name:
-            unwanted.append(Tensor(name, unwanted="no weight of the network"))
+            unwanted.append(Tensor(name, unwanted="not a weight of the network"))
         elif inner.endswith(_SLOTS):
-            unwanted.append(Tensor(name, unwanted="a slot of the optimizer"))
+            unwanted.append(Tensor(name, unwanted="an optimizer slot"))
         elif name + _AVERAGE in names:
             unwanted.append(Tensor(name, unwanted="its moving average is loaded"))
         else:
@@ -80,7 +80,7 @@ def variable_names(path: Path) -> set[str]:
     """The names of all variables of a TensorFlow checkpoint.
 
     Args:
-        path: the prefix of its files.
+        path: common prefix of the checkpoint's files.
 
     Raises:
         WeightsError: a file is missing or broken.
@@ -89,11 +89,14 @@ def variable_names(path: Path) -> set[str]:
 
 
 def read_variables(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Variables of a TensorFlow checkpoint.
+    """Reads variables of a TensorFlow checkpoint.
 
     Args:
-        path: the prefix of its files.
-        names: of the variables.
+        path: common prefix of the checkpoint's files.
+        names: names of the variables to read.
+
+    Returns:
+        The variables by name.
 
     Raises:
         WeightsError: a file is missing or broken.
@@ -104,38 +107,38 @@ def read_variables(path: Path, names: list[str]) -> dict[str, np.ndarray]:
         claimed = sum(np.prod(shapes[name], dtype=float) * types[name].size for name in names)
         there = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}.data-*"))
         if claimed > there:
-            raise ValueError(f"its variables would take {claimed:,.0f} bytes, and its data have {there:,}")
+            raise ValueError(f"its variables would take {claimed:,.0f} bytes, but its data files have {there:,}")
         return {name: np.asarray(reader.get_tensor(name)) for name in names}
 
     return _read(path, read)
 
 
 def _read(path: Path, read: Callable[[Any], Found]) -> Found:
-    # Seconds to import, and nothing else here needs it.
+    # TensorFlow takes seconds to import, and only this function needs it.
     import tensorflow as tf
 
     try:
         return read(tf.train.load_checkpoint(str(path)))
     except (*_BROKEN, tf.errors.OpError) as error:
         raise WeightsError(
-            f"the checkpoint cannot be read: {error}. It must be whole: an .index file and the .data files beside it, "
-            f"as TensorFlow wrote them. Received: {str(path)!r}"
+            f"the checkpoint cannot be read: {error}. It must be complete: an .index file and the .data files beside "
+            f"it, as TensorFlow wrote them. Received: {str(path)!r}"
         ) from error
 
 
 def _scope(names: set[str], path: Path) -> str:
-    """The model's name in the names of its variables, with its "/"."""
+    """The prefix of the variables' names: the model's name and "/"."""
     found = sorted({name.partition("/")[0] for name in names if re.match(r"[^/]+/(stem|head|blocks_\d+)/", name)})
     if len(found) != 1:
         raise WeightsError(
-            "a checkpoint must hold the variables of one EfficientNet, '<name>/stem/conv2d/kernel' and so on; nothing "
-            f"was loaded. This one has {len(found)} such names: {', '.join(found[:3])}. Received: {str(path)!r}"
+            "a checkpoint must contain the variables of one EfficientNet, '<name>/stem/conv2d/kernel' and so on, but "
+            f"this one has {len(found)} such names: {', '.join(found[:3])}; nothing was loaded. Received: {str(path)!r}"
         )
     return f"{found[0]}/"
 
 
 def _modules(spec: BackboneSpec, section: TracedBlock) -> list[str]:
-    """The layers of a section, in our order."""
+    """The names of a section's layers, in our order."""
     ends_known = isinstance(spec.stem.block, ConvBlock) and isinstance(spec.classifier, DenseClassifier)
     if not ends_known or not all(isinstance(stage.block, MBConv | FusedMBConv) for stage in spec.stages):
         raise unnamed("EfficientNet's checkpoint", spec)
@@ -157,7 +160,7 @@ def _block(block: Any) -> list[str]:
 
 
 def _counted(kinds: list[str]) -> list[str]:
-    """Keras' names of layers of these kinds: each but the first of its kind has its number."""
+    """Keras' default names of these layers: all but the first of a kind are numbered."""
     before: Counter[str] = Counter()
     names = []
     for kind in kinds:

@@ -1,7 +1,7 @@
-"""What timm calls the modules of a network, family by family.
+"""timm's names for the modules of a network, family by family.
 
 Source: huggingface/pytorch-image-models 1.0, timm/models: the attributes of the classes named below. Each class here
-gives the modules with weights in the order in which our blocks write their layers.
+lists the modules with weights in the order in which our blocks create their layers.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from keras_effnet.trace import TracedBlock
 
 Names = list[str]
 
-# timm's stage for each of ours: the rows of arXiv:1905.02244's Tables 1 and 2 that it joins (mobilenetv3.py,
-# `_gen_mobilenet_v3`). Large has nine, small seven.
+# timm's stage of each of our stages, by the number of our stages: timm merges rows of arXiv:1905.02244, Tables 1 and 2
+# (mobilenetv3.py, `_gen_mobilenet_v3`). Large has nine rows, small seven.
 _V3_STAGES = {9: (0, 1, 1, 2, 3, 3, 3, 4, 5), 7: (0, 1, 1, 2, 2, 3, 4)}
 
 
-class Family(ABC):
-    """Networks whose modules have the same names.
+class TimmFamily(ABC):
+    """The module names of one family of networks.
 
     Args:
-        spec: one of them.
+        spec: a network of the family.
     """
 
     def __init__(self, spec: BackboneSpec) -> None:
         self.spec = spec
 
     def modules(self, section: TracedBlock) -> Names:
-        """The modules of a section."""
+        """The module names of a section, one per layer with weights."""
         stages = self.spec.stages
         if section.stage == 0:
             return self.stem(self.spec.stem.block)
@@ -58,7 +58,7 @@ class Family(ABC):
 
     @abstractmethod
     def place(self, part: int, block: int) -> str:
-        """The module that holds a block: of a stage (from 1), by its number in it (from 0)."""
+        """The module that contains a block, given the number of its stage (from 1) and its number there (from 0)."""
 
     @abstractmethod
     def block(self, block: Any, section: TracedBlock) -> Names: ...
@@ -70,7 +70,7 @@ class Family(ABC):
     def classifier(self, section: TracedBlock) -> Names: ...
 
 
-class EfficientNet(Family):
+class TimmEfficientNet(TimmFamily):
     """efficientnet.py; DepthwiseSeparableConv, InvertedResidual, ConvBnAct and EdgeResidual."""
 
     def stem(self, block: Any) -> Names:
@@ -94,8 +94,8 @@ class EfficientNet(Family):
         return ["classifier"]
 
 
-class MobileNetV3(EfficientNet):
-    """mobilenetv3.py; the head is one more stage, and the classifier's hidden layer is called the head."""
+class TimmMobileNetV3(TimmEfficientNet):
+    """mobilenetv3.py; timm's head is a further stage, and "conv_head" is the hidden layer of its classifier."""
 
     def place(self, part: int, block: int) -> str:
         numbers = _V3_STAGES[len(self.spec.stages)]
@@ -111,12 +111,12 @@ class MobileNetV3(EfficientNet):
         return ["conv_head", "classifier"]
 
 
-class ResNet(Family):
-    """resnet.py; Bottleneck, with or without a pooling before a shortcut's convolution."""
+class TimmResNet(TimmFamily):
+    """resnet.py; Bottleneck, with or without pooling before the convolution of the shortcut."""
 
     def stem(self, block: Any) -> Names:
         if isinstance(block, DeepStem):
-            # Activations, which have numbers too, stand between; the last convolution is in place of the pooling.
+            # Activations, which are numbered too, come in between; the last convolution replaces the pooling.
             return ["conv1.0", "conv1.1", "conv1.3", "conv1.4", "conv1.6", "bn1", "maxpool.0", "maxpool.1"]
         return ["conv1", "bn1"]
 
@@ -132,7 +132,7 @@ class ResNet(Family):
         return ["fc"]
 
 
-class RegNet(Family):
+class TimmRegNet(TimmFamily):
     """regnet.py; Bottleneck of ConvNormAct."""
 
     def stem(self, block: Any) -> Names:
@@ -149,14 +149,14 @@ class RegNet(Family):
 
 
 def _bottleneck(block: Bottleneck, section: TracedBlock, shortcut: Names, numbered: Names) -> Names:
-    """Our order: the shortcut first."""
+    """The module names of a bottleneck in our order: the shortcut first."""
     one, two, three = ([name.format(number) for name in numbered] for number in (1, 2, 3))
     squeeze = ["se.fc1", "se.fc2"] if block.se_ratio else []
     middle, end = (squeeze, []) if block.se_at == "middle" else ([], squeeze)
     return [*(shortcut if section.block == 0 else []), *one, *two, *middle, *three, *end]
 
 
-class ConvNeXt(Family):
+class TimmConvNeXt(TimmFamily):
     """convnext.py; ConvNeXtStage and ConvNeXtBlock."""
 
     def stem(self, block: Any) -> Names:
@@ -166,7 +166,7 @@ class ConvNeXt(Family):
         return f"stages.{part - 1}"
 
     def block(self, block: ConvNeXtBlock, section: TracedBlock) -> Names:
-        # The only plain convolution in a block is that of the downsampling.
+        # The only regular convolution in a block is the one that downsamples.
         downsamples = any(isinstance(node.op, Conv) for node in section.nodes)
         names = ["conv_dw", "norm", "mlp.fc1", "mlp.fc2", *(["gamma"] if block.layer_scale is not None else [])]
         return [
@@ -175,22 +175,22 @@ class ConvNeXt(Family):
         ]
 
     def classifier(self, section: TracedBlock) -> Names:
-        # A network without its top keeps the normalisation.
+        # A network without its top still has the normalisation.
         return ["head.norm", "head.fc"][: sum(node.has_weights for node in section.nodes)]
 
 
-# From the blocks of the stages, and of the stem, to the family.
-_FAMILIES: tuple[tuple[type[Family], tuple[type[Block], ...], tuple[type[Block], ...]], ...] = (
-    (EfficientNet, (MBConv, FusedMBConv, InvertedResidual), (ConvBlock,)),
-    (MobileNetV3, (InvertedResidualV3,), (ConvBlock,)),
-    (ResNet, (Bottleneck,), (ResNetStem, DeepStem)),
-    (RegNet, (Bottleneck,), (ConvBlock,)),
-    (ConvNeXt, (ConvNeXtBlock,), (PatchStem,)),
+# Each family with the blocks of its stages and the blocks of its stem.
+_FAMILIES: tuple[tuple[type[TimmFamily], tuple[type[Block], ...], tuple[type[Block], ...]], ...] = (
+    (TimmEfficientNet, (MBConv, FusedMBConv, InvertedResidual), (ConvBlock,)),
+    (TimmMobileNetV3, (InvertedResidualV3,), (ConvBlock,)),
+    (TimmResNet, (Bottleneck,), (ResNetStem, DeepStem)),
+    (TimmRegNet, (Bottleneck,), (ConvBlock,)),
+    (TimmConvNeXt, (ConvNeXtBlock,), (PatchStem,)),
 )
 
 
-def timm_family(spec: BackboneSpec) -> Family | None:
-    """The names of a network's modules in timm; None where timm has none for it.
+def timm_family(spec: BackboneSpec) -> TimmFamily | None:
+    """The names of a network's modules in timm; None if timm does not have such a network.
 
     Example:
         >>> from keras_effnet.backbones.timm_specs import timm_spec
@@ -199,6 +199,6 @@ def timm_family(spec: BackboneSpec) -> Family | None:
     """
     for family, blocks, stems in _FAMILIES:
         if isinstance(spec.stem.block, stems) and all(isinstance(stage.block, blocks) for stage in spec.stages):
-            known = family is not MobileNetV3 or len(spec.stages) in _V3_STAGES
+            known = family is not TimmMobileNetV3 or len(spec.stages) in _V3_STAGES
             return family(spec) if known else None
     return None

@@ -1,7 +1,8 @@
-"""safetensors files in timm's layout. No pickle is read.
+"""Reads safetensors files in timm's layout. Pickles are not read.
 
-PyTorch (torch.nn.Conv2d, Linear) has the axes of a kernel as (out, in, height, width) or (out, in); a depthwise one is
-(out, 1, height, width). A linear layer and a convolution 1x1 are the same where one of us has this and the other that.
+PyTorch (torch.nn.Conv2d, Linear) orders the axes of a kernel as (out, in, height, width) or (out, in), and of a
+depthwise kernel as (out, 1, height, width). A linear layer and a 1x1 convolution are interchangeable: in some places
+timm has one and we have the other.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
 from keras_effnet.weights.tensors import Tensor, check_floats
 from keras_effnet.weights.timm_names import timm_family
 
-# torch.nn.BatchNorm2d counts its batches; nothing reads the count where the momentum is a number.
+# torch.nn.BatchNorm2d counts its batches; the count is unused if the momentum is a number.
 _COUNTER = ".num_batches_tracked"
 
 
 def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
-    """The tensors of a safetensors file, each with its place in the model.
+    """Assigns the tensors of a safetensors file to the layers of a model.
 
     Args:
-        model: built from `spec`.
-        spec: the architecture.
-        path: of the file.
+        model: a model built from `spec`.
+        spec: the architecture of the model.
+        path: the safetensors file.
 
     Returns:
         The tensors.
 
     Raises:
-        WeightsError: the file is broken, or timm's layout has no names for the network.
+        WeightsError: the file is broken, or timm does not have such a network.
     """
     arrays = read_safetensors(path)
     counters = [name for name in arrays if name.endswith(_COUNTER)]
@@ -48,23 +49,23 @@ def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Ten
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a safetensors file, by name.
+    """Reads all tensors of a safetensors file.
 
     Args:
-        path: of the file.
+        path: the safetensors file.
 
     Returns:
-        The tensors.
+        The tensors by name.
 
     Raises:
-        WeightsError: the file is broken, or holds numbers that NumPy has no type for (bfloat16).
+        WeightsError: the file is broken, or contains a type that NumPy lacks (bfloat16).
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - it is no dict
+            return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
         raise WeightsError(
-            f"the weight file cannot be read: {error}. It must be a whole safetensors file of float16, float32 or "
+            f"the weight file cannot be read: {error}. It must be a complete safetensors file of float16, float32 or "
             f"float64. Received: {str(path)!r}"
         ) from error
 
@@ -77,14 +78,14 @@ def _modules(spec: BackboneSpec, section: TracedBlock) -> list[str]:
 
 
 def _kernel(op: Op, array: np.ndarray) -> np.ndarray:
-    """With Keras' axes: (height, width, in, out), (height, width, in, multiplier) or (in, out)."""
+    """Transposes a kernel to Keras' axes: (height, width, in, out), (height, width, in, multiplier) or (in, out)."""
     if isinstance(op, Dense) and array.shape[2:] == (1, 1):
         array = array[:, :, 0, 0]
     if isinstance(op, Conv) and array.ndim == 2:
         array = array[:, :, None, None]
     turned = array.T if array.ndim == 2 else array.transpose(2, 3, 1, 0) if array.ndim == 4 else array
     if isinstance(op, Depthwise) and turned.ndim == 4 and turned.shape[2] == 1:
-        # The filters of one channel stand together.
+        # The filters of one channel are adjacent.
         turned = turned.reshape(*turned.shape[:2], -1, op.multiplier)
     return turned
 

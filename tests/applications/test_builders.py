@@ -1,13 +1,51 @@
-"""Which of several weight files suits an input."""
+"""Builders as Python objects, and which of several weight files suits an input."""
 
 from __future__ import annotations
+
+import copy
+import inspect
+import pickle
 
 import keras
 import pytest
 
-from keras_effnet.applications.builders import mobile_resolution
+from keras_effnet import applications
+from keras_effnet.applications.own_arguments import mobile_resolution
 
 PUBLISHED = (128, 160, 224)
+BUILDERS = [name for name in applications.__all__ if not name.endswith("_spec")]
+
+
+def test_there_are_builders() -> None:
+    assert len(BUILDERS) == 33
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_pickle_copy_and_inspect_find_a_builder(name: str) -> None:
+    builder = getattr(applications, name)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(builder, protocol)) is builder  # noqa: S301 - our own bytes
+    assert copy.deepcopy(builder) is builder
+    module = inspect.getmodule(builder)
+    assert module is not None
+    assert getattr(module, name) is builder
+    assert builder.__module__ == module.__name__
+    assert builder.__qualname__ == builder.__name__ == name
+    assert "build_model(" in inspect.getsource(builder)
+
+
+@pytest.mark.parametrize(
+    "name", ["convnext", "densenet", "efficientnet", "efficientnet_v2", "mobilenet", "mobilenet_v2", "mobilenet_v3",
+             "resnet", "resnet_v2"],
+)  # fmt: skip
+def test_a_module_has_the_builders_of_its_namesake(name: str) -> None:
+    ours, theirs = getattr(applications, name), getattr(keras.applications, name)
+    assert set(ours.__all__) <= set(dir(ours))
+    for builder in set(BUILDERS) & set(vars(theirs)):
+        assert getattr(ours, builder) is getattr(applications, builder)
+    for function in ("preprocess_input", "decode_predictions"):
+        found = getattr(ours, function)
+        assert pickle.loads(pickle.dumps(found)) is found  # noqa: S301 - our own bytes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -50,11 +52,24 @@ def grow(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest
     return run
 
 
-def saved(spec: BackboneSpec = SPEC, name: str = "model.keras", **arguments: Any) -> keras.Model:
-    options = {"input_shape": (SIDE, SIDE, 3), "classes": 4, "classifier_activation": None, **arguments}
-    model = build_model(spec, **options)
+@cache
+def trained(spec: BackboneSpec, input_shape: tuple[int, int, int] | None, suffix: str) -> tuple[keras.Model, bytes]:
+    """A model that no test changes, and its file."""
+    model = build_model(spec, input_shape=input_shape, classes=4, classifier_activation=None)
     as_if_trained(model)
-    model.save(name)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{suffix}"
+        model.save(path)
+        return model, path.read_bytes()
+
+
+def saved(
+    spec: BackboneSpec = SPEC,
+    name: str = "model.keras",
+    input_shape: tuple[int, int, int] | None = (SIDE, SIDE, 3),
+) -> keras.Model:
+    model, content = trained(spec, input_shape, Path(name).suffix)
+    Path(name).write_bytes(content)
     return model
 
 

@@ -1,25 +1,51 @@
-"""The program as a user starts it: in a process of its own."""
+"""The program: what it prints, its exit status, and that it starts in a process of its own."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import subprocess
 import sys
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from keras_effnet import estimate_cost, explain, scale_spec
-from keras_effnet.cli.main import make_parser
+from keras_effnet.cli.main import main, make_parser, parse
 from keras_effnet.registry import backbones
 from keras_effnet.serialization import write_spec
 
 
-def keras_effnet(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "keras_effnet", *arguments], capture_output=True, text=True, check=False, cwd=cwd
-    )
+def keras_effnet(*arguments: str, cwd: Path | str = ".") -> subprocess.CompletedProcess[str]:
+    """Runs the program in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), chdir(cwd):
+        try:
+            status = main(parse(["keras-effnet", *arguments]))
+        except SystemExit as error:
+            status = error.code
+    return subprocess.CompletedProcess(arguments, int(status or 0), out.getvalue(), err.getvalue())
+
+
+def started(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the program in a process of its own."""
+    command = [sys.executable, "-m", "keras_effnet", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "COLUMNS": "80"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"), [(("explain", "resnet50"), 0), (("explain", "resnt50"), 1), (("explian",), 2)]
+)
+def test_the_program_as_a_user_starts_it(arguments: tuple[str, ...], status: int) -> None:
+    expected = keras_effnet(*arguments)
+    done = started(*arguments)
+    assert done.returncode == expected.returncode == status
+    assert done.stdout == expected.stdout
+    # The program's name and the width of the terminal may differ in usage messages.
+    assert status == 2 or done.stderr == expected.stderr
 
 
 def test_explain_prints_stages_coefficients_and_costs() -> None:

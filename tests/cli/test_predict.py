@@ -8,7 +8,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
@@ -51,17 +53,21 @@ def predict(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     return run
 
 
-def save_gray_scale(
-    name: str = "scale.keras", softmax: bool = True, side: int | None = SIDE, channels: int = 3
-) -> None:
-    """A model whose file says nothing of its classes: it tells how bright an image is."""
+@cache
+def gray_scale(softmax: bool, side: int | None, channels: int) -> bytes:
+    """The file of a model that classifies images by brightness, and has no class names."""
     pixels = keras.Input((side, side, channels))
     dense = keras.layers.Dense(3, activation="softmax" if softmax else None)
-    keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels))).save(name)
-    model: Any = keras.models.load_model(name)
+    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
     kernel = np.repeat(2 * TARGETS[None] / 50, channels, axis=0) / channels
-    model.layers[-1].set_weights([kernel, -(TARGETS**2)])
-    model.save(name)
+    dense.set_weights([kernel, -(TARGETS**2)])
+    with TemporaryDirectory() as folder:
+        model.save(Path(folder) / "scale.keras")
+        return (Path(folder) / "scale.keras").read_bytes()
+
+
+def save_gray_scale(softmax: bool = True, side: int | None = SIDE, channels: int = 3) -> None:
+    Path("scale.keras").write_bytes(gray_scale(softmax, side, channels))
 
 
 def expected(gray: float) -> np.ndarray:
@@ -130,7 +136,7 @@ def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
     unread = ["images/cut.png", "images/notes.txt", "missing.png"]
     assert json.loads(out)["skipped"] == unread
     for name in unread:
-        assert f"left out: {name}\n" in err
+        assert f"left out, not a readable image: {name}\n" in err
 
 
 @pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
@@ -140,7 +146,9 @@ def test_without_any_readable_image_it_fails(predict: Predict, given: str) -> No
     Path("empty/notes.txt").write_text("no image")
     status, out, err = predict("scale.keras", given)
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("keras-effnet predict: there must be an image that can be read. Received: ")
+    assert err.splitlines()[-1].startswith(
+        "keras-effnet predict: there must be at least one readable image. Received: "
+    )
 
 
 def test_a_image_named_twice_is_read_once(predict: Predict) -> None:
@@ -179,7 +187,7 @@ def test_a_model_of_any_size_must_be_told_one(predict: Predict) -> None:
     save_gray_scale(side=None)
     status, _, err = predict("scale.keras", "images")
     assert status == 1
-    assert "say which with `--resolution`" in err
+    assert "choose one with `--resolution`" in err
     assert predict("scale.keras", "images", "--resolution", "10")[0] == 0
 
 
@@ -206,7 +214,7 @@ def test_preprocessing_is_applied_once(predict: Predict, mode: Any) -> None:
     assert [foreign[str(number)] for number in range(3)] == pytest.approx(scores, abs=1e-4)
     status, _, err = predict("ours.keras", "noise.png", "--preprocessing", mode)
     assert status == 1
-    assert "knows its preprocessing" in err
+    assert "know their preprocessing" in err
 
 
 def test_models_and_values_that_are_wrong(predict: Predict) -> None:
@@ -218,9 +226,9 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
         (("missing.keras", "images"), "cannot be loaded"),
         (("features.keras", "images"), "must end in a classifier"),
         (("numbers.keras", "images"), "must take images"),
-        (("scale.keras", "images", "--classes", "two.txt"), "3 names"),
+        (("scale.keras", "images", "--classes", "two.txt"), "3 class names"),
         (("scale.keras", "images", "--classes", "none.txt"), "cannot be read"),
-        (("scale.keras", "images", "--resolution", "17"), "the side that the model was built for"),
+        (("scale.keras", "images", "--resolution", "17"), "`--resolution` must be their side"),
         (("scale.keras", "images", "--top", "0"), "`top`"),
         (("scale.keras", "images", "--batch-size", "0"), "`batch_size`"),
         (("scale.keras", "images", "--center-crop", "0"), "`center_crop`"),

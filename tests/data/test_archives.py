@@ -57,11 +57,11 @@ def write_aircraft(root: Path) -> Path:
 @pytest.mark.parametrize("named", [".", ".."])
 def test_birdsnap(tmp_path: Path, images: str, named: str) -> None:
     root = write_birdsnap(tmp_path / "birdsnap", images)
-    parts = read_birdsnap(root / named, tmp_path, BIRDS)
-    assert parts.test is not None
-    assert parts.train.class_names == ("Cooper's Hawk", "Blue Jay")
-    assert (values(parts.train), parts.train.labels.tolist()) == ([0, 20, 30, 50], [0, 0, 1, 1])
-    assert (values(parts.test), parts.test.labels.tolist()) == ([10, 40], [0, 1])
+    splits = read_birdsnap(root / named, tmp_path, BIRDS)
+    assert splits.test is not None
+    assert splits.train.class_names == ("Cooper's Hawk", "Blue Jay")
+    assert (values(splits.train), splits.train.labels.tolist()) == ([0, 20, 30, 50], [0, 0, 1, 1])
+    assert (values(splits.test), splits.test.labels.tolist()) == ([10, 40], [0, 1])
 
 
 def test_images_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> None:
@@ -76,12 +76,12 @@ def test_images_that_flickr_lost_are_skipped_not_a_mismatch(tmp_path: Path) -> N
 @pytest.mark.parametrize("named", [".", "data", ".."])
 def test_aircraft(tmp_path: Path, named: str) -> None:
     root = write_aircraft(tmp_path / "fgvc-aircraft-2013b")
-    parts = read_aircraft(root / named, tmp_path, PLANES)
-    assert parts.test is not None
-    assert parts.train.class_names == ("707-320", "F/A-18")
-    assert (values(parts.train), parts.train.labels.tolist()) == ([10, 20, 30], [1, 0, 1])
-    assert (values(parts.test), parts.test.labels.tolist()) == ([40, 50], [1, 0])
-    assert parts.train.read(0).shape == (60, 60, 3), "without the 20 rows that name the photographer"
+    splits = read_aircraft(root / named, tmp_path, PLANES)
+    assert splits.test is not None
+    assert splits.train.class_names == ("707-320", "F/A-18")
+    assert (values(splits.train), splits.train.labels.tolist()) == ([10, 20, 30], [1, 0, 1])
+    assert (values(splits.test), splits.test.labels.tolist()) == ([40, 50], [1, 0])
+    assert splits.train.read(0).shape == (60, 60, 3), "without the 20 rows that name the photographer"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_load_data_finds_them_and_compares_with_table_6(
 ) -> None:
     write(tmp_path / {"birdsnap": "birdsnap", "aircraft": "fgvc-aircraft-2013b"}[name])  # pyright: ignore
     real = PAPER_SETS[name]
-    with pytest.raises(DataError, match=rf"must have {real.train:,} images to train on.*Received: {recipe.train} "):
+    with pytest.raises(DataError, match=rf"must have {real.train:,} training images.*Received: {recipe.train} "):
         load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
     monkeypatch.setitem(PAPER_SETS, name, recipe)
     splits = load_data(name, data_dir=tmp_path, cache=tmp_path / "cache")
@@ -105,7 +105,7 @@ def test_load_data_finds_them_and_compares_with_table_6(
     ("name", "where"), [("birdsnap", "thomasberg.org.*get_birdsnap.py"), ("aircraft", "robots.ox.ac.uk.*unpack")]
 )
 def test_where_they_are_missing_it_is_said_where_to_get_them(tmp_path: Path, name: str, where: str) -> None:
-    with pytest.raises(DataError, match=f"not there.*{where}.*data_dir"):
+    with pytest.raises(DataError, match=f"archive is missing.*{where}.*data_dir"):
         load_data(name, data_dir=tmp_path, cache=tmp_path)
 
 
@@ -115,14 +115,14 @@ def test_lists_without_images_are_an_error(tmp_path: Path) -> None:
         read_birdsnap(root, tmp_path, BIRDS)
     root = write_aircraft(tmp_path / "fgvc-aircraft-2013b")
     (root / "data" / "images").rename(root / "elsewhere")
-    with pytest.raises(DataError, match="no images that can be read"):
+    with pytest.raises(DataError, match="no readable images"):
         read_aircraft(root, tmp_path, PLANES)
 
 
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("images.txt", "url\tmd5\tx.jpg\t3\t1\t2\t3\t4\tnull\tnull", "of a listed species"),
+        ("images.txt", "url\tmd5\tx.jpg\t3\t1\t2\t3\t4\tnull\tnull", "must list the species"),
         ("images.txt", "broken", "must have path, species_id.*line 8"),
     ],
 )

@@ -62,15 +62,18 @@ def test_what_cannot_be_read_is_skipped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "names its columns"),
-        ("a,b\n1,2", r"names its columns.*path, filename, file or image\. Received: \['a', 'b'\]"),
+        ("", "first line must name"),
+        ("a,b\n1,2", r"first line must name.*path, filename, file or image\. Received: \['a', 'b'\]"),
         ("path,b\n1,2", r"label, class or category\. Received: \['path', 'b'\]"),
         ("path,label\np/0.png,a\np/1.png", "must have 2 cells.*Received: 1 in line 3 of"),
         ("path,label\np/0.png,a\np/1.png,", "a path and a label.*in line 3 of"),
         ("path,label,split\np/0.png,a,train\np/1.png,b,holdout", "'holdout' in line 3 of"),
-        ("path,label,split\np/0.png,a,train\np/1.png,b,train\np/2.png,c,test", "trained on too.*'c' in line 4"),
-        ("path,label\np/0.png,a\np/1.png,a", r"at least two classes.*Received: 2 rows of \['a'\]"),
-        ("path,label\nq/0.png,a\nq/1.png,b", "none of the 2 images.*relative.*line 2"),
+        (
+            "path,label,split\np/0.png,a,train\np/1.png,b,train\np/2.png,c,test",
+            "have training images.*'c' in line 4",
+        ),
+        ("path,label\np/0.png,a\np/1.png,a", r"at least two classes.*Received: 2 training images of \['a'\]"),
+        ("path,label\nq/0.png,a\nq/1.png,b", "none of the table's 2 images.*relative.*line 2"),
         ('path,label\np/0.png,a\np/1.png,"b', "cannot be read"),
     ],
 )
@@ -82,7 +85,7 @@ def test_a_wrong_table_is_an_error_with_its_line(tmp_path: Path, text: str, mess
 def test_a_class_without_a_readable_image_is_an_error(tmp_path: Path) -> None:
     path = table(tmp_path, "path,label\np/0.png,a\np/1.png,b")
     (tmp_path / "p" / "1.png").write_bytes(b"broken")
-    with pytest.raises(DataError, match=r"Class 'b' has no readable.*Received: 1 files"):
+    with pytest.raises(DataError, match=r"class 'b' needs at least one readable.*Received: 1 files"):
         read_table(path, tmp_path)
 
 

@@ -13,12 +13,12 @@ from keras_effnet.errors import DataError
 
 
 def test_a_plain_folder_is_all_to_train_on(tmp_path: Path) -> None:
-    parts = read_folder(write_classes(tmp_path / "data", {"cat": 2, "ant": 3}), tmp_path)
-    assert parts.validation is None
-    assert parts.test is None
-    assert parts.train.class_names == ("ant", "cat")
-    assert parts.train.labels.tolist() == [0, 0, 0, 1, 1]
-    assert values(parts.train) == [0, 1, 2, 3, 4]
+    splits = read_folder(write_classes(tmp_path / "data", {"cat": 2, "ant": 3}), tmp_path)
+    assert splits.validation is None
+    assert splits.test is None
+    assert splits.train.class_names == ("ant", "cat")
+    assert splits.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert values(splits.train) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("name", ["validation", "val"])
@@ -36,10 +36,10 @@ def test_a_split_folder_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:
-    parts = read_folder(write_classes(tmp_path / "a", {"train": 1, "bus": 1}), tmp_path)
-    assert parts.train.class_names == ("bus", "train")
-    parts = read_folder(write_classes(tmp_path / "b", {"train": 1, "test": 1}), tmp_path)
-    assert parts.train.class_names == ("test", "train")
+    splits = read_folder(write_classes(tmp_path / "a", {"train": 1, "bus": 1}), tmp_path)
+    assert splits.train.class_names == ("bus", "train")
+    splits = read_folder(write_classes(tmp_path / "b", {"train": 1, "test": 1}), tmp_path)
+    assert splits.train.class_names == ("test", "train")
     write_image(tmp_path / "a" / "train" / "steam" / "1.png")  # images below a class folder are of that class
     assert len(read_folder(tmp_path / "a", tmp_path).train) == 3
 
@@ -47,28 +47,28 @@ def test_a_class_may_be_called_train(tmp_path: Path) -> None:
 def test_a_class_that_is_not_trained_on_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", {"ant": 1, "cat": 1})
     write_classes(tmp_path / "test", {"dog": 1})
-    with pytest.raises(DataError, match=r"must be trained on too.*Received: 'dog'"):
+    with pytest.raises(DataError, match=r"must have training images.*Received: 'dog'"):
         read_folder(tmp_path, tmp_path / "cache")
 
 
-def test_a_part_without_images_is_an_error(tmp_path: Path) -> None:
+def test_a_split_without_images_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "data" / "train", {"ant": 1, "cat": 1})
     (tmp_path / "data" / "test").mkdir()
-    with pytest.raises(DataError, match="must hold images"):
+    with pytest.raises(DataError, match="must contain images"):
         read_folder(tmp_path / "data", tmp_path)
 
 
-def test_two_validation_parts_are_an_error(tmp_path: Path) -> None:
+def test_two_validation_splits_are_an_error(tmp_path: Path) -> None:
     for name in ("train", "val", "validation"):
         write_classes(tmp_path / "data" / name, {"ant": 1, "cat": 1})
-    with pytest.raises(DataError, match="one validation part"):
+    with pytest.raises(DataError, match="one validation split"):
         read_folder(tmp_path / "data", tmp_path)
 
 
 def test_a_class_of_broken_files_is_an_error(tmp_path: Path) -> None:
     write_classes(tmp_path / "data", {"ant": 1, "cat": 1})
     (tmp_path / "data" / "cat" / "000.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"Class 'cat' has no readable.*Received: 1 files"):
+    with pytest.raises(DataError, match=r"class 'cat' needs at least one readable.*Received: 1 files"):
         read_folder(tmp_path / "data", tmp_path)
 
 

@@ -80,7 +80,7 @@ def test_one_image_and_other_resolutions() -> None:
 
 @pytest.mark.parametrize("count", [0, -3])
 def test_no_images_are_an_error(count: int) -> None:
-    with pytest.raises(DataError, match=f"1 or more. Received: {count}"):
+    with pytest.raises(DataError, match=f"at least 1. Received: {count}"):
         render_letters(count)
 
 

@@ -94,7 +94,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
 ) -> None:
     (tmp_path / "file").touch()
     assert find_readable(five, tmp_path / "file")[0]
-    assert "cannot be written down" in caplog.text
+    assert "list of readable files cannot be written" in caplog.text
 
 
 @pytest.mark.parametrize("how", ["gone", "cut"])
@@ -105,7 +105,7 @@ def test_what_breaks_later_is_an_error_with_its_name(five: list[Path], tmp_path:
     else:
         five[4].write_bytes(five[4].read_bytes()[:50])
     assert source.read(0).shape == (10, 12, 3)
-    with pytest.raises(DataError, match=r"cannot be read any more.*Received: .*4\.png"):
+    with pytest.raises(DataError, match=r"no longer is.*Received: .*4\.png"):
         source.read(1)
 
 

@@ -180,27 +180,27 @@ class TestFolder:
         folder_with(tmp_path, "a.png", Image.new("L", (8, 8)))
         for file in (tmp_path / position).iterdir():
             file.write_bytes(b"broken")
-        with pytest.raises(DataError, match=f"Class '{position}' has no readable.*Received: 1 files"):
+        with pytest.raises(DataError, match=f"class '{position}' needs at least one readable.*Received: 1 files"):
             load_folder(tmp_path, 8)
 
     def test_a_class_without_files_is_an_error(self, tmp_path: Path) -> None:
         folder_with(tmp_path, "a.png", Image.new("L", (8, 8)))
         (tmp_path / "c").mkdir()
-        with pytest.raises(DataError, match=r"Class 'c' has no readable.*Received: 0 files"):
+        with pytest.raises(DataError, match=r"class 'c' needs at least one readable.*Received: 0 files"):
             load_folder(tmp_path, 8)
 
     def test_an_empty_folder_is_an_error(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match=r"at least two sub-folders.*Received: 0 sub-folders"):
+        with pytest.raises(DataError, match=r"at least two subfolders.*Received: 0 subfolders"):
             load_folder(tmp_path, 8)
 
     def test_images_outside_class_folders_are_an_error(self, tmp_path: Path) -> None:
         save(tmp_path / "loose.png", Image.new("L", (8, 8)))
-        with pytest.raises(DataError, match="Received: 0 sub-folders"):
+        with pytest.raises(DataError, match="Received: 0 subfolders"):
             load_folder(tmp_path, 8)
 
     def test_a_single_class_is_an_error(self, tmp_path: Path) -> None:
         save(tmp_path / "only" / "1.png", Image.new("L", (8, 8)))
-        with pytest.raises(DataError, match=r"Received: 1 sub-folders \['only'\]"):
+        with pytest.raises(DataError, match=r"Received: 1 subfolders \['only'\]"):
             load_folder(tmp_path, 8)
 
     def test_a_missing_path_is_an_error(self, tmp_path: Path) -> None:

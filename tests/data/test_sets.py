@@ -1,4 +1,4 @@
-"""What `load_data` makes of the embedded data and of what has no parts of its own."""
+"""What `load_data` makes of the embedded data and of what has no splits of its own."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
 
-def parts_of(splits: DataSplits) -> list[Source]:
-    return [part for part in (splits.train, splits.validation, splits.test) if part is not None]
+def sources_of(splits: DataSplits) -> list[Source]:
+    return [source for source in (splits.train, splits.validation, splits.test) if source is not None]
 
 
 def numbers(source: Source) -> list[int]:
     return [int(source.name_of(index).removeprefix("image ")) for index in range(len(source))]
 
 
-def test_digits_are_those_of_scikit_learn_each_in_one_part() -> None:
+def test_digits_are_those_of_scikit_learn_each_in_one_split() -> None:
     splits = load_data("digits")
-    found = [number for part in parts_of(splits) for number in numbers(part)]
+    found = [number for source in sources_of(splits) for number in numbers(source)]
     assert sorted(found) == list(range(1797))
     images, labels = sklearn_digits(return_X_y=True)
-    for part in parts_of(splits):
-        np.testing.assert_array_equal(part.labels, labels[numbers(part)])
-        gray = images[numbers(part)[0]].reshape(8, 8) * 255 / 16
-        np.testing.assert_allclose(part.read(0)[..., 1], gray, atol=0.5)
+    for source in sources_of(splits):
+        np.testing.assert_array_equal(source.labels, labels[numbers(source)])
+        gray = images[numbers(source)[0]].reshape(8, 8) * 255 / 16
+        np.testing.assert_allclose(source.read(0)[..., 1], gray, atol=0.5)
 
 
-def test_the_test_part_is_the_same_whatever_the_seed() -> None:
+def test_the_test_split_is_the_same_whatever_the_seed() -> None:
     one, two = load_data("digits", seed=1), load_data("digits", seed=2, validation=0.3, labels_per_class=2)
     assert one.test is not None
     assert two.test is not None

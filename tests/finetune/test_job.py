@@ -108,7 +108,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; the same command goes on" in err
+    assert "interrupted; the same command continues" in err
     assert "image/s" in err, "progress shows a rate"
     assert not out
 

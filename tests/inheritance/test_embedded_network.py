@@ -21,7 +21,7 @@ from keras_effnet.spec import BackboneSpec, Preprocessing
 
 CLASSES = 3
 # Deeper and twice as wide, so that layer normalization and groups of channels grow exactly, too.
-LARGER = {"coefficients": Coefficients(depth=1.5, width=2), "rounding": Rounding(depth="ceil", width_divisor=1)}
+LARGER = {"coefficients": Coefficients(depth=1.5, width=2), "rounding": Rounding(depth="ceil", divisor=1)}
 
 
 def _built(spec: BackboneSpec, **options: Any) -> keras.Model:

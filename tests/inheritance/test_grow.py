@@ -21,7 +21,7 @@ from keras_effnet import (
     scale_model,
     scale_spec,
 )
-from keras_effnet.backbones.families import FAMILIES
+from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.blocks import Block, ConvBlock, DepthwiseSeparable, FusedMBConv, MBConv
 from keras_effnet.errors import BuildError, InheritanceError, WeightsError
 from keras_effnet.ops import LayerNorm

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keras_effnet import Coefficients, Cost, Rounding, estimate_cost, scale_spec
-from keras_effnet.backbones.families import FAMILIES
+from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.registry import backbones, rules
 
 slow = pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_effnet import Coefficients
-from keras_effnet.errors import ScalingError
+from keras_effnet.errors import ConformanceError, ScalingError
 from keras_effnet.registry import rules
 from keras_effnet.scaling import (
     EFFICIENTNET_TABLE,
@@ -24,6 +24,7 @@ from keras_effnet.scaling import (
     TinyNet,
     WidthOnly,
 )
+from keras_effnet.testing import check_rule
 
 ratios = st.floats(0.5, 2)
 phis = st.floats(-20, 20)
@@ -166,3 +167,16 @@ def test_a_table_of_ones_own() -> None:
     table = {"small": Coefficients(0.5, 0.5, 0.5), "b1": Coefficients(2)}
     assert Tabulated(table)("small") == Coefficients(0.5, 0.5, 0.5)
     assert Tabulated(table)(1) == Coefficients(2)
+
+
+def test_a_rule_for_single_stages_costs_what_its_stages_cost() -> None:
+    def late(phi: float) -> Coefficients:
+        return Coefficients(stages=((1, 1), (1, 1), (2**phi, 1), (2**phi, 1)))
+
+    assert late(0).macs == 1
+    assert late(2).macs == (1 + 1 + 4 + 4) / 4
+    assert late(2).macs_by_shares((0.2, 0.3, 0.1, 0.1)) == pytest.approx(0.2 + 0.3 + 4 * 0.2 + 0.3)
+    assert Coefficients(2, 3, 5, stages=((1, 2),)).macs_by_shares((0.5,)) == 2 * 9 * 25 * (0.5 * 4 + 0.5)
+    check_rule(late)
+    with pytest.raises(ConformanceError, match="must grow with phi"):
+        check_rule(lambda phi: Coefficients(stages=((2**-phi, 1), (1, 1))))

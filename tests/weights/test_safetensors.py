@@ -195,14 +195,14 @@ def test_a_pickle_is_never_read(suffix: str, tmp_path: Path) -> None:
 def test_a_family_without_names_in_timms_layout_says_so(weights: Path) -> None:
     for name in ("densenet121", "mobilenet_v1", "resnet50_v2"):
         thin = scale_spec(name, coefficients=Coefficients(depth=0.1, width=0.2, resolution=0.3))
-        assert_refused(weights, f"timm has no names for .*Received: {name!r} of", build_model(thin))
+        assert_refused(weights, f"timm has no names for .*Received: {name!r} with", build_model(thin))
 
 
 def test_a_model_without_a_tag_needs_its_spec(weights: Path) -> None:
     tagged = small()
     x = y = keras.Input(tagged.input_shape[1:])
     plain = keras.Model(x, keras.layers.Conv2D(3, 1)(y), name="plain")
-    assert_refused(weights, "'plain' does not: give the `spec`", plain)
+    assert_refused(weights, "embedded in 'plain': pass the `spec`", plain)
     report = load_weights(plain, weights, spec=SMALL, partial=True)
     assert report.counts["missing"] == 2
     assert report.counts["extra"] > 100

@@ -1,4 +1,4 @@
-"""GhostNet (Han et al. 2020, arXiv:1911.11907): half of the channels convolved, the other half made from them cheaply.
+"""GhostNet (Han et al. 2020, arXiv:1911.11907): half of the channels are convolved, the others made from them cheaply.
 
 Importing this imports no keras: a block says what it does in the verbs of `keras_effnet.ops`.
 """
@@ -15,7 +15,7 @@ from keras_effnet.checks import check_number
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.ops import BatchNorm, Ops, T
 
-# The defaults of torch.nn.BatchNorm2d, with which GhostNet was released.
+# GhostNet was released with the defaults of torch.nn.BatchNorm2d.
 NORM = BatchNorm(epsilon=1e-5, momentum=0.9)
 # The cheap operation's kernel: huggingface/pytorch-image-models, timm/models/ghostnet.py, GhostModule, `dw_size`.
 CHEAP_KERNEL = 3
@@ -23,15 +23,15 @@ CHEAP_KERNEL = 3
 
 @dataclass(frozen=True)
 class GhostBottleneck(Block):
-    """Two Ghost modules with a depthwise convolution where it strides, and a shortcut (arXiv:1911.11907).
+    """Two Ghost modules and a shortcut, with a depthwise convolution between them if the block strides (Figure 3).
 
     Args:
-        kernel: of the depthwise convolutions that stride, 1 to 31.
-        expand: hidden channels for each input channel, above 0.
-        se_ratio: squeezed channels for each hidden channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
+        kernel: height and width of the kernels of the depthwise convolutions that stride, 1 to 31.
+        expand: number of hidden channels per input channel, above 0.
+        se_ratio: number of squeezed channels per hidden channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value is outside its range.
 
     Example:
         >>> GhostBottleneck(kernel=5, expand=3).describe()
@@ -74,7 +74,7 @@ class GhostBottleneck(Block):
         return ops.concat(x, ghosts, name=f"{prefix}_concat")
 
     def _depthwise_norm(self, ops: Ops[T], x: T, kernel: int, stride: int, prefix: str) -> T:
-        # A symmetric window with an even kernel would leave one cell more than the shortcut has.
+        # With an even kernel, symmetric padding would leave one cell more than the shortcut has.
         padding = "symmetric" if kernel % 2 else "same"
         x = ops.depthwise(x, kernel, stride, padding=padding, name=f"{prefix}_dw")
         return ops.norm(x, NORM, name=f"{prefix}_dw_bn")
@@ -135,7 +135,10 @@ ghostnet_spec = BackboneSpec(
 
 @dataclass(frozen=True)
 class GhostWidth:
-    """GhostNet's own sizes: width alone, by 1.3 for each step of phi (timm has GhostNet 0.5x, 1.0x, 1.3x).
+    """GhostNet's own sizes: width times 1.3 for each step of phi (timm has GhostNet 0.5x, 1.0x and 1.3x).
+
+    Args:
+        beta: width multiplier at phi = 1, above 0.
 
     Example:
         >>> GhostWidth()(1).width
@@ -145,16 +148,16 @@ class GhostWidth:
     beta: float = 1.3
 
     def __call__(self, phi: float) -> Coefficients:
-        """The coefficients at `phi`, any finite number.
+        """Returns the coefficients at `phi`, which may be any finite number.
 
         Raises:
-            ScalingError: phi is not a finite number, or so far from 0 that the width leaves all bounds.
+            ScalingError: phi is not a finite number, or so large that the width overflows.
         """
         check_number(ScalingError, "phi", phi, float("-inf"))
         try:
             return Coefficients(width=self.beta**phi)
         except OverflowError as error:
-            raise ScalingError(f"`phi` is so far from 0 that the width leaves all bounds. Received: {phi=}") from error
+            raise ScalingError(f"`phi` is so large that the width overflows. Received: {phi=}") from error
 
 
 GHOST_WIDTH = GhostWidth()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import DenselyConnected, NormActivation, ResNetStem
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
@@ -13,7 +11,7 @@ _GROWTH = 32
 
 
 def _densenet(name: str, depths: tuple[int, int, int, int], features: int) -> BackboneSpec:
-    # The first stage reads the stem as it is; the others compress and stride first.
+    # The first stage takes the stem's output as it is; the others compress it and stride first.
     first, *later = depths
     return BackboneSpec(
         name=name,
@@ -32,21 +30,27 @@ densenet121_spec = _densenet("densenet121", (6, 12, 24, 16), features=1024)
 densenet169_spec = _densenet("densenet169", (6, 12, 32, 32), features=1664)
 densenet201_spec = _densenet("densenet201", (6, 12, 48, 32), features=1920)
 
-# (with top, without): keras-team/keras, applications/densenet.py.
-_MD5 = {
-    "densenet121": ("9d60b8095a5708f2dcce2bca79d332c7", "30ee3e1110167f948a6b9946edeeb738"),
-    "densenet169": ("d699b8f76981ab1b30698df4c175e90b", "b8c4d4c20dd625c148057b9ff1c1176b"),
-    "densenet201": ("1ceb130c1ea1b78c3bf6114dbdfd8807", "c13680b51ded0fb44dff2d8f86ac8bb1"),
-}
 
-
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
-    for spec in (densenet121_spec, densenet169_spec, densenet201_spec):
-        top, notop = _MD5[spec.name]
-        yield Published(spec, _file(spec.name, "", top), _file(spec.name, "_notop", notop))
+def _variant(spec: BackboneSpec, keras: str, top1: float, top: str, notop: str) -> Variant:
+    """A row, with the MD5 of the weight files: keras-team/keras, applications/densenet.py."""
+    base = None if spec is densenet121_spec else "densenet121"
+    weights = ImageNetWeights(spec, _file(spec.name, "", top), _file(spec.name, "_notop", notop))
+    return Variant(spec, base, keras, timm=spec.name, weights=(weights,), top1=top1, source=KERAS_DOCS)
 
 
 def _file(name: str, suffix: str, md5: str) -> WeightFile:
     file = f"{name}_weights_tf_dim_ordering_tf_kernels{suffix}.h5"
     return WeightFile(file, f"{KERAS_STORAGE}/densenet/{file}", md5)
+
+
+VARIANTS = (
+    _variant(
+        densenet121_spec, "DenseNet121", 75.0, "9d60b8095a5708f2dcce2bca79d332c7", "30ee3e1110167f948a6b9946edeeb738"
+    ),
+    _variant(
+        densenet169_spec, "DenseNet169", 76.2, "d699b8f76981ab1b30698df4c175e90b", "b8c4d4c20dd625c148057b9ff1c1176b"
+    ),
+    _variant(
+        densenet201_spec, "DenseNet201", 77.3, "1ceb130c1ea1b78c3bf6114dbdfd8807", "c13680b51ded0fb44dff2d8f86ac8bb1"
+    ),
+)

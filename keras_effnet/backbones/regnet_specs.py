@@ -1,9 +1,8 @@
-"""RegNetX and RegNetY (Radosavovic et al. 2020, arXiv:2003.13678), as in pycls and timm.
+"""RegNetX and RegNetY, 400MF to 4.0GF (Radosavovic et al. 2020, arXiv:2003.13678), as in pycls and timm.
 
-Widths and depths follow from four numbers (section 3.3): block j of d wants w_0 + w_a * j channels, which is rounded to
-w_0 * w_m^k for a whole k, and then to a multiple of 8; blocks of one width are a stage, whose width is rounded once
-more to a multiple of its group width. The numbers of the released networks (facebookresearch/pycls,
-configs/dds_baselines):
+Widths and depths follow from four numbers (section 3.3). Block j of d asks for w_0 + w_a * j channels, rounded to
+w_0 * w_m^k for a whole k and then to a multiple of 8. Blocks of one width form a stage, whose width is rounded once
+more, to a multiple of its group width. The released networks (facebookresearch/pycls, configs/dds_baselines):
 
 | | d | w_0 | w_a | w_m | group width |
 |---|---|---|---|---|---|
@@ -16,19 +15,20 @@ configs/dds_baselines):
 | Y 1.6GF | 27 | 48 | 20.71 | 2.65 | 24 |
 | Y 4.0GF | 22 | 96 | 31.41 | 2.24 | 64 |
 
-The names say the multiply-adds at 224 px.
+Names give the multiply-adds at 224 px.
 """
 
 from __future__ import annotations
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.published import Variant
 from keras_effnet.blocks import Bottleneck, ConvBlock
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.spec import BackboneSpec, StageSpec
 
 Four = tuple[int, int, int, int]
 
-# Squeezed channels for each channel that a Y block reads: section 4, and pycls' REGNET.SE_R.
+# Squeezed channels per input channel of a Y block: section 4, and pycls' REGNET.SE_R.
 _SE_RATIO = 0.25
 
 
@@ -60,3 +60,21 @@ regnet_y_400mf_spec = _regnet("regnet_y_400mf", (48, 104, 208, 440), (1, 3, 6, 6
 regnet_y_800mf_spec = _regnet("regnet_y_800mf", (64, 128, 320, 768), (1, 3, 8, 2), group_width=16)
 regnet_y_1_6gf_spec = _regnet("regnet_y_1_6gf", (48, 120, 336, 888), (2, 6, 17, 2), group_width=24)
 regnet_y_4_0gf_spec = _regnet("regnet_y_4_0gf", (128, 192, 512, 1088), (2, 6, 12, 2), group_width=64)
+
+
+def _variant(spec: BackboneSpec, timm: str, top1: float) -> Variant:
+    base = spec.name[: len("regnet_x_")] + "400mf"
+    source = "github.com/facebookresearch/pycls, MODEL_ZOO.md"
+    return Variant(spec, None if spec.name == base else base, timm=timm, top1=top1, source=source)
+
+
+VARIANTS = (
+    _variant(regnet_x_400mf_spec, "regnetx_004", 72.7),
+    _variant(regnet_x_800mf_spec, "regnetx_008", 75.2),
+    _variant(regnet_x_1_6gf_spec, "regnetx_016", 77.0),
+    _variant(regnet_x_4_0gf_spec, "regnetx_040", 78.6),
+    _variant(regnet_y_400mf_spec, "regnety_004", 74.1),
+    _variant(regnet_y_800mf_spec, "regnety_008", 76.3),
+    _variant(regnet_y_1_6gf_spec, "regnety_016", 78.0),
+    _variant(regnet_y_4_0gf_spec, "regnety_040", 79.4),
+)

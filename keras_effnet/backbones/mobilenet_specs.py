@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, ConvClassifier, DepthwiseSeparable
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
@@ -13,7 +13,8 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 # (width, depth, stride) of the stages between two strides: arXiv:1704.04861, Table 1.
 _STAGES = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-# Alphas and resolutions with published weights, and how the files spell the alphas: applications/mobilenet.py of Keras.
+# Alphas with published weights and their spelling in file names, and resolutions: keras-team/keras,
+# applications/mobilenet.py.
 _ALPHAS = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}
 RESOLUTIONS = (128, 160, 192, 224)
 
@@ -23,14 +24,14 @@ def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: fl
 
     Args:
         alpha: width multiplier, above 0.
-        depth_multiplier: depthwise filters for each channel, at least 1.
-        dropout: of the classifier, in [0, 1).
+        depth_multiplier: number of depthwise filters for each channel, at least 1.
+        dropout: dropout rate of the classifier, in [0, 1).
 
     Returns:
         The spec, at 224 px.
 
     Raises:
-        SpecError: a value outside its range, or an alpha that leaves a layer without channels.
+        SpecError: a value is outside its range, or alpha leaves a layer without channels.
     """
     check_number(SpecError, "alpha", alpha, 0, open_low=True)
     block = DepthwiseSeparable(multiplier=depth_multiplier)
@@ -49,14 +50,27 @@ def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: fl
 mobilenet_v1_spec = mobilenet_v1_with()
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
+def _weights() -> Iterator[ImageNetWeights]:
+    """Files for each published alpha and resolution; Keras publishes no checksums of these."""
     for alpha, spelled in _ALPHAS.items():
+        spec = mobilenet_v1_with(alpha)
         for resolution in RESOLUTIONS:
-            spec = replace(mobilenet_v1_with(alpha), resolution=resolution)
             stem = f"mobilenet_{spelled}_{resolution}_tf"
-            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
+            files = _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5")
+            yield ImageNetWeights(replace(spec, resolution=resolution), *files, any_resolution=False)
 
 
 def _file(name: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/mobilenet/{name}")
+
+
+VARIANTS = (
+    Variant(
+        mobilenet_v1_spec,
+        keras="MobileNet",
+        timm="mobilenetv1_100",
+        weights=tuple(_weights()),
+        top1=70.4,
+        source=KERAS_DOCS,
+    ),
+)

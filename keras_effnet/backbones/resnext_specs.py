@@ -6,6 +6,7 @@ The paper's "d" is the width of a group in the first stage: 32 groups of 4 chann
 from __future__ import annotations
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.published import Variant
 from keras_effnet.blocks import Bottleneck, ResNetStem
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.spec import BackboneSpec, StageSpec
@@ -24,4 +25,8 @@ resnext50_spec = BackboneSpec(
     resolution=224,
     preprocessing=IMAGENET_PIXELS,
     initializer="fan_out",
+)
+
+VARIANTS = (
+    Variant(resnext50_spec, timm="resnext50_32x4d", top1=77.8, source="github.com/facebookresearch/ResNeXt, README.md"),
 )

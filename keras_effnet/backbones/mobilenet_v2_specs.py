@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, DenseClassifier, InvertedResidual
 from keras_effnet.blocks.mobile import MOBILENET_V2_NORM
 from keras_effnet.checks import check_number
@@ -15,13 +15,13 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 
 # (expand, width, depth, stride): arXiv:1801.04381, Table 2.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-# Alphas and resolutions with published weights: applications/mobilenet_v2.py of Keras.
+# Alphas and resolutions with published weights: keras-team/keras, applications/mobilenet_v2.py.
 _ALPHAS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 RESOLUTIONS = (96, 128, 160, 192, 224)
 
 
 def mobilenet_v2_with(alpha: float = 1.0) -> BackboneSpec:
-    """MobileNetV2 with the paper's width multiplier: multiples of 8; the head never has fewer than 1280 channels.
+    """MobileNetV2 with the paper's width multiplier: widths are multiples of 8, the head has at least 1280 channels.
 
     Args:
         alpha: width multiplier, above 0.
@@ -37,7 +37,7 @@ def mobilenet_v2_with(alpha: float = 1.0) -> BackboneSpec:
     return BackboneSpec(
         name="mobilenet_v2",
         stem=_conv(3, ("Conv1", "bn_Conv1", "Conv1_relu"), widened(32 * alpha), stride=2),
-        # Keras cuts a stage's width to a whole number before it rounds it to a multiple of 8.
+        # Keras truncates a stage's width to a whole number before rounding it to a multiple of 8.
         stages=tuple(
             StageSpec(InvertedResidual(expand=expand), widened(int(width * alpha)), depth, stride)
             for expand, width, depth, stride in _STAGES
@@ -56,14 +56,27 @@ def _conv(kernel: int, names: tuple[str, str, str], width: int, stride: int = 1)
 mobilenet_v2_spec = mobilenet_v2_with()
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights."""
+def _weights() -> Iterator[ImageNetWeights]:
+    """Files for each published alpha and resolution; Keras publishes no checksums of these."""
     for alpha in _ALPHAS:
+        spec = mobilenet_v2_with(alpha)
         for resolution in RESOLUTIONS:
-            spec = replace(mobilenet_v2_with(alpha), resolution=resolution)
             stem = f"mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{resolution}"
-            yield Published(spec, _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5"), any_resolution=False)
+            files = _file(f"{stem}.h5"), _file(f"{stem}_no_top.h5")
+            yield ImageNetWeights(replace(spec, resolution=resolution), *files, any_resolution=False)
 
 
 def _file(name: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/mobilenet_v2/{name}")
+
+
+VARIANTS = (
+    Variant(
+        mobilenet_v2_spec,
+        keras="MobileNetV2",
+        timm="mobilenetv2_100",
+        weights=tuple(_weights()),
+        top1=71.3,
+        source=KERAS_DOCS,
+    ),
+)

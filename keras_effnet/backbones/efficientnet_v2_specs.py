@@ -1,23 +1,23 @@
-"""EfficientNetV2 (Tan and Le 2021, arXiv:2104.00298): the specs of B0 to B3, S, M, L and XL.
+"""EfficientNetV2-B0 to B3, S, M, L and XL (Tan and Le 2021, arXiv:2104.00298).
 
 Blocks, coefficients and resolutions: google/automl, efficientnetv2/effnetv2_configs.py, of which S is the paper's
-Table 4. B1 to B3 are B0 scaled by the coefficients of EfficientNet's B1 to B3; S to XL have lists of their own, which
-grow more in the later stages (section 3.3).
+Table 4. B1 to B3 are B0 scaled by the coefficients of EfficientNet's B1 to B3; S to XL have block lists of their own,
+which grow more in the later stages (section 3.3).
 
 Where Keras differs from that file, we follow Keras: widths may be rounded below 90 % of their exact value, and dropout
-is 0.2 for every size that Keras has. Where Keras differs from itself, we do not: its drop-path ramp of B1 to B3 divides
-by the 21 blocks of B0, ours by those that there are; and images of other than three channels are rescaled to -1 to 1
-there in B0 to B3, while we standardise each channel by the mean of ImageNet's statistics.
+is 0.2 for every size that Keras has. Two oddities of Keras we do not follow: its drop-path ramp of B1 to B3 divides by
+the 21 blocks of B0, ours by the number of blocks that there are; and its B0 to B3 rescale images of other than three
+channels to -1 to 1, while ours standardise each channel by the mean of ImageNet's statistics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_DOCS, KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.ops import BatchNorm
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
@@ -26,7 +26,8 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 _NORM = BatchNorm(momentum=0.9)
 # Pixels of S to XL: -1 to just below 1 (keras-team/keras, applications/efficientnet_v2.py).
 _HALVED_PIXELS = Preprocessing(scale=1 / 128, offset=-1)
-_FUSED = 3  # stages, the first ones of every list
+# Number of stages with fused blocks, at the start of every list.
+_FUSED = 3
 
 Row = tuple[int, int, int, int]
 
@@ -34,7 +35,7 @@ Row = tuple[int, int, int, int]
 def _v2(
     size: str, stem: int, rows: tuple[Row, ...], resolution: int, pixels: Preprocessing, dropout: float = 0.2
 ) -> BackboneSpec:
-    """A spec from rows of (expand, width, depth, stride)."""
+    """The spec of a size, from rows of (expand, width, depth, stride)."""
     return BackboneSpec(
         name=f"efficientnet_v2_{size}",
         stem=StageSpec(ConvBlock(activation="swish", norm=_NORM), width=stem, stride=2),
@@ -138,13 +139,13 @@ _MD5 = {
 
 
 def without_preprocessing(spec: BackboneSpec) -> BackboneSpec:
-    """The same network, for a caller who rescales pixels before it.
+    """The same network without preprocessing, for callers who rescale pixels themselves.
 
     Args:
-        spec: the network.
+        spec: the network with preprocessing.
 
     Returns:
-        The spec without preprocessing.
+        The spec without.
 
     Example:
         >>> without_preprocessing(efficientnet_v2_s_spec).preprocessing.in_model
@@ -153,14 +154,31 @@ def without_preprocessing(spec: BackboneSpec) -> BackboneSpec:
     return replace(spec, preprocessing=Preprocessing())
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights; one file serves with and without preprocessing."""
-    for size, (top, notop) in _MD5.items():
-        spec = globals()[f"efficientnet_v2_{size}_spec"]
-        for variant in (spec, without_preprocessing(spec)):
-            yield Published(variant, _file(size, ".h5", top), _file(size, "_notop.h5", notop))
+def _variant(
+    spec: BackboneSpec, top1: float | None = None, top: str | None = None, notop: str | None = None
+) -> Variant:
+    """A row, with the MD5 of the weight files: keras-team/keras, applications/efficientnet_v2.py, WEIGHTS_HASHES."""
+    size = spec.name.removeprefix("efficientnet_v2_")
+    base, timm = None if size == "b0" else "efficientnet_v2_b0", f"tf_efficientnetv2_{size}"
+    if top1 is None or top is None or notop is None:
+        return Variant(spec, base, timm=timm)
+    files = _file(f"efficientnetv2-{size}.h5", top), _file(f"efficientnetv2-{size}_notop.h5", notop)
+    # One file serves with preprocessing inside and outside the model.
+    weights = tuple(ImageNetWeights(one, *files) for one in (spec, without_preprocessing(spec)))
+    return Variant(spec, base, f"EfficientNetV2{size.upper()}", timm, weights, top1, KERAS_DOCS)
 
 
-def _file(size: str, suffix: str, md5: str) -> WeightFile:
-    name = f"efficientnetv2-{size}{suffix}"
+def _file(name: str, md5: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/efficientnet_v2/{name}", md5)
+
+
+VARIANTS = (
+    _variant(efficientnet_v2_b0_spec, 78.7, "21ecbf6da12460d5c40bb2f29ceb2188", "893217f2bb855e2983157299931e43ff"),
+    _variant(efficientnet_v2_b1_spec, 79.8, "069f0534ff22adf035c89e2d9547a9dc", "0e80663031ca32d657f9caa404b6ec37"),
+    _variant(efficientnet_v2_b2_spec, 80.5, "424e49f28180edbde1e94797771950a7", "1dfe2e7a5d45b6632553a8961ea609eb"),
+    _variant(efficientnet_v2_b3_spec, 82.0, "1f1fc43bd98a6e4fd8fdfd551e02c7a0", "f6abf7b5849ac99a89b50dd3fd532856"),
+    _variant(efficientnet_v2_s_spec, 83.9, "e1d88a8495beba45748fedd0cecbe016", "af0682fb74e8c54910f2d4393339c070"),
+    _variant(efficientnet_v2_m_spec, 85.3, "a3bf6aa3276309f4fc6a34aa114c95cd", "1b8dc055df72dde80d614482840fe342"),
+    _variant(efficientnet_v2_l_spec, 85.7, "27e6d408b53c7ebc868fefa357689935", "b0b66b5c863aef5b46e8608fe1711615"),
+    _variant(efficientnet_v2_xl_spec),
+)

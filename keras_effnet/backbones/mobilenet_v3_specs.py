@@ -1,15 +1,14 @@
-"""MobileNetV3 Large and Small (Howard et al. 2019, arXiv:1905.02244, Tables 1 and 2), and their minimalistic forms.
+"""MobileNetV3 Large and Small, also minimalistic (Howard et al. 2019, arXiv:1905.02244, Tables 1 and 2).
 
-Minimalistic networks have the widths of the others, but no squeeze-and-excitation, no hard swish and no 5x5 kernels
+Minimalistic networks have the same widths, but no squeeze-and-excitation, no hard swish and no 5x5 kernels
 (tensorflow/models, research/slim/nets/mobilenet; keras.applications.mobilenet_v3).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from keras_effnet.backbones.published import KERAS_STORAGE, Published, WeightFile
+from keras_effnet.backbones.published import KERAS_STORAGE, ImageNetWeights, Variant, WeightFile
 from keras_effnet.blocks import ConvBlock, HiddenConvClassifier, InvertedResidualV3
 from keras_effnet.blocks.base import whole_width
 from keras_effnet.blocks.mobile import MOBILENET_V2_NORM
@@ -21,7 +20,7 @@ Size = Literal["small", "large"]
 
 
 class _Row(NamedTuple):
-    """One or more equal rows of the paper's tables: hidden width over input width, then the block."""
+    """One or more equal rows of the paper's tables; `expand` is hidden width over input width."""
 
     expand: float
     width: int
@@ -56,7 +55,7 @@ _ROWS = {
         _Row(6, 96, 3, 2, 5, True, "hard_swish"),
     ),
 }
-# Of the classifier's hidden convolution: the last rows but one of the tables.
+# Width of the classifier's hidden convolution: the last row but one of each table.
 _HIDDEN = {"large": 1280, "small": 1024}
 _HEAD_EXPAND = 6  # 960 / 160 and 576 / 96: the rows before the pooling
 
@@ -68,20 +67,20 @@ def mobilenet_v3_with(
     dropout: float = 0.2,
     include_preprocessing: bool = True,
 ) -> BackboneSpec:
-    """MobileNetV3 with a width multiplier: multiples of 8; the stem, and below 1 the hidden layer, stay as they are.
+    """MobileNetV3 with a width multiplier: widths are multiples of 8. The stem never scales, the hidden layer only up.
 
     Args:
         size: "small" or "large".
         alpha: width multiplier, above 0.
-        minimalistic: without squeeze-and-excitation, hard swish and 5x5 kernels.
-        dropout: of the classifier, in [0, 1).
-        include_preprocessing: whether the model takes pixels of 0 to 255, not of -1 to 1.
+        minimalistic: whether to leave out squeeze-and-excitation, hard swish and 5x5 kernels.
+        dropout: dropout rate of the classifier, in [0, 1).
+        include_preprocessing: whether the model takes pixels from 0 to 255; if not, from -1 to 1.
 
     Returns:
         The spec, at 224 px.
 
     Raises:
-        SpecError: a value outside its range.
+        SpecError: a value is outside its range.
 
     Example:
         >>> [stage.width for stage in mobilenet_v3_with("small", alpha=0.75).stages]
@@ -123,25 +122,54 @@ mobilenet_v3_large_spec = mobilenet_v3_with("large")
 mobilenet_v3_small_minimalistic_spec = mobilenet_v3_with("small", minimalistic=True)
 mobilenet_v3_large_minimalistic_spec = mobilenet_v3_with("large", minimalistic=True)
 
-# (size, minimalistic, alpha): (with top, without): keras-team/keras, applications/mobilenet_v3.py, WEIGHTS_HASHES.
-_MD5: dict[tuple[Size, bool, float], tuple[str, str]] = {
-    ("large", False, 0.75): ("765b44a33ad4005b3ac83185abf1d0eb", "40af19a13ebea4e2ee0c676887f69a2e"),
-    ("large", False, 1.0): ("59e551e166be033d707958cf9e29a6a7", "07fb09a5933dd0c8eaafa16978110389"),
-    ("large", True, 1.0): ("675e7b876c45c57e9e63e6d90a36599c", "ec5221f64a2f6d1ef965a614bdae7973"),
-    ("small", False, 0.75): ("cb65d4e5be93758266aa0a7f2c6708b7", "ebdb5cc8e0b497cd13a7c275d475c819"),
-    ("small", False, 1.0): ("8768d4c2e7dee89b9d02b2d03d65d862", "d3e8ec802a04aa4fc771ee12a9a9b836"),
-    ("small", True, 1.0): ("99cd97fb2fcdad2bf028eb838de69e37", "cde8136e733e811080d9fcd8a252f7e4"),
-}
+# MD5 of the files with top and without, by alpha: keras-team/keras, applications/mobilenet_v3.py, WEIGHTS_HASHES.
+Checksums = dict[float, tuple[str, str]]
 
 
-def published() -> Iterator[Published]:
-    """Every architecture of this module that has ImageNet weights, with preprocessing inside and outside the model."""
-    for (size, minimalistic, alpha), (top, notop) in _MD5.items():
-        stem = f"weights_mobilenet_v3_{size}{'_minimalistic' if minimalistic else ''}_224_{alpha}_float"
+def _variant(spec: BackboneSpec, top1: float, checksums: Checksums) -> Variant:
+    """A row; one file serves with preprocessing inside and outside the model."""
+    size: Size = "large" if "_large" in spec.name else "small"
+    minimalistic = spec.name.endswith("_minimalistic")
+    weights = []
+    for alpha, (top, notop) in checksums.items():
+        stem = f"weights_{spec.name}_224_{alpha}_float"
+        files = _file(f"{stem}.h5", top), _file(f"{stem}_no_top_v2.h5", notop)
         for inside in (True, False):
-            spec = mobilenet_v3_with(size, alpha, minimalistic, include_preprocessing=inside)
-            yield Published(spec, _file(f"{stem}.h5", top), _file(f"{stem}_no_top_v2.h5", notop))
+            one = mobilenet_v3_with(size, alpha, minimalistic, include_preprocessing=inside)
+            weights.append(ImageNetWeights(one, *files))
+    source = "keras-team/keras, applications/mobilenet_v3.py"
+    return Variant(spec, keras=f"MobileNetV3{size.title()}", weights=tuple(weights), top1=top1, source=source)
 
 
 def _file(name: str, md5: str) -> WeightFile:
     return WeightFile(name, f"{KERAS_STORAGE}/mobilenet_v3/{name}", md5)
+
+
+VARIANTS = (
+    _variant(
+        mobilenet_v3_large_spec,
+        75.6,
+        {
+            0.75: ("765b44a33ad4005b3ac83185abf1d0eb", "40af19a13ebea4e2ee0c676887f69a2e"),
+            1.0: ("59e551e166be033d707958cf9e29a6a7", "07fb09a5933dd0c8eaafa16978110389"),
+        },
+    ),
+    _variant(
+        mobilenet_v3_large_minimalistic_spec,
+        72.3,
+        {1.0: ("675e7b876c45c57e9e63e6d90a36599c", "ec5221f64a2f6d1ef965a614bdae7973")},
+    ),
+    _variant(
+        mobilenet_v3_small_spec,
+        68.1,
+        {
+            0.75: ("cb65d4e5be93758266aa0a7f2c6708b7", "ebdb5cc8e0b497cd13a7c275d475c819"),
+            1.0: ("8768d4c2e7dee89b9d02b2d03d65d862", "d3e8ec802a04aa4fc771ee12a9a9b836"),
+        },
+    ),
+    _variant(
+        mobilenet_v3_small_minimalistic_spec,
+        61.9,
+        {1.0: ("99cd97fb2fcdad2bf028eb838de69e37", "cde8136e733e811080d9fcd8a252f7e4")},
+    ),
+)

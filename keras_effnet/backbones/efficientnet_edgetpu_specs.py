@@ -1,9 +1,9 @@
-"""EfficientNet-EdgeTPU-S, M and L (Gupta and Tan 2019): plain convolutions where the Edge TPU likes them better.
+"""EfficientNet-EdgeTPU-S, M and L (Gupta and Tan 2019): plain convolutions where an Edge TPU runs them faster.
 
 Source: tensorflow/tpu, models/official/efficientnet/edgetpu/efficientnet_edgetpu_builder.py and efficientnet_model.py.
 
-That code lets the projection stride, after an expansion (3x3, stride 1) of which it then reads every other cell. We let
-the expansion stride, over the same cells (`symmetric` padding): the same function at a quarter of the multiply-adds.
+In that code the 3x3 expansion has stride 1 and the projection strides, reading every other cell. Here the expansion
+strides over the same cells (`symmetric` padding): the same function at a quarter of the multiply-adds.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
+from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.spec import BackboneSpec, StageSpec
 
 
 def _fused(expand: int, *, first: bool = False) -> FusedMBConv:
-    # The first block expands its 24 channels as written in the code, not the 32 that the stem gives it.
+    # The first block expands 24 channels, as written in the code, not the 32 that come from the stem.
     expands = "output" if first else "input"
     return FusedMBConv(expand=expand, activation="relu", padding="symmetric", skip=not first, expands=expands)
 
@@ -66,3 +67,16 @@ def _released(row: str) -> BackboneSpec:
 
 efficientnet_edgetpu_m_spec = _released("m")
 efficientnet_edgetpu_l_spec = _released("l")
+
+# Accuracy of the float models.
+_SOURCE = f"{TPU_MODELS}/efficientnet/edgetpu/README.md"
+
+VARIANTS = (
+    Variant(efficientnet_edgetpu_s_spec, timm="tf_efficientnet_es", top1=77.23, source=_SOURCE),
+    Variant(
+        efficientnet_edgetpu_m_spec, "efficientnet_edgetpu_s", timm="tf_efficientnet_em", top1=78.69, source=_SOURCE
+    ),
+    Variant(
+        efficientnet_edgetpu_l_spec, "efficientnet_edgetpu_s", timm="tf_efficientnet_el", top1=80.62, source=_SOURCE
+    ),
+)

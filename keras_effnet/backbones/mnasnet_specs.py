@@ -1,12 +1,13 @@
 """MnasNet-A1, B1 and small (Tan et al. 2019, arXiv:1807.11626; A1 is its Figure 7).
 
-Source of the numbers: tensorflow/tpu, models/official/mnasnet/mnasnet_models.py. A multiplier leaves the head at 1280
-channels there (mnasnet_model.py), and so does scaling here.
+Source of the numbers: tensorflow/tpu, models/official/mnasnet/mnasnet_models.py. A width multiplier leaves the head at
+1280 channels there (mnasnet_model.py), and so does scaling here.
 """
 
 from __future__ import annotations
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
+from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, DenseClassifier, MBConv
 from keras_effnet.spec import BackboneSpec, StageSpec
 
@@ -63,7 +64,7 @@ mnasnet_small_spec = _mnasnet(
     "small",
     stem=8,
     stages=(
-        # Written with 16 channels going in, so that no input is added, although the stem gives it the 8 that it emits.
+        # Declared with 16 input channels and so without a skip connection, although the stem gives it 8, as it emits.
         _stage(3, 1, width=8, depth=1, stride=1, skip=False),
         _stage(3, 3, width=16, depth=1, stride=2),
         _stage(3, 6, width=16, depth=2, stride=2),
@@ -73,4 +74,10 @@ mnasnet_small_spec = _mnasnet(
         _stage(3, 6, width=144, depth=1, stride=1),
     ),
     dropout=0.0,
+)
+
+VARIANTS = (
+    Variant(mnasnet_a1_spec, timm="semnasnet_100", top1=75.2, source=f"{TPU_MODELS}/mnasnet/README.md"),
+    Variant(mnasnet_b1_spec, timm="mnasnet_100"),
+    Variant(mnasnet_small_spec, timm="mnasnet_small"),
 )

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 to Lite4: EfficientNet for phones, whose numbers survive eight bits.
+"""EfficientNet-Lite0 to Lite4: EfficientNet for phones, whose accuracy survives eight-bit quantization.
 
 Source: tensorflow/tpu, models/official/efficientnet/lite (README.md, efficientnet_lite_builder.py). Against
 EfficientNet (arXiv:1905.11946): no squeeze-and-excitation, ReLU6 in place of swish, and scaling leaves the widths of
@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from keras_effnet.backbones.efficientnet import efficientnet_b0_spec
+from keras_effnet.backbones.efficientnet_specs import efficientnet_b0_spec
 from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
+from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
 from keras_effnet.spec import BackboneSpec, Fixed, StageSpec
@@ -65,3 +66,19 @@ efficientnet_lite1_spec = _released("lite1")
 efficientnet_lite2_spec = _released("lite2")
 efficientnet_lite3_spec = _released("lite3")
 efficientnet_lite4_spec = _released("lite4")
+
+
+def _variant(spec: BackboneSpec, top1: float) -> Variant:
+    """A row, with the accuracy of the float model."""
+    base = None if spec is efficientnet_lite0_spec else "efficientnet_lite0"
+    source = f"{TPU_MODELS}/efficientnet/lite/README.md"
+    return Variant(spec, base, timm=f"tf_{spec.name}", top1=top1, source=source)
+
+
+VARIANTS = (
+    _variant(efficientnet_lite0_spec, 75.1),
+    _variant(efficientnet_lite1_spec, 76.7),
+    _variant(efficientnet_lite2_spec, 77.6),
+    _variant(efficientnet_lite3_spec, 79.8),
+    _variant(efficientnet_lite4_spec, 81.5),
+)

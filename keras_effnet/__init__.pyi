@@ -1,0 +1,59 @@
+# Written by scripts/catalogue.py; do not edit.
+from keras_effnet.backbones.timm_specs import timm_spec as timm_spec
+from keras_effnet.budget import fit_to_budget as fit_to_budget
+from keras_effnet.builder.model import build_model as build_model
+from keras_effnet.cost import Cost as Cost
+from keras_effnet.cost import estimate_cost as estimate_cost
+from keras_effnet.data.augment import Augmentation as Augmentation
+from keras_effnet.data.sets import load_data as load_data
+from keras_effnet.errors import KerasEffnetError as KerasEffnetError
+from keras_effnet.explanation import Explanation as Explanation
+from keras_effnet.explanation import explain as explain
+from keras_effnet.finetune.job import FinetuneJob as FinetuneJob
+from keras_effnet.finetune.options import FinetuneOptions as FinetuneOptions
+from keras_effnet.finetune.recipe import Recipe as Recipe
+from keras_effnet.inheritance.grow import grow_model as grow_model
+from keras_effnet.inheritance.inheritance_report import InheritanceReport as InheritanceReport
+from keras_effnet.inheritance.recalibrate import recalibrate as recalibrate
+from keras_effnet.inheritance.scaled_model import scale_model as scale_model
+from keras_effnet.scaling import Coefficients as Coefficients
+from keras_effnet.scaling import Rounding as Rounding
+from keras_effnet.scaling import scale_spec as scale_spec
+from keras_effnet.search.architecture import search_architecture as search_architecture
+from keras_effnet.search.coefficient_search import search_coefficients as search_coefficients
+from keras_effnet.spec import BackboneSpec as BackboneSpec
+from keras_effnet.spec import Preprocessing as Preprocessing
+from keras_effnet.spec import StageSpec as StageSpec
+from keras_effnet.weights.load import load_weights as load_weights
+from keras_effnet.weights.load_report import LoadReport as LoadReport
+
+__version__: str
+__all__ = [
+    "Augmentation",
+    "BackboneSpec",
+    "Coefficients",
+    "Cost",
+    "Explanation",
+    "FinetuneJob",
+    "FinetuneOptions",
+    "InheritanceReport",
+    "KerasEffnetError",
+    "LoadReport",
+    "Preprocessing",
+    "Recipe",
+    "Rounding",
+    "StageSpec",
+    "build_model",
+    "estimate_cost",
+    "explain",
+    "fit_to_budget",
+    "grow_model",
+    "load_data",
+    "load_weights",
+    "recalibrate",
+    "scale_model",
+    "scale_spec",
+    "search_architecture",
+    "search_coefficients",
+    "timm_spec",
+]

@@ -1,0 +1,123 @@
+"""A spec as a JSON document with a version, which is safe to read from anywhere.
+
+    {"schema": 1, "backbone": {"name": "mine", "stem": {"block": {"block": "conv"}, "width": 16, "stride": 2}, ...}}
+
+This module does not import specs: `keras_effnet.spec` calls it with its own type, whose fields define what a document
+may contain (`keras_effnet.codecs`). The standard library parses the JSON, and nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from keras_effnet.checks import MAX_SIZE
+from keras_effnet.codecs import RecordCodec, shortened, shown
+from keras_effnet.errors import SpecError
+
+SCHEMA = 1
+# EfficientNet-B0 takes 2 KB; a backbone with the most stages allowed, every field written out, takes 0.6 MB.
+MAX_BYTES = 1_000_000
+
+T = TypeVar("T")
+
+
+def write_document(backbone: Any) -> str:
+    """Encodes a backbone as JSON; `read_document` decodes it to an equal one.
+
+    Args:
+        backbone: a dataclass whose fields `keras_effnet.codecs` can write.
+
+    Returns:
+        The text, indented by 2; fields at their defaults are omitted.
+
+    Raises:
+        SpecError: the class of a block, norm or classifier is not registered, or a value cannot be written as JSON.
+    """
+
+    def text() -> str:
+        data = RecordCodec(type(backbone)).write(backbone, "backbone")
+        return json.dumps({"schema": SCHEMA, "backbone": data}, indent=2, allow_nan=False)
+
+    return _within_depth(text)
+
+
+def read_document(text: str, kind: type[T]) -> T:
+    """Decodes a backbone from JSON.
+
+    Args:
+        text: the document, at most a million characters.
+        kind: dataclass of the backbone.
+
+    Returns:
+        The backbone.
+
+    Raises:
+        SpecError: the text is not JSON, too long, of another schema version, or does not describe a valid `kind`. The
+            message names the place in the document.
+    """
+    if not isinstance(text, str):
+        raise SpecError(f"a spec is read from a string. Received: {shown(text)}")
+    if len(text) > MAX_BYTES:
+        raise SpecError(f"a spec must have at most {MAX_BYTES:,} characters. Received: {len(text):,} characters")
+    return _within_depth(lambda: _read_backbone(_parse(text), kind))
+
+
+def _read_backbone(document: Any, kind: type[T]) -> T:
+    if not isinstance(document, dict):
+        raise SpecError(f"a spec must be an object with the keys 'schema' and 'backbone'. Received: {shown(document)}")
+    schema = document.get("schema")
+    if type(schema) is not int or schema != SCHEMA:
+        raise SpecError(f"schema must be {SCHEMA}, the only one this version can read. Received: {shown(schema)}")
+    if set(document) != {"schema", "backbone"}:
+        keys = list(document)
+        raise SpecError(f"a spec has only the keys 'schema' and 'backbone'. Received: keys {shown(keys)}")
+    return RecordCodec(kind).read(document["backbone"], "backbone")
+
+
+def _within_depth(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except RecursionError as error:
+        raise SpecError("a spec must not be nested so deeply. Received: more levels than Python can parse") from error
+
+
+def _parse(text: str) -> Any:
+    """Parses JSON more strictly than Python does: no duplicate keys, no numbers without bounds."""
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_not_finite,
+            parse_float=_finite,
+            parse_int=_bounded,
+        )
+    except json.JSONDecodeError as error:
+        raise SpecError(f"the text is not valid JSON: {error}. Received: {shown(text)}") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in found:
+            raise SpecError(f"a key appears twice in one object. Received: {shown(key)}")
+        found[key] = item
+    return found
+
+
+def _not_finite(word: str) -> NoReturn:
+    raise SpecError(f"every number must be finite. Received: {word}")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    return value if math.isfinite(value) else _not_finite(shortened(digits))
+
+
+def _bounded(digits: str) -> int:
+    # Check before int(), whose time grows with the square of the number of digits, and which refuses more than 4,300.
+    if len(digits) > len(str(MAX_SIZE)) + 1:
+        raise SpecError(f"every integer must be within 1e40 of 0. Received: {shortened(digits)}")
+    return int(digits)
