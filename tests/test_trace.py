@@ -42,7 +42,7 @@ from keras_effnet.blocks import (
 )
 from keras_effnet.errors import SpecError
 from keras_effnet.network import record_network
-from keras_effnet.ops import Add, Concat, Conv, Dense, Depthwise, Dropout, Ops, T
+from keras_effnet.ops import Add, Concat, Conv, Dense, Depthwise, Dropout, Ops, Standardize, T
 from keras_effnet.registry import backbones, blocks, classifiers
 from keras_effnet.trace import Axis, Run, Trace, TracedNode, Value, resolve, tie, trace_network
 
@@ -248,7 +248,8 @@ def shuffled(axis: Axis, generator: np.random.Generator) -> np.ndarray:
 def check_axes(model: keras.Model, trace: Trace) -> None:
     """The law for some axes at once, so chosen that of any two only one moves at least once."""
     generator = np.random.default_rng(0)
-    fixed = trace.input.runs[0].axis if trace.spec.preprocessing.mean is not None else None  # constants do not move
+    constants = any(isinstance(node.op, Standardize) and node.op.mean is not None for node in trace.nodes)
+    fixed = trace.input.runs[0].axis if constants else None  # constants do not move
     axes = [axis for axis in axes_of(trace) if axis.size > axis.groups and axis is not fixed]
     assert len(axes) >= 5
     for bit in range(len(axes).bit_length()):
