@@ -31,7 +31,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from keras_effnet.checks import check_number, check_rate
+from keras_effnet.checks import check_number, check_rate, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.padding import Padding
 
@@ -114,6 +114,7 @@ class BatchNorm:
     momentum: float = 0.99
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
         check_rate(SpecError, "momentum", self.momentum)
 
@@ -132,6 +133,7 @@ class LayerNorm:
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
 
 
@@ -284,7 +286,7 @@ _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (C
 def check_norm(norm: object) -> None:
     """Raises SpecError unless `norm` is a BatchNorm or a LayerNorm."""
     if not isinstance(norm, BatchNorm | LayerNorm):
-        raise SpecError(f"`norm` must be a BatchNorm or a LayerNorm. Received: norm={norm!r}")
+        raise SpecError("`norm` must be a BatchNorm or a LayerNorm.", received=f"norm={norm!r}")
 
 
 class Ops(ABC, Generic[T]):

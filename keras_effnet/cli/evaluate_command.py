@@ -91,8 +91,8 @@ def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source
     found = {name: source for name in wanted if (source := sources[name]) is not None}
     if not found:
         raise DataError(
-            "this data has no test split; choose another one with `--split`. "
-            f"Received: --split={split} for {data.name!r}"
+            "this data has no test split; choose another one with `--split`.",
+            received=f"--split={split} for {data.name!r}",
         )
     return list(found), list(found.values())
 
@@ -106,14 +106,15 @@ def _match(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
         if len(data_names) != len(own):
             raise DataError(
                 f"the model's file has no class names, so the data must have the same {len(own)} classes in the same "
-                f"order; otherwise give the names with `--classes`. Received: {len(data_names)} classes"
+                "order; otherwise give the names with `--classes`.",
+                received=f"{len(data_names)} classes",
             )
         return np.arange(len(own))
     strange = [name for name in data_names if name not in own]
     if strange:
         raise DataError(
-            f"each class of the data must be one of the model's: {', '.join(own):.300}. "
-            f"Received: {', '.join(strange):.300}"
+            f"each class of the data must be one of the model's: {', '.join(own):.300}.",
+            received=f"{', '.join(strange):.300}",
         )
     return np.array([own.index(name) for name in data_names])
 

@@ -47,18 +47,18 @@ class Images(Source):
         shape = self.images.shape
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or self.images.dtype != np.uint8:
             raise DataError(
-                "images must be a uint8 array of shape (n, resolution, resolution, 3). "
-                f"Received: {self.images.dtype} of shape {shape}"
+                "images must be a uint8 array of shape (n, resolution, resolution, 3).",
+                received=f"{self.images.dtype} of shape {shape}",
             )
         if self.labels.shape != shape[:1] or self.labels.dtype != np.int32:
             raise DataError(
-                f"labels must be an int32 array with one label for each of the {shape[0]} images. "
-                f"Received: {self.labels.dtype} of shape {self.labels.shape}"
+                f"labels must be an int32 array with one label for each of the {shape[0]} images.",
+                received=f"{self.labels.dtype} of shape {self.labels.shape}",
             )
         if shape[0] and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise DataError(
-                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name. "
-                f"Received: labels from {self.labels.min()} to {self.labels.max()}"
+                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name.",
+                received=f"labels from {self.labels.min()} to {self.labels.max()}",
             )
 
     @property
@@ -136,7 +136,7 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
 def _check_resolution(resolution: int) -> None:
     if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
         raise DataError(
-            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}"
+            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}.", received=repr(resolution)
         )
 
 

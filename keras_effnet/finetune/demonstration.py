@@ -96,8 +96,11 @@ class Demonstration:
         if counts.min() < count:
             raise DataError(
                 f"each class must have `labels_per_class` images besides the {HELD_OUT:.0%} that are held out. Lower "
-                f"labels_per_class or add images. Received: labels_per_class={count}, of which "
-                f"{splits.train.class_names[counts.argmin()]!r} has {counts.min()}"
+                "labels_per_class or add images.",
+                received=(
+                    f"labels_per_class={count}, of which "
+                    f"{splits.train.class_names[counts.argmin()]!r} has {counts.min()}"
+                ),
             )
         return splits
 

@@ -58,7 +58,7 @@ def split_model(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         first, before = producer, producer.input
     if tail == 0 or isinstance(before, list):
         raise TrainingError(
-            f"a model must end in one layer with weights for its classifier to learn first. Received: {model.name!r}"
+            "a model must end in one layer with weights for its classifier to learn first.", received=repr(model.name)
         )
     name = f"{model.name}_features"
     return keras.Model(model.input, before, name=name), keras.Model(before, model.output, name=f"{model.name}_head")
@@ -155,8 +155,8 @@ def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise DataError(
-            f"there is no space for the features: {error}. Free some, or name another output folder. "
-            f"Received: {str(part)!r} of {int(np.prod(shape)) * 4:,} bytes"
+            f"there is no space for the features: {error}. Free some, or name another output folder.",
+            received=f"{str(part)!r} of {int(np.prod(shape)) * 4:,} bytes",
         ) from error
     return rows
 

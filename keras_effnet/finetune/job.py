@@ -75,8 +75,8 @@ class FinetuneJob:
         options, recipe = self.options, self.recipe
         if keras.config.image_data_format() != "channels_last":
             raise TrainingError(
-                "images are read with channels last: call keras.config.set_image_data_format('channels_last') "
-                f"first. Received: image_data_format={keras.config.image_data_format()!r}"
+                "images are read with channels last: call keras.config.set_image_data_format('channels_last') first.",
+                received=f"image_data_format={keras.config.image_data_format()!r}",
             )
         set_determinism(options.deterministic)
         self.distribution.start()
@@ -207,8 +207,8 @@ class FinetuneJob:
         progress = checkpoint.progress
         if progress.best is None:
             raise TrainingError(
-                "the run cannot be continued, its state names no best epoch. Delete the folder to start afresh. "
-                f"Received: {str(checkpoint.folder)!r}"
+                "the run cannot be continued, its state names no best epoch. Delete the folder to start afresh.",
+                received=repr(str(checkpoint.folder)),
             )
         model = load_model(self.model_path)
         split, source = ("validation", data.validation) if data.test is None else ("test", data.test)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from keras_effnet.checks import check_bool, check_int, check_number
+from keras_effnet.checks import check_bool, check_int, check_number, store_plain
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.spec import BackboneSpec
@@ -49,6 +49,7 @@ class FinetuneOptions:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "channels", self.channels, 1)
         check_number(TrainingError, "validation", self.validation, 0, 0.9, open_low=True)
@@ -99,6 +100,7 @@ class DemonstrationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "resolution", self.resolution, 8)
         check_int(TrainingError, "seed", self.seed, 0)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from keras_effnet.checks import check_choice, check_int, check_number, check_rate
+from keras_effnet.checks import check_choice, check_int, check_number, check_rate, store_plain
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import RecipeError
 
@@ -111,6 +111,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("head_epochs", "epochs", "seed"):
             check_int(RecipeError, name, getattr(self, name), 0)
         for name in ("batch_size", "accumulate", "views"):
@@ -128,9 +129,9 @@ class Recipe:
         for name, kind in _CHOICES.items():
             check_choice(RecipeError, name, getattr(self, name), get_args(kind))
         if not isinstance(self.augmentation, Augmentation):
-            raise RecipeError(f"`augmentation` must be an Augmentation. Received: augmentation={self.augmentation!r}")
+            raise RecipeError("`augmentation` must be an Augmentation.", received=f"augmentation={self.augmentation!r}")
         if not self.head_epochs + self.epochs:
-            raise RecipeError("at least one epoch must be trained. Received: head_epochs=0, epochs=0")
+            raise RecipeError("at least one epoch must be trained.", received="head_epochs=0, epochs=0")
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON holds it."""
@@ -153,14 +154,14 @@ class Recipe:
         known = {item.name for item in fields(cls)}
         unknown = [name for name in values if name not in known] if isinstance(values, dict) else [values]
         if unknown:
-            raise RecipeError(f"a recipe has the fields {', '.join(sorted(known))}. Received: {unknown[0]!r:.200}")
+            raise RecipeError(f"a recipe has the fields {', '.join(sorted(known))}.", received=f"{unknown[0]!r:.200}")
         if isinstance(values.get("augmentation"), dict):
             try:
                 values = {**values, "augmentation": Augmentation(**values["augmentation"])}
             except TypeError as error:
                 raise RecipeError(
-                    f"`augmentation` must hold the fields of an Augmentation: {error}. "
-                    f"Received: {values['augmentation']!r}"
+                    f"`augmentation` must hold the fields of an Augmentation: {error}.",
+                    received=repr(values["augmentation"]),
                 ) from error
         return cls(**values)
 
@@ -174,7 +175,7 @@ class Recipe:
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise RecipeError(f"a recipe must be a JSON object: {error}. Received: {text!r:.200}") from error
+            raise RecipeError(f"a recipe must be a JSON object: {error}.", received=f"{text!r:.200}") from error
         return cls.from_dict(values)
 
 
@@ -190,7 +191,7 @@ def read_recipe(path: str) -> Recipe:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise RecipeError(f"the recipe cannot be read: {error}. Received: {path!r}") from error
+        raise RecipeError(f"the recipe cannot be read: {error}.", received=repr(path)) from error
     return Recipe.from_json(text)
 
 

@@ -65,7 +65,8 @@ def make_network(
     if (weights == "saved") != saved:
         raise TrainingError(
             "a model from a file is fine-tuned with the weights in it: name the file as the backbone and give weights "
-            f"'saved'; for any other backbone 'imagenet', 'random' or a weight file. Received: {backbone=}, {weights=}"
+            "'saved'; for any other backbone 'imagenet', 'random' or a weight file.",
+            received=f"{backbone=}, {weights=}",
         )
     trained = load_model(cast("str", backbone)) if saved else None
     base = (
@@ -105,8 +106,8 @@ def _with_classifier(
     embedded = read_embedded_spec(trained)
     if not embedded.include_top:
         raise BuildError(
-            "a model must have a classifier to be given another one; save it with include_top=True. "
-            f"Received: {trained.name!r}"
+            "a model must have a classifier to be given another one; save it with include_top=True.",
+            received=repr(trained.name),
         )
     options: dict[str, Any] = {"classes": len(class_names), "input_shape": shape, "seed": recipe.seed}
     model = grow_model(trained, spec, classifier_activation="softmax", **options)

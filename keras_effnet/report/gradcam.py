@@ -43,8 +43,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     count = int(head.output_shape[-1])
     if np.shape(classes) != (len(images),) or not len(images) or not 0 <= np.min(classes) <= np.max(classes) < count:
         raise DataError(
-            f"there must be an image at least, and for each its class, in 0..{count - 1}. "
-            f"Received: {len(images)} images, classes={classes!r:.200}"
+            f"there must be an image at least, and for each its class, in 0..{count - 1}.",
+            received=f"{len(images)} images, classes={classes!r:.200}",
         )
     silent: Any = 0  # Keras annotates its default, "auto"
     maps = np.asarray(features.predict(images, batch_size=IMAGES_AT_ONCE, verbose=silent), np.float32)
@@ -85,8 +85,10 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         return keras.Model(model.input, output), head
     raise BuildError(
         "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
-        f"a place. Received: {model.name!r} with outputs of shapes "
-        f"{[getattr(output, 'shape', None) for output in outputs[-3:]]}"
+        "a place.",
+        received=(
+            f"{model.name!r} with outputs of shapes {[getattr(output, 'shape', None) for output in outputs[-3:]]}"
+        ),
     )
 
 

@@ -48,8 +48,8 @@ def train_candidate(proxy: ProxyTraining, task: Task) -> float:
     """Does what `ProxyTraining.__call__` says."""
     if task.steps > proxy.horizon:
         raise SearchError(
-            "a trial cannot take more steps than the learning-rate schedule has; raise the proxy's `horizon`. "
-            f"Received: steps={task.steps}, horizon={proxy.horizon}"
+            "a trial cannot take more steps than the learning-rate schedule has; raise the proxy's `horizon`.",
+            received=f"steps={task.steps}, horizon={proxy.horizon}",
         )
     keras.utils.clear_session()  # or the graphs of all earlier candidates would stay in memory
     data = load_splits(proxy)
@@ -60,7 +60,8 @@ def train_candidate(proxy: ProxyTraining, task: Task) -> float:
     if done > task.steps:
         raise TrainingError(
             "a network that was trained for longer cannot stand for shorter training: delete the folder, or name "
-            f"another output. Received: {str(task.folder)!r} with {done} steps, {task.steps} asked for"
+            "another output.",
+            received=f"{str(task.folder)!r} with {done} steps, {task.steps} asked for",
         )
     if not done and task.parent is not None:
         model, share = _inherited(model, task.parent, proxy, task.seed)
@@ -100,7 +101,8 @@ def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int
     except OSError as error:
         raise SearchError(
             "a candidate starts from its parent's weights, and they are not there: name an output folder that all "
-            f"hosts share, or search without inheritance. Received: {str(parent)!r}"
+            "hosts share, or search without inheritance.",
+            received=repr(str(parent)),
         ) from error
     old = _network(spec, load_splits(proxy), seed)
     _compile(old, proxy)

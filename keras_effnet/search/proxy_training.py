@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling import Coefficients, Rounding, limit_stride, scale_spec
 from keras_effnet.search.task import Task
@@ -71,6 +71,7 @@ class ProxyTraining:
     keep_every: int = 120
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("horizon", "batch_size", "keep_every"):
             check_int(SearchError, name, getattr(self, name), 1)
         check_number(SearchError, "rate", self.rate, 0, open_low=True)

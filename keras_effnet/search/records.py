@@ -263,8 +263,9 @@ class TrialLog:
         self._columns = (*FIRST, *choices, *LAST)
         if len(set(self._columns)) < len(self._columns):
             raise SearchError(
-                f"each column of trials.csv needs a name of its own: rename the choice that is called like one of "
-                f"{', '.join((*FIRST, *LAST))}. Received: {', '.join(choices)}"
+                "each column of trials.csv needs a name of its own: rename the choice that is called like one of "
+                f"{', '.join((*FIRST, *LAST))}.",
+                received=", ".join(choices),
             )
         self._numbers: set[int] = set()
         self._end = 0  # bytes that have been read
@@ -335,8 +336,8 @@ class TrialLog:
     def _strange(self, content: bytes) -> SearchError:
         return SearchError(
             f"{self.path} does not list this search's trials: it should have the columns {', '.join(self._columns)}. "
-            f"Move it away or name another output folder: the trials are in the search's store, and are listed again. "
-            f"Received: {content[:200].decode(errors='replace')!r}"
+            "Move it away or name another output folder: the trials are in the search's store, and are listed again.",
+            received=repr(content[:200].decode(errors="replace")),
         )
 
     def _line(self, trial: Trial, candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> list[Any]:

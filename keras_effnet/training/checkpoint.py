@@ -163,8 +163,8 @@ class Checkpoint:
             self.progress = Progress.from_dict(found)
         except (OSError, ValueError, RecursionError) as error:
             raise TrainingError(
-                f"the run cannot be continued, its state cannot be read: {error}. Delete the folder to start afresh. "
-                f"Received: {str(path)!r}"
+                f"the run cannot be continued, its state cannot be read: {error}. Delete the folder to start afresh.",
+                received=repr(str(path)),
             ) from error
         if self.progress.history:
             logger.info("continuing in %s after epoch %d", self.folder.parent, len(self.progress.history))
@@ -174,8 +174,8 @@ class Checkpoint:
         if theirs != ours:
             changed = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
             raise TrainingError(
-                f"the output folder holds a run with another {', '.join(changed)}; name another folder, or delete it. "
-                f"Received: {str(self.folder.parent)!r}"
+                f"the output folder holds a run with another {', '.join(changed)}; name another folder, or delete it.",
+                received=repr(str(self.folder.parent)),
             )
 
     def save(self, **changes: Any) -> None:
@@ -236,13 +236,14 @@ class Checkpoint:
                 arrays = [file[str(index)] for index in range(len(file.files))]
         except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
             raise TrainingError(
-                f"the run cannot be continued, its weights cannot be read: {error}. Delete the folder to start afresh. "
-                f"Received: {str(path)!r}"
+                f"the run cannot be continued, its weights cannot be read: {error}. Delete the folder to start afresh.",
+                received=repr(str(path)),
             ) from error
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
             raise TrainingError(
                 "the run cannot be continued, its weights belong to another network: this package or Keras has "
-                f"changed. Delete the folder to start afresh. Received: {str(path)!r} with {len(arrays)} arrays"
+                "changed. Delete the folder to start afresh.",
+                received=f"{str(path)!r} with {len(arrays)} arrays",
             )
         return arrays
 

@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, store_plain
 from keras_effnet.errors import TrainingError
 
 
@@ -40,24 +40,25 @@ class Distribution:
     rank: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_int(TrainingError, "devices", self.devices, 1)
         check_int(TrainingError, "processes", self.processes, 1)
         check_int(TrainingError, "rank", self.rank, 0, self.processes - 1)
         if (self.processes > 1) != (self.address is not None):
             raise TrainingError(
-                "several processes need the address of the first one, and a single process needs none. "
-                f"Received: processes={self.processes}, address={self.address!r}"
+                "several processes need the address of the first one, and a single process needs none.",
+                received=f"processes={self.processes}, address={self.address!r}",
             )
         backend = keras.backend.backend()
         if self.processes > 1 and (backend != "jax" or self.devices > 1):
             raise TrainingError(
-                "several processes train on the JAX backend, one device each: set KERAS_BACKEND=jax. "
-                f"Received: processes={self.processes}, devices={self.devices} on {backend}"
+                "several processes train on the JAX backend, one device each: set KERAS_BACKEND=jax.",
+                received=f"processes={self.processes}, devices={self.devices} on {backend}",
             )
         if self.devices > 1 and backend != "tensorflow":
             raise TrainingError(
-                "several devices of one process train on the TensorFlow backend; on JAX start one process for each. "
-                f"Received: devices={self.devices} on {backend}"
+                "several devices of one process train on the TensorFlow backend; on JAX start one process for each.",
+                received=f"devices={self.devices} on {backend}",
             )
 
     @property
@@ -89,7 +90,8 @@ class Distribution:
         except RuntimeError as error:
             raise TrainingError(
                 f"the processes cannot reach each other: {error}. Start all of them with the same address, and each "
-                f"with a rank of its own. Received: address={self.address!r}, rank={self.rank}"
+                "with a rank of its own.",
+                received=f"address={self.address!r}, rank={self.rank}",
             ) from error
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
@@ -160,7 +162,8 @@ def _tensorflow_devices(count: int) -> list[str]:
     found = tensorflow.config.list_logical_devices(kind)
     if len(found) < count:
         raise TrainingError(
-            f"`devices` must be at most what this machine has, {len(found)} of kind {kind}. Received: devices={count}"
+            f"`devices` must be at most what this machine has, {len(found)} of kind {kind}.",
+            received=f"devices={count}",
         )
     return [f"{kind}:{number}" for number in range(count)]
 

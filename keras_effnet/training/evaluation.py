@@ -96,7 +96,7 @@ def predict_all(model: keras.Model, batches: Any) -> np.ndarray:
         found = np.asarray(model.predict_on_batch(images), np.float32)
         rows.append(found[np.asarray(weights) > 0])
     if not rows:
-        raise DataError("there must be at least one image to predict. Received: 0 batches")
+        raise DataError("there must be at least one image to predict.", received="0 batches")
     return np.concatenate(rows)
 
 
@@ -151,17 +151,19 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> None:
     if classes < 2 or not count or labels.shape != (count,) or probabilities.shape != (count, classes):
         raise DataError(
             "there must be at least one image and two classes, a label for each image, and a probability for "
-            f"each image and class. Received: probabilities of shape {probabilities.shape}, labels of shape "
-            f"{labels.shape}, {classes} classes"
+            "each image and class.",
+            received=(
+                f"probabilities of shape {probabilities.shape}, labels of shape {labels.shape}, {classes} classes"
+            ),
         )
     if not 0 <= labels.min() <= labels.max() < classes:
-        raise DataError(f"labels must be in 0..{classes - 1}. Received: {labels.min()} to {labels.max()}")
+        raise DataError(f"labels must be in 0..{classes - 1}.", received=f"{labels.min()} to {labels.max()}")
     sums = probabilities.sum(axis=1, dtype=np.float64)
     # Written so that a sum that is not a number fails, too.
     if not (probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
         worst = sums[np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))]
         raise DataError(
             "a model's outputs must be probabilities: at least 0, with a sum of 1 for each image. Build it with "
-            f"classifier_activation='softmax'. Received: outputs from {probabilities.min()} to "
-            f"{probabilities.max()}, with a sum of {worst}"
+            "classifier_activation='softmax'.",
+            received=(f"outputs from {probabilities.min()} to {probabilities.max()}, with a sum of {worst}"),
         )

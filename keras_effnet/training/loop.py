@@ -135,7 +135,8 @@ class _Stretch(keras.callbacks.Callback):
         if not math.isfinite(loss):
             raise TrainingError(
                 "the loss is no longer a number; lower the learning rate and start again: what was best before is "
-                f"kept. Received: loss={loss} in the phase {self.phase!r}, step {self.done}"
+                "kept.",
+                received=f"loss={loss} in the phase {self.phase!r}, step {self.done}",
             )
         self.progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
 
@@ -151,7 +152,8 @@ def _own_errors(checkpoint: Checkpoint, batches: Any, validation: Any) -> Iterat
         if checkpoint.distribution.processes > 1 and lost_a_process(error):
             raise LostProcessError(
                 "another process is gone. What all had done up to the last whole epoch is kept; start all of them "
-                f"again with the same command. Received: {error!s:.300}"
+                "again with the same command.",
+                received=f"{error!s:.300}",
             ) from error
         # A framework that reads images in a thread of its own wraps what that raises in an error of its own.
         failure = batches.failure or getattr(validation, "failure", None)

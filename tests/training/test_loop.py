@@ -148,7 +148,7 @@ def test_what_cannot_be_trained_is_said(compiled: tuple[keras.Model, Snapshot], 
 
     class Vanished(Images):
         def read(self, index: int, size: int | None = None) -> np.ndarray:
-            raise DataError("the image is gone. Received: 3.png")
+            raise DataError("the image is gone.", received="3.png")
 
     source = stripes()
     gone = Batches(Vanished(source.images, source.labels, source.class_names), resolution=16, batch_size=8)
