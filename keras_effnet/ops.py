@@ -1,8 +1,7 @@
 """The vocabulary that blocks are written in, as data.
 
-A block says what it does with the verbs of `Ops`. Each verb makes a small frozen record, the *operation*, whose fields
-are the verb's arguments, and hands it to one method, `read(op, name, *inputs)`. `keras_effnet.network` records what the
-blocks of a network say; readers of the record (count, build, trace, latency) match on operations and give them meaning.
+Each verb of `Ops` makes a small frozen record, the *operation*, whose fields are the verb's arguments, and hands it to
+one method, `read(op, name, *inputs)`. Readers (count, build, trace, latency) match on operations and give them meaning.
 
 | verb | operation | does | has weights |
 |---|---|---|---|
@@ -37,7 +36,6 @@ from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
 ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
-
 T = TypeVar("T")
 
 
@@ -279,7 +277,7 @@ Joining = Add | Multiply | Concat
 Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
-# A network has hundreds of these, and few that differ: to look one up takes a fifth of the time that making it takes.
+# Hundreds of these stand in a network, and few differ: looking one up takes a fifth of the time of making it.
 _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
 
 
@@ -292,7 +290,7 @@ def check_norm(norm: object) -> None:
 class Ops(ABC, Generic[T]):
     """The verbs that blocks speak; `T` is what flows between them.
 
-    Every verb makes its record and hands it to `read` with the name of its layer in the Keras model.
+    Every verb hands its record to `read` with the name of its layer in the Keras model.
     """
 
     @abstractmethod
