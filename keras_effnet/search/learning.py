@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 
@@ -20,7 +20,6 @@ from keras_effnet.finetune.transfer_model import regularized
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.inheritance.recalibrate import recalibrate
-from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.search.task import Task
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.training.checkpoint import Checkpoint, training_variables
@@ -38,13 +37,26 @@ WEIGHT_DECAY = 1e-5  # Tan and Le 2019 (arXiv:1905.11946), section 5.2
 TEST_BATCH = 250  # images per batch where nothing is learned
 
 
+class ShortTraining(Protocol):
+    """The settings of a short training: what `search.proxy_training.ProxyTraining` holds."""
+
+    data: str
+    horizon: int
+    batch_size: int
+    rate: float
+    validation: float
+    keep_every: int
+
+    def to_dict(self) -> dict[str, Any]: ...
+
+
 @functools.lru_cache(maxsize=1)
-def load_splits(proxy: ProxyTraining) -> DataSplits:
+def load_splits(proxy: ShortTraining) -> DataSplits:
     """The data of a proxy training, kept for the next trial. What is held out does not depend on a trial's seed."""
     return load_data(proxy.data, validation=proxy.validation)
 
 
-def train_candidate(proxy: ProxyTraining, task: Task) -> float:
+def train_candidate(proxy: ShortTraining, task: Task) -> float:
     """Does what `ProxyTraining.__call__` says."""
     if task.steps > proxy.horizon:
         raise SearchError(
@@ -76,7 +88,7 @@ def train_candidate(proxy: ProxyTraining, task: Task) -> float:
     return _accuracy(model, data.validation, spec.resolution)
 
 
-def _checkpoint(folder: Path, spec: BackboneSpec, proxy: ProxyTraining, seed: int) -> Checkpoint:
+def _checkpoint(folder: Path, spec: BackboneSpec, proxy: ShortTraining, seed: int) -> Checkpoint:
     return Checkpoint(folder, {"spec": spec.to_json(), "seed": seed, "proxy": proxy.to_dict()})
 
 
@@ -87,14 +99,14 @@ def _network(spec: BackboneSpec, data: DataSplits, seed: int) -> keras.Model:
     return build_model(plain, classes=len(data.train.class_names), input_shape=(side, side, 3))
 
 
-def _compile(model: keras.Model, proxy: ProxyTraining) -> Schedule:
+def _compile(model: keras.Model, proxy: ShortTraining) -> Schedule:
     set_batchnorm_momentum(model, batchnorm_momentum(proxy.horizon))
     schedule = functools.partial(warmup_cosine, peak=proxy.rate, steps=proxy.horizon, warmup=WARMUP)
     compile_model(model, schedule, steps=proxy.horizon, weight_decay=WEIGHT_DECAY)
     return schedule
 
 
-def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int) -> tuple[keras.Model, float]:
+def _inherited(model: keras.Model, parent: Path, proxy: ShortTraining, seed: int) -> tuple[keras.Model, float]:
     """The network with whatever fits of its parent's weights, and the share of its weights that this is."""
     try:
         spec = BackboneSpec.from_json((parent / SPEC_FILE).read_text())
@@ -127,7 +139,7 @@ def _batches(source: Source, side: int, batch_size: int, **options: Any) -> Batc
     return Batches(source, resolution=side, batch_size=batch_size, **options)
 
 
-def _take_statistics(model: keras.Model, proxy: ProxyTraining, source: Source, side: int) -> None:
+def _take_statistics(model: keras.Model, proxy: ShortTraining, source: Source, side: int) -> None:
     if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
         batches = _batches(source, side, proxy.batch_size, shuffle=True)
         count = min(len(batches), -(-RECALIBRATION_IMAGES // proxy.batch_size))
