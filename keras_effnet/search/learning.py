@@ -40,12 +40,23 @@ TEST_BATCH = 250  # images per batch where nothing is learned
 class ShortTraining(Protocol):
     """The settings of a short training: what `search.proxy_training.ProxyTraining` holds."""
 
-    data: str
-    horizon: int
-    batch_size: int
-    rate: float
-    validation: float
-    keep_every: int
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def horizon(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    @property
+    def validation(self) -> float: ...
+
+    @property
+    def keep_every(self) -> int: ...
 
     def to_dict(self) -> dict[str, Any]: ...
 
