@@ -146,6 +146,15 @@ def test_a_layer_that_reads_inside_the_network_is_named() -> None:
         )
 
 
+def test_a_momentum_of_a_users_own_is_no_other_network() -> None:
+    """Whoever trains for few steps lowers it; outputs do not depend on it."""
+    model = _built(_spec())
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+    assert find_network(model).behind == ()
+
+
 def test_a_nested_network_may_be_all_that_there_is() -> None:
     """Among a model's outputs Keras counts the calls of a nested model in another way than elsewhere."""
     inner = _built(_spec())
