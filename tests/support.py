@@ -294,7 +294,8 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None, **environmen
 def fork_program(*words: str, folder: Path = Path(), output: Path = Path(os.devnull)) -> BaseProcess:
     """Starts the program in a process that is forked from one which has imported all it needs.
 
-    That saves the eight seconds in which a fresh interpreter imports TensorFlow.
+    That saves the eight seconds in which a fresh interpreter imports TensorFlow. All see the environment variables that
+    the first of them saw.
 
     Args:
         words: the command line, behind the program's name.
