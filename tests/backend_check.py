@@ -17,7 +17,9 @@ import numpy as np
 from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images, randomize
 
 from keras_effnet import applications, build_model, scale_model, scale_spec
+from keras_effnet.data.augment import Augmentation, Augmenter
 from keras_effnet.latency import measure_latency
+from keras_effnet.report.gradcam import grad_cam
 
 HERE = Path(__file__).parent
 
@@ -79,10 +81,42 @@ def recalibration(folder: Path) -> None:
     tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
 
 
+def grad_cams(folder: Path) -> None:
+    """Grad-CAM sees what it saw under TensorFlow."""
+    files = sorted(folder.glob("*.cam.npy"))
+    assert files
+    for file in files:
+        name = file.name.removesuffix(".cam.npy")
+        spec = BACKEND_SPECS[name]
+        model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
+        found = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
+        np.testing.assert_allclose(found, np.load(file), atol=1e-3)
+
+
+def augmentation(folder: Path) -> None:
+    """Augmented images are the same to the bit."""
+    files = sorted(folder.glob("*.augmented.npz"))
+    assert files
+    for file in files:
+        for found, expected in zip(
+            augmented(file.name.removesuffix(".augmented.npz")), np.load(file).values(), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
+def augmented(engine: str) -> tuple[np.ndarray, np.ndarray]:
+    """A batch of images and labels after all that an engine does."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3)).astype("uint8")
+    options = Augmentation(operations=2, magnitude=8, mixup=0.4, cutmix=0.6, engine=engine)  # pyright: ignore[reportArgumentType]
+    return Augmenter(options, 16, 8)(images, np.eye(8, dtype="float32"), (1, 2, 3))
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     "same outputs": same_outputs,
     "channels first": channels_first,
     "recalibration": recalibration,
+    "grad cams": grad_cams,
+    "augmentation": augmentation,
 }
 
 

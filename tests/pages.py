@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -83,6 +84,16 @@ PROBE = """
   document.body.setAttribute("data-found", JSON.stringify(found));
 </script>
 """
+# Gathers what the probes of all frames found.
+COLLECT = """
+<script>
+  window.onload = () => {
+    const found = [...document.querySelectorAll("iframe")].map((frame) => frame.contentDocument.body.dataset.found);
+    document.body.setAttribute("data-all", `[${found}]`);
+  };
+</script>
+"""
+WIDTHS = (1200, 500, 400)
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
@@ -100,16 +111,30 @@ def run_browser(folder: Path, *arguments: str) -> str:
 
 
 def probe(original: Path, folder: Path, width: int) -> dict[str, Any]:
-    """What of a page is seen in a window of so many pixels; Chromium makes none narrower than 500."""
+    """What of a page is seen in a window of so many pixels: one of `WIDTHS`, which are looked at together, once."""
+    return _seen(original, folder)[WIDTHS.index(width)]
+
+
+_looked_at: dict[Path, list[dict[str, Any]]] = {}
+
+
+def _seen(original: Path, folder: Path) -> list[dict[str, Any]]:
+    if original in _looked_at:
+        return _looked_at[original]
     content = original.read_text(encoding="utf-8")
+    without_policy = re.sub(r'<meta http-equiv="(Content-Security-Policy|refresh)"[^>]*>', "", content)
+    probed = html.escape(without_policy.replace("</body>", f"{PROBE}</body>"))
+    frames = "".join(
+        f'<iframe style="width:{width}px;height:1600px;border:0" srcdoc="{probed}"></iframe>' for width in WIDTHS
+    )
     copy = folder / "probed.html"
-    without_policy = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", content)
-    copy.write_text(without_policy.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    shown = run_browser(folder, f"--window-size={width},1600", "--dump-dom", copy.as_uri())
-    [attribute] = re.findall(r'data-found="([^"]*)"', shown)
-    found = json.loads(attribute.replace("&quot;", '"'))
-    assert found["width"] == width
-    assert found["images"] == content.count("<img")
+    copy.write_text(f"<!DOCTYPE html><meta charset=utf-8><body>{frames}{COLLECT}</body>", encoding="utf-8")
+    shown = run_browser(folder, "--window-size=1300,1600", "--dump-dom", copy.as_uri())
+    [attribute] = re.findall(r'data-all="([^"]*)"', shown)
+    found = json.loads(html.unescape(attribute))
+    assert [one["width"] for one in found] == list(WIDTHS)
+    assert {one["images"] for one in found} == {content.count("<img")}
+    _looked_at[original] = found
     return found
 
 

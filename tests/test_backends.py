@@ -1,4 +1,4 @@
-"""JAX and PyTorch: files written under TensorFlow give the same outputs there, and models train, save and load."""
+"""JAX and PyTorch give what TensorFlow gives: outputs, heat maps, augmented images; models train, save and load."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from backend_check import augmented
 from support import BACKEND_SPECS, outputs, random_images, randomize, run_python
 
 from keras_effnet import build_model
+from keras_effnet.report.gradcam import grad_cam
 
 HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
 FAST = {"PYTHONPATH": str(HERE), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 # TensorFlow on a CPU builds models whose channels come first but cannot run them, and PyTorch is slow to; JAX can.
-ASKED = {"jax": ("same outputs", "channels first", "recalibration"), "torch": ("same outputs", "recalibration")}
+EVERYWHERE = ("same outputs", "recalibration", "grad cams", "augmentation")
+ASKED = {"jax": (*EVERYWHERE, "channels first"), "torch": EVERYWHERE}
+# Classifiers of three kinds: dense, two convolutions, behind a normalisation.
+SEEN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")
 
 pytestmark = [
     pytest.mark.slow,
@@ -29,14 +34,23 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with weights and outputs of each family."""
+    """A folder with weights and outputs of each family, Grad-CAM maps of three, and augmented images."""
     folder = tmp_path_factory.mktemp("tensorflow")
     keras.utils.set_random_seed(3)
+    peaks = 0
     for name, spec in BACKEND_SPECS.items():
         model = build_model(spec, classes=5)
         randomize(model, seed=3)
         model.save_weights(folder / f"{name}.weights.h5")
         np.save(folder / f"{name}.npy", outputs(model, random_images(2, spec.resolution, spec.resolution, 3)))
+        if name in SEEN:
+            maps = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
+            peaks += int((maps.max(axis=(1, 2)) == 1).sum())
+            np.save(folder / f"{name}.cam.npy", maps)
+    assert peaks > 3, "maps of nothing prove nothing"
+    for engine in ("keras", "keras_cv"):
+        if engine == "keras" or importlib.util.find_spec(engine):
+            np.savez(folder / f"{engine}.augmented.npz", *augmented(engine))
     return folder
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import re
-import subprocess
-import sys
-from pathlib import Path
+from contextlib import redirect_stdout
 
 import pytest
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
+from support import import_example
 
 
 def run(name: str) -> dict[str, list[float]]:
     """The numbers on each line that an example prints, by the words at its start."""
-    done = subprocess.run(
-        [sys.executable, str(EXAMPLES / f"{name}.py")], capture_output=True, text=True, timeout=600, check=False
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    lines = [line for line in done.stdout.splitlines() if line]
+    with redirect_stdout(io.StringIO()) as out:
+        import_example(name).main()
+    lines = [line for line in out.getvalue().splitlines() if line]
     return {
         re.split(r"[ :]{2,}|: ", line)[0]: [float(number) for number in re.findall(r"\d\.\d+(?:e-\d+)?", line)]
         for line in lines

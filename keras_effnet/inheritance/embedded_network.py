@@ -21,7 +21,7 @@ from keras_effnet.network import record_network
 from keras_effnet.ops import Op
 
 # Options of layers that the outputs of a trained model do not depend on.
-_IGNORED = ("name", "trainable", "dtype", "seed", "synchronized")
+_IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
 _IGNORED_END = "_initializer"
 
 

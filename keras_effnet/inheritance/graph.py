@@ -104,8 +104,8 @@ def read_graph(model: keras.Model) -> Graph:
             )
             for entry in config["layers"]
         }
-        inputs, outputs = _ends(config["input_layers"]), _ends(config["output_layers"])
-    except (NotImplementedError, KeyError, TypeError) as error:
+        inputs, outputs = _ends(config["input_layers"]), _ends(config["output_layers"], _functional(model))
+    except (NotImplementedError, AttributeError, KeyError, TypeError) as error:
         raise InheritanceError(
             "only a functional or Sequential model has a graph that can be read: build the model with keras.Model("
             "inputs, outputs).",
@@ -210,7 +210,16 @@ def _filled(value: Any, values: dict[Tensor, Any]) -> Any:
     return value
 
 
-def _ends(listed: Any) -> tuple[Tensor, ...]:
-    """Inputs or outputs of a model: one stands there alone."""
+def _functional(model: keras.Model) -> set[str]:
+    """Names of the functional models inside a functional model."""
+    inside = cast(Any, model).operations
+    return {each.name for each in inside if isinstance(each, keras.Model) and hasattr(each, "operations")}
+
+
+def _ends(listed: Any, nested: Collection[str] = ()) -> tuple[Tensor, ...]:
+    """Inputs or outputs of a model: one stands there alone.
+
+    There Keras counts the calls of a functional model inside the model from 1, and from 0 everywhere else.
+    """
     several = listed if listed and isinstance(listed[0], list | tuple) else [listed]
-    return tuple((name, call, output) for name, call, output in several)
+    return tuple((name, call - (name in nested), output) for name, call, output in several)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -15,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, assert_same_outputs, outputs, random_images, tiny_spec
+from support import as_if_trained, assert_same_outputs, fork_program, outputs, random_images, tiny_spec
 
 from keras_effnet import BackboneSpec, Coefficients, Preprocessing, StageSpec, build_model, scale_spec
 from keras_effnet.blocks import ConvBlock, ConvNeXtBlock, InvertedResidual
@@ -246,8 +244,9 @@ def test_the_command_line_is_checked() -> None:
 @pytest.mark.slow
 def test_the_program_grows_in_a_process_of_its_own(tmp_path: Path) -> None:
     saved(name=str(tmp_path / "model.keras"))
-    command = [sys.executable, "-m", "keras_effnet", "grow", "model.keras", "--phi", "0.5", "--output", "bigger.keras"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "predictions" in done.stdout
+    words = ("grow", "model.keras", "--phi", "0.5", "--output", "bigger.keras")
+    process = fork_program(*words, folder=tmp_path, output=tmp_path / "told")
+    process.join()
+    assert process.exitcode == 0, (tmp_path / "told").read_text()
+    assert "predictions" in (tmp_path / "told").read_text()
     assert (tmp_path / "bigger.keras").stat().st_size > 1000

@@ -21,7 +21,7 @@ from support import as_if_trained, tiny_spec
 
 from keras_effnet import Preprocessing, build_model
 from keras_effnet.blocks import InvertedResidual
-from keras_effnet.builder.embedded_spec import name_classes
+from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, name_classes
 from keras_effnet.cli.main import main, make_parser
 
 SIDE = 16
@@ -191,30 +191,46 @@ def test_a_model_of_any_size_must_be_told_one(predict: Predict) -> None:
     assert predict("scale.keras", "images", "--resolution", "10")[0] == 0
 
 
+def without_spec(model: keras.Model) -> keras.Model:
+    """The same network without the layer that holds its spec."""
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name == EMBEDDED_LAYER:
+            return keras.layers.Activation("linear", name="nothing")
+        return layer.__class__.from_config(layer.get_config())
+
+    plain: Any = keras.models.clone_model(model, clone_function=copy)
+    plain.set_weights(model.get_weights())
+    return plain
+
+
 @pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
 def test_preprocessing_is_applied_once(predict: Predict, mode: Any) -> None:
-    # The same network twice: built here, where its tag says the mode, and with the tag taken off by a wrapper.
+    # The same network three times: as it was built, with its spec; within another model; and with no spec at all.
     spec = tiny_spec(InvertedResidual(), resolution=32, preprocessing=Preprocessing(mode=mode))
     model = build_model(spec, classes=3, input_shape=(32, 32, 3))
     as_if_trained(model)
     name_classes(model, NAMES)
     model.save("ours.keras")
     pixels = keras.Input((32, 32, 3))
-    keras.Model(pixels, model(pixels)).save("foreign.keras")
+    keras.Model(pixels, model(pixels)).save("nested.keras")
+    without_spec(model).save("foreign.keras")
     noise = np.random.default_rng(1).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     Image.fromarray(noise).save("noise.png")
     preprocess: Any = keras.applications.imagenet_utils.preprocess_input
     scores = np.asarray(model(preprocess(noise[None].astype(np.float32), mode=mode)))[0]
     assert np.ptp(scores) > 0.01
-    _, out, _ = predict("ours.keras", "noise.png", "--format", "json")
-    ours = answers(out)["noise.png"]
-    assert [ours[name] for name in NAMES] == pytest.approx(scores, abs=1e-4)
+    for name in ("ours.keras", "nested.keras"):
+        _, out, _ = predict(name, "noise.png", "--format", "json")
+        ours = answers(out)["noise.png"]
+        assert [ours[name] for name in NAMES] == pytest.approx(scores, abs=1e-4)
     _, out, _ = predict("foreign.keras", "noise.png", "--preprocessing", mode, "--format", "json")
     foreign = answers(out)["noise.png"]
     assert [foreign[str(number)] for number in range(3)] == pytest.approx(scores, abs=1e-4)
-    status, _, err = predict("ours.keras", "noise.png", "--preprocessing", mode)
-    assert status == 1
-    assert "know their preprocessing" in err
+    for name in ("ours.keras", "nested.keras"):
+        status, _, err = predict(name, "noise.png", "--preprocessing", mode)
+        assert status == 1
+        assert "know their preprocessing" in err
 
 
 def test_models_and_values_that_are_wrong(predict: Predict) -> None:

@@ -98,33 +98,28 @@ def test_errors_are_one_line(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["coefficients", "architecture"])
-def test_both_searches_from_the_command_to_the_files(name, tmp_path):
+def test_both_searches_from_the_command_to_the_files(name, tmp_path, monkeypatch, capsys):
     (tmp_path / "trains.py").write_text(TRAINS)
     options = {"coefficients": ["--seeds", "2", "--tolerance", "0.2"], "architecture": ["--trials", "24"]}[name]
     words = ["search", name, "--train", "trains:train", "--workers", "2", "--output", "out", *options]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-
-    def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "keras_effnet", *words, *more]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
-
-    done = run()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))}
+    command = [sys.executable, "-m", "keras_effnet", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert result["finished"]
     assert "report.html" in done.stdout
-    # The best is a spec file that other commands take.
-    best = read_spec(tmp_path / "out" / "best.json")
-    command = [sys.executable, "-m", "keras_effnet", "explain", "out/best.json", "--json"]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert json.loads(told)["name"] == best.name
     if name == "coefficients":
         assert result["rule"] in done.stdout
+    # The best is a spec file that other commands take.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    capsys.readouterr()
+    assert main(parse(["keras-effnet", "explain", "out/best.json", "--json"])) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == read_spec(tmp_path / "out" / "best.json").name
     # Once more: everything is there, and no trial is made again.
     lines = (tmp_path / "out" / "trials.csv").read_text()
-    again = run()
-    assert again.returncode == 0, again.stderr
+    assert main(parse(["keras-effnet", *words])) == 0
     assert (tmp_path / "out" / "trials.csv").read_text() == lines
-    other = run("--seed", "1")
-    assert other.returncode == 1
-    assert "holds another search, with another plan.seed" in other.stderr
+    assert main(parse(["keras-effnet", *words, "--seed", "1"])) == 1
+    assert "holds another search, with another plan.seed" in capsys.readouterr().err

@@ -5,9 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import signal
-import subprocess
-import sys
 import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
@@ -18,8 +15,10 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from support import fork_program, tiny_spec
 
 from keras_effnet import BackboneSpec
+from keras_effnet.blocks import MBConv
 from keras_effnet.cli.main import main, make_parser
 from keras_effnet.data.sets import load_data
 from keras_effnet.errors import DataError, TrainingError
@@ -59,16 +58,26 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """Words that ask for two draws with a network of two blocks."""
+    path = tmp_path_factory.mktemp("spec") / "small.json"
+    write_spec(tiny_spec(MBConv(expand=2), MBConv(expand=2, se_ratio=0.25), depth=1), path)
+    return "--backbone", str(path), "--repeats", "2"
+
+
+@pytest.fixture(scope="module")
+def whole(small: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """A run of two draws: its folder, what it printed, and its progress."""
     folder = tmp_path_factory.mktemp("transfer") / "whole"
-    status, out, err = command("--repeats", "2", "--output", str(folder))
+    status, out, err = command(*small, "--output", str(folder))
     assert status == 0
     return folder, out, err
 
 
 @pytest.mark.slow
-def test_a_run_leaves_a_model_a_history_metrics_and_curves(whole: tuple[Path, str, str]) -> None:
+def test_a_run_leaves_a_model_a_history_metrics_and_curves(
+    whole: tuple[Path, str, str], small: tuple[str, ...]
+) -> None:
     folder, out, err = whole
     assert "from scratch" in out
     assert "draw 2" in out
@@ -94,27 +103,28 @@ def test_a_run_leaves_a_model_a_history_metrics_and_curves(whole: tuple[Path, st
 
     # Finished: the same command says the same again, without training anything.
     before = (folder / "model.keras").stat().st_mtime_ns
-    assert command("--repeats", "2", "--output", str(folder))[:2] == (0, out)
+    assert command(*small, "--output", str(folder))[:2] == (0, out)
     assert (folder / "model.keras").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
-def test_a_killed_run_continues_where_it_was(whole: tuple[Path, str, str], tmp_path: Path) -> None:
+def test_a_killed_run_continues_where_it_was(
+    whole: tuple[Path, str, str], small: tuple[str, ...], tmp_path: Path
+) -> None:
     """Killed with no chance to tidy up, then started again: the finished part stays, the end is the same."""
-    words = [sys.executable, "-m", "keras_effnet", *WORDS, "--repeats", "2", "--output", str(tmp_path)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = fork_program(*WORDS, *small, "--output", str(tmp_path))
     state = tmp_path / "checkpoint" / "state.json"
     deadline = time.monotonic() + 600
     while not (state.exists() and json.loads(state.read_text())["history"]):
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        assert process.is_alive()
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     done_before = json.loads(state.read_text())["history"]
     assert len(done_before) < len(metrics(whole[0])["history"])
 
-    status, out, _ = command("--repeats", "2", "--output", str(tmp_path))
+    status, out, _ = command(*small, "--output", str(tmp_path))
     assert status == 0
     assert out.splitlines()[:-1] == whole[1].splitlines()[:-1], "the same table"
     ends = [metrics(folder)["history"] for folder in (whole[0], tmp_path)]

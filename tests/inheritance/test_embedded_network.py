@@ -15,6 +15,7 @@ from keras_effnet.blocks import MBConv
 from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, read_embedded_spec
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
+from keras_effnet.inheritance.graph import read_graph
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.spec import BackboneSpec, Preprocessing
@@ -143,6 +144,26 @@ def test_a_layer_that_reads_inside_the_network_is_named() -> None:
             keras.Model(model.inputs, [model.output, model.get_layer("block1a_bn").output]),
             scale_spec(_spec(), **LARGER),
         )
+
+
+def test_a_momentum_of_a_users_own_is_no_other_network() -> None:
+    """Whoever trains for few steps lowers it; outputs do not depend on it."""
+    model = _built(_spec())
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9
+    assert find_network(model).behind == ()
+
+
+def test_a_nested_network_may_be_all_that_there_is() -> None:
+    """Among a model's outputs Keras counts the calls of a nested model in another way than elsewhere."""
+    inner = _built(_spec())
+    x = keras.Input(inner.input_shape[1:])
+    model = keras.Model(x, [inner(x), inner(x + 1)])
+    graph = read_graph(model)
+    assert graph.outputs == ((inner.name, 0, 0), (inner.name, 1, 0))
+    found = find_network(keras.Model(x, inner(x)))
+    assert (found.front, found.behind) == ((), ())
 
 
 def test_a_nested_network_that_is_called_in_inference_mode_is_refused() -> None:

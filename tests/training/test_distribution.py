@@ -16,17 +16,32 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import tiny_spec
+from support import fork_program, tiny_spec
 
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import TrainingError
+from keras_effnet.finetune import job
+from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.serialization import write_spec
 from keras_effnet.training.distribution import Distribution
 
 SPEC = tiny_spec(MBConv(expand=2), depth=1, resolution=16)
-RECIPE = Recipe(head_epochs=1, epochs=2, batch_size=16, batchnorm="trained", dropout=0.0, drop_path=0.0, rate=0.01)
+# Each process draws RandAugment for its own share of a batch: there the pair may differ from one process.
+RECIPE = Recipe(
+    head_epochs=1,
+    epochs=2,
+    batch_size=16,
+    batchnorm="trained",
+    dropout=0.0,
+    drop_path=0.0,
+    rate=0.01,
+    views=2,
+    average=0.8,
+    augmentation=Augmentation(crop=0.6, flip=True),
+)
+AUGMENTED = replace(RECIPE, augmentation=Augmentation(crop=0.6, flip=True, operations=1, magnitude=5))
 SECONDS = 300
 
 
@@ -46,14 +61,40 @@ def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
         Distribution(**wrong)
 
 
-def start(folder: Path, backend: str, *words: str, recipe: Recipe = RECIPE) -> subprocess.Popen[str]:
+def words(folder: Path, recipe: Recipe) -> list[str]:
+    """The command line of a run, behind the program's name."""
     write_spec(SPEC, folder.with_suffix(".json"))
     folder.with_suffix(".recipe.json").write_text(recipe.to_json())
-    command = [sys.executable, "-m", "keras_effnet", "finetune", "digits", "--weights", "random"]
-    command += ["--backbone", str(folder.with_suffix(".json")), "--recipe", str(folder.with_suffix(".recipe.json"))]
-    command += ["--labels-per-class", "8", "--output", str(folder), *words]
-    environment = {**os.environ, "KERAS_BACKEND": backend}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    found = ["finetune", "digits", "--weights", "random", "--backbone", str(folder.with_suffix(".json"))]
+    found += ["--recipe", str(folder.with_suffix(".recipe.json")), "--labels-per-class", "8"]
+    return [*found, "--output", str(folder)]
+
+
+# The program with the numbers of its report alone.
+UNREPORTED = """
+import json, sys
+from keras_effnet.cli.main import main, parse
+from keras_effnet.finetune import job
+job.write_report = lambda metrics, *others: (others[-1] / "metrics.json").write_text(json.dumps(metrics))
+sys.exit(main(parse(sys.argv)))
+"""
+
+
+def start(
+    folder: Path, backend: str, *more: str, recipe: Recipe = RECIPE, code: str | None = None
+) -> subprocess.Popen[str]:
+    command = [sys.executable, *(("-m", "keras_effnet") if code is None else ("-c", code)), *words(folder, recipe)]
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": backend,
+        # Programs that run a few times are not worth optimising, and are compiled once for all processes.
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "programs"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    return subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def pair(folder: Path, **options: Any) -> list[subprocess.Popen[str]]:
@@ -70,34 +111,55 @@ def end(*processes: subprocess.Popen[str]) -> None:
         assert process.returncode == 0, err[-3000:]
 
 
-def metrics(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "metrics.json").read_text())
+def history(folder: Path) -> list[dict[str, Any]]:
+    return json.loads((folder / "checkpoint" / "state.json").read_text())["history"]
 
 
 def assert_same_run(one: Path, two: Path, tolerance: float) -> None:
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    for mine, theirs in zip(metrics(one)["history"], metrics(two)["history"], strict=True):
+    for mine, theirs in zip(history(one), history(two), strict=True):
         assert [mine[name] for name in names] == pytest.approx([theirs[name] for name in names], abs=tolerance)
     models: list[Any] = [keras.models.load_model(folder / "model.keras") for folder in (one, two)]
     for mine, theirs in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=tolerance * max(1.0, float(np.abs(theirs).max())))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def on_jax(folder: Path) -> Path:
+    """A run of one process under JAX."""
+    end(start(folder / "jax", "jax", code=UNREPORTED))
+    return folder / "jax"
+
+
+def trained_here(folder: Path, recipe: Recipe) -> Path:
+    """A run under TensorFlow, in this process and on one device."""
+    options = FinetuneOptions(backbone=SPEC, weights="random", labels_per_class=8, recipe=recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "write_report", lambda *_: None)
+        job.FinetuneJob(options, folder).run()
+    return folder
+
+
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_as_one(on_jax: Path, folder: Path) -> None:
     """Losses, weights and BatchNorm statistics, to 1e-4: sums of floats in another order."""
-    end(start(tmp_path / "one", "jax"))
-    end(*pair(tmp_path / "two"))
-    assert_same_run(tmp_path / "two", tmp_path / "one", 1e-4)
+    end(*pair(folder / "two", code=UNREPORTED))
+    assert_same_run(folder / "two", on_jax, 1e-4)
+    assert json.loads((folder / "two" / "metrics.json").read_text())["history"] == history(folder / "two")
     # And they go on where they stopped, whoever has the files.
-    assert json.loads((tmp_path / "two" / "checkpoint" / "state.json").read_text())["phase"] == 2
+    assert json.loads((folder / "two" / "checkpoint" / "state.json").read_text())["phase"] == 2
 
 
 @pytest.mark.slow
-def test_a_lost_process_is_told_and_the_checkpoint_kept(tmp_path: Path) -> None:
+def test_a_lost_process_is_told_and_the_checkpoint_kept(folder: Path) -> None:
     long = Recipe(head_epochs=1, epochs=1000, batch_size=16)
-    processes = pair(tmp_path / "two", recipe=long)
-    state = tmp_path / "two" / "checkpoint" / "state.json"
+    processes = pair(folder / "lost", recipe=long)
+    state = folder / "lost" / "checkpoint" / "state.json"
     deadline = time.monotonic() + SECONDS
     while not state.exists() or len(json.loads(state.read_text())["history"]) < 3:
         assert time.monotonic() < deadline
@@ -115,20 +177,19 @@ def test_a_lost_process_is_told_and_the_checkpoint_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_backends_train_alike(tmp_path: Path) -> None:
+def test_backends_train_alike(on_jax: Path, folder: Path) -> None:
     """Features, augmented views, moving averages, statistics; to 1e-3, over two dozen steps of floats."""
-    augmentation = Augmentation(crop=0.6, flip=True, operations=1, magnitude=5)
-    recipe = replace(RECIPE, views=2, average=0.8, augmentation=augmentation)
-    for backend in ("tensorflow", "jax", "torch"):
-        end(start(tmp_path / backend, backend, recipe=recipe))
-    for backend in ("jax", "torch"):
-        assert_same_run(tmp_path / backend, tmp_path / "tensorflow", 1e-3)
+    end(start(folder / "torch", "torch", recipe=AUGMENTED, code=UNREPORTED))
+    assert_same_run(on_jax, trained_here(folder / "tensorflow", RECIPE), 1e-3)
+    assert_same_run(folder / "torch", trained_here(folder / "augmented", AUGMENTED), 1e-3)
 
 
 @pytest.mark.slow
 def test_two_devices_of_tensorflow_train_as_one(tmp_path: Path) -> None:
     """To 1e-3: each device normalises its own half of a batch, so statistics are frozen here."""
     frozen = Recipe(head_epochs=1, epochs=2, batch_size=16, dropout=0.0, drop_path=0.0, rate=0.01)
-    end(start(tmp_path / "one", "tensorflow", recipe=frozen))
-    end(start(tmp_path / "two", "tensorflow", "--devices", "2", recipe=frozen))
-    assert_same_run(tmp_path / "two", tmp_path / "one", 1e-3)
+    two = fork_program(*words(tmp_path / "two", frozen), "--devices", "2", output=tmp_path / "told")
+    one = trained_here(tmp_path / "one", frozen)
+    two.join(SECONDS)
+    assert two.exitcode == 0, (tmp_path / "told").read_text()[-3000:]
+    assert_same_run(tmp_path / "two", one, 1e-3)
