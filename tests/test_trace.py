@@ -23,6 +23,7 @@ from support import (
     outputs,
     random_images,
     tiny_spec,
+    without_weights,
 )
 
 from keras_effnet import BackboneSpec, Coefficients, StageSpec, build_model, scale_spec
@@ -100,7 +101,8 @@ def trained(spec: BackboneSpec) -> keras.Model:
 )
 def test_a_trace_has_the_layers_and_the_channels_of_the_model(name: str, top: bool) -> None:
     spec = small(name)
-    model = build_model(spec, top, input_shape=(32, 32, 2), pooling=None if top else "max", classes=CLASSES)
+    with without_weights():
+        model = build_model(spec, top, input_shape=(32, 32, 2), pooling=None if top else "max", classes=CLASSES)
     trace = trace_network(spec, channels=2, include_top=top, pooling=None if top else "max", classes=CLASSES)
     check_layers(model, trace)
     assert trace.output.channels == model.output_shape[-1]
@@ -110,7 +112,9 @@ def test_a_trace_has_the_layers_and_the_channels_of_the_model(name: str, top: bo
 
 @pytest.mark.parametrize("name", SPECS)
 def test_a_trace_of_any_block_has_the_layers_and_the_channels_of_the_model(name: str) -> None:
-    check_layers(trained(SPECS[name]), trace_network(SPECS[name], classes=CLASSES))
+    with without_weights():
+        model = build_model(SPECS[name], input_shape=(32, 32, 3), classes=CLASSES)
+    check_layers(model, trace_network(SPECS[name], classes=CLASSES))
 
 
 def check_layers(model: keras.Model, trace: Trace) -> None:
