@@ -168,7 +168,7 @@ def reads_image(trace: Trace) -> list[TracedNode]:
         if not isinstance(node.op, Conv) or node.op.groups != 1:
             raise InheritanceError(
                 "images of other channels need a stem that begins with plain convolutions; use stem='fresh'.",
-                received=f"{node.op!r} {node.name!r}",
+                received=f"a {type(node.op).__name__}, {node.name!r}",
             )
     return found
 

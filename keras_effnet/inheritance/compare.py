@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.inheritance.graph import finalize
 from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.ops import Dropout
@@ -47,6 +48,8 @@ def measured_difference(
 def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
     """The model, with the weights of another that differs from it in the size of its images alone."""
     model.set_weights(trained.get_weights())
+    for layer in model.layers:
+        finalize(layer)
     return model
 
 

@@ -162,6 +162,13 @@ def _copy_weights(layer: GraphLayer, graph: Graph, operation: Any, copy: Any) ->
     if [tuple(variable.shape) for variable in old] != [tuple(variable.shape) for variable in copy.weights]:
         raise _unfit(layer, graph, "it has weights for another number of channels.")
     copy.set_weights(operation.get_weights())
+    finalize(copy)
+
+
+def finalize(layer: Any) -> None:
+    """Lets a Normalization layer compute with weights that were just assigned: it uses copies of them."""
+    if isinstance(layer, keras.layers.Normalization):
+        layer.finalize_state()
 
 
 def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: Callable[[Any], bool]) -> Any:

@@ -19,6 +19,7 @@ from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import measured_difference, stage_differences, with_weights
 from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network
+from keras_effnet.inheritance.graph import finalize
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
 from keras_effnet.inheritance.inheritance_report import Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
@@ -188,9 +189,7 @@ def _reader(model: keras.Model) -> Callable[[str], list[np.ndarray]]:
 def _assign(layer: Any, arrays: list[np.ndarray]) -> None:
     for variable, array in zip(layer_weights(layer), arrays, strict=True):
         variable.assign(array)
-    if isinstance(layer, keras.layers.Normalization):
-        # It computes with copies of its weights.
-        layer.finalize_state()
+    finalize(layer)
 
 
 def _channel_axis() -> int:

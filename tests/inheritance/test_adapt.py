@@ -271,7 +271,7 @@ DEPTHWISE_STEM = replace(tiny_spec(MBConv()), stem=StageSpec(DepthwiseSeparable(
 
 def test_a_stem_that_is_no_plain_convolution_is_an_error() -> None:
     spec = replace(DEPTHWISE_STEM, stages=(StageSpec(MBConv(), 12),))
-    with pytest.raises(InheritanceError, match=r"stem='fresh'.*Received: depthwise 'conv_dw_1'"):
+    with pytest.raises(InheritanceError, match=r"stem='fresh'.*Received: a Depthwise, 'conv_dw_1'"):
         adapted(trained(spec), 1, "sum")
 
 
