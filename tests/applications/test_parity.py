@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
-from support import assert_same_outputs, flat_layers, outputs, random_images, randomize
+from support import (
+    assert_same_outputs,
+    flat_layers,
+    outputs,
+    random_images,
+    randomize,
+    without_weights,
+    write_legacy_h5,
+)
 
 from keras_effnet import applications
 
@@ -60,12 +71,7 @@ SMALL = (
 # One of each kind in the default run; their relatives run with the slow tests.
 QUICK = ("EfficientNetB0", "MobileNet", "MobileNetV2", "MobileNetV3Small")
 SMALL_FIRST = [pytest.param(name, marks=() if name in QUICK else slow) for name in SMALL]
-TOPS: tuple[dict[str, Any], ...] = (
-    {"classifier_activation": None},
-    {"include_top": False},
-    {"include_top": False, "pooling": "avg"},
-    {"include_top": False, "pooling": "max"},
-)
+TOPS: tuple[dict[str, Any], ...] = ({"classifier_activation": None}, {"include_top": False})
 ARGUMENTS = [
     *(("MobileNet", {"alpha": alpha}) for alpha in (0.25, 0.5, 0.75, 1.3)),
     *(("MobileNetV2", {"alpha": alpha}) for alpha in (0.35, 0.5, 0.75, 1.111, 1.3, 1.4)),
@@ -111,50 +117,119 @@ def norm_settings(model: keras.Model) -> list[tuple[float, float]]:
     return [(layer.momentum, layer.epsilon) for layer in norms]
 
 
-def compare(name: str, tmp_path: Path, *sizes: tuple[int, int], **arguments: Any) -> None:
-    """Both models with the same weights, on images of each size; built for the first unless told otherwise."""
-    keras.utils.set_random_seed(1)
-    arguments = {"input_shape": (*sizes[0], 3), **arguments}
-    theirs = getattr(keras.applications, name)(weights=None, **arguments)
-    randomize(theirs, seed=2)
-    path = tmp_path / "theirs.weights.h5"
-    theirs.save_weights(path)
-
-    ours = getattr(applications, name)(weights=str(path), **arguments)
-
+def assert_same_structure(ours: keras.Model, theirs: keras.Model) -> None:
     assert weighted_names(ours) == weighted_names(theirs)
     assert named_layers(theirs) <= named_layers(ours)
     assert norm_settings(ours) == norm_settings(theirs)
     assert ours.name.rpartition("_")[0] == theirs.name.rpartition("_")[0]
     assert ours.count_params() == theirs.count_params()
     assert ours.output_shape == theirs.output_shape
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes today's layout, which takes Keras twice as long as the one of its published weights."""
+    model.save_weights(path)
+
+
+LAYOUTS: dict[Callable[[keras.Model, Path], None], str] = {
+    save_weights: "theirs.weights.h5",
+    write_legacy_h5: "theirs.h5",
+}
+
+
+def both(
+    name: str, folder: Path, write: Callable[[keras.Model, Path], None] = write_legacy_h5, **arguments: Any
+) -> tuple[keras.Model, keras.Model]:
+    """Our model and Keras' with the same weights, which went through a file."""
+    keras.utils.set_random_seed(1)
+    theirs = getattr(keras.applications, name)(weights=None, **arguments)
+    randomize(theirs, seed=2)
+    path = folder / LAYOUTS[write]
+    write(theirs, path)
+    ours = getattr(applications, name)(weights=str(path), **arguments)
+    path.unlink()
+    assert_same_structure(ours, theirs)
+    return ours, theirs
+
+
+def compare(name: str, folder: Path, *sizes: tuple[int, int], **arguments: Any) -> None:
+    """Equal outputs on images of each size; both models are built for the first unless told otherwise."""
+    ours, theirs = both(name, folder, **{"input_shape": (*sizes[0], 3), **arguments})
     for size in sizes:
         x = random_images(2, *size, 3)
         assert_same_outputs(outputs(ours, x), outputs(theirs, x))
 
 
-@pytest.mark.parametrize("top", TOPS[:2], ids=["logits", "features"])
+def layers_of(model: keras.Model) -> list[dict[str, Any]]:
+    """Layers with their settings and wiring, but for the embedded spec, which tells how the model was built."""
+    # The input's name counts the models of the session.
+    text = re.sub(r"input_layer(_\d+)?", "input", model.to_json())
+    return [layer for layer in json.loads(text)["config"]["layers"] if layer["name"] != "backbone_spec"]
+
+
+@pytest.mark.parametrize("top", TOPS, ids=["logits", "features"])
 @pytest.mark.parametrize("name", SMALL_FIRST)
 def test_small_namesakes_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> None:
-    compare(name, tmp_path, (64, 81) if "include_top" in top else (75, 75), **top)
+    compare(name, tmp_path, (64, 81) if "include_top" in top else (75, 75), write=save_weights, **top)
 
 
 @slow
-@pytest.mark.parametrize("top", TOPS[2:], ids=["avg", "max"])
 @pytest.mark.parametrize("name", SMALL)
-def test_small_namesakes_are_equal_with_pooling(name: str, top: dict[str, Any], tmp_path: Path) -> None:
-    compare(name, tmp_path, (64, 81), **top)
+def test_small_namesakes_are_equal_with_pooling(name: str, tmp_path: Path) -> None:
+    """A pooled network is the one without pooling, which is compared in full, and a layer that pools."""
+    shape = {"include_top": False, "input_shape": (64, 81, 3)}
+    ours, theirs = both(name, tmp_path, **shape)
+    x = random_images(2, 64, 81, 3)
+    found, expected = outputs(ours, x), outputs(theirs, x)
+    assert_same_outputs(found, expected)
+    for pooling, reduced in (("avg", expected.mean(axis=(1, 2))), ("max", expected.max(axis=(1, 2)))):
+        with without_weights():
+            pooled, namesake = (
+                getattr(module, name)(weights=None, pooling=pooling, **shape)
+                for module in (applications, keras.applications)
+            )
+        assert_same_structure(pooled, namesake)
+        assert layers_of(pooled)[:-1] == layers_of(ours)
+        layer, twin = pooled.layers[-1], namesake.layers[-1]
+        assert {**layer.get_config(), "name": None} == {**twin.get_config(), "name": None}
+        assert type(layer) is type(twin)
+        assert_same_outputs(np.asarray(layer(found)), reduced)
 
 
 # Gigabytes each, twice: they end as their smaller sisters do, which is compared there.
 HUGE = ("ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L")
+CONVNEXTS = ("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase")
 
 
 @slow
-@pytest.mark.parametrize("top", TOPS[:2], ids=["logits", "features"])
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SMALL, *HUGE)])
-def test_large_namesakes_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> None:
-    compare(name, tmp_path, SIZES.get(name, (75, 76)), **top)
+@pytest.mark.parametrize("top", TOPS, ids=["logits", "features"])
+@pytest.mark.parametrize("name", CONVNEXTS)
+def test_convnexts_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> None:
+    # Without a top they end in a normalisation that they do not have with one.
+    compare(name, tmp_path, (75, 76), **top)
+
+
+@slow
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SMALL, *HUGE, *CONVNEXTS)])
+def test_large_namesakes_are_equal(name: str, tmp_path: Path) -> None:
+    """Logits and features of one network; ours without a top is the part of ours that gives the features."""
+    shape = (*SIZES.get(name, (75, 76)), 3)
+    ours, theirs = both(name, tmp_path, input_shape=shape, classifier_activation=None)
+    with without_weights():
+        bare = getattr(applications, name)(weights=None, input_shape=shape, include_top=False)
+    part = layers_of(bare)
+    assert part == layers_of(ours)[: len(part)]
+    parts = [keras.Model(model.input, [features_of(model), model.output], name=model.name) for model in (ours, theirs)]
+    assert_same_structure(bare, keras.Model(theirs.input, features_of(theirs), name=theirs.name))
+    x = random_images(2, *shape)
+    for found, expected in zip(*(part(x, training=False) for part in parts), strict=True):
+        assert_same_outputs(np.asarray(found), np.asarray(expected))
+
+
+def features_of(model: keras.Model) -> Any:
+    """What a network with a top pools at its end; squeeze and excitation pools before."""
+    *_, pooling = [layer for layer in model.layers if isinstance(layer, keras.layers.GlobalAveragePooling2D)]
+    return pooling.input
 
 
 @slow
@@ -209,7 +284,8 @@ def test_a_builder_has_its_own_name_and_documentation(name: str) -> None:
 )
 def test_dropout_rates_are_the_namesakes(name: str) -> None:
     def rates(module: Any) -> dict[str, float]:
-        model = getattr(module, name)(weights=None)
+        with without_weights():
+            model = getattr(module, name)(weights=None)
         return {layer.name: layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
 
     found, expected = rates(applications), rates(keras.applications)
@@ -221,7 +297,8 @@ def test_dropout_rates_are_the_namesakes(name: str) -> None:
 def test_the_last_drop_path_rate_of_b7_counts_the_blocks_of_b7() -> None:
     # Divided by B0's 16 blocks it would be 0.675.
     for module in (applications, keras.applications):
-        model = module.EfficientNetB7(weights=None, input_shape=(64, 64, 3))
+        with without_weights():
+            model = module.EfficientNetB7(weights=None, input_shape=(64, 64, 3))
         assert model.get_layer("block7d_drop").rate == pytest.approx(0.2 * 54 / 55)
 
 
@@ -229,7 +306,8 @@ def test_the_drop_path_ramp_of_efficientnet_v2_counts_the_blocks_that_there_are(
     # Keras divides by the 21 blocks of B0, also in B1 to B3.
     name, (found, expected) = "EfficientNetV2B1", ({}, {})
     for module, rates in ((applications, found), (keras.applications, expected)):
-        model = getattr(module, name)(weights=None, input_shape=(64, 64, 3))
+        with without_weights():
+            model = getattr(module, name)(weights=None, input_shape=(64, 64, 3))
         rates |= {layer.name: layer.rate for layer in model.layers if layer.name.endswith("_drop")}
     assert found == pytest.approx({layer: rate * 21 / 27 for layer, rate in expected.items()})
 
