@@ -145,7 +145,7 @@ class Demonstration:
     @staticmethod
     def _save(model: keras.Model, path: Path) -> None:
         """Writes a copy for use: what is compiled with our own learning rates loads with this package alone."""
-        copy = cast(keras.Model, keras.models.clone_model(model))
+        copy = cast(keras.Model, type(model).from_config(model.get_config()))  # a clone would be compiled, too
         copy.set_weights(model.get_weights())
         atomic_write(path, lambda part: copy.save(part, include_optimizer=False))
 
