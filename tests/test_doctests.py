@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -24,7 +25,11 @@ FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def modules_with_examples() -> list[str]:
-    files = [file for file in sorted(PACKAGE.rglob("*.py")) if " >>> " in file.read_text(encoding="utf-8")]
+    files = [
+        file
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if re.search(r"^ +>>> ", file.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
     return [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in files]
 
 

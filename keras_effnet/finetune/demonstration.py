@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -144,7 +144,10 @@ class Demonstration:
 
     @staticmethod
     def _save(model: keras.Model, path: Path) -> None:
-        atomic_write(path, lambda part: model.save(part, include_optimizer=False))
+        """Writes a copy for use: what is compiled with our own learning rates loads with this package alone."""
+        copy = cast(keras.Model, type(model).from_config(model.get_config()))  # a clone would be compiled, too
+        copy.set_weights(model.get_weights())
+        atomic_write(path, lambda part: copy.save(part, include_optimizer=False))
 
     def _metrics(self, draw: DataSplits, checkpoint: Checkpoint) -> dict[str, Any]:
         names = draw.train.class_names
