@@ -137,7 +137,7 @@ def architecture(
 ) -> tuple[ArchitectureSummary, list[Trial]]:
     """Makes a search of `count` random networks."""
     generator = random.Random(f"architecture-{count}")
-    target, candidates, trials, best = 2e7, [], [], []
+    target, candidates, trials = 2e7, [], []
     for number in range(count):
         kinds = [(stage, kind) for stage in range(1, stages + 1) for kind in KINDS]
         choices = {f"stage{stage}.{kind}": generator.choice(KINDS[kind]) for stage, kind in kinds}
@@ -158,8 +158,6 @@ def architecture(
             )
         )
         trials.append(Trial(number, Job(key, choices, 100, 0), "done" if trained else "running", **known, seconds=9.0))
-        if trained and (not best or value > best[-1][1]):
-            best.append((number, value))
     for number in range(failed):
         job = Job("e" * 12, candidates[0].choices, 100, 0)
         trials.append(Trial(count + number, job, "failed", error=ERROR, seconds=0.5))
@@ -179,7 +177,6 @@ def architecture(
         best=max(candidates, key=lambda each: each.value).key if trained else None,
         front=tuple(front),
         candidates=tuple(candidates),
-        best_so_far=tuple(best),
         table=TABLE if trained else None,
     )
     return summary, trials

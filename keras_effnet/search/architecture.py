@@ -175,29 +175,18 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
     generations: dict[str | None, int] = {None: -1}
     for key, parent in family.items():
         generations[key] = generations[parent] + 1
-    candidates: list[SearchedNetwork] = []
-    progress: list[tuple[int, float]] = []
-    for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number):
-        if trial.job is None:
-            continue
-        key, candidate = trial.job.key, plan.candidate(trial.job.choices)
-        stages = candidate.spec.stages
-        network = SearchedNetwork(
-            key=key,
-            choices=dict(trial.job.choices),
-            cost=dict(candidate.cost),
-            resolution=candidate.spec.resolution,
-            widths=tuple(stage.width for stage in stages),
-            depths=tuple(stage.depth for stage in stages),
+    candidates = [
+        SearchedNetwork.of(
+            plan.candidate(trial.job.choices),
             metric=trial.metric,
             number=trial.number,
             value=trial.value,
-            parent=family.get(key),
-            generation=generations.get(key, 0),
+            parent=family.get(trial.job.key),
+            generation=generations.get(trial.job.key, 0),
         )
-        candidates.append(network)
-        if trial.value is not None and (not progress or trial.value > progress[-1][1]):
-            progress.append((trial.number, trial.value))
+        for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number)
+        if trial.job is not None
+    ]
     best = best_trial(trials)
     job = None if best is None else best.job
     table = None if job is None else str(explain(plan.candidate(job.choices).spec, classes=plan.space.classes))
@@ -210,7 +199,6 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
         "best": None if job is None else job.key,
         "front": tuple(pareto_front(trials, plan)),
         "candidates": tuple(candidates),
-        "best_so_far": tuple(progress),
         "table": table,
     }
 

@@ -234,21 +234,11 @@ def summarize_coefficients(
 
 
 def _network(found: CoefficientCandidate, trial: Trial | None) -> GridNetwork:
-    candidate, spec = found.candidate, found.candidate.spec
     known: dict[str, Any] = {}
     if trial is not None and trial.job is not None:
         known = {"metric": trial.metric, "steps": trial.job.steps, "rung": trial.job.rung}
-    return GridNetwork(
-        key=candidate.key,
-        choices=dict(candidate.choices),
-        cost=dict(candidate.cost),
-        resolution=spec.resolution,
-        widths=tuple(stage.width for stage in spec.stages),
-        depths=tuple(stage.depth for stage in spec.stages),
-        triples=tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples),
-        ratio=found.ratio,
-        **known,
-    )
+    triples = tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples)
+    return GridNetwork.of(found.candidate, triples=triples, ratio=found.ratio, **known)
 
 
 def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> PairedDifference | None:

@@ -31,7 +31,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         return bytes([len(found) - 1])
 
     monkeypatch.setattr(plots, "_png", keep)
-    return lambda *made: {each.name: found[each.content[0]].axes[0] for each in search_plots(*made)}
+    return lambda *made: {each.name: found[each.image[0]].axes[0] for each in search_plots(*made)}
 
 
 def points(axes: Any) -> set[tuple[float, float]]:
@@ -147,7 +147,7 @@ def test_nothing_is_cut_off() -> None:
     for case in CASES.values():
         network, tried = architecture(**case)
         for plot in (*search_plots(*coefficients(**case)), *search_plots(network, tried, study_of(network))):
-            with Image.open(io.BytesIO(plot.content)) as image:
+            with Image.open(io.BytesIO(plot.image)) as image:
                 colours, pixels = image.convert("RGB").getcolors(1 << 24), np.asarray(image.convert("RGB"))
             assert len(colours or ()) > 20
             for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):
