@@ -62,7 +62,7 @@ OURS = (
     COMMON
     + """
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
-from keras_effnet.finetune.phases import HEAD, Phase, compile_for
+from keras_effnet.finetune.phases import HEAD, Phase, compile_phase
 import tempfile
 
 recipe = Recipe(seed=SEED)
@@ -76,7 +76,7 @@ with tempfile.TemporaryDirectory() as cache:
     views = [cached_features(features, source, recipe, Path(cache), **shape) for source in (data.train, data.test)]
     batches = FeatureBatches(views[:1], data.train.labels, 10, batch_size=256, seed=SEED, shuffle=True)
     held_out = FeatureBatches(views[1:], data.test.labels, 10, batch_size=256)
-    compile_for(head, Phase(HEAD, recipe.head_epochs, 0, recipe.head_epochs), recipe, len(batches))
+    compile_phase(head, Phase(HEAD, recipe.head_epochs, 0, recipe.head_epochs), recipe, len(batches))
     curve = Curve()
     head.fit(batches, validation_data=held_out, epochs=recipe.head_epochs, callbacks=[curve], verbose=0, shuffle=False)
 print(json.dumps(curve.rows))

@@ -20,22 +20,32 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from statistics import mean, median, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
 import numpy as np
 from measure import save
-from tqdm import tqdm
 
 from keras_effnet import build_model, estimate_cost, grow_model, recalibrate
 from keras_effnet.atomic import atomic_write
+from keras_effnet.data.augment import Augmentation
+from keras_effnet.data.batches import Batches
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.images import Images, load_digits, split_few
-from keras_effnet.transfer.options import TransferOptions, transfer_spec
-from keras_effnet.transfer.training import Schedule, compile_for, evaluate, restore, snapshot, train
+from keras_effnet.data.images import Images, load_digits
+from keras_effnet.data.source import Source
+from keras_effnet.data.splits import at_most, hold_out
+from keras_effnet.finetune.demonstration import demonstration_spec
+from keras_effnet.finetune.options import DemonstrationOptions
+from keras_effnet.training.checkpoint import Checkpoint, Snapshot
+from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
+from keras_effnet.training.evaluation import evaluate
+from keras_effnet.training.loop import train
+from keras_effnet.training.schedules import warmup_cosine
+from keras_effnet.training.window import Window
 
 COMMAND = "python benchmarks/inherit.py"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "inherit.png"
@@ -59,7 +69,7 @@ class Settings:
     letters: int = 10_000
     labels_per_class: int = 50  # of the digits
     recalibration: int = 1024  # images
-    jitter: float = 0.15
+    crop: float = 0.7
     # Each the best of those tried on letters with a seed of its own: 4e-3 and 1e-2; 1.5e-3, 4e-3 and 1e-2.
     fresh_rate: float = 4e-3
     inherited_rate: float = 4e-3
@@ -69,37 +79,41 @@ QUICK = Settings(steps=30, digits_steps=30, letters=1_000, recalibration=128)
 
 
 class Network:
-    """One size, compiled once for all runs.
+    """One size, built once for all runs.
 
     Args:
-        phi: of EfficientNet-B0.
-        settings: of the benchmark.
-        classes: of the classifier.
+        phi: phi of EfficientNet-B0.
+        settings: settings of the benchmark.
+        classes: number of classes.
     """
 
     def __init__(self, phi: float, settings: Settings, classes: int) -> None:
         self.settings, self.classes = settings, classes
-        self.spec = transfer_spec(TransferOptions(phi=phi, resolution=settings.resolution))
+        self.spec = demonstration_spec(DemonstrationOptions(phi=phi, resolution=settings.resolution))
         cost = estimate_cost(self.spec, classes=classes)
         self.params, self.macs = cost.params, cost.macs
         self.model = build_model(self.spec, classes=classes)
-        compile_for(self.model, Schedule(1, settings.batch_size, settings.fresh_rate))
-        self.blank = snapshot(self.model)
-        # Traced before anything is timed.
-        count, size = settings.batch_size, settings.resolution
-        black = Images(np.zeros((count, size, size, 3), "uint8"), np.zeros(count, "int32"), ("",) * classes)
-        train(self.model, black, Schedule(1, count, 1e-9), seed=0, progress=tqdm(disable=True))
-        evaluate(self.model, black)
+        self.compile(1, settings.fresh_rate)
+
+    def compile(self, steps: int, rate: float) -> partial[float]:
+        """Compiles the network for a run, and traces it before anything is timed."""
+        count, size = self.settings.batch_size, self.settings.resolution
+        schedule = partial(warmup_cosine, peak=rate, steps=steps, warmup=0.1)
+        set_batchnorm_momentum(self.model, 0.9)
+        options = {"optimizer": "adamw", "weight_decay": 0.02, "label_smoothing": 0.1}
+        compile_model(self.model, schedule, steps=steps, **options)
+        start = Snapshot(self.model)
+        black = Images(np.zeros((count, size, size, 3), "uint8"), np.zeros(count, "int32"), ("",) * self.classes)
+        batches = Batches(black, resolution=size, batch_size=count)
+        self.model.fit(Window(batches, 0, 1), verbose=0)
+        evaluate(self.model, batches)
+        start.restore()
+        return schedule
 
     def fresh(self, seed: int) -> list[np.ndarray]:
         """First weights."""
         keras.utils.set_random_seed(seed)
         return build_model(self.spec, classes=self.classes).get_weights()
-
-    def begin(self, weights: list[np.ndarray]) -> None:
-        """Puts weights in, and forgets the optimizer's."""
-        restore(self.blank)
-        self.model.set_weights(weights)
 
     def compute(self, steps: int) -> float:
         """Multiply-adds of so many steps."""
@@ -132,12 +146,13 @@ class Run:
         return Account(self.compute[-1], self.seconds[-1])
 
 
-def load(task: str, settings: Settings, seed: int) -> tuple[Images, Images]:
+def load(task: str, settings: Settings, seed: int) -> tuple[Source, Source]:
     """Images to train on, and others."""
     if task == "letters":
         size = settings.resolution
         return render_letters(settings.letters, size, 2 * seed), render_letters(1_000, size, 2 * seed + 1)
-    return split_few(load_digits(settings.resolution), settings.labels_per_class, seed)
+    pool, held_out = hold_out(load_digits(8), 0.5, seed)
+    return at_most(pool, settings.labels_per_class, seed), held_out
 
 
 class Seed:
@@ -155,7 +170,12 @@ class Seed:
         self.images, self.held_out = load(task, self.settings, seed)
         self.steps = self.settings.digits_steps if task == "digits" else self.settings.steps
         self.seed = seed
-        self.bar = tqdm(desc=f"{task}, seed {seed}", unit="step", total=0)
+        self.task = task
+        shape = {"resolution": self.settings.resolution, "batch_size": self.settings.batch_size}
+        augmentation = Augmentation(crop=self.settings.crop)
+        self.batches = Batches(self.images, seed=seed, shuffle=True, augmentation=augmentation, **shape)
+        self.plain = Batches(self.images, seed=seed, shuffle=True, **shape)
+        self.validation = Batches(self.held_out, **shape | {"batch_size": 250})
 
     def run(self) -> dict[str, Any]:
         """Trains all, and gives every curve."""
@@ -179,37 +199,38 @@ class Seed:
         runs["small, all compute"] = self.train(small, small.steps(everything.compute))
         timed = max(CHECKS, round(everything.seconds / pace(runs["small"])))
         runs["small, all time"] = self.train(small, timed)
-        self.bar.close()
         return {"runs": {name: asdict(run) for name, run in runs.items()}, **facts, **report}
 
     def train(
         self, network: Network, steps: int, weights: list[np.ndarray] | None = None, spent: Account | None = None
     ) -> Run:
-        """One run, from first weights or from given ones."""
+        """One run, from first weights or from given ones, of about so many steps."""
         settings, spent = self.settings, spent or Account()
-        rate = settings.fresh_rate if weights is None else settings.inherited_rate
-        schedule = Schedule(steps, settings.batch_size, rate, jitter=settings.jitter)
-        network.begin(network.fresh(self.seed) if weights is None else weights)
-        self.bar.total += steps
-        marks = [0, *sorted({max(1, steps * number // CHECKS) for number in range(1, CHECKS + 1)})]
-        accuracy = [evaluate(network.model, self.held_out)["accuracy"]]
+        steps = CHECKS * max(1, round(steps / CHECKS))
+        schedule = network.compile(steps, settings.fresh_rate if weights is None else settings.inherited_rate)
+        network.model.set_weights(network.fresh(self.seed) if weights is None else weights)
+        accuracy = [evaluate(network.model, self.validation)["accuracy"]]
         seconds = [spent.seconds]
-        for first, last in pairwise(marks):
-            started = time.perf_counter()
-            train(network.model, self.images, schedule, seed=self.seed, progress=self.bar, first=first, last=last)
-            seconds.append(seconds[-1] + time.perf_counter() - started)
-            accuracy.append(evaluate(network.model, self.held_out)["accuracy"])
+        with TemporaryDirectory() as folder:
+            checkpoint = Checkpoint(Path(folder), {})
+            options = {"seed": self.seed, "validation": self.validation, "phase": f"{self.task}, seed {self.seed}"}
+            run = {"steps": steps, "every": steps // CHECKS, **options}
+            train(network.model, self.batches, checkpoint, schedule, **run)
+        for row in checkpoint.progress.history:
+            seconds.append(seconds[-1] + row.seconds)
+            accuracy.append(row.val_accuracy or 0.0)
+        marks = [0, *(row.step for row in checkpoint.progress.history)]
         return Run(steps, [spent.compute + network.compute(mark) for mark in marks], seconds, accuracy)
 
     def _grow(self, spent: Account) -> tuple[list[np.ndarray], Account, dict[str, Any]]:
         """Weights of the large network from the small one as it stands."""
-        before = evaluate(self.small.model, self.held_out)
+        before = evaluate(self.small.model, self.validation)
         started = time.perf_counter()
         model, report = grow_model(self.small.model, self.large.spec, seed=self.seed, return_report=True)
         seconds = time.perf_counter() - started
         weights = model.get_weights()
-        self.large.begin(weights)
-        after = evaluate(self.large.model, self.held_out)
+        self.large.model.set_weights(weights)
+        after = evaluate(self.large.model, self.validation)
         facts = {"exact": report.exact, "loss_before_growing": before["loss"], "loss_after_growing": after["loss"]}
         return weights, Account(spent.compute, spent.seconds + seconds), facts
 
@@ -219,11 +240,10 @@ class Seed:
         started = time.perf_counter()
         model = grow_model(self.large.model, self.small.spec, seed=self.seed)
         seconds = time.perf_counter() - started
-        self.small.begin(model.get_weights())
-        selected = evaluate(self.small.model, self.held_out)["accuracy"]
+        self.small.model.set_weights(model.get_weights())
+        selected = evaluate(self.small.model, self.validation)["accuracy"]
         started = time.perf_counter()
-        images = self.images.images[:count].astype("float32")
-        recalibrate(model, [images[first : first + size] for first in range(0, count, size)])
+        count = recalibrate(model, [self.plain[number][0] for number in range(-(-count // size))])
         seconds += time.perf_counter() - started
         compute = spent.compute + count * self.small.macs
         return model.get_weights(), Account(compute, spent.seconds + seconds), {"as_selected": selected}
@@ -231,9 +251,7 @@ class Seed:
 
 def pace(run: Run) -> float:
     """Seconds of a step: the median over stretches, which a busy moment does not change."""
-    bounds = sorted({max(1, run.steps * number // CHECKS) for number in range(1, CHECKS + 1)})
-    steps = np.diff([0, *bounds])
-    return float(median(np.diff(run.seconds) / steps))
+    return float(median(np.diff(run.seconds))) / (run.steps // CHECKS)
 
 
 # What is compared: the way, the run that inherits, the one from scratch, what both have spent, and what is not counted.

@@ -1,4 +1,4 @@
-"""Fine-tuning by hand: nothing of this package but building and scaling; the rest is Keras.
+"""Fine-tuning by hand: this package loads, builds and scales; the rest is plain Keras.
 
 Command: python examples/finetune_by_hand.py
 Time: about 40 seconds on 2 cores, most of it making the "pretrained" file that a real job would already have.
@@ -18,16 +18,17 @@ from tempfile import TemporaryDirectory
 import keras
 import numpy as np
 
-from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model, scale_model
+from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model, load_data, scale_model
 from keras_effnet.blocks import ConvBlock, MBConv
+from keras_effnet.data.batches import Batches
 from keras_effnet.data.glyphs import render_letters
-from keras_effnet.data.images import load_digits, split_few
+from keras_effnet.data.source import Source
 
 SIDE, LABELS_PER_CLASS = 16, 5
 
 
 def pretrained(path: Path) -> None:
-    """A file like the one that a real job starts from: here, a very small network that has seen letters."""
+    """Writes a file such as a real job starts from: here, a very small network trained on letters."""
     spec = BackboneSpec(
         name="small",
         stem=StageSpec(ConvBlock(activation="swish"), width=16, stride=2),
@@ -48,10 +49,16 @@ def pretrained(path: Path) -> None:
 
 
 def quick_statistics(model: keras.Model) -> None:
-    """So few steps would not be seen by Keras' momentum of 0.99."""
+    """Lets the statistics follow within tens of steps; with Keras' momentum of 0.99 they need hundreds."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9
+
+
+def arrays(source: Source) -> tuple[np.ndarray, np.ndarray]:
+    """All images of a source, 0 to 255, and their labels."""
+    images, labels, _ = Batches(source, resolution=SIDE, batch_size=len(source))[0]
+    return images, labels.argmax(axis=1)
 
 
 def train(model: keras.Model, rate: float, epochs: int, x: np.ndarray, y: np.ndarray, *held_out: np.ndarray) -> float:
@@ -62,7 +69,7 @@ def train(model: keras.Model, rate: float, epochs: int, x: np.ndarray, y: np.nda
     )
     callbacks = [
         keras.callbacks.TerminateOnNaN(),
-        # Stops when the loss on the few images no longer falls. Labels to choose by are too dear to hold out here.
+        # Stops when the loss on the few images no longer falls. There are too few labels to hold some out.
         keras.callbacks.EarlyStopping(monitor="loss", patience=10, restore_best_weights=True),
     ]
     model.fit(x, y, batch_size=10, epochs=epochs, verbose=0, callbacks=callbacks)
@@ -71,13 +78,13 @@ def train(model: keras.Model, rate: float, epochs: int, x: np.ndarray, y: np.nda
 
 def main() -> None:
     keras.utils.set_random_seed(0)
-    few, held_out = split_few(load_digits(SIDE), LABELS_PER_CLASS)
-    images = (few.images, few.labels, held_out.images, held_out.labels)
+    data = load_data("digits", labels_per_class=LABELS_PER_CLASS)
+    images = (*arrays(data.train), *arrays(data.test or data.validation))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "letters.keras"
         pretrained(path)
         # The weights of the file, under a classifier for other classes. phi=0: at the same size; phi=1: a larger one.
-        model = scale_model(path, phi=0, classes=len(few.class_names), classifier_activation="softmax")
+        model = scale_model(path, phi=0, classes=len(data.train.class_names), classifier_activation="softmax")
 
     # First the classifier alone, on features that do not change.
     classifier = model.layers[-1]

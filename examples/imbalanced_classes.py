@@ -16,9 +16,12 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.data.images import Images, load_digits, split_few
+from keras_effnet.data.batches import Batches
+from keras_effnet.data.images import load_digits
+from keras_effnet.data.source import Source
+from keras_effnet.data.splits import at_most, hold_out
 
-SIDE, MANY, FEW, TESTED = 16, 60, 4, 40
+SIDE, MANY, FEW, TESTED = 16, 60, 4, 0.25
 
 spec = BackboneSpec(
     name="digits",
@@ -30,16 +33,21 @@ spec = BackboneSpec(
 )
 
 
-def images() -> tuple[Images, Images]:
-    """Digits to learn from, the even ones often and the odd ones rarely, and as many of each to test on."""
-    test, rest = split_few(load_digits(SIDE), TESTED)
-    often, _ = split_few(rest, MANY)
+def sources() -> tuple[Source, Source]:
+    """Digits to learn from, the even ones often and the odd ones rarely, and equally many of each to test on."""
+    rest, test = hold_out(load_digits(SIDE), TESTED, seed=0)
+    often = at_most(rest, MANY, seed=0)
     rank = np.array([np.sum(often.labels[:place] == label) for place, label in enumerate(often.labels)])
     return often.take(np.flatnonzero((often.labels % 2 == 0) | (rank < FEW))), test
 
 
+def pixels(source: Source) -> np.ndarray:
+    """All images of a source, 0 to 255."""
+    return Batches(source, resolution=SIDE, batch_size=len(source))[0][0]
+
+
 def main() -> None:
-    train, test = images()
+    train, test = sources()
     classes = np.arange(len(train.class_names))
     # n / (classes * n of the class): scikit-learn's "balanced". Each class then weighs as much as any other.
     weights = compute_class_weight("balanced", classes=classes, y=train.labels)
@@ -50,11 +58,11 @@ def main() -> None:
         model = build_model(spec, classes=len(classes))
         for layer in model.layers:
             if isinstance(layer, keras.layers.BatchNormalization):
-                layer.momentum = 0.9  # so few steps would not be seen by Keras' 0.99
+                layer.momentum = 0.9  # with Keras' 0.99 the statistics need hundreds of steps
         model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
-        model.fit(train.images, train.labels, batch_size=32, epochs=20, verbose=0, class_weight=class_weight)
-        found = np.argmax(model.predict(test.images, batch_size=256, verbose=0), axis=-1)
-        # What accuracy says where the classes are as rare in use as they were in training.
+        model.fit(pixels(train), train.labels, batch_size=32, epochs=20, verbose=0, class_weight=class_weight)
+        found = np.argmax(model.predict(pixels(test), batch_size=256, verbose=0), axis=-1)
+        # Accuracy if the classes are as rare in use as they were in training.
         accuracy = accuracy_score(test.labels, found, sample_weight=np.bincount(train.labels)[test.labels])
         balanced = balanced_accuracy_score(test.labels, found)
         rare = recall_score(test.labels, found, labels=classes[1::2], average="macro")

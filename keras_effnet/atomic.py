@@ -102,7 +102,7 @@ def as_data_error(path: Path) -> Iterator[None]:
     except OSError as error:
         advice = _ADVICE.get(error.errno)
         hint = f"; {advice}" if advice else ""
-        raise DataError(f"the file cannot be written: {error}{hint}. Received: {str(path)!r}") from error
+        raise DataError(f"the file cannot be written: {error}{hint}.", received=repr(str(path))) from error
 
 
 def _flush_file(path: Path) -> None:

@@ -67,16 +67,16 @@ def read_block_strings(
         StageSpec(block=MBConv(kernel=3, expand=6, ...), width=24, depth=2, stride=2, fixed='nothing')
     """
     if isinstance(strings, str) or not isinstance(strings, Sequence) or not 0 < len(strings) <= MAX_STAGES:
-        raise SpecError(f"`strings` must be a list of 1 to {MAX_STAGES:,} block strings. Received: {shown(strings)}")
+        raise SpecError(f"`strings` must be a list of 1 to {MAX_STAGES:,} block strings.", received=shown(strings))
     if stem_width is not None:
-        check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
+        stem_width = check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
     stages: list[StageSpec] = []
     for number, text in enumerate(strings):
         values = _read_tokens(text)
         before = stages[-1].width if stages else stem_width
         if stages and values["i"] != before:
             raise SpecError(
-                f"`i` must be the width of the previous stage, {before}. Received: string {number}, {text!r}"
+                f"`i` must be the width of the previous stage, {before}.", received=f"string {number}, {text!r}"
             )
         stages.append(_make_stage(values, fused if values.get("c") else mbconv, before, text))
     return tuple(stages)
@@ -84,28 +84,28 @@ def read_block_strings(
 
 def _read_tokens(text: object) -> dict[str, float]:
     if not isinstance(text, str) or len(text) > _MAX_CHARACTERS:
-        raise SpecError(f"a block string looks like 'r1_k3_s11_e1_i32_o16_se0.25'. Received: {shown(text)}")
+        raise SpecError("a block string looks like 'r1_k3_s11_e1_i32_o16_se0.25'.", received=shown(text))
     values: dict[str, float] = {}
     for token in text.split("_"):
         found = _TOKEN.fullmatch(token)
         key, digits = (found[1] or found[3], found[2] or "1") if found else (None, "")
         if key is None or (key not in _FRACTIONS and "." in digits):
             raise SpecError(
-                "unknown token; the tokens of a block string are r, k, s, e, i, o, se and c with a number, and "
-                f"noskip. Received: {token!r} in {shown(text)}"
+                "unknown token; the tokens of a block string are r, k, s, e, i, o, se and c with a number, and noskip.",
+                received=f"{token!r} in {shown(text)}",
             )
         if key in values:
-            raise SpecError(f"a token appears twice. Received: {token!r} in {shown(text)}")
+            raise SpecError("a token appears twice.", received=f"{token!r} in {shown(text)}")
         if key == "s" and len(digits) == 2 and digits[0] == digits[1]:
             digits = digits[0]
         values[key] = float(digits) if "." in digits else int(digits)
     missing = [key for key in _REQUIRED if key not in values]
     if missing:
-        raise SpecError(f"the block string lacks {', '.join(missing)}. Received: {text!r}")
+        raise SpecError(f"the block string lacks {', '.join(missing)}.", received=repr(text))
     if values["i"] < 1 or values["s"] > 9 or values.get("c", 0) > 1:
         raise SpecError(
-            "`i` must be at least 1, `s` one digit or the same digit twice, and `c` 0 (MBConv) or 1 (fused). "
-            f"Received: {text!r}"
+            "`i` must be at least 1, `s` one digit or the same digit twice, and `c` 0 (MBConv) or 1 (fused).",
+            received=repr(text),
         )
     return values
 
@@ -145,8 +145,8 @@ def _unfactor(factor: float, declared: float, actual: float) -> float:
         if _factor(value, declared, actual) == factor:
             return value
     raise SpecError(
-        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`. "
-        f"Received: {factor}"
+        f"no value for {declared} channels equals this factor for {actual} channels; omit `first_width`.",
+        received=str(factor),
     )
 
 
@@ -181,8 +181,8 @@ def write_block_strings(
         >>> write_block_strings([StageSpec(MBConv(kernel=5), width=24, depth=2, stride=2)], stem_width=16)
         ['r2_k5_s22_e6_i16_o24_se0.25']
     """
-    check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
-    check_bool(SpecError, "twice", twice)
+    stem_width = check_int(SpecError, "stem_width", stem_width, 1, MAX_SIZE)
+    twice = check_bool(SpecError, "twice", twice)
     width = stem_width if first_width is None else first_width
     check_int(SpecError, "first_width", width, 1, MAX_SIZE)
     read, strings = stem_width, []
@@ -208,16 +208,17 @@ def _plain_block(stage: StageSpec, mbconv: MBConv, fused: FusedMBConv) -> MBConv
     """The block of a stage; raises SpecError unless a string can express the whole stage."""
     block = stage.block if isinstance(stage, StageSpec) else None
     if not isinstance(block, MBConv | FusedMBConv):
-        raise SpecError(f"only stages of MBConv and FusedMBConv have block strings. Received: {shown(stage)}")
+        raise SpecError("only stages of MBConv and FusedMBConv have block strings.", received=shown(stage))
     like = mbconv if isinstance(block, MBConv) else fused
     plain = replace(like, kernel=block.kernel, expand=block.expand, se_ratio=block.se_ratio, skip=block.skip)
     if plain != block:
         raise SpecError(
             f"a block string cannot express how this block differs from {like}; pass a template like it as `mbconv` "
-            f"or `fused`. Received: {block}"
+            "or `fused`.",
+            received=str(block),
         )
     if stage.fixed != "nothing" or stage.stride > 9:
-        raise SpecError(f"a block string cannot express `fixed`, or a stride of 10 or more. Received: {stage}")
+        raise SpecError("a block string cannot express `fixed`, or a stride of 10 or more.", received=str(stage))
     return block
 
 

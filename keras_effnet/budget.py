@@ -15,7 +15,7 @@ from typing import NamedTuple
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
-from keras_effnet.measures import count as counted
+from keras_effnet.measures import count
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
@@ -110,7 +110,7 @@ def fit_to_budget(
         raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
 
     def meter(candidate: BackboneSpec) -> Mapping[str, float]:
-        return counted(estimate_cost(candidate, channels=channels, classes=classes))
+        return count(estimate_cost(candidate, channels=channels, classes=classes))
 
     path = _Path(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
     if latency_ms is None:

@@ -87,14 +87,14 @@ class ScalarCodec(Codec):
         kinds = (int, float) if self.kind is float else self.kind
         if not isinstance(data, kinds) or (isinstance(data, bool) and self.kind is not bool):
             word = _WORDS.get(self.kind, ("a text",))[0]
-            raise SpecError(f"{path} must be {word}. Received: {shown(data)}")
+            raise SpecError(f"{path} must be {word}.", received=shown(data))
         if isinstance(data, int) and abs(data) > MAX_SIZE:
-            raise SpecError(f"{path} must be within 1e40 of 0. Received: {shown(data)}")
+            raise SpecError(f"{path} must be within 1e40 of 0.", received=shown(data))
         if isinstance(data, float) and not math.isfinite(data):
-            raise SpecError(f"{path} must be finite. Received: {data}")
+            raise SpecError(f"{path} must be finite.", received=str(data))
         if isinstance(data, str) and not data.isprintable():
             # Names appear on screens, in layers and in weight files: no line breaks, escape sequences or surrogates.
-            raise SpecError(f"{path} must be printable text. Received: {shown(data)}")
+            raise SpecError(f"{path} must be printable text.", received=shown(data))
         return data
 
     def write(self, value: Any, path: str) -> Any:
@@ -112,7 +112,7 @@ class ChoiceCodec(Codec):
 
     def read(self, data: Any, path: str) -> Any:
         if not any(type(data) is type(choice) and data == choice for choice in self.choices):
-            raise SpecError(f"{path} must be one of {', '.join(map(repr, self.choices))}. Received: {shown(data)}")
+            raise SpecError(f"{path} must be one of {', '.join(map(repr, self.choices))}.", received=shown(data))
         return data
 
     def write(self, value: Any, path: str) -> Any:
@@ -131,20 +131,20 @@ class TupleCodec(Codec):
 
     def _codecs(self, count: int, path: str) -> tuple[Codec, ...]:
         if not self.any_length and count != len(self.codecs):
-            raise SpecError(f"{path} must have {len(self.codecs)} items. Received: {count} items")
+            raise SpecError(f"{path} must have {len(self.codecs)} items.", received=f"{count} items")
         if count > MAX_STAGES:
-            raise SpecError(f"{path} must have at most {MAX_STAGES:,} items. Received: {count:,} items")
+            raise SpecError(f"{path} must have at most {MAX_STAGES:,} items.", received=f"{count:,} items")
         return self.codecs * count if self.any_length else self.codecs
 
     def read(self, data: Any, path: str) -> Any:
         if not isinstance(data, list):
-            raise SpecError(f"{path} must be a list. Received: {shown(data)}")
+            raise SpecError(f"{path} must be a list.", received=shown(data))
         pairs = zip(self._codecs(len(data), path), data, strict=True)
         return tuple(codec.read(item, f"{path}[{number}]") for number, (codec, item) in enumerate(pairs))
 
     def write(self, value: Any, path: str) -> Any:
         if not isinstance(value, tuple):
-            raise SpecError(f"{path} must be a tuple. Received: {shown(value)}")
+            raise SpecError(f"{path} must be a tuple.", received=shown(value))
         pairs = zip(self._codecs(len(value), path), value, strict=True)
         return [codec.write(item, f"{path}[{number}]") for number, (codec, item) in enumerate(pairs)]
 
@@ -179,16 +179,16 @@ class RecordCodec(Codec):
 
     def read(self, data: Any, path: str) -> Any:
         if not isinstance(data, dict):
-            raise SpecError(f"{path} must be an object. Received: {shown(data)}")
+            raise SpecError(f"{path} must be an object.", received=shown(data))
         known = _fields(self.kind)
         for key in data:
             if key not in known:
                 near = get_close_matches(key, known, n=1)
                 hint = f"did you mean {near[0]!r}?" if near else f"the keys are {', '.join(known) or 'none'}."
-                raise SpecError(f"{path} has no such key; {hint} Received: {shown(key)}")
+                raise SpecError(f"{path} has no such key; {hint}", received=shown(key))
         for key, (field, _) in known.items():
             if key not in data and _default(field) is MISSING:
-                raise SpecError(f"{path} lacks the key {key!r}. Received: keys {shown(list(data))}")
+                raise SpecError(f"{path} lacks the key {key!r}.", received=f"keys {shown(list(data))}")
         return self._make({key: known[key][1].read(item, f"{path}.{key}") for key, item in data.items()}, path)
 
     def _make(self, values: dict[str, Any], path: str) -> Any:
@@ -197,11 +197,11 @@ class RecordCodec(Codec):
         except KerasEffnetError as error:
             raise located(error, path) from error
         except Exception as error:  # a plugin's checks may raise anything
-            raise SpecError(f"{path} cannot be built: {error!r}. Received: {shown(values)}") from error
+            raise SpecError(f"{path} cannot be built: {error!r}.", received=shown(values)) from error
 
     def write(self, value: Any, path: str) -> dict[str, Any]:
         if type(value) is not self.kind:
-            raise SpecError(f"{path} must be a {self.kind.__name__}. Received: {shown(value)}")
+            raise SpecError(f"{path} must be a {self.kind.__name__}.", received=shown(value))
         written = {}
         for key, (field, codec) in _fields(self.kind).items():
             data, default = codec.write(getattr(value, key), f"{path}.{key}"), _default(field)
@@ -253,8 +253,8 @@ class RegisteredClasses(NamedTuple):
                 continue  # a plugin that cannot be imported
         raise SpecError(
             f"{path}: the class of this {self.tag} is not registered, so it has no name to write; register it: "
-            f"`keras_effnet.registry.{self.tag}s.register('my_{self.tag}', {kind.__name__})`. "
-            f"Received: {kind.__module__}.{kind.__qualname__}"
+            f"`keras_effnet.registry.{self.tag}s.register('my_{self.tag}', {kind.__name__})`.",
+            received=f"{kind.__module__}.{kind.__qualname__}",
         )
 
 
@@ -276,14 +276,14 @@ class NamedCodec(Codec):
         tag = self.classes.tag
         name = data.get(tag) if isinstance(data, dict) else None
         if not isinstance(name, str):
-            raise SpecError(f"{path} must be an object with the key {tag!r}: its name. Received: {shown(data)}")
+            raise SpecError(f"{path} must be an object with the key {tag!r}: its name.", received=shown(data))
         try:
             kind = self.classes.registry.get(name)
         except RegistryError as error:
             raise located(error, f"{path}.{tag}") from error
         if not (isinstance(kind, type) and issubclass(kind, self.kinds)):
             words = " or ".join(kind.__name__ for kind in self.kinds)
-            raise SpecError(f"{path} must be a {words}. Received: {shown(name)}")
+            raise SpecError(f"{path} must be a {words}.", received=shown(name))
         return self._record(kind, path).read({key: item for key, item in data.items() if key != tag}, path)
 
     def write(self, value: Any, path: str) -> dict[str, Any]:
@@ -294,7 +294,8 @@ class NamedCodec(Codec):
         if self.classes.tag in _fields(kind):
             raise SpecError(
                 f"{path}: no field of a {self.classes.tag} may be called {self.classes.tag!r}, the key of its "
-                f"registered name. Received: {kind.__name__}"
+                "registered name.",
+                received=kind.__name__,
             )
         return RecordCodec(kind)
 
@@ -323,7 +324,7 @@ def _fields(kind: type) -> dict[str, tuple[Field[Any], Codec]]:
         hints = get_type_hints(kind)
         return {field.name: (field, codec_of(hints[field.name])) for field in fields(kind) if field.init}
     except (NameError, TypeError, AttributeError) as error:
-        raise SpecError(f"the types of a class's fields cannot be resolved: {error}. Received: {kind!r}") from error
+        raise SpecError(f"the types of a class's fields cannot be resolved: {error}.", received=repr(kind)) from error
 
 
 def _default(field: Field[Any]) -> Any:
@@ -365,5 +366,6 @@ def _named_codec(kinds: tuple[Any, ...]) -> NamedCodec:
 def _unwritable(hint: Any) -> SpecError:
     return SpecError(
         "a field of this type cannot be written: use bool, int, float, str, Literal, tuples, None, dataclasses, "
-        f"or blocks, norms and classifiers. Received: {shown(hint)}"
+        "or blocks, norms and classifiers.",
+        received=shown(hint),
     )

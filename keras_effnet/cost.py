@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, Self, TypeVar
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, plain
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Network, Node, Pooling, Reader, RecordedBlock, record_network, run_block
 from keras_effnet.ops import (
@@ -173,13 +173,13 @@ def estimate_cost(
         (5330571, 385814752)
     """
     spec = resolve_backbone(spec)
-    size = spec.resolution if resolution is None else resolution
+    size = spec.resolution if resolution is None else plain(resolution)
     sides = size if isinstance(size, tuple) else (size, size)
     if len(sides) != 2:
-        raise BuildError(f"`resolution` must be one side or (height, width). Received: {resolution=}")
+        raise BuildError("`resolution` must be one side or (height, width).", received=f"{resolution=}")
     for side in sides:
         check_int(BuildError, "resolution", side, spec.total_stride)
-    check_int(BuildError, "channels", channels, 1)
+    channels = check_int(BuildError, "channels", channels, 1)
     shape = {"include_top": include_top, "pooling": pooling, "classes": classes}
     network = record_network(spec, channels=channels, size=sides, fold=True, **shape)
     return count_network(network, Shape(*sides, channels))
@@ -270,8 +270,8 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             width, groups = op.width, op.groups
             if channels % groups or width % groups:
                 raise SpecError(
-                    f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`. "
-                    f"Received: {channels} channels read, {width} emitted, {groups=}"
+                    f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`.",
+                    received=f"{channels} channels read, {width} emitted, {groups=}",
                 )
             weights = op.kernel * op.kernel * (channels // groups) * width
             return _window_cost(op, name, x, width, weights)
@@ -283,7 +283,7 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             width = channels * op.multiplier
             return _window_cost(op, name, x, width, op.kernel * op.kernel * width)
         case Add() if x != others[0]:
-            raise SpecError(f"layer {name!r} adds images of different shapes. Received: {x} and {others[0]}")
+            raise SpecError(f"layer {name!r} adds images of different shapes.", received=f"{x} and {others[0]}")
         case GlobalPool():
             return LayerCost(Shape(1, 1, channels))
         case Dense():
@@ -297,7 +297,7 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             return LayerCost(_window(op, name, x, channels))
         case Concat():
             if x[:2] != others[0][:2]:
-                raise SpecError(f"layer {name!r} joins images of different sizes. Received: {x} and {others[0]}")
+                raise SpecError(f"layer {name!r} joins images of different sizes.", received=f"{x} and {others[0]}")
             return LayerCost(x._replace(channels=channels + others[0].channels))
         case Standardize(mean=None):
             # A mean and a variance per channel, and Keras' count of the images they were taken from.
@@ -323,8 +323,8 @@ def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> 
         if height < 1 or width < 1:
             raise SpecError(
                 f"layer {name!r} would have no output: its kernel of {op.kernel} exceeds its input. Raise the "
-                f"resolution or lower a stride. Received: input {x.height}x{x.width}, padding={op.padding!r}, "
-                f"stride={op.stride}"
+                "resolution or lower a stride.",
+                received=(f"input {x.height}x{x.width}, padding={op.padding!r}, stride={op.stride}"),
             )
     return Shape(height, width, channels)
 

@@ -20,9 +20,7 @@ class KerasEffnetError(Exception):
         'phi=nan'
     """
 
-    def __init__(self, rule: str, received: str | None = None) -> None:
-        if received is None:  # one text, as all callers gave it before `received` was an argument
-            rule, _, received = rule.partition(" Received: ")
+    def __init__(self, rule: str, received: str) -> None:
         # Both are arguments of `Exception` too: so errors are pickled and copied as any other.
         super().__init__(rule, received)
         self.rule = rule

@@ -49,6 +49,6 @@ def value_and_gradient(function: Callable[[Any], Any], given: np.ndarray) -> tup
             value = function(x)
         [slope] = torch.autograd.grad(value, x)
     else:
-        raise BuildError(f"gradients need Keras on TensorFlow, JAX or PyTorch. Received: backend {backend!r}")
+        raise BuildError("gradients need Keras on TensorFlow, JAX or PyTorch.", received=f"backend {backend!r}")
     found: Any = keras.ops.convert_to_numpy(value)
     return float(found), np.asarray(keras.ops.convert_to_numpy(slope), np.float32)

@@ -200,7 +200,7 @@ def record_network(
         ['input', 'stem', 'stage 1', 'stage 2', 'stage 3', 'stage 4', 'top']
     """
     check_choice(BuildError, "pooling", pooling, (None, *get_args(Pooling)))
-    check_int(BuildError, "classes", classes, 1)
+    classes = check_int(BuildError, "classes", classes, 1)
     recorder = _Recorder(channels, size)
     stages = [RecordedStage("input", "Preprocessing", "", [recorder.block(lambda x: _preprocess(spec, recorder, x))])]
     names = ("stem", *(f"stage {number}" for number in range(1, len(spec.stages) + 1)), "head")
@@ -253,7 +253,8 @@ class _Recorder(Ops[Node]):
                 elif stage.depth > MAX_UNEQUAL_BLOCKS:
                     raise SpecError(
                         f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
-                        f"each is counted by itself. Lower its depth or phi. Received: depth={stage.depth:,}"
+                        "each is counted by itself. Lower its depth or phi.",
+                        received=f"depth={stage.depth:,}",
                     )
             blocks.append(made)
             index += made.times

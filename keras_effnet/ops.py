@@ -1,8 +1,7 @@
 """The vocabulary that blocks are written in, as data.
 
-A block says what it does with the verbs of `Ops`. Each verb makes a small frozen record, the *operation*, whose fields
-are the verb's arguments, and hands it to one method, `read(op, name, *inputs)`. `keras_effnet.network` records what the
-blocks of a network say; readers of the record (count, build, trace, latency) match on operations and give them meaning.
+Each verb of `Ops` makes a small frozen record, the *operation*, whose fields are the verb's arguments, and hands it to
+one method, `read(op, name, *inputs)`. Readers (count, build, trace, latency) match on operations and give them meaning.
 
 | verb | operation | does | has weights |
 |---|---|---|---|
@@ -31,13 +30,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
-from keras_effnet.checks import check_number, check_rate
+from keras_effnet.checks import check_number, check_rate, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
 ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
-
 T = TypeVar("T")
 
 
@@ -114,6 +112,7 @@ class BatchNorm:
     momentum: float = 0.99
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
         check_rate(SpecError, "momentum", self.momentum)
 
@@ -132,6 +131,7 @@ class LayerNorm:
     epsilon: float = 1e-6
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
 
 
@@ -277,20 +277,20 @@ Joining = Add | Multiply | Concat
 Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
-# A network has hundreds of these, and few that differ: to look one up takes a fifth of the time that making it takes.
+# Hundreds of these stand in a network, and few differ: looking one up takes a fifth of the time of making it.
 _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
 
 
 def check_norm(norm: object) -> None:
     """Raises SpecError unless `norm` is a BatchNorm or a LayerNorm."""
     if not isinstance(norm, BatchNorm | LayerNorm):
-        raise SpecError(f"`norm` must be a BatchNorm or a LayerNorm. Received: norm={norm!r}")
+        raise SpecError("`norm` must be a BatchNorm or a LayerNorm.", received=f"norm={norm!r}")
 
 
 class Ops(ABC, Generic[T]):
     """The verbs that blocks speak; `T` is what flows between them.
 
-    Every verb makes its record and hands it to `read` with the name of its layer in the Keras model.
+    Every verb hands its record to `read` with the name of its layer in the Keras model.
     """
 
     @abstractmethod

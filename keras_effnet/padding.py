@@ -47,7 +47,7 @@ def padding_zeros(padding: Padding, kernel: int, stride: int, size: int | None) 
     if padding == "symmetric":
         return kernel // 2, kernel // 2
     if size is None and stride > 1 and padding == "same":
-        raise SpecError(f"the zeros of 'same' padding depend on the size. Received: {padding=}, {stride=}, {size=}")
+        raise SpecError("the zeros of 'same' padding depend on the size.", received=f"{padding=}, {stride=}, {size=}")
     if size is None or padding == "even":
         size = stride  # any multiple of the stride: "even" for stride 2
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)

@@ -82,9 +82,9 @@ class Registry(Generic[T]):
             RegistryError: the name is no text or is taken, or the object is of another kind.
         """
         if not isinstance(name, str) or not name:
-            raise RegistryError(f"the name of a {self.kind} must be a text. Received: name={name!r}")
+            raise RegistryError(f"the name of a {self.kind} must be a text.", received=f"name={name!r}")
         if name in self.names():
-            raise RegistryError(f"the {self.kind} name is taken; choose another. Received: {name!r}")
+            raise RegistryError(f"the {self.kind} name is taken; choose another.", received=repr(name))
         if not isinstance(value, str):
             self._check(value, f"to be registered as {name!r}", value)
         self._places[name] = value
@@ -116,7 +116,7 @@ class Registry(Generic[T]):
             own = _imported(self._table)
         except _IMPORT_FAILURES as error:
             raise RegistryError(
-                f"the {self.kind}s of this package cannot be imported: {error!r}. Received: {self._table!r}"
+                f"the {self.kind}s of this package cannot be imported: {error!r}.", received=repr(self._table)
             ) from error
         self._table, self._own = None, frozenset(own)
         self._places = {**self._places, **own}
@@ -126,7 +126,7 @@ class Registry(Generic[T]):
             value = _imported(place)
         except _IMPORT_FAILURES as error:
             raise RegistryError(
-                f"the {self.kind} {name!r} cannot be imported: {error!r}. Received: {place!r}"
+                f"the {self.kind} {name!r} cannot be imported: {error!r}.", received=repr(place)
             ) from error
         return self._check(value, repr(name), place)
 
@@ -136,26 +136,27 @@ class Registry(Generic[T]):
             names = self.names()
             near = get_close_matches(name, names, n=3, cutoff=0.4) if isinstance(name, str) else []
             hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"there are {', '.join(names)}."
-            raise RegistryError(f"no {self.kind} has this name; {hint} Received: {name!r}")
+            raise RegistryError(f"no {self.kind} has this name; {hint}", received=repr(name))
         if len(entries) > 1:
             origins = " and ".join(map(_origin, entries))
             raise RegistryError(
-                f"{origins} declare the same {self.kind}; uninstall one of them, or pass the object itself. "
-                f"Received: {name!r}"
+                f"{origins} declare the same {self.kind}; uninstall one of them, or pass the object itself.",
+                received=repr(name),
             )
         [entry] = entries
         try:
             value = entry.load()
         except _IMPORT_FAILURES as error:
             raise RegistryError(
-                f"the {self.kind} {name!r} of {_origin(entry)} cannot be imported: {error!r}. Received: {entry.value!r}"
+                f"the {self.kind} {name!r} of {_origin(entry)} cannot be imported: {error!r}.",
+                received=repr(entry.value),
             ) from error
         return self._check(value, f"{name!r} of {_origin(entry)}", entry.value)
 
     def _check(self, value: Any, which: str, place: Any) -> T:
         if not self.accepts(value):
             what = f"{place!r}" if place is value else f"{place!r}, which is {value!r}"
-            raise RegistryError(f"the {self.kind} {which} is an object of another kind. Received: {what}")
+            raise RegistryError(f"the {self.kind} {which} is an object of another kind.", received=str(what))
         return value
 
     def _plugins(self) -> dict[str, list[EntryPoint]]:
@@ -283,4 +284,4 @@ def resolve_backbone(spec: Any) -> Any:
         return backbones.get(spec)
     if backbones.accepts(spec):
         return spec
-    raise RegistryError(f"a backbone is a BackboneSpec or the name of one. Received: {spec!r}")
+    raise RegistryError("a backbone is a BackboneSpec or the name of one.", received=repr(spec))

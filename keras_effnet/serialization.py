@@ -45,19 +45,21 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     try:
         if not place.is_file():
             # This also excludes directories, and devices that never end.
-            raise SpecError(f"there is no such spec file. Received: {str(path)!r}")
+            raise SpecError("there is no such spec file.", received=repr(str(path)))
         with place.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         if isinstance(error, SpecError):
             raise
-        raise SpecError(f"the spec file cannot be read: {error}. Received: {shown(str(path))}") from error
+        raise SpecError(f"the spec file cannot be read: {error}.", received=shown(str(path))) from error
     if len(content) > MAX_BYTES:
-        raise SpecError(f"a spec file must have at most {MAX_BYTES:,} bytes. Received: {str(path)!r}, which has more")
+        raise SpecError(
+            f"a spec file must have at most {MAX_BYTES:,} bytes.", received=f"{str(path)!r}, which has more"
+        )
     try:
         text = content.decode("utf-8-sig")  # some editors write a byte-order mark
     except UnicodeDecodeError as error:
-        raise SpecError(f"a spec file must be UTF-8 text: {error}. Received: {str(path)!r}") from error
+        raise SpecError(f"a spec file must be UTF-8 text: {error}.", received=repr(str(path))) from error
     try:
         return BackboneSpec.from_json(text)
     except SpecError as error:
@@ -78,7 +80,7 @@ def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
     try:
         Path(path).write_text(text + "\n", encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise SpecError(f"the spec file cannot be written: {error}. Received: {shown(str(path))}") from error
+        raise SpecError(f"the spec file cannot be written: {error}.", received=shown(str(path))) from error
 
 
 def spec_schema() -> dict[str, Any]:

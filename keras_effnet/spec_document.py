@@ -59,21 +59,21 @@ def read_document(text: str, kind: type[T]) -> T:
             message names the place in the document.
     """
     if not isinstance(text, str):
-        raise SpecError(f"a spec is read from a string. Received: {shown(text)}")
+        raise SpecError("a spec is read from a string.", received=shown(text))
     if len(text) > MAX_BYTES:
-        raise SpecError(f"a spec must have at most {MAX_BYTES:,} characters. Received: {len(text):,} characters")
+        raise SpecError(f"a spec must have at most {MAX_BYTES:,} characters.", received=f"{len(text):,} characters")
     return _within_depth(lambda: _read_backbone(_parse(text), kind))
 
 
 def _read_backbone(document: Any, kind: type[T]) -> T:
     if not isinstance(document, dict):
-        raise SpecError(f"a spec must be an object with the keys 'schema' and 'backbone'. Received: {shown(document)}")
+        raise SpecError("a spec must be an object with the keys 'schema' and 'backbone'.", received=shown(document))
     schema = document.get("schema")
     if type(schema) is not int or schema != SCHEMA:
-        raise SpecError(f"schema must be {SCHEMA}, the only one this version can read. Received: {shown(schema)}")
+        raise SpecError(f"schema must be {SCHEMA}, the only one this version can read.", received=shown(schema))
     if set(document) != {"schema", "backbone"}:
         keys = list(document)
-        raise SpecError(f"a spec has only the keys 'schema' and 'backbone'. Received: keys {shown(keys)}")
+        raise SpecError("a spec has only the keys 'schema' and 'backbone'.", received=f"keys {shown(keys)}")
     return RecordCodec(kind).read(document["backbone"], "backbone")
 
 
@@ -81,7 +81,7 @@ def _within_depth(work: Callable[[], T]) -> T:
     try:
         return work()
     except RecursionError as error:
-        raise SpecError("a spec must not be nested so deeply. Received: more levels than Python can parse") from error
+        raise SpecError("a spec must not be nested so deeply.", received="more levels than Python can parse") from error
 
 
 def _parse(text: str) -> Any:
@@ -95,20 +95,20 @@ def _parse(text: str) -> Any:
             parse_int=_bounded,
         )
     except json.JSONDecodeError as error:
-        raise SpecError(f"the text is not valid JSON: {error}. Received: {shown(text)}") from error
+        raise SpecError(f"the text is not valid JSON: {error}.", received=shown(text)) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, item in pairs:
         if key in found:
-            raise SpecError(f"a key appears twice in one object. Received: {shown(key)}")
+            raise SpecError("a key appears twice in one object.", received=shown(key))
         found[key] = item
     return found
 
 
 def _not_finite(word: str) -> NoReturn:
-    raise SpecError(f"every number must be finite. Received: {word}")
+    raise SpecError("every number must be finite.", received=word)
 
 
 def _finite(digits: str) -> float:
@@ -119,5 +119,5 @@ def _finite(digits: str) -> float:
 def _bounded(digits: str) -> int:
     # Check before int(), whose time grows with the square of the number of digits, and which refuses more than 4,300.
     if len(digits) > len(str(MAX_SIZE)) + 1:
-        raise SpecError(f"every integer must be within 1e40 of 0. Received: {shortened(digits)}")
+        raise SpecError("every integer must be within 1e40 of 0.", received=shortened(digits))
     return int(digits)

@@ -116,10 +116,10 @@ def check_block(block: Block, place: Place = "stage") -> None:
         >>> check_block(MBConv(kernel=5))
     """
     if not isinstance(block, Block):
-        raise ConformanceError(f"a block is an object of a subclass of Block. Received: {block!r}")
+        raise ConformanceError("a block is an object of a subclass of Block.", received=repr(block))
     _check_value(block)
     if not isinstance(block.describe(), str) or not block.describe():
-        raise ConformanceError(f"`describe` must return a text. Received: {block.describe()!r} from {block!r}")
+        raise ConformanceError("`describe` must return a text.", received=f"{block.describe()!r} from {block!r}")
     check_choice(ConformanceError, "place", place, get_args(Place))
     spec = _around(block, place)
     _check_network(spec)
@@ -149,24 +149,24 @@ def check_rule(rule: ScalingRule, phis: Sequence[float] = (-3, -2, -1, -0.5, 0, 
     found = [rule(phi) for phi in phis]
     for phi, made in zip(phis, found, strict=True):
         if not isinstance(made, Coefficients):
-            raise ConformanceError(f"a rule must return Coefficients. Received: {made!r} at {phi=}")
+            raise ConformanceError("a rule must return Coefficients.", received=f"{made!r} at {phi=}")
         if rule(phi) != made:
             raise ConformanceError(
-                f"a rule must give the same coefficients at the same phi. Received: {made} at {phi=}, then others"
+                "a rule must give the same coefficients at the same phi.", received=f"{made} at {phi=}, then others"
             )
     if 0 in phis and not _is_identity(rule(0)):
-        raise ConformanceError(f"phi = 0 must scale nothing. Received: {rule(0)}")
+        raise ConformanceError("phi = 0 must scale nothing.", received=str(rule(0)))
     costs = [made.macs for made in found]
     if costs != sorted(costs) or len(set(costs)) == 1:
         raise ConformanceError(
-            "depth * width^2 * resolution^2 must grow with phi, and never fall. "
-            f"Received: {dict(zip(phis, costs, strict=True))}"
+            "depth * width^2 * resolution^2 must grow with phi, and never fall.",
+            received=str(dict(zip(phis, costs, strict=True))),
         )
     try:
         rule(math.nan)
     except ScalingError:
         return
-    raise ConformanceError(f"phi = nan must raise ScalingError. Received: {rule(math.nan)}")
+    raise ConformanceError("phi = nan must raise ScalingError.", received=str(rule(math.nan)))
 
 
 def check_backbone(spec: BackboneSpec) -> None:
@@ -187,12 +187,12 @@ def check_backbone(spec: BackboneSpec) -> None:
         >>> check_backbone(mobilenet_v1_spec)
     """
     if not isinstance(spec, BackboneSpec):
-        raise ConformanceError(f"a backbone is a BackboneSpec. Received: {spec!r}")
+        raise ConformanceError("a backbone is a BackboneSpec.", received=repr(spec))
     if scale_spec(spec, 0) != spec:
-        raise ConformanceError(f"phi = 0 must scale nothing. Received: {scale_spec(spec, 0)!r}")
+        raise ConformanceError("phi = 0 must scale nothing.", received=repr(scale_spec(spec, 0)))
     costs = [estimate_cost(_scaled(spec, phi)).macs for phi in (-2.0, -1.0, 0.0, 1.0, 2.0)]
     if costs != sorted(costs) or costs[0] == costs[-1]:
-        raise ConformanceError(f"multiply-adds must grow with phi. Received: {costs} at phi -2 to 2")
+        raise ConformanceError("multiply-adds must grow with phi.", received=f"{costs} at phi -2 to 2")
     resolution = max(round(spec.resolution * _SMALL.resolution), spec.total_stride)
     small = scale_spec(spec, coefficients=replace(_SMALL, resolution=1))
     _check_network(replace(small, resolution=resolution))
@@ -219,15 +219,15 @@ def _check_value(block: Block) -> None:
     try:
         same = replace(block)
     except TypeError as error:
-        raise ConformanceError(f"a block must be a dataclass: @dataclass(frozen=True). Received: {block!r}") from error
+        raise ConformanceError("a block must be a dataclass: @dataclass(frozen=True).", received=repr(block)) from error
     try:
         equal = hash(same) == hash(block) and same == block
     except TypeError as error:
         raise ConformanceError(
-            f"a block's fields must be hashable: tuples, not lists. Received: {block!r}, {error}"
+            "a block's fields must be hashable: tuples, not lists.", received=f"{block!r}, {error}"
         ) from error
     if not equal:
-        raise ConformanceError(f"two equal blocks must compare equal. Received: {block!r}")
+        raise ConformanceError("two equal blocks must compare equal.", received=repr(block))
 
 
 def _around(block: Block, place: Place) -> BackboneSpec:
@@ -279,8 +279,8 @@ def _check_count(spec: BackboneSpec, **options: Any) -> Any:
         if counted != built:
             raise ConformanceError(
                 f"the count must equal the build, but `{name}` of {spec.name!r} does not. All blocks of a stage but "
-                "the first must cost the same, and may use `at.block` in names only. "
-                f"Received: {counted:,} counted, {built:,} built with {[stage.block for stage in spec.stages]}"
+                "the first must cost the same, and may use `at.block` in names only.",
+                received=f"{counted:,} counted, {built:,} built with {[stage.block for stage in spec.stages]}",
             )
     return model
 
@@ -302,13 +302,13 @@ def _check_network(spec: BackboneSpec) -> None:
     for name, count in Counter(layer.name for layer in model.layers).items():
         if count > 1:
             raise ConformanceError(
-                f"layer names must be unique: build them from `at`. Received: {name!r} {count} times"
+                "layer names must be unique: build them from `at`.", received=f"{name!r} {count} times"
             )
     for layer in model.layers:
         if not layer.__class__.__module__.startswith("keras."):
             raise ConformanceError(
-                "a model must consist of Keras' own layers, or it will not load without your package. "
-                f"Received: layer {layer.name!r} of {layer.__class__}"
+                "a model must consist of Keras' own layers, or it will not load without your package.",
+                received=f"layer {layer.name!r} of {layer.__class__}",
             )
     _check_saved(model)
 
@@ -333,8 +333,8 @@ def _check_growth(spec: BackboneSpec) -> None:
     if report.exact and not difference <= _EXACT:
         raise ConformanceError(
             "a grown network must compute the same function, or its report must say where it does not. Check that "
-            "channels reach each other through the verbs of `ops` only. "
-            f"Received: a difference of {difference:.2g} of the largest output with {[s.block for s in spec.parts]}"
+            "channels reach each other through the verbs of `ops` only.",
+            received=f"a difference of {difference:.2g} of the largest output with {[s.block for s in spec.parts]}",
         )
 
 
@@ -349,7 +349,8 @@ def _check_drop_path(block: Block) -> None:
         if not any(math.isclose(rate, each) for each in rates if each > 0):
             raise ConformanceError(
                 "what a block adds to its own input must come from `ops.dropout(y, at.drop_path, per_sample=True)`, "
-                f"or drop-path does nothing. Received: layer {add.name!r}, which adds {branch.name!r}, in {block!r}"
+                "or drop-path does nothing.",
+                received=f"layer {add.name!r}, which adds {branch.name!r}, in {block!r}",
             )
 
 
@@ -381,12 +382,12 @@ def _check_saved(model: Any) -> None:
     ours, theirs = (np.asarray(keras.ops.convert_to_numpy(each(pixels, training=False))) for each in (model, loaded))
     if not np.allclose(ours, theirs, rtol=0, atol=1e-6):
         raise ConformanceError(
-            "a saved model must give the same outputs when it is loaded. "
-            f"Received: a difference of {float(np.abs(ours - theirs).max())}"
+            "a saved model must give the same outputs when it is loaded.",
+            received=f"a difference of {float(np.abs(ours - theirs).max())}",
         )
 
 
 def _check_file(spec: BackboneSpec) -> None:
     found = BackboneSpec.from_json(spec.to_json())
     if found != spec:
-        raise ConformanceError(f"a spec must come back from JSON unchanged. Received: {found!r} from {spec!r}")
+        raise ConformanceError("a spec must come back from JSON unchanged.", received=f"{found!r} from {spec!r}")

@@ -249,7 +249,8 @@ def _split(run: Run, size: int, name: str) -> None:
     if rest:
         raise SpecError(
             f"layer {name!r} ties channels in the middle of the filters that a depthwise `multiplier` made of one "
-            f"channel. Received: a run of {run.size} channels, {run.repeat} of each, to be cut after {size}"
+            "channel.",
+            received=f"a run of {run.size} channels, {run.repeat} of each, to be cut after {size}",
         )
     run.axis.becomes = [Run(Axis(first)), Run(Axis(run.axis.size - first))]
 
@@ -265,8 +266,8 @@ def _join(left: Run, right: Run, name: str) -> None:
         tied, whole = left.axis, Run(right.axis)
     else:
         raise SpecError(
-            f"layer {name!r} ties filters that depthwise convolutions with different multipliers made. "
-            f"Received: {left.repeat} and {right.repeat} filters for each channel"
+            f"layer {name!r} ties filters that depthwise convolutions with different multipliers made.",
+            received=f"{left.repeat} and {right.repeat} filters for each channel",
         )
     tied.becomes = [whole]
     if whole.repeat == 1:

@@ -1,18 +1,29 @@
-"""Run by test_backends.py under another backend: `python backend_check.py FOLDER`. Raises where something differs."""
+"""What test_backends.py asks of another backend, in one process: `python backend_check.py FOLDER CHECK...`.
+
+Prints what it came to as JSON: for each check nothing, or where it failed.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 import numpy as np
-from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images
+from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images, randomize
 
-from keras_effnet import build_model, scale_model
+from keras_effnet import applications, build_model, scale_model, scale_spec
+from keras_effnet.latency import measure_latency
+
+HERE = Path(__file__).parent
 
 
-def main(folder: Path) -> None:
+def same_outputs(folder: Path) -> None:
+    """Files written under TensorFlow give the same outputs, and models train, save and load."""
     for name, spec in BACKEND_SPECS.items():
         model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
         x = random_images(2, spec.resolution, spec.resolution, 3)
@@ -34,8 +45,59 @@ def main(folder: Path) -> None:
         assert np.isfinite(loss)
         changed = sum(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
         assert changed > len(before) / 2
-    print(keras.backend.backend())  # noqa: T201 - the report to the test
+
+
+def channels_first(folder: Path) -> None:
+    """The namesakes in Keras compute the same where channels come first, and latency is measured that way too."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):
+            options = {"include_top": False, "pooling": "avg", "input_shape": shape}
+            theirs = getattr(keras.applications, name)(weights=None, **options)
+            randomize(theirs, seed=1)
+            path = folder / f"{name}.first.weights.h5"
+            theirs.save_weights(path)
+            ours = getattr(applications, name)(weights=str(path), **options)
+            x = random_images(1, *shape)
+            assert_same_outputs(outputs(ours, x), outputs(theirs, x))
+        found = measure_latency(scale_spec("mobilenet_v1", -6), channels=2, classes=10)
+        assert found.median_ms > 0
+        assert found.machine["data format"] == "channels_first"
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def recalibration(folder: Path) -> None:
+    """Tests of `recalibrate` that do not depend on the backend."""
+    spec = importlib.util.spec_from_file_location("recalibration", HERE / "inheritance" / "test_recalibrate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tests = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tests)
+    tests.test_the_first_layer_gets_what_numpy_finds_in_all_images_at_once()
+    tests.test_a_second_time_changes_nothing_and_only_statistics_change()
+    tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    "same outputs": same_outputs,
+    "channels first": channels_first,
+    "recalibration": recalibration,
+}
+
+
+def run(folder: Path, *names: str) -> dict[str, str]:
+    """What failed, by check; empty where all is well."""
+    found = {}
+    for name in names:
+        found[name] = ""
+        try:
+            CHECKS[name](folder)
+        except Exception:
+            found[name] = traceback.format_exc()
+    return found
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    failed = run(Path(sys.argv[1]), *sys.argv[2:])
+    print(json.dumps({"backend": keras.backend.backend(), "failed": failed}))  # noqa: T201 - the report to the tests

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,28 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def share_variable_kernels() -> None:
+    """Lets TensorFlow's variables share their kernels: it prepares one for each new name, which takes a millisecond.
+
+    The name only serves TensorFlow's own messages. A network has hundreds of variables, and the tests build thousands
+    of networks.
+    """
+    operations = sys.modules.get("tensorflow.python.ops.gen_resource_variable_ops")
+    if operations is None or hasattr(operations.var_handle_op, "with_name"):
+        return
+    make = operations.var_handle_op
+
+    def nameless(*arguments: Any, debug_name: str = "", **options: Any) -> Any:
+        return make(*arguments, **options)
+
+    nameless.with_name = make  # pyright: ignore[reportFunctionMemberAccess]
+    operations.var_handle_op = nameless
+
+
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
     """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
+    share_variable_kernels()
     yield
     keras = sys.modules.get("keras")
     if keras is not None:

@@ -1,12 +1,16 @@
 """Random specs, valid ones, for Hypothesis: any registered block, any classifier, norm, padding, rounding and rule.
 
 What a block may hold is derived from its fields: their types where the type says enough, else their names.
+
+Every strategy is made once (`cache`): Hypothesis looks each new one through before it draws from it, which takes ten
+times as long as drawing.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import MISSING, fields
+from functools import cache
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -64,6 +68,7 @@ FIELDS: dict[str, Strategy[Any]] = {
 }
 
 
+@cache
 def norms(kind: Any = Norm) -> Strategy[Any]:
     """Normalisations of a type."""
     epsilon = st.sampled_from([0, 1e-6, 1e-3, 1.001e-5])
@@ -89,6 +94,7 @@ def field_values(name: str, hint: Any) -> Strategy[Any]:
     raise LookupError(f"strategies.FIELDS needs values of {name!r}")
 
 
+@cache
 def of_fields(kind: type[Any], **given: Any) -> Strategy[Any]:
     """Objects of a dataclass with the given values, and random ones in any of its other fields."""
     hints = get_type_hints(kind)
@@ -107,28 +113,36 @@ def of_fields(kind: type[Any], **given: Any) -> Strategy[Any]:
     return st.fixed_dictionaries(required, optional=optional).map(make).filter(lambda made: made is not None)
 
 
+@cache
 def any_block(name: str) -> Strategy[Block]:
     """The registered block of that name, with any options but its layers' names."""
     return of_fields(blocks.get(name))
 
 
+@cache
 def stage_blocks() -> Strategy[Block]:
-    names = [name for name in blocks.names() if name not in {**STEMS, **HEADS}]
-    return st.sampled_from(names).flatmap(any_block)
+    return st.one_of(*(any_block(name) for name in blocks.names() if name not in {**STEMS, **HEADS}))
 
 
+@cache
 def any_classifier() -> Strategy[Classifier]:
-    return st.sampled_from(classifiers.names()).flatmap(lambda name: of_fields(classifiers.get(name)))
+    return st.one_of(*(of_fields(classifiers.get(name)) for name in classifiers.names()))
 
 
-@st.composite
-def stages(draw: st.DrawFn, max_width: int = 20) -> StageSpec:
+@cache
+def stages(max_width: int = 20) -> Strategy[StageSpec]:
     """Stages of any block; where channels stand in groups, of whole groups."""
-    block, width = draw(stage_blocks()).widened(draw(st.integers(2, max_width)), 1)
-    fixed = draw(st.sampled_from(["nothing", "nothing", "width", "depth", "both"]))
-    return StageSpec(block, width, draw(st.integers(1, 4)), draw(st.sampled_from([1, 2, 3])), fixed)
+
+    def make(block: Block, least_width: int, depth: int, stride: int, fixed: Any) -> StageSpec:
+        block, width = block.widened(least_width, 1)
+        return StageSpec(block, width, depth, stride, fixed)
+
+    fixed = st.sampled_from(["nothing", "nothing", "width", "depth", "both"])
+    numbers = (st.integers(2, max_width), st.integers(1, 4), st.sampled_from([1, 2, 3]))
+    return st.builds(make, stage_blocks(), *numbers, fixed)
 
 
+@cache
 def stems() -> Strategy[StageSpec]:
     """Every block of `STEMS`."""
     return st.sampled_from(sorted(STEMS)).flatmap(
@@ -136,6 +150,7 @@ def stems() -> Strategy[StageSpec]:
     )
 
 
+@cache
 def heads() -> Strategy[StageSpec | None]:
     """None, or a block of `HEADS`."""
     fixed = st.sampled_from(["nothing", "width"])
@@ -146,6 +161,7 @@ def heads() -> Strategy[StageSpec | None]:
     return st.one_of(st.none(), *found)
 
 
+@cache
 def preprocessings() -> Strategy[Preprocessing]:
     """All ways to treat pixels: by the model in its three steps, by the caller, by nobody."""
     return st.one_of(
@@ -160,25 +176,31 @@ def preprocessings() -> Strategy[Preprocessing]:
     )
 
 
-@st.composite
-def specs(draw: st.DrawFn, max_width: int = 20) -> BackboneSpec:
+@cache
+def specs(max_width: int = 20) -> Strategy[BackboneSpec]:
     """Any valid network of small stages; the blocks of a network are mixed as users may mix them."""
-    parts: dict[str, Any] = {
-        "stem": draw(stems()),
-        "stages": tuple(draw(st.lists(stages(max_width), min_size=1, max_size=4))),
-        "head": draw(heads()),
-        "classifier": draw(any_classifier()),
-        "preprocessing": draw(preprocessings()),
-        "drop_path": draw(st.sampled_from([0.0, 0.5])),
-        "initializer": draw(st.sampled_from(["glorot_uniform", "fan_out"])),
+
+    def make(parts: dict[str, Any], spare: int) -> BackboneSpec:
+        least = BackboneSpec(name="random", resolution=1 << 20, **parts).total_stride
+        return BackboneSpec(name="random", resolution=least + spare, **parts)
+
+    parts = {
+        "stem": stems(),
+        "stages": st.lists(stages(max_width), min_size=1, max_size=4).map(tuple),
+        "head": heads(),
+        "classifier": any_classifier(),
+        "preprocessing": preprocessings(),
+        "drop_path": st.sampled_from([0.0, 0.5]),
+        "initializer": st.sampled_from(["glorot_uniform", "fan_out"]),
     }
-    least = BackboneSpec(name="random", resolution=1 << 20, **parts).total_stride
-    return BackboneSpec(name="random", resolution=least + draw(st.integers(0, 40)), **parts)
+    return st.builds(make, st.fixed_dictionaries(parts), st.integers(0, 40))
 
 
+@cache
 def roundings() -> Strategy[Rounding]:
     """Any rounding; a least width is a multiple of the divisor, as in all published networks."""
 
+    @cache
     def of(divisor: int) -> Strategy[Rounding]:
         return st.builds(
             Rounding,
@@ -192,6 +214,7 @@ def roundings() -> Strategy[Rounding]:
     return st.sampled_from([1, 2, 3, 4, 8, 16]).flatmap(of)
 
 
+@cache
 def growing_rules() -> Strategy[Compound]:
     """Compound rules whose three coefficients never fall as phi grows: each is 1 for every phi, or for none but 0."""
     constant = st.just(1) | st.floats(1.02, 1.5)

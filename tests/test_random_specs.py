@@ -21,6 +21,8 @@ from keras_effnet.serialization import spec_schema
 
 slow = pytest.mark.slow
 
+is_valid_file = jsonschema.Draft202012Validator(spec_schema()).is_valid
+
 
 @pytest.mark.parametrize("name", blocks.names())
 def test_every_registered_block_is_drawn_with_every_field(name: str) -> None:
@@ -61,7 +63,7 @@ def check_round_trip(spec: BackboneSpec) -> None:
     # Equal specs are equal networks; names of layers, which some blocks do not compare, are kept too.
     assert asdict(found) == asdict(spec)
     assert found.to_json() == text
-    assert jsonschema.Draft202012Validator(spec_schema()).is_valid(json.loads(text))
+    assert is_valid_file(json.loads(text))
 
 
 @settings(max_examples=100, **FIXED)
@@ -223,7 +225,7 @@ def check_changed_json(data: st.DataObject, spec: BackboneSpec) -> None:
         assert_ours(error)
         return
     # What is read is what the schema lets through.
-    assert jsonschema.Draft202012Validator(spec_schema()).is_valid(document)
+    assert is_valid_file(document)
     assert BackboneSpec.from_json(found.to_json()) == found
     check_use(found)
 

@@ -8,7 +8,8 @@ from random_tensors import CLASSES, random_tensors
 from safetensors.numpy import save_file
 
 from keras_effnet import BackboneSpec
-from keras_effnet.trace import Node, trace_network
+from keras_effnet.ops import Conv, Dense, Depthwise
+from keras_effnet.trace import TracedNode, trace_network
 from keras_effnet.weights.named import tensor_places
 from keras_effnet.weights.timm_weights import TIMM
 
@@ -22,13 +23,16 @@ def torch_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
     return {name: kernels[node.name][: 4 if index == 0 else 1] for name, (node, index) in places.items()}
 
 
-def _kernel_shape(node: Node) -> tuple[int, ...]:
-    width, read, kernel = node.output.channels, node.inputs[0].channels, node.options.get("kernel", 1)
-    if node.verb == "depthwise":
-        return (width, 1, kernel, kernel)
-    if node.verb == "conv":
-        return (width, read // node.options["groups"], kernel, kernel)
-    return (width, read) if node.verb == "dense" else (width,)
+def _kernel_shape(node: TracedNode) -> tuple[int, ...]:
+    width, read = node.output.channels, node.inputs[0].channels
+    match node.op:
+        case Depthwise(kernel=kernel):
+            return (width, 1, kernel, kernel)
+        case Conv(kernel=kernel, groups=groups):
+            return (width, read // groups, kernel, kernel)
+        case Dense():
+            return (width, read)
+    return (width,)
 
 
 def written(spec: BackboneSpec, gain: float, path: Path) -> Path:

@@ -53,7 +53,7 @@ def convnext_with(size: Size, include_preprocessing: bool = True, prefix: str | 
         ([96, 192, 384, 768], [3, 3, 9, 3])
     """
     check_choice(SpecError, "size", size, tuple(_SIZES))
-    check_bool(SpecError, "include_preprocessing", include_preprocessing)
+    include_preprocessing = check_bool(SpecError, "include_preprocessing", include_preprocessing)
     name = f"convnext_{size}"
     prefix = name if prefix is None else prefix
     width, depth = _SIZES[size]

@@ -33,7 +33,7 @@ def mobilenet_v1_with(alpha: float = 1.0, depth_multiplier: int = 1, dropout: fl
     Raises:
         SpecError: a value is outside its range, or alpha leaves a layer without channels.
     """
-    check_number(SpecError, "alpha", alpha, 0, open_low=True)
+    alpha = check_number(SpecError, "alpha", alpha, 0, open_low=True)
     block = DepthwiseSeparable(multiplier=depth_multiplier)
     return BackboneSpec(
         name="mobilenet_v1",

@@ -32,7 +32,7 @@ def mobilenet_v2_with(alpha: float = 1.0) -> BackboneSpec:
     Raises:
         SpecError: alpha is not a number above 0.
     """
-    check_number(SpecError, "alpha", alpha, 0, open_low=True)
+    alpha = check_number(SpecError, "alpha", alpha, 0, open_low=True)
     widened = Rounding().nearest_width
     return BackboneSpec(
         name="mobilenet_v2",

@@ -87,9 +87,9 @@ def mobilenet_v3_with(
         [16, 24, 24, 32, 32, 40, 72]
     """
     check_choice(SpecError, "size", size, tuple(_ROWS))
-    check_number(SpecError, "alpha", alpha, 0, open_low=True)
-    check_bool(SpecError, "minimalistic", minimalistic)
-    check_bool(SpecError, "include_preprocessing", include_preprocessing)
+    alpha = check_number(SpecError, "alpha", alpha, 0, open_low=True)
+    minimalistic = check_bool(SpecError, "minimalistic", minimalistic)
+    include_preprocessing = check_bool(SpecError, "include_preprocessing", include_preprocessing)
     stages = tuple(_stage(row, whole_width(row.width * alpha), minimalistic) for row in _ROWS[size])
     activation = "relu" if minimalistic else "hard_swish"
     hidden = whole_width(_HIDDEN[size] * alpha) if alpha > 1 else _HIDDEN[size]

@@ -61,7 +61,8 @@ def timm_spec(name: str) -> BackboneSpec:
     if made is None:
         raise RegistryError(
             f"no spec is known for this timm architecture. Known: {', '.join(timm_names())}. Leave out the tag, which "
-            f"follows a '.' in names of weights. Received: name={name!r}"
+            "follows a '.' in names of weights.",
+            received=f"name={name!r}",
         )
     mode = "tf" if re.fullmatch(_HALVED, name) else "torch"
     return replace(made(), name=name, preprocessing=Preprocessing(mode=mode))

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import psutil
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, plain
 from keras_effnet.cost import FLOAT32_BYTES, estimate_cost
 from keras_effnet.errors import BuildError, ModelTooLargeError
 from keras_effnet.spec import BackboneSpec
@@ -29,23 +29,24 @@ def image_shape(spec: BackboneSpec, include_top: bool, input_tensor: Any, input_
     if input_tensor is not None:
         if not keras.utils.is_keras_tensor(input_tensor):
             raise BuildError(
-                "`input_tensor` must be a Keras tensor, such as keras.Input((224, 224, 3)) or a layer's output. "
-                f"Received: input_tensor={input_tensor!r}"
+                "`input_tensor` must be a Keras tensor, such as keras.Input((224, 224, 3)) or a layer's output.",
+                received=f"input_tensor={input_tensor!r}",
             )
         found = tuple(input_tensor.shape[1:])
         if input_shape is not None and tuple(input_shape) != found:
             raise BuildError(
-                "`input_shape` must be that of `input_tensor`, or be left out. "
-                f"Received: input_shape={input_shape!r}, input_tensor.shape={input_tensor.shape}"
+                "`input_shape` must be that of `input_tensor`, or be left out.",
+                received=f"input_shape={input_shape!r}, input_tensor.shape={input_tensor.shape}",
             )
         input_shape = found
     if input_shape is None:
         side = spec.resolution if include_top else None
         input_shape = (3, side, side) if first else (side, side, 3)
     layout = "(channels, height, width)" if first else "(height, width, channels)"
-    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
-        raise BuildError(f"`input_shape` must be {layout} of one image. Received: input_shape={input_shape!r}")
-    shape = tuple(input_shape)
+    input_shape = plain(input_shape)
+    if not isinstance(input_shape, tuple) or len(input_shape) != 3:
+        raise BuildError(f"`input_shape` must be {layout} of one image.", received=f"input_shape={input_shape!r}")
+    shape = input_shape
     channels, sides = (shape[0], shape[1:]) if first else (shape[2], shape[:2])
     check_int(BuildError, "channels of input_shape", channels, 1)
     for side in sides:
@@ -73,30 +74,32 @@ def check_weights_arguments(
     if not isinstance(weights, str):
         weights = getattr(weights, "__fspath__", lambda: None)()
     if not isinstance(weights, str):
-        raise BuildError(f"`weights` must be None, 'imagenet' or the path of a file. Received: weights={weights!r}")
+        raise BuildError("`weights` must be None, 'imagenet' or the path of a file.", received=f"weights={weights!r}")
     if include_top and keras.activations.get(classifier_activation) not in (
         keras.activations.softmax,
         keras.activations.linear,
     ):
         raise BuildError(
-            "with weights, `classifier_activation` must be 'softmax' or None. "
-            f"Received: classifier_activation={classifier_activation!r}"
+            "with weights, `classifier_activation` must be 'softmax' or None.",
+            received=f"classifier_activation={classifier_activation!r}",
         )
     if weights != "imagenet":
         return
     if include_top and classes != IMAGENET_CLASSES:
         raise BuildError(
             f"ImageNet's classifier has {IMAGENET_CLASSES} classes: use classes={IMAGENET_CLASSES}, or "
-            f"include_top=False and a classifier of your own. Received: classes={classes!r}"
+            "include_top=False and a classifier of your own.",
+            received=f"classes={classes!r}",
         )
     first = keras.config.image_data_format() == "channels_first"
     channels, sides = (shape[0], shape[1:]) if first else (shape[2], shape[:2])
     if channels != 3:
-        raise BuildError(f"ImageNet weights take images of 3 channels. Received: input_shape={shape!r}")
+        raise BuildError("ImageNet weights take images of 3 channels.", received=f"input_shape={shape!r}")
     if include_top and sides != (spec.resolution, spec.resolution):
         raise BuildError(
             f"with top and ImageNet weights images must be {spec.resolution} x {spec.resolution} px, or use "
-            f"include_top=False. Received: input_shape={shape!r}"
+            "include_top=False.",
+            received=f"input_shape={shape!r}",
         )
 
 
@@ -115,5 +118,6 @@ def check_memory(
         raise ModelTooLargeError(
             f"{spec.name!r} would have about {cost.params:,} parameters, {cost.weight_bytes / 1e9:,.1f} GB as float32 "
             f"({FLOAT32_BYTES} bytes each), but may take {limit / 1e9:,.1f} GB. Choose a smaller phi, or go on with "
-            f"memory_limit=float('inf'). Received: memory_limit={memory_limit!r}"
+            "memory_limit=float('inf').",
+            received=f"memory_limit={memory_limit!r}",
         )

@@ -19,7 +19,7 @@ from typing import Any, get_args
 
 import keras
 
-from keras_effnet.checks import check_bool, check_choice, check_int
+from keras_effnet.checks import check_bool, check_choice, check_int, store_plain
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling
 from keras_effnet.serialization import SCHEMA
@@ -51,13 +51,14 @@ class EmbeddedSpec:
     class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_bool(BuildError, "include_top", self.include_top)
         check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
         check_int(BuildError, "classes", self.classes, 1)
         names = self.class_names
         if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
             raise BuildError(
-                f"`class_names` must be {self.classes} texts, one for each class. Received: {names!r:.200}"
+                f"`class_names` must be {self.classes} texts, one for each class.", received=f"{names!r:.200}"
             )
 
 
@@ -109,7 +110,8 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
             f"the spec that {model.name!r} carries cannot be read: {error}. Pass the spec that it was built from as "
-            f"`base`. Received: {text!r:.200}"
+            "`base`.",
+            received=f"{text!r:.200}",
         ) from error
 
 
@@ -140,8 +142,8 @@ def _carrier(model: keras.Model) -> Any:
     if len(found) != 1:
         raise BuildError(
             "the model must know its spec: one built here carries it if all its blocks are registered. Pass the "
-            "spec that it was built from as `base`. "
-            f"Received: {model.name!r}, which carries {len(found)} specs"
+            "spec that it was built from as `base`.",
+            received=f"{model.name!r}, which carries {len(found)} specs",
         )
     return found[0]
 

@@ -147,7 +147,7 @@ class KerasLayers:
                 if op.mean is not None and op.variance is not None:
                     statistics = {"mean": list(op.mean), "variance": list(op.variance)}
                 return layers.Normalization(axis=self.channel_axis, **statistics, name=name)
-        raise BuildError(f"an operation must be one of keras_effnet.ops. Received: {op!r}")
+        raise BuildError("an operation must be one of keras_effnet.ops.", received=repr(op))
 
     def _window(self, op: Conv | Depthwise | Pool, name: str, shape: Shape) -> list[Any]:
         """A layer whose window slides over the image, behind the zeros that Keras would not add by itself."""
@@ -196,7 +196,8 @@ class KerasLayers:
             # Keras' Dense joins what stands on the last axis.
             raise BuildError(
                 f"layer {name!r} is fully connected over the channels of an image, which Keras can only do where they "
-                "stand last: use keras.config.set_image_data_format('channels_last'). Received: 'channels_first'"
+                "stand last: use keras.config.set_image_data_format('channels_last').",
+                received="'channels_first'",
             )
         return layers.Dense(op.width, activation=op.activation, kernel_initializer=self.dense_initializer, name=name)
 
@@ -207,6 +208,6 @@ def check_activation(activation: ActivationFunction) -> None:
         keras.activations.get(activation)
     except ValueError as error:
         raise BuildError(
-            "an activation must be a name that keras.activations knows, a callable or None. "
-            f"Received: activation={activation!r}"
+            "an activation must be a name that keras.activations knows, a callable or None.",
+            received=f"activation={activation!r}",
         ) from error

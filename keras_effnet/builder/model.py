@@ -98,6 +98,6 @@ def _graph(inputs: Any, output: Any, name: str) -> keras.Model:
     except ValueError as error:
         raise BuildError(
             f"the layers cannot be joined to a model: {error} Blocks build their layer names from their placement, "
-            "each ConvBlock has `names` of its own, and the graph of `input_tensor` must share none of them. "
-            f"Received: name={name!r}"
+            "each ConvBlock has `names` of its own, and the graph of `input_tensor` must share none of them.",
+            received=f"name={name!r}",
         ) from error

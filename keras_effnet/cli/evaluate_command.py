@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from keras_effnet.data.sets import DataSplits
     from keras_effnet.data.source import Source
-    from keras_effnet.report.evaluation import Evaluation
+    from keras_effnet.training.evaluation import Evaluation
 
 DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, one line per class, and the
 confusion matrix if it fits on the screen. The classes of model and data are matched by name if the model has class
@@ -64,7 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
     matching = _match(classifier, sources[0].class_names)
     import numpy as np
 
-    from keras_effnet.report.evaluation import evaluate_probabilities
+    from keras_effnet.training.evaluation import evaluate_probabilities
 
     pairs = zip(names, sources, strict=True)
     found = [predict_source(classifier, source, arguments, f"evaluating on {name}") for name, source in pairs]
@@ -91,8 +91,8 @@ def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source
     found = {name: source for name in wanted if (source := sources[name]) is not None}
     if not found:
         raise DataError(
-            "this data has no test split; choose another one with `--split`. "
-            f"Received: --split={split} for {data.name!r}"
+            "this data has no test split; choose another one with `--split`.",
+            received=f"--split={split} for {data.name!r}",
         )
     return list(found), list(found.values())
 
@@ -106,14 +106,15 @@ def _match(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
         if len(data_names) != len(own):
             raise DataError(
                 f"the model's file has no class names, so the data must have the same {len(own)} classes in the same "
-                f"order; otherwise give the names with `--classes`. Received: {len(data_names)} classes"
+                "order; otherwise give the names with `--classes`.",
+                received=f"{len(data_names)} classes",
             )
         return np.arange(len(own))
     strange = [name for name in data_names if name not in own]
     if strange:
         raise DataError(
-            f"each class of the data must be one of the model's: {', '.join(own):.300}. "
-            f"Received: {', '.join(strange):.300}"
+            f"each class of the data must be one of the model's: {', '.join(own):.300}.",
+            received=f"{', '.join(strange):.300}",
         )
     return np.array([own.index(name) for name in data_names])
 

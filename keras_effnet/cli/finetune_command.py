@@ -1,4 +1,4 @@
-"""`keras-effnet finetune`: a backbone of any size learns the classes of a folder of images."""
+"""`keras-effnet finetune`: fine-tunes a backbone of any size on other images."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from typing import Any, get_args
 
 from keras_effnet.cli.arguments import backbone_argument
 
-DESCRIPTION = """Moves a backbone of any size, with its weights, to the classes of other images: first the classifier
-on features that are computed once, then the whole network. Interrupted, killed or out of power, the same command goes
-on where it stopped. Leaves model.keras (the best), metrics.json, history.csv, curves.png, TensorBoard logs and a page
-to read, report.html."""
+DESCRIPTION = """Fine-tunes a backbone of any size, with its weights, on other images: first the classifier, on features
+that are computed once, then the whole network. If it is interrupted or killed, the same command continues where it
+stopped. Leaves model.keras (the best epoch), metrics.json, history.csv, curves.png, TensorBoard logs and a page to
+read, report.html."""
 
 OPTIONS_HELP = {
     "backbone": "name of a registered backbone, a spec file (.json), or a model built here (.keras)",
-    "weights": "'imagenet', a weight file, 'random', or 'saved': those of the .keras file",
-    "phi": "how the backbone is scaled: below 0 is smaller",
-    "resolution": "of the images, in pixels; by default the scaled backbone's",
-    "channels": "of the images: 3, or 1 for gray",
-    "data_dir": "where a named set lies, or is downloaded to",
-    "validation": "share of the training images to choose the best epoch by",
-    "labels_per_class": "training images of each class; by default all",
-    "deterministic": "the same bits in every run",
+    "weights": "weights to start from: 'imagenet', a weight file, 'random', or 'saved' (those of the .keras file)",
+    "phi": "how the backbone is scaled; below 0 it shrinks",
+    "resolution": "side of the images in pixels; by default the scaled backbone's",
+    "channels": "channels of the images: 3, or 1 for gray",
+    "data_dir": "folder that a named data set is in, or is downloaded to",
+    "validation": "fraction of the training images that the best epoch is chosen by",
+    "labels_per_class": "number of training images per class; by default all",
+    "deterministic": "give the same bits in every run",
 }
 RECIPE_HELP = {
-    "head_epochs": "passes with only the classifier learning",
-    "head_rate": "largest learning rate of these",
-    "epochs": "passes with the whole network learning",
-    "rate": "largest learning rate of these",
-    "batch_size": "images an update",
-    "optimizer": "of the whole network",
-    "decay": "of the rate",
-    "warmup": "share of the steps over which the rate rises",
-    "weight_decay": "decoupled",
-    "clip": "largest norm of all gradients; 0: none",
-    "label_smoothing": "share of a label spread over all classes",
-    "average": "momentum of a moving average of the weights; 0: none",
-    "batchnorm": "statistics while the whole network learns",
-    "unfreeze": "all at once, or stage by stage",
-    "precision": "that the whole network learns in",
-    "accumulate": "batches an update is made from",
-    "views": "of each image while the classifier learns",
-    "dropout": "before the classifier; by default 0.2 at phi = 0 to 0.5 at phi = 7",
-    "drop_path": "of the last block; by default the backbone's",
-    "center_crop": "share of the side that is tested on",
-    "seed": "of everything random",
+    "head_epochs": "number of epochs in which only the classifier learns",
+    "head_rate": "largest learning rate of the classifier's epochs",
+    "epochs": "number of epochs in which the whole network learns",
+    "rate": "largest learning rate of the whole network's epochs",
+    "batch_size": "number of images per batch",
+    "optimizer": "optimizer of the whole network",
+    "decay": "decay of the learning rate",
+    "warmup": "fraction of the steps over which the learning rate rises",
+    "weight_decay": "decoupled weight decay",
+    "clip": "largest norm of all gradients together; 0 turns clipping off",
+    "label_smoothing": "fraction of each label that is spread over all classes",
+    "average": "momentum of a moving average of the weights; 0 turns it off",
+    "batchnorm": "BatchNorm statistics while the whole network learns",
+    "unfreeze": "unfreeze the network at once, or stage by stage",
+    "precision": "precision in which the whole network learns",
+    "accumulate": "number of batches per update",
+    "views": "number of views of each image while the classifier learns",
+    "dropout": "dropout rate before the classifier; by default 0.2 at phi = 0 to 0.5 at phi = 7",
+    "drop_path": "drop-path rate of the last block; by default the backbone's",
+    "center_crop": "fraction of each side that is kept in validation and test",
+    "seed": "seed of everything random",
 }
 AUGMENTATION_HELP = {
-    "crop": "smallest share of the area that a random crop keeps; 1: none",
-    "flip": "left and right, at random; by default for all but digits and glyphs",
-    "operations": "of RandAugment",
-    "magnitude": "of RandAugment, from 0 to 10",
-    "mixup": "alpha of MixUp; 0: none",
-    "cutmix": "alpha of CutMix; 0: none",
-    "engine": "library of these three",
+    "crop": "smallest fraction of the area that a random crop keeps; 1 turns cropping off",
+    "flip": "mirror half of the images; by default for all data but digits and glyphs",
+    "operations": "number of RandAugment operations per image",
+    "magnitude": "strength of RandAugment, from 0 to 10",
+    "mixup": "alpha of MixUp; 0 turns it off",
+    "cutmix": "alpha of CutMix; 0 turns it off",
+    "engine": "library that computes RandAugment",
 }
-SIGNS = ("digits", "glyphs")  # sets that mean something else mirrored
+SIGNS = ("digits", "glyphs")  # data sets whose images change their meaning when mirrored
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser."""
+    """Adds the command's parser."""
     from keras_effnet.data.augment import Augmentation
     from keras_effnet.finetune.options import FinetuneOptions
     from keras_effnet.finetune.recipe import Recipe
@@ -79,10 +79,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--output", default="results/finetune", help="folder for results (default: results/finetune)")
     parser.add_argument("--recipe", help="JSON file of a recipe; the options below change it")
     group = parser.add_argument_group("several devices or hosts (docs/finetune.md)")
-    group.add_argument("--devices", type=int, default=1, help="of this machine, on TensorFlow (default: 1)")
+    group.add_argument(
+        "--devices", type=int, default=1, help="devices of this machine to use, on TensorFlow (default: 1)"
+    )
     group.add_argument("--address", help="HOST:PORT of the first of several processes, on JAX")
-    group.add_argument("--processes", type=int, default=1, help="how many there are (default: 1)")
-    group.add_argument("--rank", type=int, default=0, help="of this one, from 0 (default: 0)")
+    group.add_argument("--processes", type=int, default=1, help="processes on all hosts together (default: 1)")
+    group.add_argument("--rank", type=int, default=0, help="number of this process, from 0 (default: 0)")
     _add_fields(parser.add_argument_group("network and images"), FinetuneOptions, OPTIONS_HELP)
     _add_fields(parser.add_argument_group("recipe"), Recipe, RECIPE_HELP)
     title = "augmentation (by default it grows with phi)"
@@ -92,12 +94,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the job, prints its scores and names its files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build mean nothing to a user
     options = read_options(arguments)
     from keras_effnet.errors import LostProcessError
-    from keras_effnet.finetune.distribution import Distribution
     from keras_effnet.finetune.job import FinetuneJob
     from keras_effnet.report.write import format_table
+    from keras_effnet.training.distribution import Distribution
 
     output = Path(arguments.output)
     distribution = Distribution(arguments.devices, arguments.address, arguments.processes, arguments.rank)
@@ -106,7 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
     except LostProcessError as error:
         sys.stderr.write(f"keras-effnet finetune: {error}\n")
         sys.stderr.flush()
-        # An orderly end would wait a minute for the process that is gone, and then abort.
+        # An orderly exit would wait a minute for the lost process, and then abort.
         os._exit(1)
     if metrics is None:
         return
@@ -117,7 +119,7 @@ def read_options(arguments: argparse.Namespace) -> Any:
     """The options of a command line.
 
     Raises:
-        RecipeError, SpecError, TrainingError: a file that cannot be read, or a value outside its range.
+        RecipeError, SpecError, TrainingError: a file cannot be read, or a value is out of range.
     """
     from keras_effnet.data.augment import Augmentation, augmentation_for
     from keras_effnet.finetune.options import FinetuneOptions
@@ -137,7 +139,7 @@ def read_options(arguments: argparse.Namespace) -> Any:
 
 
 def _add_fields(group: Any, kind: type, helps: dict[str, str]) -> None:
-    """An option for each field; its default is told here and set by the class, so that a recipe file can set it too."""
+    """Adds an option for each field. Its default is only shown: the class sets it, or else a recipe file."""
     from typing import get_type_hints
 
     hints = get_type_hints(kind)

@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Writes the model and prints its report to standard output."""
     if arguments.output.suffix != ".keras":
-        raise WeightsError(f"`--output` must end in .keras. Received: {str(arguments.output)!r}")
+        raise WeightsError("`--output` must end in .keras.", received=repr(str(arguments.output)))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.scaled_model import load_model, scale_model
@@ -65,6 +65,6 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         grown.save(arguments.output)
     except OSError as error:
-        raise WeightsError(f"the model cannot be written: {error}. Received: {str(arguments.output)!r}") from error
+        raise WeightsError(f"the model cannot be written: {error}.", received=repr(str(arguments.output))) from error
     text = json.dumps(report.to_dict(), indent=2) if arguments.json else str(report)
     sys.stdout.write(text + "\n")

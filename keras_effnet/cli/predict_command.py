@@ -56,8 +56,8 @@ def run(arguments: argparse.Namespace) -> None:
     kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
     if not kept:
         raise DataError(
-            "there must be at least one readable image. Received: "
-            f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found"
+            "there must be at least one readable image.",
+            received=f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found",
         )
     source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
     rows = []

@@ -85,13 +85,13 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < 2:
         raise BuildError(
-            "the model must end in a classifier with one output per class, and at least two classes. "
-            f"Received: {str(arguments.model)!r}, whose output has shape {shape}"
+            "the model must end in a classifier with one output per class, and at least two classes.",
+            received=f"{str(arguments.model)!r}, whose output has shape {shape}",
         )
     if tag is not None and arguments.preprocessing is not None:
         raise BuildError(
-            "models from this package know their preprocessing; omit `--preprocessing`. "
-            f"Received: {arguments.preprocessing!r} for {str(arguments.model)!r}"
+            "models from this package know their preprocessing; omit `--preprocessing`.",
+            received=f"{arguments.preprocessing!r} for {str(arguments.model)!r}",
         )
     side, channels = _input_of(model, arguments, None if tag is None else tag.spec.resolution)
     names = None if tag is None else tag.class_names
@@ -120,7 +120,7 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     from tqdm import tqdm
 
     from keras_effnet.data.batches import Batches
-    from keras_effnet.report.evaluation import predict_all
+    from keras_effnet.training.evaluation import predict_all
 
     check_int(DataError, "batch_size", arguments.batch_size, 1)
     batches = Batches(
@@ -179,20 +179,20 @@ def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | No
     shape = model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise BuildError(
-            "the model must take images of shape (height, width, channels) with 3 channels or 1. "
-            f"Received: {str(arguments.model)!r}, whose input has shape {shape}"
+            "the model must take images of shape (height, width, channels) with 3 channels or 1.",
+            received=f"{str(arguments.model)!r}, whose input has shape {shape}",
         )
     fixed = shape[1] or shape[2]
     asked = arguments.resolution
     if shape[1] != shape[2] or (fixed is not None and asked is not None and asked != fixed):
         raise BuildError(
-            "images are resized to squares, so the model must take squares, and `--resolution` must be their side. "
-            f"Received: --resolution={asked} for an input of shape {shape}"
+            "images are resized to squares, so the model must take squares, and `--resolution` must be their side.",
+            received=f"--resolution={asked} for an input of shape {shape}",
         )
     side = asked or fixed or known
     if side is None:
         raise BuildError(
-            f"the model takes images of any size; choose one with `--resolution`. Received: {str(arguments.model)!r}"
+            "the model takes images of any size; choose one with `--resolution`.", received=repr(str(arguments.model))
         )
     return side, shape[3]
 
@@ -223,12 +223,12 @@ def _read_names(path: Path, classes: int) -> tuple[str, ...]:
         text = path.read_text(encoding="utf-8")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"the class names cannot be read: {error}. Received: {str(path)!r}") from error
+        raise DataError(f"the class names cannot be read: {error}.", received=repr(str(path))) from error
     found = _without_blank_end(names)
     if len(found) != classes or not all(isinstance(name, str) for name in found):
         raise DataError(
-            f"there must be {classes} class names, one per line or as a JSON list of strings. "
-            f"Received: {len(found)} in {str(path)!r}"
+            f"there must be {classes} class names, one per line or as a JSON list of strings.",
+            received=f"{len(found)} in {str(path)!r}",
         )
     return tuple(found)
 

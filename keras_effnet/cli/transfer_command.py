@@ -11,53 +11,51 @@ from typing import Any
 
 from keras_effnet.cli.arguments import backbone_argument
 
-DESCRIPTION = """Pre-trains a scaled-down backbone on images of letters that it draws itself, moves it to other
-images with few labels a class (by default scikit-learn's handwritten digits), and trains the same network from
-scratch on the same labels. Downloads nothing. Interrupted, the same command goes on where it stopped."""
+DESCRIPTION = """Pre-trains a scaled-down backbone on letters that it draws itself, fine-tunes it on few labels per
+class of other images (by default scikit-learn's handwritten digits), and trains the same network from scratch on the
+same labels. Downloads nothing. If interrupted, the same command continues where it stopped."""
 
 HELP = {
     "backbone": "name of a registered backbone, or a spec file (.json)",
-    "phi": "how it is scaled: below 0 is smaller",
-    "data": "folder with a sub-folder of images for each class, instead of the digits",
-    "resolution": "of all images, in pixels",
-    "letters": "images to draw for pre-training",
-    "pretrain_epochs": "passes over the letters",
-    "epochs": "passes over the labelled images; from scratch twice as many",
-    "labels_per_class": "images of each class to learn from",
-    "repeats": "draws of labels",
-    "seed": "of everything random",
+    "phi": "how the backbone is scaled; below 0 it shrinks",
+    "data": "images to learn: 'digits', a folder with a sub-folder for each class, or whatever finetune takes",
+    "resolution": "side of all images in pixels",
+    "letters": "number of letters to draw for pre-training",
+    "pretrain_epochs": "number of epochs of pre-training",
+    "epochs": "number of epochs on the few labelled images; from scratch twice as many",
+    "labels_per_class": "number of labelled images per class",
+    "repeats": "number of draws of labelled images",
+    "seed": "seed of everything random",
 }
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Adds the command's own parser."""
-    from keras_effnet.transfer.options import TransferOptions
+    """Adds the command's parser."""
+    from keras_effnet.finetune.options import DemonstrationOptions
 
     parser = commands.add_parser(
-        "transfer", help="pre-train on letters, move to few labels, compare with scratch", description=DESCRIPTION
+        "transfer", help="pre-train on letters, fine-tune on few labels, compare with scratch", description=DESCRIPTION
     )
     parser.add_argument("--output", default="results/transfer", help="folder for results (default: results/transfer)")
-    for field in fields(TransferOptions):
-        kind = str if field.default is None else type(field.default)
+    for field in fields(DemonstrationOptions):
         flag = "--" + field.name.replace("_", "-")
-        parser.add_argument(
-            flag, type=kind, default=field.default, help=f"{HELP[field.name]} (default: {field.default})"
-        )
+        text = f"{HELP[field.name]} (default: {field.default})"
+        parser.add_argument(flag, type=type(field.default), default=field.default, help=text)
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Runs the job, prints its table and names its files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build say nothing to a user
-    from keras_effnet.transfer.options import TransferOptions
+    """Runs the demonstration, prints its table and names its files."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build mean nothing to a user
+    from keras_effnet.finetune.options import DemonstrationOptions
 
-    values = {field.name: getattr(arguments, field.name) for field in fields(TransferOptions)}
-    options = TransferOptions(**{**values, "backbone": backbone_argument(arguments.backbone)})
-    from keras_effnet.transfer.job import TransferJob
-    from keras_effnet.transfer.report import format_table, write_results
+    values = {field.name: getattr(arguments, field.name) for field in fields(DemonstrationOptions)}
+    options = DemonstrationOptions(**{**values, "backbone": backbone_argument(arguments.backbone)})
+    from keras_effnet.finetune.demonstration import Demonstration
+    from keras_effnet.report.draws import format_draws, write_draws
 
     output = Path(arguments.output)
-    metrics = TransferJob(options, output).run()
-    write_results(metrics, output)
+    metrics = Demonstration(options, output).run()
+    write_draws(metrics, output)
     files = ", ".join(("model.keras", "history.csv", "metrics.json", "curves.png"))
-    sys.stdout.write(f"{format_table(metrics)}\n\nIn {output}: {files}\n")
+    sys.stdout.write(f"{format_draws(metrics)}\n\nIn {output}: {files}\n")

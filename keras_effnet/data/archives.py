@@ -50,8 +50,8 @@ def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> RawSplits:
     images = next((root / name for name in BIRDSNAP_IMAGES if (root / name).is_dir()), None)
     if images is None:
         raise DataError(
-            f"Birdsnap has its lists, but no images in {' or '.join(BIRDSNAP_IMAGES)}. Run get_birdsnap.py. "
-            f"Received: {str(root)!r}"
+            f"Birdsnap has its lists, but no images in {' or '.join(BIRDSNAP_IMAGES)}. Run get_birdsnap.py.",
+            received=repr(str(root)),
         )
     species = {row["id"]: row["common"] for row in _table(root / "species.txt", ("id", "common"))}
     listed = _table(root / "images.txt", ("path", "species_id"))
@@ -60,8 +60,8 @@ def read_birdsnap(root: Path, cache: Path, recipe: PaperSet) -> RawSplits:
     for row in listed:
         if row["species_id"] not in species:
             raise DataError(
-                "species.txt must list the species of each image; unpack the archive again. "
-                f"Received: {row} in {str(root / 'images.txt')!r}"
+                "species.txt must list the species of each image; unpack the archive again.",
+                received=f"{row} in {str(root / 'images.txt')!r}",
             )
         splits[row["path"] in test].append((images / row["path"], species[row["species_id"]]))
     return _open_splits(splits[False], splits[True], tuple(species.values()), recipe, cache)
@@ -98,8 +98,8 @@ def _aircraft_list(root: Path, table: str, names: Sequence[str]) -> Listed:
         image, _, variant = line.partition(" ")
         if variant not in names:
             raise DataError(
-                "each line must be a number and a variant listed in variants.txt; unpack the archive again. "
-                f"Received: {line!r} in line {number} of {str(root / table)!r}"
+                "each line must be a number and a variant listed in variants.txt; unpack the archive again.",
+                received=f"{line!r} in line {number} of {str(root / table)!r}",
             )
         rows.append((root / "images" / f"{image}.jpg", variant))
     return rows
@@ -116,8 +116,8 @@ def _open_splits(
     ]
     if not all(len(source) for source in opened):
         raise DataError(
-            f"{recipe.title} has its lists, but no readable images. Unpack the archive again. "
-            f"Received: {str(train[0][0])!r}, ..."
+            f"{recipe.title} has its lists, but no readable images. Unpack the archive again.",
+            received=f"{str(train[0][0])!r}, ...",
         )
     return RawSplits(opened[0], test=opened[1])
 
@@ -127,7 +127,7 @@ def _find(root: Path, folder: str, mark: str, how: str) -> Path:
     for place in (root, root / folder, root.parent):
         if (place / mark).is_file():
             return place
-    raise DataError(f"the archive is missing. {how}. Received: {str(root)!r}, which has no {mark}")
+    raise DataError(f"the archive is missing. {how}.", received=f"{str(root)!r}, which has no {mark}")
 
 
 def _lines(path: Path) -> list[str]:
@@ -135,7 +135,7 @@ def _lines(path: Path) -> list[str]:
         return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"a list of the archive cannot be read: {error}. Unpack the archive again. Received: {str(path)!r}"
+            f"a list of the archive cannot be read: {error}. Unpack the archive again.", received=repr(str(path))
         ) from error
 
 
@@ -145,7 +145,7 @@ def _table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 2):
         if any(row.get(column) is None for column in columns):
             raise DataError(
-                f"each line must have {', '.join(columns)}; unpack the archive again. "
-                f"Received: line {number} of {str(path)!r}"
+                f"each line must have {', '.join(columns)}; unpack the archive again.",
+                received=f"line {number} of {str(path)!r}",
             )
     return rows

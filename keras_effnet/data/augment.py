@@ -23,7 +23,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.data.operations import LARGEST_MAGNITUDE, Draws, fold_in, operations_of
 from keras_effnet.errors import DataError
 
@@ -83,6 +83,7 @@ class Augmentation:
     engine: Engine = "auto"
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(DataError, "crop", self.crop, 0, 1, open_low=True)
         check_bool(DataError, "flip", self.flip)
         check_int(DataError, "operations", self.operations, 0)
@@ -111,7 +112,7 @@ def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
         >>> augmentation_for(2)
         Augmentation(crop=0.5, flip=True, operations=2, magnitude=5.0, mixup=0.0, cutmix=0.0, engine='auto')
     """
-    check_number(DataError, "phi", phi, -math.inf)
+    phi = check_number(DataError, "phi", phi, -math.inf)
     magnitude = LARGEST_MAGNITUDE * min(max(phi / PHI_S, 0.0), 1.0)
     to_m = (phi - PHI_S) / (PHI_M - PHI_S) * MIX_M
     to_l = MIX_M + (phi - PHI_M) / (PHI_L - PHI_M) * (MIX_L - MIX_M)
@@ -228,7 +229,8 @@ class Augmenter:
         if images.ndim != 4 or images.shape[1:3] != side or labels.shape != (len(images), self.classes):
             raise DataError(
                 f"a batch must have images of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
-                f"(n, {self.classes}). Received: {images.shape} and {labels.shape}"
+                f"(n, {self.classes}).",
+                received=f"{images.shape} and {labels.shape}",
             )
         if self._function is None:
             return images, labels
@@ -291,8 +293,8 @@ def _engine(asked: Engine) -> Engine:
         return "keras"
     if sys.modules.get("keras_cv", ...) is None or importlib.util.find_spec("keras_cv") is None:
         raise DataError(
-            "engine 'keras_cv' needs keras-cv: install `keras-cv`, or use engine 'keras', which computes the same. "
-            "Received: engine='keras_cv', which cannot be imported"
+            "engine 'keras_cv' needs keras-cv: install `keras-cv`, or use engine 'keras', which computes the same.",
+            received="engine='keras_cv', which cannot be imported",
         )
     return "keras_cv"
 
@@ -303,7 +305,8 @@ def _import_tensorflow() -> Any:
     except ImportError as error:
         raise DataError(
             "RandAugment, MixUp and CutMix run in TensorFlow, whichever backend Keras uses: install `tensorflow-cpu`, "
-            f"or set operations, mixup and cutmix to 0. Received: {error}"
+            "or set operations, mixup and cutmix to 0.",
+            received=str(error),
         ) from error
     import keras
 

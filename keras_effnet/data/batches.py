@@ -82,15 +82,15 @@ class Batches(keras.utils.PyDataset):
         epoch: int = 0,
     ) -> None:
         super().__init__()
-        check_int(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
-        check_int(DataError, "batch_size", batch_size, 1)
-        check_int(DataError, "seed", seed, 0)
-        check_int(DataError, "epoch", epoch, 0)
-        check_number(DataError, "center_crop", center_crop, 0, 1, open_low=True)
+        resolution = check_int(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
+        batch_size = check_int(DataError, "batch_size", batch_size, 1)
+        seed = check_int(DataError, "seed", seed, 0)
+        epoch = check_int(DataError, "epoch", epoch, 0)
+        center_crop = check_number(DataError, "center_crop", center_crop, 0, 1, open_low=True)
         _check_channels(channels)
         _check_shard(shard, batch_size)
         if not len(source):
-            raise DataError("batches need at least one image. Received: a source of 0 images")
+            raise DataError("batches need at least one image.", received="a source of 0 images")
         self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
         self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
         self.shard, self.epoch = shard, epoch
@@ -187,7 +187,8 @@ def _check_channels(channels: int) -> None:
     if channels not in (1, 3):
         raise DataError(
             "images have 3 channels (RGB) or 1 (gray); to train on others, such as satellite images, feed arrays to "
-            f"the network yourself. Received: channels={channels!r}"
+            "the network yourself.",
+            received=f"channels={channels!r}",
         )
 
 
@@ -197,6 +198,6 @@ def _check_shard(shard: tuple[int, int], batch_size: int) -> None:
     check_int(DataError, "rank", rank, 0, processes - 1)
     if batch_size % processes:
         raise DataError(
-            f"each of {processes} processes must get equally many rows of a batch; choose a multiple of {processes}. "
-            f"Received: {batch_size=}"
+            f"each of {processes} processes must get equally many rows of a batch; choose a multiple of {processes}.",
+            received=f"{batch_size=}",
         )

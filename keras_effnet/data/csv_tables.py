@@ -56,13 +56,14 @@ def read_table(table: Path, cache: Path) -> RawSplits:
     if len(names) < 2:
         raise DataError(
             f"a table must list training images of at least two classes; {table.name!r} is not a table of images, or "
-            f"has its labels in another column. Received: {len(splits['train'])} training images of {list(names)}"
+            "has its labels in another column.",
+            received=f"{len(splits['train'])} training images of {list(names)}",
         )
     for entry in entries:
         if entry.label not in names:
             raise DataError(
-                "each class must have training images; correct the label, or add training images. Received: "
-                f"label {entry.label!r} in line {entry.line} of {str(table)!r}"
+                "each class must have training images; correct the label, or add training images.",
+                received=f"label {entry.label!r} in line {entry.line} of {str(table)!r}",
             )
     _check_some_exist(table, entries)
     train = _open(splits["train"], names, cache)
@@ -86,24 +87,24 @@ def _entries(table: Path) -> Iterator[_Entry]:
                     yield _entry(table, reader.line_num, cells, len(columns), (path, label, split))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"the table cannot be read: {error}. It must be a CSV file in UTF-8. Received: {str(table)!r}"
+            f"the table cannot be read: {error}. It must be a CSV file in UTF-8.", received=repr(str(table))
         ) from error
 
 
 def _entry(table: Path, line: int, cells: Sequence[str], width: int, columns: tuple[int, int, int | None]) -> _Entry:
     where = f"line {line} of {str(table)!r}"
     if len(cells) != width:
-        raise DataError(f"each line must have {width} cells, like the header. Received: {len(cells)} in {where}")
+        raise DataError(f"each line must have {width} cells, like the header.", received=f"{len(cells)} in {where}")
     path, label, split = columns
     if not cells[path].strip() or not cells[label].strip():
         raise DataError(
-            f"each line must have a path and a label; add them, or remove the line. Received: {cells} in {where}"
+            "each line must have a path and a label; add them, or remove the line.", received=f"{cells} in {where}"
         )
     use = "train" if split is None else SPLITS.get(cells[split].strip().lower())
     if use is None:
         raise DataError(
-            f"the split must be one of {', '.join(sorted(set(SPLITS.values())))}; correct it. "
-            f"Received: {cells[columns[2] or 0]!r} in {where}"
+            f"the split must be one of {', '.join(sorted(set(SPLITS.values())))}; correct it.",
+            received=f"{cells[columns[2] or 0]!r} in {where}",
         )
     return _Entry(line, table.parent / cells[path].strip(), cells[label].strip(), use)
 
@@ -113,8 +114,8 @@ def _column(table: Path, columns: Sequence[str], names: Sequence[str]) -> int:
         if name in names:
             return columns.index(name)
     raise DataError(
-        f"the table's first line must name a column {', '.join(names[:-1])} or {names[-1]}. "
-        f"Received: {list(columns)} in {str(table)!r}"
+        f"the table's first line must name a column {', '.join(names[:-1])} or {names[-1]}.",
+        received=f"{list(columns)} in {str(table)!r}",
     )
 
 
@@ -126,8 +127,8 @@ def _sorted_labels(labels: set[str]) -> tuple[str, ...]:
 def _check_some_exist(table: Path, entries: Sequence[_Entry]) -> None:
     if not any(entry.path.exists() for entry in entries):
         raise DataError(
-            f"none of the table's {len(entries)} images exists; paths must be relative to the table's folder. "
-            f"Received: {str(entries[0].path)!r} in line {entries[0].line} of {str(table)!r}"
+            f"none of the table's {len(entries)} images exists; paths must be relative to the table's folder.",
+            received=f"{str(entries[0].path)!r} in line {entries[0].line} of {str(table)!r}",
         )
 
 

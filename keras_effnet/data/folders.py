@@ -37,8 +37,8 @@ def read_folder(root: Path, cache: Path) -> RawSplits:
     found = {name: _open_like(root / name, names, cache) for name in SPLIT_NAMES[1:] if (root / name).is_dir()}
     if len(found.keys() & set(VALIDATION_NAMES)) > 1:
         raise DataError(
-            f"a folder must have one validation split; rename or remove one. Received: {str(root)!r}, which has both "
-            f"{' and '.join(VALIDATION_NAMES)}"
+            "a folder must have one validation split; rename or remove one.",
+            received=(f"{str(root)!r}, which has both {' and '.join(VALIDATION_NAMES)}"),
         )
     validation = next((found[name] for name in VALIDATION_NAMES if name in found), None)
     return RawSplits(_open(folders, cache), validation, found.get("test"))
@@ -52,14 +52,15 @@ def class_folders(root: Path) -> list[Path]:
     """
     if not root.is_dir():
         raise DataError(
-            "the folder of images must exist and contain one subfolder per class; check the path. "
-            f"Received: {str(root)!r}, which is {'a file' if root.exists() else 'missing'}"
+            "the folder of images must exist and contain one subfolder per class; check the path.",
+            received=f"{str(root)!r}, which is {'a file' if root.exists() else 'missing'}",
         )
     folders = _sub_folders(root)
     if len(folders) < 2:
         raise DataError(
             f"{str(root)!r} must contain at least two subfolders, one per class. Sort the images into subfolders named "
-            f"after their classes. Received: {len(folders)} subfolders {[folder.name for folder in folders]}"
+            "after their classes.",
+            received=f"{len(folders)} subfolders {[folder.name for folder in folders]}",
         )
     return folders
 
@@ -86,8 +87,8 @@ def check_classes(class_names: Sequence[str], labels: np.ndarray, files: Sequenc
     for name, count, total in zip(class_names, counts, files, strict=True):
         if count == 0:
             raise DataError(
-                f"class {name!r} needs at least one readable image. Add images to {where}, or remove the class. "
-                f"Received: {total} files, none of which Pillow can read"
+                f"class {name!r} needs at least one readable image. Add images to {where}, or remove the class.",
+                received=f"{total} files, none of which Pillow can read",
             )
 
 
@@ -115,12 +116,12 @@ def _open_like(root: Path, names: Sequence[str], cache: Path) -> Source:
     unknown = [folder.name for folder in _sub_folders(root) if folder.name not in names]
     if unknown:
         raise DataError(
-            f"each class must have training images. Rename the folder, or add it to {root.with_name('train')!s}. "
-            f"Received: {unknown[0]!r} in {str(root)!r}"
+            f"each class must have training images. Rename the folder, or add it to {root.with_name('train')!s}.",
+            received=f"{unknown[0]!r} in {str(root)!r}",
         )
     source = _open_lists(tuple(names), [visible_files(root / name) for name in names], cache)
     if not len(source):
-        raise DataError(f"a split must contain images; add some, or remove the folder. Received: {str(root)!r}")
+        raise DataError("a split must contain images; add some, or remove the folder.", received=repr(str(root)))
     return source
 
 

@@ -60,7 +60,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
         ((80, 32, 32, 3), 40)
     """
     if count < 1:
-        raise DataError(f"count, the number of images, must be at least 1. Received: {count!r}")
+        raise DataError("count, the number of images, must be at least 1.", received=repr(count))
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count, dtype=np.int32) % len(CLASS_NAMES))
     atlas, atlas_labels = _draw_atlas()

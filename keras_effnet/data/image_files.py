@@ -62,8 +62,8 @@ class ImageFiles(Source):
             return read_rgb(self.paths[index], size, self.banner)
         except UNREADABLE as error:
             raise DataError(
-                f"an image that was readable no longer is: {error}. Put the file back, or start again to leave it out. "
-                f"Received: {str(self.paths[index])!r}"
+                f"an image that was readable no longer is: {error}. Put the file back, or start again to leave it out.",
+                received=repr(str(self.paths[index])),
             ) from error
 
     def name_of(self, index: int) -> str:

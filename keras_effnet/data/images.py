@@ -1,24 +1,17 @@
 """Labelled images in memory: the source that needs no reading.
 
-`Images` holds RGB images of one size with their labels. `load_digits` reads scikit-learn's handwritten
-digits, `load_folder` a folder with one sub-folder per class, and `split_few` keeps a few labels per class for
-training and holds the rest out.
+`Images` holds RGB images of one size with their labels. `load_digits` reads scikit-learn's handwritten digits.
 """
 
 import dataclasses
 import operator
-import os
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from keras_effnet.data.folders import check_classes, class_folders, visible_files
-from keras_effnet.data.image_files import log_skipped
-from keras_effnet.data.reading import UNREADABLE, read_rgb, resize_square
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
@@ -54,18 +47,18 @@ class Images(Source):
         shape = self.images.shape
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or self.images.dtype != np.uint8:
             raise DataError(
-                "images must be a uint8 array of shape (n, resolution, resolution, 3). "
-                f"Received: {self.images.dtype} of shape {shape}"
+                "images must be a uint8 array of shape (n, resolution, resolution, 3).",
+                received=f"{self.images.dtype} of shape {shape}",
             )
         if self.labels.shape != shape[:1] or self.labels.dtype != np.int32:
             raise DataError(
-                f"labels must be an int32 array with one label for each of the {shape[0]} images. "
-                f"Received: {self.labels.dtype} of shape {self.labels.shape}"
+                f"labels must be an int32 array with one label for each of the {shape[0]} images.",
+                received=f"{self.labels.dtype} of shape {self.labels.shape}",
             )
         if shape[0] and not 0 <= self.labels.min() <= self.labels.max() < len(self.class_names):
             raise DataError(
-                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name. "
-                f"Received: labels from {self.labels.min()} to {self.labels.max()}"
+                f"labels must be in 0..{len(self.class_names) - 1}, one number per class name.",
+                received=f"labels from {self.labels.min()} to {self.labels.max()}",
             )
 
     @property
@@ -115,87 +108,6 @@ def load_digits(resolution: int = 32) -> Images:
     return Images(enlarge_gray(gray, resolution), digits.target.astype(np.int32), names)
 
 
-def load_folder(path: str | os.PathLike[str], resolution: int) -> tuple[Images, list[str]]:
-    """Read a folder which holds one sub-folder of images per class.
-
-    Every kind that Pillow reads is converted to RGB: gray, palette, CMYK, 16 bits (scaled, not clipped);
-    transparency is laid on white, and a rotation noted in EXIF is applied. Images are resized to a square,
-    whatever their proportions. Hidden files and folders are ignored; files that cannot be read are skipped
-    and logged once.
-
-    Args:
-        path: the folder; the names of its sub-folders, sorted, become the class names.
-        resolution: side of the returned images in pixels, 1..4096.
-
-    Returns:
-        The images, sorted by class and file name, and the paths of the skipped files.
-
-    Raises:
-        DataError: if `path` is not a folder, has fewer than two class sub-folders, or a class has no
-            readable image.
-
-    Example:
-        >>> images, skipped = load_folder("flowers", resolution=64)  # doctest: +SKIP
-    """
-    _check_resolution(resolution)
-    images: list[np.ndarray] = []
-    labels: list[int] = []
-    skipped: list[str] = []
-    folders = class_folders(Path(path))
-    files = [visible_files(folder) for folder in folders]
-    for label, part in enumerate(files):
-        for file in part:
-            try:
-                images.append(resize_square(read_rgb(file, resolution), resolution))
-            except UNREADABLE:
-                skipped.append(str(file))
-            else:
-                labels.append(label)
-    names = tuple(folder.name for folder in folders)
-    numbers = np.array(labels, np.int32)
-    check_classes(names, numbers, [len(part) for part in files], repr(str(path)))
-    if skipped:
-        log_skipped(skipped)
-    return Images(np.stack(images), numbers, names), skipped
-
-
-def split_few(images: Images, labels_per_class: int, seed: int = 0) -> tuple[Images, Images]:
-    """Choose a few images of each class for training and hold all the others out.
-
-    Args:
-        images: the images to split.
-        labels_per_class: how many images of each class to train on, at least 1.
-        seed: which images are chosen; the same seed chooses the same ones.
-
-    Returns:
-        `(train, held_out)`: disjoint, together all of `images`, each in their original order.
-
-    Raises:
-        DataError: if `labels_per_class` is below 1, or a class would have no image held out.
-
-    Example:
-        >>> train, held_out = split_few(load_digits(8), labels_per_class=5, seed=1)
-        >>> len(train), len(held_out)
-        (50, 1747)
-    """
-    if not _is_integer(labels_per_class) or labels_per_class < 1:
-        raise DataError(f"labels_per_class must be a whole number, 1 or more. Received: {labels_per_class!r}")
-    counts = np.bincount(images.labels, minlength=len(images.class_names))
-    if counts.min(initial=labels_per_class + 1) <= labels_per_class:
-        smallest = int(counts.argmin())
-        raise DataError(
-            f"Class {images.class_names[smallest]!r} needs more than labels_per_class={labels_per_class} "
-            "images, so that at least one is held out to test on. Lower labels_per_class or add images. "
-            f"Received: {counts[smallest]} images of that class"
-        )
-    rng = np.random.default_rng(seed)
-    chosen = np.zeros(len(images), bool)
-    for label in range(len(images.class_names)):
-        members = np.flatnonzero(images.labels == label)
-        chosen[rng.choice(members, labels_per_class, replace=False)] = True
-    return images.take(np.flatnonzero(chosen)), images.take(np.flatnonzero(~chosen))
-
-
 def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
     """Resizes gray images bilinearly and repeats them in three channels.
 
@@ -224,7 +136,7 @@ def enlarge_gray(gray: np.ndarray, resolution: int) -> np.ndarray:
 def _check_resolution(resolution: int) -> None:
     if not _is_integer(resolution) or not 1 <= resolution <= MAX_RESOLUTION:
         raise DataError(
-            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}. Received: {resolution!r}"
+            f"resolution must be an integer number of pixels in 1..{MAX_RESOLUTION}.", received=repr(resolution)
         )
 
 

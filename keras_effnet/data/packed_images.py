@@ -38,7 +38,7 @@ class PackedImages(Source):
     def __init__(self, path: Path, indices: np.ndarray | None = None) -> None:
         index = _read_index(path)
         if index is None:
-            raise DataError(f"the pack of images is missing or incomplete; write it again. Received: {str(path)!r}")
+            raise DataError("the pack of images is missing or incomplete; write it again.", received=repr(str(path)))
         self.path, self._offsets, labels, about = path, *index
         self._indices = np.arange(len(labels)) if indices is None else np.asarray(indices, int)
         self.labels = labels[self._indices]
@@ -52,8 +52,8 @@ class PackedImages(Source):
             return read_rgb(io.BytesIO(self._bytes[first:last].tobytes()), size)
         except UNREADABLE as error:
             raise DataError(
-                f"a packed image can no longer be read: {error}. Delete the pack and start again to rewrite it. "
-                f"Received: {self.name_of(index)}"
+                f"a packed image can no longer be read: {error}. Delete the pack and start again to rewrite it.",
+                received=self.name_of(index),
             ) from error
 
     def name_of(self, index: int) -> str:
@@ -111,8 +111,8 @@ def write_pack(
         os.replace(part, _index_file(path))
     except OSError as error:
         raise DataError(
-            f"the images cannot be packed: {error}. Free some space, or use another cache folder. "
-            f"Received: {str(path)!r}"
+            f"the images cannot be packed: {error}. Free some space, or use another cache folder.",
+            received=repr(str(path)),
         ) from error
     finally:
         with suppress(OSError):

@@ -72,5 +72,6 @@ def check_sizes(recipe: PaperSet, *, train: int, test: int, classes: int) -> Non
         if found != wanted:
             raise DataError(
                 f"{recipe.title} must have {wanted:,} {name} (Table 6 of the paper), but this copy does not. "
-                f"Delete it and download it again. Received: {found:,} {name}"
+                "Delete it and download it again.",
+                received=f"{found:,} {name}",
             )

@@ -89,10 +89,10 @@ def load_data(
         >>> len(splits.train), len(splits.validation), len(splits.test)
         (50, 143, 359)
     """
-    check_number(DataError, "validation", validation, 0, 0.9, open_low=True)
-    check_int(DataError, "seed", seed, 0)
+    validation = check_number(DataError, "validation", validation, 0, 0.9, open_low=True)
+    seed = check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
-        check_int(DataError, "labels_per_class", labels_per_class, 1)
+        labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
     splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
     train, held_out = splits.train, splits.validation
     if held_out is None:
@@ -125,7 +125,7 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
     if not path.exists() and len(path.parts) == 1:
         near = difflib.get_close_matches(data, NAMES)
         hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Write tfds:NAME for tensorflow-datasets."
-        raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint} Received: {data!r}")
+        raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint}", received=repr(data))
     return read_folder(path, cache)
 
 

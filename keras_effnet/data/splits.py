@@ -52,8 +52,8 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
         held[generator.permutation(members)[: max(count, 0)]] = True
     if not held.any():
         raise DataError(
-            "no image can be held out, because no class has two. Add images, or provide a validation split. "
-            f"Received: {len(source)} images of {len(source.class_names)} classes"
+            "no image can be held out, because no class has two. Add images, or provide a validation split.",
+            received=f"{len(source)} images of {len(source.class_names)} classes",
         )
     return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
 

@@ -54,7 +54,7 @@ def read_tfds(
     else:
         splits = {part: part for part in ("train", "validation", "test") if part in sizes}
         if "train" not in splits:
-            raise DataError(f"a set must have a split named train. Received: {name!r} with {list(sizes)}")
+            raise DataError("a set must have a split named train.", received=f"{name!r} with {list(sizes)}")
     sources = {}
     for part, split in splits.items():
         path = cache / "packed" / "-".join((*builder.info.full_name.split("/"), split))
@@ -71,7 +71,8 @@ def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
     except ImportError as error:
         raise DataError(
             f"this set needs tensorflow-datasets, which cannot be imported ({error}). Install it: "
-            f"pip install tensorflow-datasets. Received: {name!r}"
+            "pip install tensorflow-datasets.",
+            received=repr(name),
         ) from error
     try:
         return tfds.builder(name, data_dir=data_dir)
@@ -82,8 +83,8 @@ def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         why = "has no set of this name"
         if plain in known:
             why, near = "has this set, but not this configuration or version of it", []
-        hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else "Look it up in its catalog. "
-        raise DataError(f"tensorflow-datasets {why}. {hint}Received: {name!r}") from error
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Look it up in its catalog."
+        raise DataError(f"tensorflow-datasets {why}. {hint}", received=repr(name)) from error
 
 
 def _features(builder: Any) -> tuple[str, str]:
@@ -98,8 +99,8 @@ def _features(builder: Any) -> tuple[str, str]:
     labels = [key for key in keys if kinds.get(key) is tfds.features.ClassLabel]
     if len(images) != 1 or len(labels) != 1:
         raise DataError(
-            "a set must have one image and one class per example. "
-            f"Received: {builder.name!r} with {', '.join(f'{name}: {kind.__name__}' for name, kind in kinds.items())}"
+            "a set must have one image and one class per example.",
+            received=f"{builder.name!r} with {', '.join(f'{name}: {kind.__name__}' for name, kind in kinds.items())}",
         )
     return images[0], labels[0]
 
@@ -112,15 +113,16 @@ def _prepare(builder: Any) -> None:
     if urls and not by_hand and not _is_reachable(urls[0]):
         raise DataError(
             f"{builder.name} is not in {folder!r}, and its download server does not answer: connect this machine to "
-            "the network, or copy that folder from a machine where tensorflow-datasets has prepared it. "
-            f"Received: no answer from {urlsplit(urls[0]).hostname}"
+            "the network, or copy that folder from a machine where tensorflow-datasets has prepared it.",
+            received=f"no answer from {urlsplit(urls[0]).hostname}",
         )
     try:
         builder.download_and_prepare()
     except Exception as error:  # downloads, archives and generators of examples may raise anything
         raise DataError(
             f"tensorflow-datasets cannot download or prepare {builder.name}: {str(error).splitlines()[0][:300]}. Try "
-            f"again, or copy a prepared set to {folder!r}. Received: {type(error).__name__}"
+            f"again, or copy a prepared set to {folder!r}.",
+            received=type(error).__name__,
         ) from error
 
 
@@ -159,5 +161,6 @@ def _examples(builder: Any, split: str, image: str, label: str) -> Iterator[tupl
     except tf.errors.OpError as error:
         raise DataError(
             f"the files of {builder.name} are broken: {error.message.splitlines()[0]}. Delete the folder and start "
-            f"again to download them again. Received: {str(builder.data_dir)!r}"
+            "again to download them again.",
+            received=repr(str(builder.data_dir)),
         ) from error

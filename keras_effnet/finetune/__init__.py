@@ -1,1 +1,1 @@
-"""Fine-tuning: a trained network learns to tell the images of a user apart."""
+"""Fine-tuning: a trained network learns to classify other images."""

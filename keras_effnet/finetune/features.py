@@ -1,14 +1,15 @@
 """Features of a frozen network, computed once.
 
-While only the classifier learns, what reaches it from an image never changes. So it is computed once for each image
-(and for each augmented view of it), kept in a file that is named after all that it depends on, and read from there in
-every epoch, every later run, and every recipe with the same images and weights.
+While only the classifier learns, an image's features never change. They are computed once for each image (and for each
+augmented view of it) and kept in a file that is named after everything they depend on. Every epoch, every later run,
+and every recipe with the same images and weights reads them from there.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -23,18 +24,20 @@ from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
 
-FEATURE_BATCH = 64  # images at once where nothing is learned; larger ones are no faster on two cores
-SAVE_EVERY = 20  # batches between two notes of how far the file is: at most so many are computed again
+logger = logging.getLogger(__name__)
+
+FEATURE_BATCH = 64  # images per batch where nothing is learned; larger batches are no faster on two cores
+SAVE_EVERY = 20  # batches between two notes of the progress: at most so many are computed again
 
 
 def split_model(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """A model in two, which share its layers: up to the classifier's dropout, and from there on.
+    """Splits a model before its classifier's dropout into two models, which share its layers.
 
     Args:
-        model: one that ends in a classifier: a dense layer, or a convolution where the image is one pixel.
+        model: a model that ends in a classifier: a dense layer, or a convolution on a map of one pixel.
 
     Returns:
-        `(features, head)`; `head(features(x))` is `model(x)`.
+        `(features, head)`; `head(features(x))` equals `model(x)`.
 
     Raises:
         TrainingError: no layer near the end has weights, or more than one path leads there.
@@ -55,7 +58,7 @@ def split_model(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         first, before = producer, producer.input
     if tail == 0 or isinstance(before, list):
         raise TrainingError(
-            f"a model whose classifier learns first must end in one layer with weights. Received: {model.name!r}"
+            "a model must end in one layer with weights for its classifier to learn first.", received=repr(model.name)
         )
     name = f"{model.name}_features"
     return keras.Model(model.input, before, name=name), keras.Model(before, model.output, name=f"{model.name}_head")
@@ -71,22 +74,22 @@ def cached_features(
     channels: int,
     view: int = 0,
 ) -> np.ndarray:
-    """What a frozen network makes of each image; computed where no file has it yet, and then from where it stopped.
+    """The features of all images, read from their file or computed; an interrupted computation is continued.
 
     Args:
         features: the network without its classifier.
         source: the images.
-        recipe: whose crop and augmentation are used.
-        folder: for the files; made if missing.
-        resolution: of the images, in pixels.
-        channels: of the images.
-        view: 0 is the image as it is tested; others are augmented, each in its own way.
+        recipe: recipe with the crop, the augmentation and the seed.
+        folder: folder of the files; made if missing.
+        resolution: side of the images in pixels.
+        channels: number of channels of the images: 3 or 1.
+        view: number of the view, at least 0: 0 is the image as it is validated, each other one is augmented anew.
 
     Returns:
-        A read-only float32 array `(images, ...)` that lies on disk.
+        A read-only float32 array on disk, of shape `(images, *features.output_shape[1:])`.
 
     Raises:
-        DataError: an image that cannot be read, or a file that cannot be written.
+        DataError: an image cannot be read, or a file cannot be written.
     """
     batches = Batches(
         source,
@@ -110,7 +113,7 @@ def cached_features(
 
 def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[int, ...], view: int) -> None:
     done_path = part.with_suffix(".json")
-    done = json.loads(done_path.read_text()) if done_path.exists() and part.exists() else 0
+    done = _batches_done(done_path, len(batches)) if part.exists() else 0
     rows = _open_rows(part, shape, new=not done)
     title = "features" if not view else f"features of view {view + 1}"
     with tqdm(total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="image") as progress:
@@ -126,8 +129,22 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
     done_path.unlink(missing_ok=True)
 
 
+def _batches_done(path: Path, batches: int) -> int:
+    """The progress that a note holds; a note that cannot be read costs a computation, and is logged."""
+    if not path.exists():
+        return 0
+    try:
+        done = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        done = None
+    if not isinstance(done, int) or not 0 <= done <= batches:
+        logger.warning("features are computed again, since the note of their progress cannot be read: %s", path)
+        return 0
+    return done
+
+
 def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
-    """The file as an array. A new one gets its place on the disk at once: a disk that is full later would kill us."""
+    """Maps the file to an array. A new file gets its disk space at once: a disk that fills later would kill us."""
     try:
         rows = np.lib.format.open_memmap(
             part, mode="w+" if new else "r+", dtype=np.float32, shape=shape if new else None
@@ -138,18 +155,18 @@ def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise DataError(
-            f"there is no place for the features: {error}. Free some, or name another output folder. "
-            f"Received: {str(part)!r} of {int(np.prod(shape)) * 4:,} bytes"
+            f"there is no space for the features: {error}. Free some, or name another output folder.",
+            received=f"{str(part)!r} of {int(np.prod(shape)) * 4:,} bytes",
         ) from error
     return rows
 
 
 def _key(features: keras.Model, source: Source, recipe: Recipe, resolution: int, channels: int, view: int) -> str:
-    """A name for all that the features depend on."""
+    """A name for everything that the features depend on."""
     found = hashlib.sha256()
     for variable in features.weights:
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
-    # Not what things are called, since Keras counts some names up, but how they compute.
+    # Without the layers' names, some of which Keras numbers anew in each process.
     config = [[type(layer).__name__, {**layer.get_config(), "name": None}] for layer in features.layers]
     told = [source.fingerprint(), resolution, channels, recipe.center_crop, keras.backend.backend(), config]
     if view:
@@ -159,16 +176,16 @@ def _key(features: keras.Model, source: Source, recipe: Recipe, resolution: int,
 
 
 class FeatureBatches(keras.utils.PyDataset):
-    """Rows of features with their labels, drawn as `Batches` draws images: from the seed, the epoch and the step.
+    """Batches of features and labels, drawn as `Batches` draws images: by the seed, the epoch and the step.
 
     Args:
-        views: for each view an array of features, of the same images; each epoch reads the next view.
-        labels: int array, one for each image.
-        classes: how many there are.
-        batch_size: rows at once.
-        seed: of their order.
-        shuffle: whether the rows are shuffled; if not, the last batch is filled up with rows of weight 0.
-        epoch: to start with.
+        views: arrays of features, one for each view of the same images; each epoch reads the next view.
+        labels: int array of shape `(images,)`.
+        classes: number of classes.
+        batch_size: number of rows per batch, at least 1.
+        seed: seed of the order, at least 0.
+        shuffle: whether rows are shuffled; if not, the last batch is filled up with rows of weight 0.
+        epoch: number of the first epoch.
     """
 
     def __init__(
@@ -189,7 +206,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.seed = seed
         self.shuffle = shuffle
         self.epoch = epoch
-        self.failure = None  # as `Batches` have: nothing can fail here
+        self.failure = None  # as in `Batches`; nothing can fail here
 
     def __len__(self) -> int:
         return -(-len(self.labels) // self.batch_size)

@@ -1,10 +1,10 @@
-"""Fine-tuning in one folder: what can be stopped at any moment and started again."""
+"""A run of fine-tuning in one folder, which can be stopped at any moment and started again."""
 
 from __future__ import annotations
 
 import logging
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,38 +20,35 @@ from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
 from keras_effnet.explanation import explain
-from keras_effnet.finetune.checkpoint import Checkpoint
-from keras_effnet.finetune.distribution import Distribution, set_determinism
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
-from keras_effnet.finetune.phases import HEAD, Phase, compile_for, plan_phases
-from keras_effnet.finetune.precision import set_precision
-from keras_effnet.finetune.training import is_better, train_phase
+from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
 from keras_effnet.finetune.transfer_model import RANDOM, make_network
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
-from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
+from keras_effnet.training.checkpoint import Checkpoint
+from keras_effnet.training.distribution import Distribution
+from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.training.loop import train
+from keras_effnet.training.precision import set_precision
+from keras_effnet.training.seeding import set_determinism
 
 logger = logging.getLogger(__name__)
 
-HEAD_BATCH = 256  # rows of features: small, so that many go at once
+HEAD_BATCH = 256  # rows of features per batch; they are small
 RECALIBRATION_IMAGES = 1024  # Wu and Johnson 2021 (arXiv:2105.07576), section 3: a thousand are enough
 
 
 class FinetuneJob:
-    """One run of fine-tuning in one folder. What is finished in it is not done again.
+    """A run of fine-tuning in one folder, where what is finished is not done again.
 
     Args:
-        options: what to do.
-        output: folder for results; made if missing.
-        distribution: where it runs; by default on one device.
-
-    Raises:
-        TrainingError: the folder belongs to a run with other options.
-        DataError: images that cannot be trained on, or a folder that cannot be written.
+        options: options of the run.
+        output: folder for the results; made if missing.
+        distribution: devices and processes to train on; by default one device.
     """
 
     def __init__(self, options: FinetuneOptions, output: Path, distribution: Distribution | None = None) -> None:
@@ -70,14 +67,16 @@ class FinetuneJob:
             The metrics, as metrics.json holds them; None in all processes but the first.
 
         Raises:
-            DataError, TrainingError: as the class, and while it trains.
+            DataError: images cannot be trained on, or the folder cannot be written.
+            TrainingError: the folder belongs to a run with other options, its checkpoint cannot be read, or the loss is
+                no longer a number.
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
         options, recipe = self.options, self.recipe
         if keras.config.image_data_format() != "channels_last":
             raise TrainingError(
-                "images are read with their channels last; keras.config.set_image_data_format('channels_last') "
-                f"first. Received: image_data_format={keras.config.image_data_format()!r}"
+                "images are read with channels last: call keras.config.set_image_data_format('channels_last') first.",
+                received=f"image_data_format={keras.config.image_data_format()!r}",
             )
         set_determinism(options.deterministic)
         self.distribution.start()
@@ -92,7 +91,7 @@ class FinetuneJob:
         checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution)
         model = self._network(data)
         phases = plan_phases(model, recipe)
-        if checkpoint.state["phase"] < len(phases):
+        if checkpoint.progress.phase < len(phases):
             self._train(model, phases, data, checkpoint)
         metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
         self.distribution.wait("the results are written")
@@ -118,23 +117,23 @@ class FinetuneJob:
         return model
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
-        if self.recipe.batchnorm == "recalibrated" and checkpoint.state["phase"] == 0:
+        if self.recipe.batchnorm == "recalibrated" and checkpoint.progress.phase == 0:
             self._recalibrate(model, data.train)
-        if phases[0].name == HEAD and checkpoint.state["phase"] == 0:
-            # Features go through one device: they are computed once, and the classifier alone is quick to train.
+        if phases[0].name == HEAD and checkpoint.progress.phase == 0:
+            # One device is enough: features are computed once, and the classifier alone is quick to train.
             self._train_head(model, phases[0], data, checkpoint)
-            checkpoint.save_weights(model.variables, phase=1, epoch=0)
+            checkpoint.save_weights(model.variables, phase=1, step=0)
         with self.distribution.scope():
             learner = self._learner(model)
-            for number in range(checkpoint.state["phase"], len(phases)):
-                # Every phase starts from a file, so that a run that was cut starts it from the same bits.
-                if number and checkpoint.state["epoch"] == 0:
+            for number in range(checkpoint.progress.phase, len(phases)):
+                # Every phase starts from a file, so that a run that was cut continues with the same bits.
+                if number and checkpoint.progress.step == 0:
                     checkpoint.load_weights(learner.variables)
                 self._train_network(learner, model, phases[number], data, checkpoint)
-                checkpoint.save_weights(learner.variables, phase=number + 1, epoch=0)
+                checkpoint.save_weights(learner.variables, phase=number + 1, step=0)
 
     def _learner(self, model: keras.Model) -> keras.Model:
-        """A twin that learns, on all devices and in the recipe's precision. The model itself is what is saved."""
+        """A twin that learns, on all devices and in the recipe's precision; the model itself is what is saved."""
         weights = model.get_weights()
         learner = cast(keras.Model, keras.models.clone_model(model))
         learner.set_weights(weights)
@@ -143,7 +142,7 @@ class FinetuneJob:
 
     def _train_head(self, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint) -> None:
         features, head = split_model(model)
-        # Labels stay whole: a mixed image's features would need mixed labels kept with them.
+        # Without mixing: the features of mixed images would need mixed labels, which are not kept.
         augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
         recipe = replace(self.recipe, augmentation=augmentation)
         shape = {"resolution": self.resolution, "channels": self.options.channels}
@@ -156,10 +155,9 @@ class FinetuneJob:
         rows = min(HEAD_BATCH, len(data.train))
         batches = FeatureBatches(views, data.train.labels, classes, batch_size=rows, seed=recipe.seed, shuffle=True)
         validation = FeatureBatches(held_out, data.validation.labels, classes, batch_size=HEAD_BATCH)
-        compile_for(head, phase, recipe, len(batches))
-        train_phase(head, phase, recipe, batches, validation, checkpoint)
-        row = checkpoint.state["history"][-1]
-        if is_better(row, checkpoint.state["best"]):
+        self._train_phase(head, phase, batches, validation, checkpoint)
+        row = checkpoint.progress.history[-1]
+        if row.is_better(checkpoint.progress.best):
             if self.distribution.is_first:
                 self._save(model)
             checkpoint.save(best=row)
@@ -179,8 +177,16 @@ class FinetuneJob:
                     model.set_weights(weights)
                     self._save(model)
 
-        compile_for(learner, phase, recipe, len(batches))
-        train_phase(learner, phase, recipe, batches, validation, checkpoint, keep)
+        self._train_phase(learner, phase, batches, validation, checkpoint, keep=keep)
+
+    def _train_phase(
+        self, learner: keras.Model, phase: Phase, batches: Any, validation: Any, checkpoint: Checkpoint, **options: Any
+    ) -> None:
+        epoch = len(batches)
+        schedule = compile_phase(learner, phase, self.recipe, epoch)
+        stretches: dict[str, Any] = {"steps": phase.epochs * epoch, "every": epoch, "phase": phase.name}
+        options |= {"validation": validation, "seed": self.recipe.seed}
+        train(learner, batches, checkpoint, schedule, **stretches, **options)
 
     def _recalibrate(self, model: keras.Model, source: Source) -> None:
         batches = self._batches(source, shuffle=True)
@@ -188,16 +194,22 @@ class FinetuneJob:
         recalibrate(model, (batches[number][0] for number in range(count)))
 
     def _batches(self, source: Source, **options: Any) -> Batches:
-        """Images as the network takes them."""
+        """Batches of images as the network takes them."""
         recipe, channels = self.recipe, self.options.channels
         shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
         return Batches(source, seed=recipe.seed, **shape, **options)
 
     def _save(self, model: keras.Model) -> None:
-        """Writes the model as people use it: in float32, without an optimizer."""
+        """Writes the model for use: in float32, without an optimizer."""
         atomic_write(self.model_path, lambda path: model.save(path, include_optimizer=False))
 
     def _finish(self, data: DataSplits, checkpoint: Checkpoint) -> dict[str, Any]:
+        progress = checkpoint.progress
+        if progress.best is None:
+            raise TrainingError(
+                "the run cannot be continued, its state names no best epoch. Delete the folder to start afresh.",
+                received=repr(str(checkpoint.folder)),
+            )
         model = load_model(self.model_path)
         split, source = ("validation", data.validation) if data.test is None else ("test", data.test)
         batches = self._batches(source, center_crop=self.recipe.center_crop)
@@ -209,28 +221,30 @@ class FinetuneJob:
             "data": describe_data(data),
             "model": self._describe_model(model),
             "recipe": self.recipe.to_dict(),
-            "history": checkpoint.state["history"],
-            "best": checkpoint.state["best"],
+            "history": [asdict(row) for row in progress.history],
+            "best": asdict(progress.best),
             "evaluation": {"split": split, **evaluation.to_dict()},
         }
         write_report(metrics, model, source, probabilities, batches, self.output)
         return metrics
 
     def _describe_model(self, model: keras.Model) -> dict[str, Any]:
-        tag = read_embedded_spec(model)
-        cost = estimate_cost(tag.spec, resolution=self.resolution, channels=self.options.channels, classes=tag.classes)
+        embedded = read_embedded_spec(model)
+        cost = estimate_cost(
+            embedded.spec, resolution=self.resolution, channels=self.options.channels, classes=embedded.classes
+        )
         return {
             "name": model.name,
             "params": cost.params,
             "macs": cost.macs,
             "resolution": self.resolution,
-            "table": str(explain(tag.spec, channels=self.options.channels, classes=tag.classes)),
+            "table": str(explain(embedded.spec, channels=self.options.channels, classes=embedded.classes)),
             "weights": self.options.weights,
         }
 
 
 def describe_data(data: DataSplits) -> dict[str, Any]:
-    """What was trained on, JSON-able."""
+    """The data set, its sizes and what was skipped, JSON-able."""
     splits = {"train": data.train, "validation": data.validation, "test": data.test}
     return {
         "name": data.name,
@@ -241,6 +255,6 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what computes, for whoever wants the same numbers again."""
+    """Versions of everything that computes, to reproduce the numbers with."""
     found = {"keras_effnet": keras_effnet.__version__, "keras": keras.version(), "backend": keras.backend.backend()}
     return {**found, "numpy": np.__version__, "python": platform.python_version()}

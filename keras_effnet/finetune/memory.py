@@ -1,4 +1,4 @@
-"""How much memory training takes, before it starts."""
+"""An estimate of the memory that training takes, made before it starts."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from keras_effnet.spec import BackboneSpec
 logger = logging.getLogger(__name__)
 
 FLOAT_BYTES = 4
-# A weight, its gradient, and what the optimizer keeps of it: SGD one momentum, AdamW two; a moving average is one more.
+# Copies of each weight: itself, its gradient, the optimizer's state (SGD 1, AdamW 2). A moving average is one more.
 COPIES = {"sgd": 3, "adamw": 4}
-# Kept for the way back, times what the convolutions put out (that is what `activations` counts): normalisation and
-# activation keep a copy each, and gradients pass through two of them at a time. Measured: docs/finetune.md.
+# Values kept for the backward pass for each output of a convolution (what `activations` counts): normalization and
+# activation keep a copy each, and gradients need two at a time. Measured: docs/finetune.md.
 KEPT_PER_ACTIVATION = 4.0
-RUNTIME_BYTES = 1.2e9  # TensorFlow 2.21 with Keras, before any model: 0.7 GB; its threads' buffers on top
-SHARE_OF_FREE = 0.8  # the rest is for the images that wait, and for other programs
+RUNTIME_BYTES = 1.2e9  # TensorFlow 2.21 with Keras before any model (0.7 GB), and the buffers of its threads
+SHARE_OF_FREE = 0.8  # the rest is left for images read ahead and for other programs
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that training takes.
+    """Memory that training takes.
 
     Args:
-        fixed: whatever the batch: weights, gradients, the optimizer's state, the libraries.
-        per_image: for each image of a batch.
-        batch_size: asked for.
-        free: on this machine now.
+        fixed: bytes that do not depend on the batch: weights, gradients, optimizer state, libraries.
+        per_image: bytes for each image of a batch.
+        batch_size: number of images per batch.
+        free: bytes that are free on this machine now.
     """
 
     fixed: float
@@ -41,16 +41,18 @@ class MemoryEstimate:
 
     @property
     def total(self) -> float:
+        """Bytes in all."""
         return self.fixed + self.per_image * self.batch_size
 
     @property
     def suggested(self) -> int:
-        """The largest power of two that fits, from 1 to 1024."""
+        """The largest batch size that fits: a power of two from 1 to 1024."""
         room = (SHARE_OF_FREE * self.free - self.fixed) / self.per_image
         return next((2**power for power in range(10, 0, -1) if 2**power <= room), 1)
 
     @property
     def fits(self) -> bool:
+        """Whether the total leaves enough memory free."""
         return self.total <= SHARE_OF_FREE * self.free
 
     def __str__(self) -> str:
@@ -63,18 +65,17 @@ class MemoryEstimate:
 def estimate_memory(
     spec: BackboneSpec, recipe: Recipe, *, resolution: int, channels: int, classes: int
 ) -> MemoryEstimate:
-    """What training the whole network takes.
+    """Estimates the memory that training the whole network takes.
 
     Args:
         spec: the backbone as it is built.
-        recipe: whose optimizer, precision and batch count.
-        resolution: of the images, in pixels.
-        channels: of the images.
-        classes: of the classifier.
+        recipe: recipe with the optimizer, the precision and the batch size.
+        resolution: side of the images in pixels.
+        channels: number of channels of the images.
+        classes: number of classes.
 
     Returns:
-        The estimate, which is meant not to be too low: of six runs measured each took 56 to 97 % of it
-        (docs/finetune.md).
+        The estimate, which errs on the high side: six measured runs took 56 to 97 % of theirs (docs/finetune.md).
     """
     cost = estimate_cost(spec, resolution=resolution, channels=channels, classes=classes)
     copies = COPIES[recipe.optimizer] + bool(recipe.average)
@@ -89,5 +90,5 @@ def estimate_memory(
 
 
 def warn_of_memory(estimate: MemoryEstimate) -> None:
-    """Says what training will take; as a warning where that is more than there is."""
+    """Logs an estimate, as a warning if it does not fit."""
     logger.log(logging.INFO if estimate.fits else logging.WARNING, "training takes %s", estimate)

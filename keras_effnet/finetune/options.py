@@ -1,4 +1,4 @@
-"""What a run of fine-tuning is asked to do. Loads neither keras nor tensorflow."""
+"""The options of `keras-effnet finetune` and `keras-effnet transfer`. Loads neither keras nor tensorflow."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from keras_effnet.checks import check_bool, check_int, check_number
+from keras_effnet.checks import check_bool, check_int, check_number, store_plain
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.spec import BackboneSpec
@@ -14,23 +14,26 @@ from keras_effnet.spec import BackboneSpec
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What `keras-effnet finetune` is asked to do.
+    """The options of `keras-effnet finetune`.
 
     Args:
-        data: as `load_data` takes it: "digits", "glyphs", a name of the paper's table, "tfds:NAME", a folder, a CSV.
+        data: images to learn, as `load_data` takes them: "digits", "glyphs", a data set of the EfficientNet paper,
+            "tfds:NAME", a folder or a CSV file.
         backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
-        weights: "imagenet", "saved" (those of the `.keras` file), the path of a weight file, or "random".
-        phi: how the backbone is scaled.
-        resolution: of the images, in pixels, at least 8; None: the scaled backbone's own.
-        channels: of the images: 3, or 1 for gray.
-        data_dir: where the set lies or is downloaded to; None: where its library puts it.
-        validation: share of the training images that the best epoch is chosen by, in (0, 1), where the set has none.
-        labels_per_class: training images of each class; None: all.
-        recipe: how it is trained.
-        deterministic: whether every operation must give the same bits in every run; slower on a GPU.
+        weights: weights to start from: "imagenet", "saved" (those in the `.keras` file), the path of a weight file, or
+            "random".
+        phi: how the backbone is scaled; below 0 it shrinks.
+        resolution: side of the images in pixels, at least 8; by default the scaled backbone's own.
+        channels: channels of the images: 3, or 1 for gray.
+        data_dir: folder that the data set is in or is downloaded to; by default its library's own.
+        validation: fraction of the training images that the best epoch is chosen by, in (0, 0.9]; unused if the data
+            set has a validation part.
+        labels_per_class: number of training images per class, at least 1; by default all.
+        recipe: how the network is trained.
+        deterministic: whether every operation must give the same bits in every run, which is slower on a GPU.
 
     Raises:
-        TrainingError: a value outside its range.
+        TrainingError: a value is out of range.
     """
 
     data: str = "digits"
@@ -46,6 +49,7 @@ class FinetuneOptions:
     deterministic: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "channels", self.channels, 1)
         check_number(TrainingError, "validation", self.validation, 0, 0.9, open_low=True)
@@ -56,12 +60,64 @@ class FinetuneOptions:
             check_int(TrainingError, "labels_per_class", self.labels_per_class, 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """The options as JSON holds them. A spec stands there whole: its file may change before the run goes on.
+        """The options as JSON holds them, a spec in full: its file may change before the run is continued.
 
         Raises:
-            SpecError: a spec that cannot be written.
+            SpecError: the spec cannot be written.
         """
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        if isinstance(self.backbone, BackboneSpec):
-            values["backbone"] = json.loads(self.backbone.to_json())["backbone"]
-        return {**values, "recipe": self.recipe.to_dict()}
+        return {**_to_dict(self), "recipe": self.recipe.to_dict()}
+
+
+@dataclass(frozen=True)
+class DemonstrationOptions:
+    """The options of `keras-effnet transfer`.
+
+    Args:
+        backbone: a spec, or the name of a registered one.
+        phi: how the backbone is scaled in depth and width; below 0 it shrinks.
+        data: images to learn from few labels, as `load_data` takes them; by default scikit-learn's digits.
+        resolution: side of all images in pixels, at least 8.
+        letters: number of letters to draw for pre-training, at least 1.
+        pretrain_epochs: number of epochs of pre-training, at least 1.
+        epochs: number of epochs on the few labelled images, at least 1; from scratch twice as many.
+        labels_per_class: number of labelled images per class, at least 1.
+        repeats: number of draws of labelled images, at least 1.
+        seed: seed of everything random, at least 0.
+
+    Raises:
+        TrainingError: a value is out of range.
+    """
+
+    backbone: BackboneSpec | str = "efficientnet_b0"
+    phi: float = -10.0
+    data: str = "digits"
+    resolution: int = 32
+    letters: int = 20_000
+    pretrain_epochs: int = 4
+    epochs: int = 100
+    labels_per_class: int = 3
+    repeats: int = 3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        store_plain(self)
+        check_number(TrainingError, "phi", self.phi, -1000)
+        check_int(TrainingError, "resolution", self.resolution, 8)
+        check_int(TrainingError, "seed", self.seed, 0)
+        for name in ("letters", "pretrain_epochs", "epochs", "labels_per_class", "repeats"):
+            check_int(TrainingError, name, getattr(self, name), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The options as JSON holds them, a spec in full: its file may change before the run is continued.
+
+        Raises:
+            SpecError: the spec cannot be written.
+        """
+        return _to_dict(self)
+
+
+def _to_dict(options: FinetuneOptions | DemonstrationOptions) -> dict[str, Any]:
+    values = {item.name: getattr(options, item.name) for item in fields(options)}
+    if isinstance(options.backbone, BackboneSpec):
+        values["backbone"] = json.loads(options.backbone.to_json())["backbone"]
+    return values

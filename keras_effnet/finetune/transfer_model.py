@@ -20,7 +20,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 
-RANDOM = "random"  # what a user must say to start from nothing
+RANDOM = "random"  # weights are only random where a user says so
 
 
 def make_network(
@@ -33,24 +33,24 @@ def make_network(
     channels: int = 3,
     recipe: Recipe,
 ) -> keras.Model:
-    """Builds a network for new classes, with what its weights have learned and a fresh classifier.
+    """Builds a network for new classes, with trained weights and a fresh classifier.
 
     Args:
         backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
-        weights: "imagenet", the path of a weight file (as `build_model` takes), "saved" (those in the `.keras` file
-            that is the backbone), or "random".
-        class_names: one for each class; they go with the model.
-        phi: how the backbone is scaled; whatever it is, the weights go along.
-        resolution: of the images, in pixels; None: the scaled backbone's own.
-        channels: of the images.
-        recipe: whose dropout, drop-path and seed are used.
+        weights: weights to start from: "imagenet", the path of a weight file (as `build_model` takes it), "saved"
+            (those in the `.keras` file that is the backbone), or "random".
+        class_names: names of the new classes; they are stored in the model.
+        phi: how the backbone is scaled; the weights follow at any phi.
+        resolution: side of the images in pixels; by default the scaled backbone's own.
+        channels: number of channels of the images.
+        recipe: recipe with the dropout, the drop-path and the seed.
 
     Returns:
-        A model that takes pixels from 0 to 255, whatever preprocessing its backbone asks of others, and ends in a
-        softmax.
+        A model that takes pixels from 0 to 255, whatever preprocessing its backbone leaves to the caller, and ends in
+        a softmax.
 
     Raises:
-        TrainingError: weights that do not go with the backbone.
+        TrainingError: the weights do not go with the backbone.
         BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `scale_model`.
 
     Example:
@@ -65,7 +65,8 @@ def make_network(
     if (weights == "saved") != saved:
         raise TrainingError(
             "a model from a file is fine-tuned with the weights in it: name the file as the backbone and give weights "
-            f"'saved'; for any other backbone 'imagenet', 'random' or a weight file. Received: {backbone=}, {weights=}"
+            "'saved'; for any other backbone 'imagenet', 'random' or a weight file.",
+            received=f"{backbone=}, {weights=}",
         )
     trained = load_model(cast("str", backbone)) if saved else None
     base = (
@@ -93,7 +94,7 @@ def is_saved_model(backbone: object) -> bool:
 
 
 def regularized(spec: BackboneSpec, phi: float, recipe: Recipe) -> BackboneSpec:
-    """The spec with the recipe's dropout and drop-path; without any, dropout grows with phi as the paper's does."""
+    """The spec with the recipe's dropout and drop-path; by default dropout grows with phi, as in the paper."""
     dropout = dropout_for(phi) if recipe.dropout is None else recipe.dropout
     spec = replace(spec, classifier=replace(spec.classifier, dropout=dropout))
     return spec if recipe.drop_path is None else replace(spec, drop_path=recipe.drop_path)
@@ -102,16 +103,16 @@ def regularized(spec: BackboneSpec, phi: float, recipe: Recipe) -> BackboneSpec:
 def _with_classifier(
     trained: keras.Model, spec: BackboneSpec, shape: tuple[int, int, int], class_names: Sequence[str], recipe: Recipe
 ) -> keras.Model:
-    tag = read_embedded_spec(trained)
-    if not tag.include_top:
+    embedded = read_embedded_spec(trained)
+    if not embedded.include_top:
         raise BuildError(
-            "a model without its classifier cannot be given another; save it with one (include_top=True). "
-            f"Received: {trained.name!r}"
+            "a model must have a classifier to be given another one; save it with include_top=True.",
+            received=repr(trained.name),
         )
     options: dict[str, Any] = {"classes": len(class_names), "input_shape": shape, "seed": recipe.seed}
     model = grow_model(trained, spec, classifier_activation="softmax", **options)
-    if tag.classes == len(class_names) and tag.class_names != tuple(class_names):
-        # As many classes, but others: what was learned of the old ones says nothing of these.
+    if embedded.classes == len(class_names) and embedded.class_names != tuple(class_names):
+        # The same number of classes, but others: their classifier must not be kept.
         last = [layer for layer in model.layers if layer.weights][-1]
         last.kernel.assign(last.kernel_initializer(last.kernel.shape))
         last.bias.assign(last.bias_initializer(last.bias.shape))

@@ -78,7 +78,8 @@ class AdaptedStem:
             if not all(isinstance(each.op, BatchNorm) for each in behind):
                 raise InheritanceError(
                     "what the model subtracts from pixels can only stay the same with a bias or a batch normalisation "
-                    f"behind the stem's convolution: use stem='fresh'. Received: {name!r}, which has neither"
+                    "behind the stem's convolution: use stem='fresh'.",
+                    received=f"{name!r}, which has neither",
                 )
             found |= {each.name: name for each in behind}
         return found
@@ -166,8 +167,8 @@ def reads_image(trace: Trace) -> list[TracedNode]:
     for node in per_image_channel(trace):
         if not isinstance(node.op, Conv) or node.op.groups != 1:
             raise InheritanceError(
-                "images of other channels need a stem that begins with plain convolutions; use stem='fresh'. "
-                f"Received: {node.op!r} {node.name!r}"
+                "images of other channels need a stem that begins with plain convolutions; use stem='fresh'.",
+                received=f"{node.op!r} {node.name!r}",
             )
     return found
 

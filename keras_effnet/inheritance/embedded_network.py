@@ -145,8 +145,8 @@ def unfolded(model: keras.Model) -> keras.Model:
         return keras.Model(_alone(list(inputs.values())), outputs, name=model.name)
     except ValueError as error:
         raise InheritanceError(
-            f"models inside a model cannot be unfolded: {error} Give all layers names of their own. "
-            f"Received: {model.name!r}"
+            f"models inside a model cannot be unfolded: {error} Give all layers names of their own.",
+            received=repr(model.name),
         ) from error
 
 
@@ -167,7 +167,8 @@ def _start(graph: Graph) -> Tensor:
     if len(graph.inputs) != 1:
         raise InheritanceError(
             "a network reads one image, so that a model which does not say where its network begins must have one "
-            f"input. Received: {graph.model.name!r} with {len(graph.inputs)} inputs"
+            "input.",
+            received=f"{graph.model.name!r} with {len(graph.inputs)} inputs",
         )
     return graph.inputs[0]
 
@@ -215,7 +216,8 @@ class _Matcher:
     def _error(self, reason: str, received: str) -> InheritanceError:
         return InheritanceError(
             f"the model {self.graph.model.name!r} is not what its spec says: {reason}. What the spec does not say "
-            f"cannot be followed into another network. Received: {received}"
+            "cannot be followed into another network.",
+            received=received,
         )
 
 
@@ -235,8 +237,8 @@ def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
         left += read
     if len(graph.inputs) != 1:
         raise InheritanceError(
-            "a model whose network is changed must have one input. "
-            f"Received: {graph.model.name!r} with {len(graph.inputs)} inputs"
+            "a model whose network is changed must have one input.",
+            received=f"{graph.model.name!r} with {len(graph.inputs)} inputs",
         )
     return tuple(name for name, layer in graph.layers.items() if name in found and layer.calls)
 
@@ -250,13 +252,14 @@ def _behind(graph: Graph, inside: set[str], front: tuple[str, ...], end: Tensor)
             if tensor != end and tensor[0] not in made:
                 raise InheritanceError(
                     f"layer {name!r} reads {tensor[0]!r}, which is not the output of the network: a changed network "
-                    f"may have other channels there. Cut it off, change the network, and add it again. "
-                    f"Received: {graph.model.name!r} with {name!r}"
+                    "may have other channels there. Cut it off, change the network, and add it again.",
+                    received=f"{graph.model.name!r} with {name!r}",
                 )
     for tensor in graph.outputs:
         if tensor != end and tensor[0] not in made:
             raise InheritanceError(
                 f"the model returns {tensor[0]!r}, which is inside its network, where a changed one may have other "
-                f"channels. Give a model that returns what stands behind. Received: {graph.model.name!r}"
+                "channels. Give a model that returns what stands behind.",
+                received=repr(graph.model.name),
             )
     return tuple(behind)

@@ -108,7 +108,8 @@ def read_graph(model: keras.Model) -> Graph:
     except (NotImplementedError, KeyError, TypeError) as error:
         raise InheritanceError(
             "only a functional or Sequential model has a graph that can be read: build the model with keras.Model("
-            f"inputs, outputs). Received: {model.name!r}, a {type(model).__name__}"
+            "inputs, outputs).",
+            received=f"{model.name!r}, a {type(model).__name__}",
         ) from error
     shapes = {
         key: shape for layer in layers.values() for call in layer.calls for key, shape in _tensors(call.arguments)
@@ -168,7 +169,8 @@ def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: 
     if call.options.get("training") is not None:
         raise InheritanceError(
             f"the network {inner.model.name!r} is called with `training=...`, which would be lost; call it without, "
-            f"and freeze its layers with `trainable = False`. Received: training={call.options['training']!r}"
+            "and freeze its layers with `trainable = False`.",
+            received=f"training={call.options['training']!r}",
         )
     read = keras.tree.flatten(_filled(call.arguments, values))
     mine = dict(zip(inner.inputs, read, strict=True))
@@ -179,8 +181,8 @@ def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: 
 
 def _unfit(layer: GraphLayer, graph: Graph, reason: str) -> InheritanceError:
     return InheritanceError(
-        f"layer {layer.name!r} cannot be carried along: {reason} Cut it off, change the network, and add it again. "
-        f"Received: {graph.model.name!r} with {layer.name!r}, a {layer.kind}"
+        f"layer {layer.name!r} cannot be carried along: {reason} Cut it off, change the network, and add it again.",
+        received=f"{graph.model.name!r} with {layer.name!r}, a {layer.kind}",
     )
 
 

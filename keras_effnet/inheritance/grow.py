@@ -104,7 +104,7 @@ def grow_model(
         True
     """
     options = InheritanceOptions(select, shares, noise, seed)
-    check_bool(InheritanceError, "exact", exact)
+    exact = check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
     found = find_network(model, None if base is None else _without_spec(model, base))
     old, embedded = found.model, found.embedded
@@ -208,14 +208,15 @@ def _shape(
         if channels is not None:
             raise InheritanceError(
                 "`channels` are those of the images that the network reads, which layers in front of it make: cut "
-                f"{', '.join(map(repr, found.front))} off. Received: channels={channels!r}"
+                f"{', '.join(map(repr, found.front))} off.",
+                received=f"channels={channels!r}",
             )
         return old if input_shape is None else tuple(input_shape)
     if input_shape is None:
         input_shape = _default_shape(old, found.embedded.spec, target, channels)
     shape = image_shape(target, found.embedded.include_top, None, input_shape)
     if channels not in (None, shape[_channel_axis()]):
-        raise InheritanceError(f"`channels` must be those of `input_shape`. Received: {channels=}, {input_shape=}")
+        raise InheritanceError("`channels` must be those of `input_shape`.", received=f"{channels=}, {input_shape=}")
     return shape
 
 
@@ -256,7 +257,7 @@ def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.
         return None
     if not tag.include_top:
         raise InheritanceError(
-            f"a model without a classifier has no classes: leave `classes` out. Received: classes={classes!r}"
+            "a model without a classifier has no classes: leave `classes` out.", received=f"classes={classes!r}"
         )
     if not isinstance(classes, tuple):
         return np.full(check_int(InheritanceError, "classes", classes, 1), FRESH)
@@ -282,5 +283,6 @@ def _not_exact(
     reasons = "; ".join(line.strip() for line in describe([d for d in plan.pairing.differences if d.grows]))
     return InheritanceError(
         f"{plan.pairing.new.name!r} would not compute what {old.name!r} does: {reasons}.{measured} Choose other "
-        "widths and depths, or take it as it is with exact=False and train on. Received: exact=True"
+        "widths and depths, or take it as it is with exact=False and train on.",
+        received="exact=True",
     )

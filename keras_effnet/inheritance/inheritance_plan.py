@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_effnet.checks import check_choice, check_number
+from keras_effnet.checks import check_choice, check_number, store_plain
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.arrays import LayerMaps, Shares, inherited, missing
 from keras_effnet.inheritance.identity import reach_of, start_as_identity
@@ -40,6 +40,7 @@ class InheritanceOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice(InheritanceError, "select", self.select, ("magnitude", "prefix", "uniform"))
         check_choice(InheritanceError, "shares", self.shares, ("uneven", "even"))
         check_number(InheritanceError, "noise", self.noise, 0)

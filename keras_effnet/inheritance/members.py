@@ -40,8 +40,8 @@ def nearest_member(spec: BackboneSpec, member: Member = "below") -> BackboneSpec
         names = dict.fromkeys(entry.spec.name for entry in all_published())
         raise WeightsError(
             f"no ImageNet weights are published for networks of these blocks: there are some for {', '.join(names)} "
-            "and what is scaled from them. Build with weights=None or with a file of your own. "
-            f"Received: {spec.name!r}"
+            "and what is scaled from them. Build with weights=None or with a file of your own.",
+            received=repr(spec.name),
         )
 
     def apart(found: BackboneSpec) -> int:
@@ -56,7 +56,8 @@ def nearest_member(spec: BackboneSpec, member: Member = "below") -> BackboneSpec
     if found is None:
         raise WeightsError(
             "every published network of these blocks is larger than this one in one place and smaller in another: "
-            f"scale the base by one phi. Received: {spec.name!r}, published: {', '.join(one.name for one in alike)}"
+            "scale the base by one phi.",
+            received=f"{spec.name!r}, published: {', '.join(one.name for one in alike)}",
         )
     return found
 

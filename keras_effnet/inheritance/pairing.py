@@ -130,8 +130,8 @@ class Pairing:
             if option in ("kernel", "multiplier", "bias"):
                 raise InheritanceError(
                     f"weights cannot follow into another `{option}`: {old.name!r} of {self.stage_name(stage)} had "
-                    f"{before!r}. Give a spec of the same blocks at other widths and depths. "
-                    f"Received: {option}={value!r}"
+                    f"{before!r}. Give a spec of the same blocks at other widths and depths.",
+                    received=f"{option}={value!r}",
                 )
             self.differ(stage, f"`{option}` of {new.name} was {before!r} and is {value!r}")
 
@@ -140,7 +140,8 @@ class Pairing:
         if [run.repeat for run in ours] != [run.repeat for run in theirs]:
             raise InheritanceError(
                 f"the channels of {name!r} cannot be paired: they stand in {len(theirs)} runs in the old network. Give "
-                f"a spec of the same blocks at other widths and depths. Received: {len(ours)} runs"
+                "a spec of the same blocks at other widths and depths.",
+                received=f"{len(ours)} runs",
             )
         for run, before in zip(ours, theirs, strict=True):
             self.axes.setdefault(run.axis, before.axis)
@@ -207,7 +208,8 @@ def _check_alike(old: Trace, new: Trace) -> None:
     if kinds[0] != kinds[1]:
         raise InheritanceError(
             f"weights follow into networks of the same blocks: {old.name!r} has {', '.join(kinds[0])}. Give a spec "
-            f"that was scaled from the same base. Received: {new.name!r} with {', '.join(kinds[1])}"
+            "that was scaled from the same base.",
+            received=f"{new.name!r} with {', '.join(kinds[1])}",
         )
 
 

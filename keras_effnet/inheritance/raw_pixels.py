@@ -55,8 +55,8 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
     if found.front:
         raise InheritanceError(
             f"the network of {model.name!r} expects pixels in mode {embedded.spec.preprocessing.mode!r}; the layers "
-            "in front of it may or may not preprocess them. Cut them off, or let the network preprocess by itself. "
-            f"Received: {', '.join(map(repr, found.front))} in front of the network"
+            "in front of it may or may not preprocess them. Cut them off, or let the network preprocess by itself.",
+            received=f"{', '.join(map(repr, found.front))} in front of the network",
         )
     build = partial(
         build_model,

@@ -51,8 +51,8 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
     norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     if not norms or not isinstance(model.input_shape, tuple):
         raise InheritanceError(
-            "there must be BatchNorm statistics to take, of a model with one input. "
-            f"Received: {model.name!r} with {len(norms)} BatchNormalization layers and inputs {model.input_shape}"
+            "there must be BatchNorm statistics to take, of a model with one input.",
+            received=f"{model.name!r} with {len(norms)} BatchNormalization layers and inputs {model.input_shape}",
         )
     variables: list[Any] = [variable for norm in norms for variable in (norm.moving_mean, norm.moving_variance)]
     count = 0
@@ -68,7 +68,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
                 mean += (batch_mean - mean) * (len(images) / count)
                 square += (variance + batch_mean**2 - square) * (len(images) / count)
     if not count:
-        raise DataError("statistics need images: give at least one batch. Received: batches with none")
+        raise DataError("statistics need images: give at least one batch.", received="batches with none")
     values = [
         statistic
         for mean, square in zip(means, squares, strict=True)
@@ -76,8 +76,8 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
     ]
     if not all(np.isfinite(value).all() for value in values):
         raise DataError(
-            "images must lead to finite statistics; look for values that are not finite, in images and weights. "
-            f"Received: {count} images that do not"
+            "images must lead to finite statistics; look for values that are not finite, in images and weights.",
+            received=f"{count} images that do not",
         )
     _assign(variables, values)
     return count
@@ -134,7 +134,8 @@ def _settings(layer: Any) -> dict[str, Any]:
     if not strengths:
         raise InheritanceError(
             "statistics are taken without randomness, and this layer cannot be switched off: take those of the model "
-            f"without it. Received: {layer.name!r}, a {type(layer).__name__}"
+            "without it.",
+            received=f"{layer.name!r}, a {type(layer).__name__}",
         )
     return strengths
 
@@ -156,8 +157,8 @@ def _images(batch: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     fits = array.ndim == len(shape) and all(side in (None, found) for side, found in pairs)
     if not fits or not len(array) or array.dtype.kind not in "biuf":
         raise DataError(
-            f"a batch must be an array of numbers of shape {shape}, or a tuple that begins with one. "
-            f"Received: {type(images).__name__} of {array.dtype}, shape {array.shape}"
+            f"a batch must be an array of numbers of shape {shape}, or a tuple that begins with one.",
+            received=f"{type(images).__name__} of {array.dtype}, shape {array.shape}",
         )
     return array
 

@@ -76,7 +76,7 @@ def scale_model(
     if isinstance(spec, keras.Model) or _is_saved(spec):
         model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
         if weights is not None:
-            raise BuildError(f"a trained model has its weights: leave `weights` out. Received: weights={weights!r}")
+            raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
         base = arguments.get("base") or read_embedded_spec(model).spec
         return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
@@ -102,7 +102,7 @@ def load_model(path: str | PathLike[str]) -> keras.Model:
         return cast(keras.Model, keras.models.load_model(path, compile=False, safe_mode=True))
     except _BROKEN as error:
         raise WeightsError(
-            f"the model cannot be loaded: {error}. It must be a file that model.save() wrote. Received: {str(path)!r}"
+            f"the model cannot be loaded: {error}. It must be a file that model.save() wrote.", received=repr(str(path))
         ) from error
 
 

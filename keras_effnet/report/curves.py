@@ -1,4 +1,4 @@
-"""Curves of a run over all its phases, drawn by Matplotlib."""
+"""Plots of a run's accuracy and loss over all its phases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path
     Args:
         history: a row for each epoch, as metrics.json holds them.
         best: the row whose weights were kept.
-        path: of the PNG file.
+        path: path of the PNG file.
     """
     from matplotlib.figure import Figure
 
@@ -32,9 +32,9 @@ def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) ->
     """One panel as a PNG file in memory.
 
     Args:
-        history: as `write_curves` takes it.
-        best: likewise.
-        name: one of `PANELS`.
+        history: a row for each epoch, as metrics.json holds them.
+        best: the row whose weights were kept.
+        name: name of the panel, one of `PANELS`.
     """
     from matplotlib.figure import Figure
 
@@ -59,7 +59,7 @@ def _draw(axes: Any, history: list[dict[str, Any]], best: dict[str, Any], name: 
         first = next(rows)["epoch"]
         if first > epochs[0]:
             axes.axvline(first - 0.5, color="0.8", linewidth=1, zorder=0)
-        # Above the panel, where no curve is.
+        # Above the panel, where there are no curves.
         axes.annotate(
             phase, (first - 0.5, 1), xycoords=("data", "axes fraction"), xytext=(3, 3), textcoords="offset points",
             color="0.45", fontsize=8,

@@ -1,4 +1,4 @@
-"""Images worth a look: the worst mistakes and the surest hits, and where the network looked in each."""
+"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ HITS = 6
 
 @dataclass(frozen=True)
 class Example:
-    """One image with what was said about it.
+    """An image and its prediction.
 
     Args:
-        name: of the image, as its source calls it.
-        true: name of its class.
-        predicted: name of the class that it was taken for.
-        probability: of the predicted class.
-        true_probability: of its class.
-        images: (caption, address that holds the image) of the image itself and of its Grad-CAM maps.
+        name: name of the image in its source.
+        true: name of the true class.
+        predicted: name of the predicted class.
+        probability: probability of the predicted class.
+        true_probability: probability of the true class.
+        images: pairs of a caption and a data URI: the image itself, then its Grad-CAM maps.
     """
 
     name: str
@@ -41,19 +41,19 @@ class Example:
 def choose_examples(
     model: keras.Model, source: Source, probabilities: np.ndarray, batches: Any
 ) -> tuple[list[Example], list[Example], str]:
-    """Chooses and draws.
+    """Chooses examples and draws their images.
 
     Args:
         model: a classifier.
         source: the images.
-        probabilities: of the model, for each image and class.
-        batches: of the same images, in order.
+        probabilities: the model's probabilities, of shape `(images, classes)`.
+        batches: batches of the same images, in order.
 
     Returns:
-        The worst mistakes, the surest hits, and why there are no Grad-CAM maps ("" where there are).
+        The worst mistakes, the surest hits, and the reason why there are no Grad-CAM maps ("" if there are).
 
     Raises:
-        DataError: an image that cannot be read (any more).
+        DataError: an image can no longer be read.
     """
     mistakes, hits = worst_mistakes(probabilities, source.labels), surest_hits(probabilities, source.labels)
     chosen = [*mistakes, *hits]
@@ -69,7 +69,7 @@ def choose_examples(
     except BuildError as error:
         note = f"There are no Grad-CAM maps: {error}"
 
-    def look(index: int) -> Example:
+    def example(index: int) -> Example:
         answer, truth = predicted[index], source.labels[index]
         images = [("the image", image_tile(shown[index]))]
         for caption, label in [("for its answer", answer), ("for the truth", truth)][: 1 + (answer != truth)]:
@@ -84,18 +84,18 @@ def choose_examples(
             images=tuple((caption, tile_uri(tile)) for caption, tile in images),
         )
 
-    return [look(index) for index in mistakes], [look(index) for index in hits], note
+    return [example(index) for index in mistakes], [example(index) for index in hits], note
 
 
 def worst_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
-    """The wrong images, those first whose wrong class is surest; at most `MISTAKES`."""
+    """Indices of misclassified images, by falling probability of the wrong class; at most `MISTAKES`."""
     sure = np.where(probabilities.argmax(axis=1) == labels, -1.0, probabilities.max(axis=1))
     order = np.argsort(-sure, kind="stable")[:MISTAKES]
     return [int(index) for index in order if sure[index] >= 0]
 
 
 def surest_hits(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
-    """The right images that are surest, one a class; at most `HITS`."""
+    """Indices of the most probable correctly classified image of each class; at most `HITS`."""
     sure = np.where(probabilities.argmax(axis=1) == labels, probabilities.max(axis=1), -1.0)
     first: dict[int, int] = {}
     for index in np.argsort(-sure, kind="stable"):

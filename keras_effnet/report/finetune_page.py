@@ -14,19 +14,19 @@ from keras_effnet.report.html import cards, element, page, section, settings, ta
 from keras_effnet.report.text import count, percent, short
 from keras_effnet.report.thumbnails import confusion_image, image_uri, png_uri, share_colour
 
-TABLE_CLASSES = 40  # up to which a confusion matrix is a table; a cell of more would be too small for its number
-DENSE_CLASSES = 15  # above which its cells are small
-PAIRS = 15  # of the classes confused most often
+TABLE_CLASSES = 40  # most classes of a confusion matrix drawn as a table; with more, numbers would not fit their cells
+DENSE_CLASSES = 15  # most classes of a table with cells of full size
+PAIRS = 15  # most pairs of confused classes listed
 
 
 def report_page(metrics: dict[str, Any], mistakes: list[Example], hits: list[Example], note: str = "") -> bytes:
     """The whole page.
 
     Args:
-        metrics: as metrics.json holds them.
-        mistakes: the worst ones.
-        hits: images that the network is surest about, and right.
-        note: why there are no Grad-CAM maps, if there are none.
+        metrics: the content of metrics.json.
+        mistakes: the worst mistakes.
+        hits: the surest correct answers.
+        note: the reason why there are no Grad-CAM maps; "" if there are.
 
     Returns:
         HTML in UTF-8 that refers to no other file.
@@ -146,26 +146,26 @@ def _note(note: str) -> list[Element]:
     return [element("p", note)] if note else []
 
 
-def _tiles(looks: list[Example]) -> Element:
-    return element("div", [_tile(look) for look in looks], class_="tiles")
+def _tiles(examples: list[Example]) -> Element:
+    return element("div", [_tile(example) for example in examples], class_="tiles")
 
 
-def _tile(look: Example) -> Element:
-    right = look.predicted == look.true
-    answer = element("span", look.predicted, class_="right" if right else "wrong")
-    words = [answer, f" {percent(look.probability)}"]
+def _tile(example: Example) -> Element:
+    right = example.predicted == example.true
+    answer = element("span", example.predicted, class_="right" if right else "wrong")
+    words = [answer, f" {percent(example.probability)}"]
     if not right:
-        truth = element("span", look.true, class_="right")
-        words += [element("br"), "but it is ", truth, f" {percent(look.true_probability)}"]
+        truth = element("span", example.true, class_="right")
+        words += [element("br"), "but it is ", truth, f" {percent(example.true_probability)}"]
     figures = [
         element("figure", element("img", src=uri, alt=caption), element("figcaption", caption))
-        for caption, uri in look.images
+        for caption, uri in example.images
     ]
     return element(
         "div",
         element("p", words),
-        element("div", figures, class_="looks two" if len(figures) == 2 else "looks"),
-        element("p", look.name, class_="soft"),
+        element("div", figures, class_="views two" if len(figures) == 2 else "views"),
+        element("p", example.name, class_="soft"),
         class_="tile",
     )
 
@@ -203,7 +203,7 @@ def _recipe(metrics: dict[str, Any]) -> Element:
 
 def _skipped(metrics: dict[str, Any]) -> Element:
     skipped = metrics["data"]["skipped"]
-    text = f"{len(skipped)} that no image could be read from:" if skipped else "None: every file was read."
+    text = f"{len(skipped)} files that cannot be read:" if skipped else "None: every file was read."
     return section(
         "Skipped files",
         "skipped",

@@ -1,7 +1,7 @@
-"""Where a network looks: Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391, section 3) on every backend of Keras.
+"""Grad-CAM: where a network looks (Selvaraju et al. 2017, arXiv:1610.02391, section 3) on every backend of Keras.
 
-The network is cut at its last feature map. Of what comes before nothing but its output is needed; the gradient goes
-through what comes after, which is small: pooling and the classifier.
+The network is cut at its last feature map. The first part is only evaluated; the gradient goes through the second part,
+which is small: pooling and the classifier.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import numpy as np
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
 
-IMAGES_AT_ONCE = 8  # a handful is asked about: what matters is memory, of which EfficientNet-B7 takes much at 600 px
+IMAGES_AT_ONCE = 8  # only a few images are explained; EfficientNet-B7 takes much memory for each at 600 px
 
 
 def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Which parts of each image speak for a class.
+    """Maps of the parts of each image that speak for a class.
 
     Args:
         model: a functional model from images to one score for each class, with a feature map in between.
-        images: of shape `(n, height, width, channels)`, as the model takes them.
-        classes: of shape `(n,)`: the class that is asked about, for each image.
+        images: float array of shape `(n, height, width, channels)`, as the model takes it.
+        classes: int array of shape `(n,)`: the class in question for each image.
 
     Returns:
         float32 array of shape `(n, rows, columns)`, of the feature map's size. Each map is scaled so that its largest
         value is 1; it is 0 all over where nothing speaks for the class.
 
     Raises:
-        BuildError: the model has no feature map, or is not functional.
-        DataError: not one class for each image, or a class that the model does not have.
+        BuildError: the model has no feature map, or it is not functional.
+        DataError: there is not one class for each image, or the model lacks a class.
 
     Example:
         >>> from keras_effnet import build_model
@@ -43,8 +43,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     count = int(head.output_shape[-1])
     if np.shape(classes) != (len(images),) or not len(images) or not 0 <= np.min(classes) <= np.max(classes) < count:
         raise DataError(
-            f"there must be an image at least, and for each its class, in 0..{count - 1}. "
-            f"Received: {len(images)} images, classes={classes!r:.200}"
+            f"there must be an image at least, and for each its class, in 0..{count - 1}.",
+            received=f"{len(images)} images, classes={classes!r:.200}",
         )
     silent: Any = 0  # Keras annotates its default, "auto"
     maps = np.asarray(features.predict(images, batch_size=IMAGES_AT_ONCE, verbose=silent), np.float32)
@@ -85,8 +85,10 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         return keras.Model(model.input, output), head
     raise BuildError(
         "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
-        f"a place. Received: {model.name!r} with outputs of shapes "
-        f"{[getattr(output, 'shape', None) for output in outputs[-3:]]}"
+        "a place.",
+        received=(
+            f"{model.name!r} with outputs of shapes {[getattr(output, 'shape', None) for output in outputs[-3:]]}"
+        ),
     )
 
 

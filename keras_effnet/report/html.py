@@ -89,9 +89,9 @@ def page(title: str, *content: Content, refresh: int | None = None) -> bytes:
     """A whole page in UTF-8, which needs no other file.
 
     Args:
-        title: of the window.
-        content: of the body.
-        refresh: after so many seconds a browser reads the file again; None: never.
+        title: title of the window.
+        content: content of the body.
+        refresh: seconds after which a browser reads the file again; by default it never does.
     """
     style = element("style", files("keras_effnet.report").joinpath("report.css").read_text(encoding="utf-8"))
     head = element(

@@ -1,4 +1,4 @@
-"""Small images for people: what the network was shown, and over it where it looked."""
+"""Small images for people: what the network was shown, and where it looked."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-SIDE = 192  # pixels; clear on a phone's fine screen, and two dozen of them stay within a few hundred kB
+SIDE = 192  # pixels: sharp on a phone, and two dozen thumbnails stay within a few hundred kB
 
 
 def images_shown(batches: Any, indices: Iterable[int]) -> dict[int, np.ndarray]:
     """Images as the network gets them, cropped and resized.
 
     Args:
-        batches: in order, as `Batches` without `shuffle` are.
-        indices: of the images.
+        batches: batches in order, such as `Batches` without `shuffle`.
+        indices: numbers of the images.
 
     Returns:
         float32 array of shape `(height, width, channels)` for each index.
@@ -37,14 +37,14 @@ def image_tile(image: np.ndarray) -> Image.Image:
 
 
 def heat_tile(image: np.ndarray, heat: np.ndarray) -> Image.Image:
-    """The image in gray, and over it in colour what `grad_cam` found: from nothing over red to yellow."""
+    """The image in gray, overlaid with a map of `grad_cam` in colours from none through red to yellow."""
     from matplotlib import colormaps
 
     smooth = Image.fromarray(heat.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth), 0, 1)[..., None]
     colour = 255 * colormaps["hot"](0.2 + 0.6 * share[..., 0])[..., :3]
     gray = np.asarray(image_tile(image).convert("L"), np.float32)[..., None]
-    # A dark image stays visible under the colour, a bright one does not drown it.
+    # A dark image stays visible under the colours, and a bright one does not drown them.
     mixed = (1 - 0.65 * share) * (0.25 * 255 + 0.6 * gray) + 0.65 * share * colour
     return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 

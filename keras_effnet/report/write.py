@@ -18,7 +18,7 @@ from keras_effnet.report.text import json_text
 
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
 EVENTS = "events.out.tfevents.0.keras_effnet"
-# What a row of the history holds of TensorBoard's two runs: training and validation share their charts.
+# The names in TensorBoard of a row's values, for each of two runs that share their charts.
 RUNS = {
     "train": {name: name for name in ("loss", "accuracy", "rate", "images_per_second")},
     "validation": {"loss": "val_loss", "accuracy": "val_accuracy"},
@@ -36,16 +36,16 @@ def write_report(
     """Writes metrics.json, history.csv, curves.png, report.html and logs for TensorBoard.
 
     Args:
-        metrics: JSON-able: "command", "versions", "data", "model", "recipe", "history" (a row for each epoch),
-            "best" (the row whose weights were kept) and "evaluation".
-        model: what was trained.
-        source: the images that it was evaluated on.
-        probabilities: what it said, for each image and class.
-        batches: of the same images, in order.
-        output: a folder; made if missing.
+        metrics: JSON-able content of metrics.json: "command", "versions", "data", "model", "recipe", "history" (a row
+            for each epoch), "best" (the row whose weights were kept) and "evaluation".
+        model: the trained model.
+        source: images that it was evaluated on.
+        probabilities: its probabilities, of shape `(images, classes)`.
+        batches: batches of the same images, in order.
+        output: folder for the files; made if missing.
 
     Raises:
-        DataError: a file cannot be written, or an image cannot be read (any more).
+        DataError: a file cannot be written, or an image can no longer be read.
     """
     text = json_text(metrics)
     atomic_write(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
@@ -60,19 +60,20 @@ def write_history(history: list[dict[str, Any]], output: Path) -> None:
 
     Args:
         history: a row for each epoch.
-        output: a folder; made if missing.
+        output: folder for the files; made if missing.
 
     Raises:
         DataError: a file cannot be written.
     """
-    atomic_write(output / "history.csv", lambda path: _write_rows(history, path))
+    atomic_write(output / "history.csv", lambda path: write_rows(history, path))
     for run, names in RUNS.items():
         atomic_write(
             output / "tensorboard" / run / EVENTS, lambda path, names=names: _write_events(history, names, path)
         )
 
 
-def _write_rows(history: list[dict[str, Any]], path: Path) -> None:
+def write_rows(history: list[dict[str, Any]], path: Path) -> None:
+    """Writes the rows of a history as CSV, with the names of the first row as the header."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(history[0]))
         writer.writeheader()
@@ -80,8 +81,8 @@ def _write_rows(history: list[dict[str, Any]], path: Path) -> None:
 
 
 def _write_events(history: list[dict[str, Any]], names: dict[str, str], path: Path) -> None:
-    # `tf.summary` and Keras' callback need the package tensorboard, which TensorFlow no longer brings. Its files need
-    # nothing but their format, which TensorFlow has.
+    # `tf.summary` and Keras' callback need the package tensorboard, which TensorFlow no longer brings. The format of
+    # its files is part of TensorFlow.
     import tensorflow as tf
 
     event_type, summary_type = tf.compat.v1.Event, tf.compat.v1.Summary
@@ -95,17 +96,17 @@ def _write_events(history: list[dict[str, Any]], names: dict[str, str], path: Pa
                 event = event_type(wall_time=elapsed, step=row["epoch"], summary=summary_type(value=values))
                 writer.write(event.SerializeToString())
     except tf.errors.OpError as error:
-        # TensorFlow's own errors are none of the system's, which are what a full disk is known by.
+        # TensorFlow's errors are not OS errors, which a full disk is recognized by.
         raise OSError(str(error)) from error
 
 
 def format_table(metrics: dict[str, Any]) -> str:
-    """The scores as text, for people."""
+    """The scores as a text table."""
     data, model, evaluation, best = (metrics[name] for name in ("data", "model", "evaluation", "best"))
     lines = [
         f"{model['name']}, {model['resolution']} px: {model['params']:,} parameters, {model['macs']:,} MACs",
-        f"{data['name']}: {len(data['classes'])} classes; {data['train']} images to learn from, "
-        f"{data['validation']} to choose by, {data['test']} to test on",
+        f"{data['name']}: {len(data['classes'])} classes; {data['train']} training images, "
+        f"{data['validation']} for validation, {data['test']} for testing",
         "",
         f"{'phase':<14}{'epochs':>8}{'validation accuracy':>22}{'images/s':>12}",
     ]

@@ -107,9 +107,9 @@ def coefficient_candidates(
         (21, {'alpha': 1.2, 'beta': 1.0, 'gamma': 1.2})
     """
     base = resolve_backbone(spec)
-    check_number(SearchError, "factor", factor, 1, open_low=True)
-    check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
-    check_number(SearchError, "step", step, LEAST_STEP)
+    factor = check_number(SearchError, "factor", factor, 1, open_low=True)
+    tolerance = check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
+    step = check_number(SearchError, "step", step, LEAST_STEP)
     check_choice(SearchError, "measure", measure, MEASURES)
     rounding = Rounding(depth="round") if rounding is None else rounding
     cost_of = _cost_reader(measure, classes)
@@ -133,8 +133,8 @@ def coefficient_candidates(
     if not found:
         raise SearchError(
             f"no network of the grid has {factor:g} times the `{measure}` of {base.name!r} within {tolerance:.0%}: the "
-            f"nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's `divisor` smaller. "
-            f"Received: factor={factor!r}, tolerance={tolerance!r}, step={step!r}"
+            f"nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's `divisor` smaller.",
+            received=f"factor={factor!r}, tolerance={tolerance!r}, step={step!r}",
         )
     return sorted(found, key=lambda each: (each.ratio, each.triples[0]))
 
@@ -185,7 +185,8 @@ def paper_candidate(
             found.append((abs(cost[measure] / goal - 1), abs(phi - 1), Candidate(triple._asdict(), network, cost)))
     if not found:
         raise SearchError(
-            f"the paper's constants lead to no network of {base.name!r} that can be built. Received: factor={factor!r}"
+            f"the paper's constants lead to no network of {base.name!r} that can be built.",
+            received=f"factor={factor!r}",
         )
     return min(found, key=lambda each: each[:2])[2]
 

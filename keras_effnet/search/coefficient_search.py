@@ -206,8 +206,8 @@ def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
     made = tuple(steps // eta**below for below in reversed(range(count)))
     if not made or made[0] < 1:
         raise SearchError(
-            "the first rung must have a step: raise `steps`, or lower `rungs` or `eta`. "
-            f"Received: {steps=}, {eta=}, rungs={count}"
+            "the first rung must have a step: raise `steps`, or lower `rungs` or `eta`.",
+            received=f"{steps=}, {eta=}, rungs={count}",
         )
     return made
 

@@ -15,7 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from keras_effnet.atomic import atomic_write, folder_lock
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.report.text import this_command
 from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_trained
@@ -65,6 +65,7 @@ class Engine:
     heartbeat: float = 10
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_int(SearchError, "workers", self.workers, 1)
         check_int(SearchError, "retries", self.retries, 0)
         check_number(SearchError, "trial_timeout", self.trial_timeout, 0, open_low=True)
@@ -122,7 +123,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
     if here and (engine.workers > 1 or engine.ray_address is not None):
         raise SearchError(
             "a function of this process runs with one worker; give its name, 'package.module:function', for others "
-            f"to import it. Received: train={train!r}, workers={engine.workers}, ray_address={engine.ray_address!r}"
+            "to import it.",
+            received=f"train={train!r}, workers={engine.workers}, ray_address={engine.ray_address!r}",
         )
     with folder_lock(engine.output):
         _claim_folder(engine.output, identity)
@@ -143,7 +145,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
     if best_trial(trials) is None:
         reasons = [trial.error for trial in trials if trial.error]
         raise SearchError(
-            f"no trial came to a result. Received: {len(trials)} trials, the first of which ended with {reasons[:1]}"
+            "no trial came to a result.", received=f"{len(trials)} trials, the first of which ended with {reasons[:1]}"
         )
     progress.report(trials, finished=True)
     return trials
@@ -159,21 +161,21 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
     except FileNotFoundError:
         if (output / SQLITE_FILE).exists():
             raise SearchError(
-                f"the output folder holds a store, but nothing that says of which search; name another folder. "
-                f"Received: {str(output)!r}"
+                "the output folder holds a store, but nothing that says of which search; name another folder.",
+                received=repr(str(output)),
             ) from None
         atomic_write(path, lambda part: part.write_text(json.dumps({"study": name, **identity}, indent=1)))
         return
     except (OSError, ValueError) as error:
         raise SearchError(
-            f"what the folder holds cannot be read: {error}. Name another folder. Received: {str(path)!r}"
+            f"what the folder holds cannot be read: {error}. Name another folder.", received=repr(str(path))
         ) from error
     if found.get("study") != name:
         theirs = {key: found.get(key) for key in identity}
         changed = ", ".join(_changes(theirs, json.loads(json.dumps(identity))))
         raise SearchError(
-            f"the output folder holds another search, with another {changed}; name another folder, or delete it. "
-            f"Received: {str(output)!r}"
+            f"the output folder holds another search, with another {changed}; name another folder, or delete it.",
+            received=repr(str(output)),
         )
 
 
@@ -224,7 +226,8 @@ class _Progress:
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:
             raise SearchError(
                 "trials.csv lists trials that the store does not hold: bring the store back, or name another output "
-                f"folder. Received: {len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}"
+                "folder.",
+                received=f"{len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}",
             )
         self.total, steps = plan.total()
         self.bar = tqdm(total=steps, unit="step", unit_scale=True)

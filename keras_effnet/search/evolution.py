@@ -24,7 +24,7 @@ from functools import cached_property
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED
 from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
@@ -73,6 +73,7 @@ class Reward:
     over: float | None = None
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_number(SearchError, "target", self.target, 0, open_low=True)
         check_choice(SearchError, "cost", self.cost, COUNTED)
         check_number(SearchError, "exponent", self.exponent, float("-inf"), 0)
@@ -89,8 +90,8 @@ class Reward:
         if exponent and metric < 0:
             raise SearchError(
                 "a metric that is weighed against a cost must be at least 0, as an accuracy is. For other metrics "
-                "limit the cost, and leave it out of the reward with `exponent=0` and no `over`. "
-                f"Received: metric={metric!r}, {self!r}"
+                "limit the cost, and leave it out of the reward with `exponent=0` and no `over`.",
+                received=f"metric={metric!r}, {self!r}",
             )
         return metric * (cost / self.target) ** exponent
 
@@ -139,6 +140,7 @@ class Evolution(Plan):
     inherit: bool = False
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("trials", "steps"):
             check_int(SearchError, name, getattr(self, name), 1)
         check_int(SearchError, "population", self.population, 2)

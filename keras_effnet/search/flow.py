@@ -121,8 +121,8 @@ class Computation:
             case Dropout() | Standardize():
                 return x  # statistics of a fresh network are 0 and 1
         raise SearchError(
-            "a score needs to know what every layer does; a block must be written in the verbs other than `layer`. "
-            f"Received: layer {name!r}"
+            "a score needs to know what every layer does; a block must be written in the verbs other than `layer`.",
+            received=f"layer {name!r}",
         )
 
     def _weighted(self, op: Conv | Depthwise | Dense | ChannelScale, name: str, x: Flow) -> Flow:

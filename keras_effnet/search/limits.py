@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 
-from keras_effnet.checks import check_choice, check_number
+from keras_effnet.checks import check_choice, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED
 from keras_effnet.search.space import ArchitectureSpace, Choices
@@ -37,14 +37,15 @@ class Limits:
     least: Costs = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name, limit in (*self.most.items(), *self.least.items()):
             check_choice(SearchError, "limits", name, COUNTED)
             check_number(SearchError, name, limit, 0, open_low=True)
         for name in set(self.most) & set(self.least):
             if self.least[name] > self.most[name]:
                 raise SearchError(
-                    f"the least `{name}` must be at most the most, or no network is left. "
-                    f"Received: least={self.least[name]!r}, most={self.most[name]!r}"
+                    f"the least `{name}` must be at most the most, or no network is left.",
+                    received=f"least={self.least[name]!r}, most={self.most[name]!r}",
                 )
 
     def excess(self, cost: Costs) -> float:
@@ -95,7 +96,8 @@ def some_feasible(space: ArchitectureSpace, limits: Limits) -> Choices:
                 raise SearchError(
                     f"no network of the space keeps the limit on `{name}`: the {word} has {reached:,.4g} "
                     f"({_shown(space.cost(end))}). {'Raise' if sign > 0 else 'Lower'} that limit, or give the space "
-                    f"other widths, depths or kinds of blocks. Received: {name}={limit:,.4g}"
+                    "other widths, depths or kinds of blocks.",
+                    received=f"{name}={limit:,.4g}",
                 )
             found.append(end)
     return _walked(space, limits, min(found, key=lambda each: limits.excess(space.cost(each))), generator)
@@ -113,7 +115,8 @@ def _walked(space: ArchitectureSpace, limits: Limits, start: Choices, generator:
             return start
     raise SearchError(
         "each limit can be kept, but no network was found that keeps all of them at once: widen one of them. The "
-        f"nearest has {_shown(space.cost(start))}. Received: {limits!r}"
+        f"nearest has {_shown(space.cost(start))}.",
+        received=repr(limits),
     )
 
 

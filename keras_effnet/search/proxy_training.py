@@ -1,7 +1,7 @@
-"""How good a candidate is, by short training: the proxy for the long one.
+"""Judging a candidate by short training, the proxy of full training.
 
-MnasNet trained its candidates for 5 epochs of the full set (Tan et al. 2019, arXiv:1807.11626, section 5); here what is
-embedded in the package can be trained on, in seconds.
+MnasNet trained its candidates for 5 epochs of the full data set (Tan et al. 2019, arXiv:1807.11626, section 5). Here
+the data embedded in the package is enough, and takes seconds.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling import Coefficients, Rounding, limit_stride, scale_spec
 from keras_effnet.search.task import Task
 from keras_effnet.spec import BackboneSpec, Preprocessing
 
-EMBEDDED_RESOLUTION = 32  # of the letters and digits as they are drawn: more pixels would show nothing more
-EMBEDDED_STRIDE = 8  # leaves 4 x 4 cells of 32 pixels; B0's own 32 would leave one
+EMBEDDED_RESOLUTION = 32  # pixels: the letters are drawn at 32, and more would show nothing more
+EMBEDDED_STRIDE = 8  # leaves a last map of 4 x 4 at 32 pixels; B0's own stride of 32 would leave 1 x 1
 
 
 def embedded_base() -> BackboneSpec:
     """EfficientNet-B0 for the embedded images of 32 px: a quarter of its width, 10 of its 16 blocks, stride 8.
 
-    Small enough to be trained many times over, and with stages of one and of two blocks, so that depth can grow in
-    steps.
+    It is small enough to be trained many times, and its stages have one or two blocks, so that depth grows in steps.
 
     Example:
         >>> base = embedded_base()
@@ -42,21 +41,22 @@ def embedded_base() -> BackboneSpec:
 
 @dataclass(frozen=True)
 class ProxyTraining:
-    """Short training from scratch; what it comes to is the accuracy on images held out.
+    """Short training from scratch, scored by the accuracy on held-out images.
 
-    SGD with Nesterov momentum, a rate that falls to zero along a cosine over `horizon` steps, no dropout, no drop-path
-    and no augmentation: over so few steps nothing overfits. A trial that ends on a lower rung ends within that course.
+    SGD with Nesterov momentum, a learning rate that falls to zero along a cosine over `horizon` steps, no dropout, no
+    drop-path and no augmentation: over so few steps nothing overfits. A trial on a lower rung ends within the schedule.
 
     Args:
-        data: as `load_data` takes it.
-        horizon: steps of the longest training, at least 1.
-        batch_size: images a step, at least 1.
+        data: images, as `load_data` takes them.
+        horizon: number of steps of the longest training, at least 1.
+        batch_size: number of images per step, at least 1.
         rate: largest learning rate, above 0.
-        validation: share of the training images to measure the accuracy on, where the set has no such part.
-        keep_every: steps between two checkpoints, at least 1.
+        validation: fraction of the training images to measure the accuracy on, in (0, 0.9]; unused if the data set has
+            a validation part.
+        keep_every: number of steps between two checkpoints, at least 1.
 
     Raises:
-        SearchError: a value outside its range.
+        SearchError: a value is out of range.
 
     Example:
         >>> ProxyTraining.from_dict(ProxyTraining(horizon=100).to_dict())
@@ -71,16 +71,20 @@ class ProxyTraining:
     keep_every: int = 120
 
     def __post_init__(self) -> None:
+        store_plain(self)
         for name in ("horizon", "batch_size", "keep_every"):
             check_int(SearchError, name, getattr(self, name), 1)
         check_number(SearchError, "rate", self.rate, 0, open_low=True)
         check_number(SearchError, "validation", self.validation, 0, 0.9, open_low=True)
 
     def __call__(self, task: Task) -> float:
-        """Trains; see `Task`. Notes "test_accuracy" where the training is whole and the data has images for it.
+        """Trains a candidate. Notes "test_accuracy" after a whole training if the data has test images.
+
+        Args:
+            task: the candidate, the steps that it has at the end, and its folder.
 
         Returns:
-            The share of the validation images that are recognised.
+            The accuracy on the validation images, from 0 to 1.
 
         Raises:
             SearchError: the task asks for more steps than `horizon`, or its parent's weights are not there.
@@ -92,18 +96,18 @@ class ProxyTraining:
 
     @property
     def classes(self) -> int:
-        """Of the data. Reads it."""
+        """Number of classes of the data, which is loaded for it."""
         from keras_effnet.search.learning import load_splits
 
         return len(load_splits(self).train.class_names)
 
     def to_dict(self) -> dict[str, Any]:
-        """The proxy as JSON holds it."""
+        """The proxy training as JSON holds it."""
         return {"kind": "proxy", **asdict(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ProxyTraining:
-        """The proxy that `to_dict` wrote."""
+        """Reads what `to_dict` gives."""
         return cls(**{name: value for name, value in values.items() if name != "kind"})
 
     @property

@@ -254,8 +254,9 @@ class TrialLog:
         self._columns = (*FIRST, *choices, *LAST)
         if len(set(self._columns)) < len(self._columns):
             raise SearchError(
-                f"each column of trials.csv needs a name of its own: rename the choice that is called like one of "
-                f"{', '.join((*FIRST, *LAST))}. Received: {', '.join(choices)}"
+                "each column of trials.csv needs a name of its own: rename the choice that is called like one of "
+                f"{', '.join((*FIRST, *LAST))}.",
+                received=", ".join(choices),
             )
         self.numbers = frozenset(self._read())  # of the trials that earlier calls have listed
         self._lines: dict[int, bytes] = {}
@@ -290,7 +291,8 @@ class TrialLog:
             raise SearchError(
                 f"{self.path} does not list this search's trials: it should have the columns "
                 f"{', '.join(self._columns)}. Move it away or name another output folder: the trials are in the "
-                f"search's store, and are listed again. Received: {content[:200].decode(errors='replace')!r}"
+                "search's store, and are listed again.",
+                received=repr(content[:200].decode(errors="replace")),
             )
         return {int(number): line + b"\n" for number, line in zip(numbers, lines, strict=True)}
 

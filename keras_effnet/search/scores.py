@@ -24,7 +24,7 @@ from keras import ops
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
-from keras_effnet.checks import check_choice, check_int
+from keras_effnet.checks import check_choice, check_int, store_plain
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.gradient import value_and_gradient
 from keras_effnet.inheritance.raw_pixels import raw_spec
@@ -109,12 +109,12 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     """
     tag, reader = read_embedded_spec(model), _Switches(model)
     if len(images) < 2:
-        raise SearchError(f"`naswot` compares images, of which there must be two. Received: {len(images)}")
+        raise SearchError("`naswot` compares images, of which there must be two.", received=str(len(images)))
     network = record_network(tag.spec, channels=images.shape[-1], include_top=False)
     network.run(reader, Flow(ops.convert_to_tensor(images)))
     units = float(reader.alike[0, 0]) if reader.units else 0.0
     if not units:
-        raise SearchError(f"`naswot` needs activations that switch. Received: {tag.spec.name!r}, which has none")
+        raise SearchError("`naswot` needs activations that switch.", received=f"{tag.spec.name!r}, which has none")
     least = units * len(images) * np.finfo(np.float64).eps
     return _finite("naswot", float(np.log(np.maximum(np.linalg.eigvalsh(reader.alike), least)).sum()))
 
@@ -186,6 +186,7 @@ class ZeroCost:
     images: int = SCORE_IMAGES
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_choice(SearchError, "score", self.score, SCORES)
         check_int(SearchError, "images", self.images, 2)
 
@@ -217,7 +218,7 @@ class ZeroCost:
 
 def _finite(name: str, value: float) -> float:
     if not math.isfinite(value):
-        raise TrainingError(f"`{name}` of this network is no finite number. Received: {value}")
+        raise TrainingError(f"`{name}` of this network is no finite number.", received=str(value))
     return value
 
 

@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 from keras_effnet.blocks import FusedMBConv, MBConv
 from keras_effnet.blocks.base import Block
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.cost import FLOAT32_BYTES, StageCost, estimate_cost
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling.rounding import Rounding
@@ -114,28 +114,29 @@ class ArchitectureSpace:
     channels: int = 3
 
     def __post_init__(self) -> None:
+        store_plain(self)
         if not isinstance(self.base, BackboneSpec):
-            raise SearchError(f"`base` must be a BackboneSpec. Received: base={self.base!r}")
+            raise SearchError("`base` must be a BackboneSpec.", received=f"base={self.base!r}")
         for name in ("divisor", "classes", "channels"):
             check_int(SearchError, name, getattr(self, name), 1)
         for name in ("kinds", "kernels", "expands", "se_ratios", "widths", "depths", "skips"):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
-                raise SearchError(f"`{name}` must be a tuple of values, no two alike. Received: {name}={values!r}")
+                raise SearchError(f"`{name}` must be a tuple of values, no two alike.", received=f"{name}={values!r}")
         for number in (*self.expands, *self.widths):
             check_number(SearchError, "expands or widths", number, 0, open_low=True)
         if min(self.expands) <= 1:
             raise SearchError(
-                "`expands` must be above 1; a block that does not expand is a 'dconv' or a 'conv'. "
-                f"Received: expands={self.expands!r}"
+                "`expands` must be above 1; a block that does not expand is a 'dconv' or a 'conv'.",
+                received=f"expands={self.expands!r}",
             )
         for names, allowed in ((self.kinds, KINDS), (self.skips, (True, False))):
             if not set(names) <= set(allowed):
-                raise SearchError(f"the kinds are {', '.join(KINDS)}, skips True and False. Received: {names!r}")
+                raise SearchError(f"the kinds are {', '.join(KINDS)}, skips True and False.", received=repr(names))
         for kernel in self.kernels:
             check_int(SearchError, "kernels", kernel, 1, 31)
             if kernel % 2 == 0:
-                raise SearchError(f"`kernels` must be odd. Received: kernels={self.kernels!r}")
+                raise SearchError("`kernels` must be odd.", received=f"kernels={self.kernels!r}")
         for ratio in self.se_ratios:
             check_number(SearchError, "se_ratios", ratio, 0, 1)
         for depth in self.depths:
@@ -197,7 +198,7 @@ class ArchitectureSpace:
                 changed = self.canonical((*choices[:number], option, *choices[number + 1 :]))
                 if changed != choices:
                     return changed
-        raise SearchError("a space must have more than one network to change one. Received: a space of one")
+        raise SearchError("a space must have more than one network to change one.", received="a space of one")
 
     def read(self, choices: Mapping[str, Choice]) -> Choices:
         """Reads choices stage by stage, and sets those without effect to their fixed value.
@@ -208,8 +209,8 @@ class ArchitectureSpace:
         if set(choices) != set(self.names):
             wrong = sorted(set(choices) ^ set(self.names))
             raise SearchError(
-                f"choices are 'stage1.kind' to 'stage{len(self.base.stages)}.skip', all of them. Received: among those "
-                f"that are missing or unknown is {wrong[0]!r}"
+                f"choices are 'stage1.kind' to 'stage{len(self.base.stages)}.skip', all of them.",
+                received=(f"among those that are missing or unknown is {wrong[0]!r}"),
             )
         found = []
         for number in self._stages:
@@ -217,8 +218,8 @@ class ArchitectureSpace:
             option = _fixed(StageChoice(**values))
             if option not in self._options[number]:
                 raise SearchError(
-                    f"stage {number + 1} has no such choice in this space; every value must be one of the space's. "
-                    f"Received: {values!r}"
+                    f"stage {number + 1} has no such choice in this space; every value must be one of the space's.",
+                    received=repr(values),
                 )
             found.append(option)
         return self.canonical(tuple(found))

@@ -131,8 +131,8 @@ class Store:
             found = study.user_attrs.get(IDENTITY, identity)
             if found != json.loads(json.dumps(identity)):
                 raise SearchError(
-                    "the store holds another search of this name; choose another name. "
-                    f"Received: {self.name!r} in {shown_url(self.url)!r}"
+                    "the store holds another search of this name; choose another name.",
+                    received=f"{self.name!r} in {shown_url(self.url)!r}",
                 ) from None
             study.set_user_attr(IDENTITY, identity)
             study.set_metric_names(self._objectives)
@@ -146,7 +146,7 @@ class Store:
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
             said = " ".join(str(cause).split())
-            raise SearchError(f"{_advice(said)}: {said:.300}. Received: {shown_url(self.url)!r}") from error
+            raise SearchError(f"{_advice(said)}: {said:.300}.", received=repr(shown_url(self.url))) from error
 
     def queue(self, job: Job, distributions: Mapping[str, BaseDistribution], cost: Mapping[str, float]) -> None:
         """Adds a waiting trial for a job.
@@ -352,8 +352,8 @@ def storage_url(text: str) -> str:
         url = make_url(text)
     except ArgumentError as error:
         raise SearchError(
-            "a store is an address such as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE. "
-            f"Received: {text!r}"
+            "a store is an address such as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE.",
+            received=repr(text),
         ) from error
     driver = DRIVERS.get(url.drivername, url.drivername)
     return url.set(drivername=driver).render_as_string(hide_password=False)

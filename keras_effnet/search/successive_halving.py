@@ -21,7 +21,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
 
@@ -70,6 +70,7 @@ class SuccessiveHalving(Plan):
     measure: str = "macs"
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_int(SearchError, "eta", self.eta, 2)
         check_int(SearchError, "finalists", self.finalists, 1)
         check_int(SearchError, "seeds", self.seeds, 0)
@@ -77,11 +78,11 @@ class SuccessiveHalving(Plan):
         for rung in self.rungs:
             check_int(SearchError, "rungs", rung, 1)
         if not self.rungs or any(low >= high for low, high in pairwise(self.rungs)):
-            raise SearchError(f"`rungs` must be rising numbers of steps, at least one. Received: rungs={self.rungs}")
+            raise SearchError("`rungs` must be rising numbers of steps, at least one.", received=f"rungs={self.rungs}")
         keys = [candidate.key for candidate in self.candidates]
         if not keys or len(set(keys)) < len(keys):
             raise SearchError(
-                f"there must be candidates, no two alike. Received: {len(keys)}, of which {len(set(keys))} differ"
+                "there must be candidates, no two alike.", received=f"{len(keys)}, of which {len(set(keys))} differ"
             )
 
     @cached_property

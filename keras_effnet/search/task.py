@@ -53,8 +53,8 @@ def read_metric(value: Any) -> float:
     numeric = isinstance(value, Real) or (hasattr(value, "__float__") and getattr(value, "shape", ()) == ())
     if isinstance(value, bool) or not numeric:
         raise SearchError(
-            "a train function must return a number, the larger the better: the metric after `task.steps` steps. "
-            f"Received: {value!r:.200}"
+            "a train function must return a number, the larger the better: the metric after `task.steps` steps.",
+            received=f"{value!r:.200}",
         )
     return float(value)
 
@@ -91,8 +91,8 @@ def train_to_dict(train: Any) -> dict[str, Any]:
         return {"kind": "function", "function": train}
     if not callable(train):
         raise SearchError(
-            f"`train` must be a function from a Task to a number, or its name 'package.module:function'. "
-            f"Received: train={train!r}"
+            "`train` must be a function from a Task to a number, or its name 'package.module:function'.",
+            received=f"train={train!r}",
         )
     return {"kind": "here", "function": f"{train.__module__}:{getattr(train, '__qualname__', type(train).__name__)}"}
 

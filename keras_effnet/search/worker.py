@@ -160,9 +160,9 @@ class Worker:
         try:
             metric = read_metric(self.train(task))
         except SystemExit as error:  # would end the worker, with a status that means something else
-            raise TrainingError(f"the train function ended its process. Received: {error!r}") from error
+            raise TrainingError("the train function ended its process.", received=repr(error)) from error
         if not math.isfinite(metric):
-            raise TrainingError(f"the metric must be a finite number. Received: {metric}")
+            raise TrainingError("the metric must be a finite number.", received=str(metric))
         curve.setdefault(job.steps, metric)
         return metric
 
@@ -182,7 +182,7 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
 
     kinds = {kind.kind: kind for kind in (SuccessiveHalving, Evolution)}
     if values.get("kind") not in kinds:
-        raise SearchError(f"a plan is one of {', '.join(kinds)}. Received: kind={values.get('kind')!r}")
+        raise SearchError(f"a plan is one of {', '.join(kinds)}.", received=f"kind={values.get('kind')!r}")
     return kinds[values["kind"]].from_dict(values)
 
 
@@ -209,7 +209,8 @@ def train_from_dict(values: dict[str, Any]) -> TrainFunction:
     except (ImportError, AttributeError, ValueError) as error:
         raise SearchError(
             f"the train function cannot be imported: {error}. Name it as 'package.module:function', and put the folder "
-            f"of the module on PYTHONPATH. Received: {name!r}"
+            "of the module on PYTHONPATH.",
+            received=repr(name),
         ) from error
     return found
 

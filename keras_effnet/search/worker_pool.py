@@ -185,7 +185,7 @@ class WorkerPool:
 
     def _bury(self, worker: PoolWorker, status: int, reason: str, done: bool) -> None:
         if status == FATAL:
-            raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}. Received: {last_line(worker.log)}")
+            raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}.", received=last_line(worker.log))
         lost = self.store.give_up(worker.name, reason)
         if status == 0 or done:
             return
@@ -195,8 +195,8 @@ class WorkerPool:
         self.deaths += 1
         if self.deaths > MAX_DEATHS * self.size:
             raise SearchError(
-                f"workers die whatever they do; the last one said: {last_line(worker.log)!r}. Received: {self.deaths} "
-                f"deaths in a row, the last with status {status}; see {str(worker.log)!r}"
+                f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
+                received=(f"{self.deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}"),
             )
 
 
@@ -227,15 +227,15 @@ def connect_ray(address: str) -> Spawn:
         import ray
     except ImportError as error:
         raise SearchError(
-            "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'. Received: "
-            f"ray_address={address!r}, and no module named 'ray'"
+            "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'.",
+            received=f"ray_address={address!r}, and no module named 'ray'",
         ) from error
     _check_answer(address)
     try:
         if not ray.is_initialized():
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise SearchError(f"{_ADVICE}: {error!s:.300}. Received: ray_address={address!r}") from error
+        raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
     actor: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(NodeProcess)
     names = ("PATH", "PYTHONPATH", "HOME")
     inherited = {name: os.environ[name] for name in names if name in os.environ}
@@ -256,7 +256,7 @@ def _check_answer(address: str) -> None:
         probe = [sys.executable, "-c", PROBE, address]
         subprocess.run(probe, capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - our own text
     except (OSError, OverflowError, subprocess.SubprocessError) as error:
-        raise SearchError(f"{_ADVICE}: {error!s:.300}. Received: ray_address={address!r}") from error
+        raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
 
 
 class NodeProcess:

@@ -86,5 +86,6 @@ def _mismatch(model: keras.Model, report: LoadReport) -> WeightsError:
     return WeightsError(
         f"the weight file is of another architecture than {model.name!r}; nothing was loaded. First difference: "
         f"{report.differences[0]}. In total: {counts}. Build the model that the file was saved from, or load what fits "
-        f"with load_weights(model, path, partial=True). Received: {report.path!r}"
+        "with load_weights(model, path, partial=True).",
+        received=repr(report.path),
     )

@@ -29,9 +29,8 @@ def published_weights(spec: BackboneSpec, include_top: bool) -> WeightFile:
     names = [name for name, variant in VARIANTS.items() if variant.weights]
     raise WeightsError(
         f"no ImageNet weights are published for this architecture: there are some for {', '.join(names)} as they are "
-        "(MobileNets also with other alphas), not for scaled ones. Build with weights=None or with a file of your own. "
-        f"Received: {spec.name!r} at {spec.resolution} px, "
-        f"{spec.depth} blocks, stem width {spec.stem.width}"
+        "(MobileNets also with other alphas), not for scaled ones. Build with weights=None or with a file of your own.",
+        received=(f"{spec.name!r} at {spec.resolution} px, {spec.depth} blocks, stem width {spec.stem.width}"),
     )
 
 

@@ -77,7 +77,8 @@ def read_weight_file(path: Path) -> list[SavedLayer]:
         # The error that h5py raises on a truncated or foreign file depends on where it breaks.
         raise WeightsError(
             f"the weight file cannot be read: {error}. It must be a complete .weights.h5, .h5 or .keras file written "
-            f"by Keras. Received: {str(path)!r}"
+            "by Keras.",
+            received=repr(str(path)),
         ) from error
 
 

@@ -97,7 +97,8 @@ def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
     except BuildError as error:
         raise WeightsError(
             f"this kind of file needs the model's spec, which is not embedded in {model.name!r}: pass the `spec` that "
-            f"it was built from. Received: {str(path)!r}"
+            "it was built from.",
+            received=repr(str(path)),
         ) from error
 
 

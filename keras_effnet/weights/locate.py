@@ -58,7 +58,8 @@ def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top
         except Exception as error:  # get_file raises a bare Exception if the address cannot be reached
             raise WeightsError(
                 f"the ImageNet weights could not be fetched: {error}. Put the file into Keras' cache "
-                f"(~/.keras/models), or build with weights=None. Received: {file.url}"
+                "(~/.keras/models), or build with weights=None.",
+                received=file.url,
             ) from error
         return WeightSource(Path(path), variance_factors=file.variance_factors)
     return find_weights(weights)
@@ -85,14 +86,15 @@ def find_weights(weights: str | PathLike[str]) -> WeightSource:
         return WeightSource(path, "checkpoint")
     if not path.is_file():
         raise WeightsError(
-            "`weights` must be None, 'imagenet' or the path of an existing weight file. "
-            f"Received: weights={str(weights)!r}"
+            "`weights` must be None, 'imagenet' or the path of an existing weight file.",
+            received=f"weights={str(weights)!r}",
         )
     if path.suffix.lower() in _PICKLES:
         raise WeightsError(
             "files of PyTorch's torch.save are pickles, which may run any code, and are never read. Convert the file "
             "where you trust it: safetensors.torch.save_file(torch.load(path, weights_only=True), "
-            f"'weights.safetensors'). Received: weights={str(weights)!r}"
+            "'weights.safetensors').",
+            received=f"weights={str(weights)!r}",
         )
     return WeightSource(path, "timm" if path.suffix.lower() == ".safetensors" else "keras")
 
@@ -103,6 +105,7 @@ def _checkpoint_in(folder: Path) -> Path:
     if len(found) != 1:
         raise WeightsError(
             "`weights` must be None, 'imagenet' or the path of an existing weight file. A folder must hold one "
-            f"TensorFlow checkpoint; this one has {len(found)} (`*{_INDEX}` files). Received: weights={str(folder)!r}"
+            f"TensorFlow checkpoint; this one has {len(found)} (`*{_INDEX}` files).",
+            received=f"weights={str(folder)!r}",
         )
     return found[0].with_suffix("")

@@ -126,5 +126,6 @@ def unnamed(layout: str, spec: BackboneSpec) -> WeightsError:
     blocks = dict.fromkeys(type(stage.block).__name__ for stage in spec.parts)
     return WeightsError(
         f"{layout} has no names for the layers of this network. Load a Keras file (.weights.h5, .h5, .keras), or pass "
-        f"the `spec` that the model was built from. Received: {spec.name!r} with {', '.join(blocks)}"
+        "the `spec` that the model was built from.",
+        received=f"{spec.name!r} with {', '.join(blocks)}",
     )

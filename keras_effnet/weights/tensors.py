@@ -40,5 +40,6 @@ def check_floats(name: str, array: np.ndarray, path: object) -> None:
     if array.dtype not in _FLOATS:
         raise WeightsError(
             f"weights must be float16, float32 or float64, but tensor {name!r} is {array.dtype}; nothing was loaded. "
-            f"Convert it first. Received: {str(path)!r}"
+            "Convert it first.",
+            received=repr(str(path)),
         )

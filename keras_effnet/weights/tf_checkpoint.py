@@ -122,7 +122,8 @@ def _read(path: Path, read: Callable[[Any], Found]) -> Found:
     except (*_BROKEN, tf.errors.OpError) as error:
         raise WeightsError(
             f"the checkpoint cannot be read: {error}. It must be complete: an .index file and the .data files beside "
-            f"it, as TensorFlow wrote them. Received: {str(path)!r}"
+            "it, as TensorFlow wrote them.",
+            received=repr(str(path)),
         ) from error
 
 
@@ -132,7 +133,8 @@ def _scope(names: set[str], path: Path) -> str:
     if len(found) != 1:
         raise WeightsError(
             "a checkpoint must contain the variables of one EfficientNet, '<name>/stem/conv2d/kernel' and so on, but "
-            f"this one has {len(found)} such names: {', '.join(found[:3])}; nothing was loaded. Received: {str(path)!r}"
+            f"this one has {len(found)} such names: {', '.join(found[:3])}; nothing was loaded.",
+            received=repr(str(path)),
         )
     return f"{found[0]}/"
 

@@ -66,7 +66,8 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
         raise WeightsError(
             f"the weight file cannot be read: {error}. It must be a complete safetensors file of float16, float32 or "
-            f"float64. Received: {str(path)!r}"
+            "float64.",
+            received=repr(str(path)),
         ) from error
 
 

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_effnet.data.images import Images, enlarge_gray, load_digits, load_folder, split_few
+from keras_effnet.data.folders import read_folder
+from keras_effnet.data.images import Images, enlarge_gray, load_digits
+from keras_effnet.data.reading import resize_square
+from keras_effnet.data.splits import at_most
 from keras_effnet.errors import DataError
 
 WHITE = 255
@@ -24,6 +27,13 @@ def folder_with(root: Path, file_name: str, image: Image.Image, **options: objec
     save(root / "a" / file_name, image, **options)
     save(root / "b" / "blue.png", Image.new("RGB", (8, 8), "blue"))
     return root
+
+
+def load_folder(root: str | Path, resolution: int) -> tuple[Images, list[str]]:
+    """The images of a folder as squares, and the paths of the files that were skipped."""
+    source = read_folder(Path(root), Path(root).parent / ".cache").train
+    squares = [resize_square(source.read(index, resolution), resolution) for index in range(len(source))]
+    return Images(np.stack(squares), source.labels.astype(np.int32), source.class_names), list(source.skipped)
 
 
 def first_image(root: Path, resolution: int = 8) -> np.ndarray:
@@ -213,24 +223,17 @@ class TestFolder:
             load_folder(file, 8)
 
 
-class TestSplit:
-    def test_every_class_gives_its_share_and_nothing_is_lost(self) -> None:
-        train, held_out = split_few(numbered((9, 4, 6)), 3, seed=0)
-        assert np.bincount(train.labels).tolist() == [3, 3, 3]
-        assert np.bincount(held_out.labels).tolist() == [6, 1, 3]
-        together = np.concatenate([train.images, held_out.images])[:, 0, 0, 0]
-        assert sorted(together.tolist()) == list(range(19))
+class TestFewLabels:
+    def test_every_class_gives_its_share_or_all_it_has(self) -> None:
+        images = numbered((9, 2, 6))
+        chosen = at_most(images, 3, seed=0)
+        assert np.bincount(chosen.labels).tolist() == [3, 2, 3]
+        names = [chosen.name_of(index) for index in range(len(chosen))]
+        assert names == sorted(names, key=lambda name: int(name.split()[1])), "in their order"
+        assert len(set(names)) == 8
 
     def test_the_seed_decides_which(self) -> None:
         images = numbered((50, 50))
-        chosen = [split_few(images, 5, seed)[0].images[:, 0, 0, 0].tolist() for seed in (1, 1, 2)]
+        taken = [at_most(images, 5, seed) for seed in (1, 1, 2)]
+        chosen = [[source.name_of(index) for index in range(len(source))] for source in taken]
         assert chosen[0] == chosen[1] != chosen[2]
-
-    def test_a_class_must_keep_one_image_to_test_on(self) -> None:
-        with pytest.raises(DataError, match=r"Class 'b' needs more than labels_per_class=4.*Received: 4 images"):
-            split_few(numbered((9, 4, 6)), 4)
-
-    @pytest.mark.parametrize("labels_per_class", [0, -2, 1.5])
-    def test_labels_per_class_must_be_a_whole_number(self, labels_per_class: int) -> None:
-        with pytest.raises(DataError, match=r"1 or more. Received: "):
-            split_few(numbered((9, 4)), labels_per_class)

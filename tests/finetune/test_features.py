@@ -107,6 +107,17 @@ def test_features_go_on_where_they_were_cut(tmp_path: Path, monkeypatch: pytest.
     assert [path.suffix for path in (tmp_path / "cut").iterdir()] == [".npy"]
 
 
+def test_a_note_that_cannot_be_read_costs_a_computation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    note = tmp_path / "x.part.json"
+    assert module._batches_done(note, 5) == 0
+    assert not caplog.records
+    for content, done in (("3", 3), ("5", 5), ("6", 0), ("-1", 0), ("[", 0), ("null", 0), ('"3"', 0), ("{}", 0)):
+        caplog.clear()
+        note.write_text(content)
+        assert module._batches_done(note, 5) == done
+        assert ("computed again" in caplog.text) == (not done)
+
+
 def test_a_full_disk_is_known_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: int) -> None:
         raise OSError(28, "No space left on device")

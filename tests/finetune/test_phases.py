@@ -12,9 +12,9 @@ from support import as_if_trained, outputs, random_images, tiny_spec
 
 from keras_effnet import build_model
 from keras_effnet.blocks import MBConv
-from keras_effnet.finetune.phases import HEAD, Phase, compile_for, plan_phases
-from keras_effnet.finetune.precision import set_precision
+from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
 from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.training.precision import set_precision
 
 SPEC = tiny_spec(MBConv(expand=2), MBConv(expand=2), depth=1)
 
@@ -28,7 +28,7 @@ def built() -> keras.Model:
 
 def changed(model: keras.Model, phase: Phase, recipe: Recipe) -> set[str]:
     """Names of the layers whose weights one step moves."""
-    compile_for(model, phase, recipe, steps_per_epoch=1)
+    compile_phase(model, phase, recipe, steps_per_epoch=1)
     before = {layer.name: layer.get_weights() for layer in model.layers}
     model.train_on_batch(random_images(4, 32, 32, 3), np.eye(3, dtype="float32")[[0, 1, 2, 0]], np.ones(4, "float32"))
     return {
@@ -78,12 +78,29 @@ def test_gradual_unfreezing_goes_from_the_classifier_to_the_stem() -> None:
 
 def test_decay_spares_norms_and_biases() -> None:
     model = built()
-    compile_for(model, Phase("whole", 1, 0, 1), Recipe(batchnorm="trained", weight_decay=0.5, rate=1.0, warmup=0.0), 1)
+    compile_phase(
+        model, Phase("whole", 1, 0, 1), Recipe(batchnorm="trained", weight_decay=0.5, rate=1.0, warmup=0.0), 1
+    )
     optimizer: Any = model.optimizer
     spared = {each.path.split("/")[-1] for each in model.trainable_variables if not optimizer._use_weight_decay(each)}
     decayed = {each.path.split("/")[-1] for each in model.trainable_variables if optimizer._use_weight_decay(each)}
     assert spared == {"bias", "gamma", "beta"}
     assert decayed == {"kernel"}
+
+
+def test_an_optimizer_that_accumulates_follows_every_second_rate() -> None:
+    model = built()
+
+    def rates(phase: Phase, accumulate: int) -> list[float]:
+        compile_phase(model, phase, Recipe(epochs=3, accumulate=accumulate), steps_per_epoch=4)
+        optimizer: Any = model.optimizer
+        return optimizer.get_config()["learning_rate"]["config"]["rates"]
+
+    whole = Phase("whole", 3, 0, 3)
+    assert rates(whole, 2) == rates(whole, 1)[::2]
+    assert len(rates(Phase(HEAD, 3, 0, 3), 2)) == 12
+    # Phases that share a schedule continue where the one before stopped.
+    assert [*rates(Phase("a", 1, 0, 3), 2), *rates(Phase("b", 2, 1, 3), 2)] == rates(whole, 2)
 
 
 def test_bfloat16_is_near_float32_and_leaves_no_trace() -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import keras
-import numpy as np
 import pytest
 
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import RecipeError
-from keras_effnet.finetune.phases import HEAD, Phase, RateTable, phase_rates
-from keras_effnet.finetune.recipe import Recipe, batchnorm_momentum, dropout_for, rate_at, read_recipe
+from keras_effnet.finetune.phases import HEAD, Phase, phase_schedule
+from keras_effnet.finetune.recipe import Recipe, dropout_for, read_recipe
+from keras_effnet.training.compilation import RateTable
+from keras_effnet.training.schedules import warmup_constant, warmup_cosine, warmup_exponential
 
 OTHER: dict[str, Any] = {
     "head_epochs": 3,
@@ -83,36 +83,29 @@ def test_a_file_that_is_no_recipe_is_refused(text: str, tmp_path: Path) -> None:
         read_recipe(str(tmp_path))
 
 
-def test_the_rate_rises_and_falls_as_keras_own_cosine() -> None:
-    recipe = Recipe(warmup=0.25)
-    found = [rate_at(recipe, 0.1, step, 40, 4) for step in range(40)]
-    theirs = keras.optimizers.schedules.CosineDecay(0.1, 30)
-    assert found[10:] == pytest.approx([float(theirs(step)) for step in range(30)], rel=1e-5)
-    assert found[:10] == pytest.approx(np.linspace(0.01, 0.1, 10))
+def test_a_recipe_names_a_schedule() -> None:
+    shape: dict[str, Any] = {"peak": 0.5, "steps": 30, "warmup": 0.1}
+    expected = {
+        "cosine": [warmup_cosine(step, **shape) for step in range(30)],
+        "exponential": [warmup_exponential(step, every=24, **shape) for step in range(30)],
+        "constant": [warmup_constant(step, **shape) for step in range(30)],
+    }
+    for decay, rates in expected.items():
+        recipe = Recipe(rate=0.5, head_rate=0.25, decay=decay)  # pyright: ignore[reportArgumentType]
+        schedule = phase_schedule(Phase("whole", 3, 0, 3), recipe, 10)
+        assert [schedule(step) for step in range(30)] == pytest.approx(rates)
+        head = phase_schedule(Phase(HEAD, 3, 0, 3), recipe, 10)
+        assert [head(step) for step in range(30)] == pytest.approx([rate / 2 for rate in rates])
+        # Phases that share a schedule continue where the one before stopped.
+        parts = [phase_schedule(Phase(str(first), 1, first, 3), recipe, 10) for first in range(3)]
+        assert [part(step) for part in parts for step in range(10)] == pytest.approx(rates)
 
 
-def test_the_papers_decay_is_three_per_cent_every_2_4_epochs() -> None:
-    recipe = Recipe(warmup=0.0, decay="exponential")
-    theirs = keras.optimizers.schedules.ExponentialDecay(0.1, 24, 0.97, staircase=True)
-    for step in (0, 23, 24, 47, 48, 99):
-        assert rate_at(recipe, 0.1, step, 100, 10) == pytest.approx(float(theirs(step)), rel=1e-5)
-    assert rate_at(replace(recipe, decay="constant"), 0.1, 99, 100, 10) == 0.1
+def test_a_table_of_rates_keeps_its_last_one() -> None:
+    table = RateTable([0.3, 0.2, 0.1])
+    assert [float(table(step)) for step in (0, 1, 2, 500)] == pytest.approx([0.3, 0.2, 0.1, 0.1])
 
 
-def test_an_optimizer_that_accumulates_sees_every_second_rate() -> None:
-    recipe = Recipe(epochs=3, accumulate=2)
-    one = phase_rates(Phase("whole", 3, 0, 3), replace(recipe, accumulate=1), 4)
-    assert phase_rates(Phase("whole", 3, 0, 3), recipe, 4) == one[::2]
-    assert len(phase_rates(Phase(HEAD, 3, 0, 3), recipe, 4)) == 12
-    # Phases that share a course go on where the one before stopped.
-    parts = [phase_rates(Phase(name, count, first, 3), recipe, 4) for name, count, first in (("a", 1, 0), ("b", 2, 1))]
-    assert [rate for part in parts for rate in part] == one[::2]
-    table = RateTable(one)
-    assert float(table(5)) == pytest.approx(one[5])
-    assert float(table(500)) == pytest.approx(one[-1], abs=1e-9)
-
-
-def test_dropout_and_momentum_follow_their_papers() -> None:
+def test_dropout_follows_its_paper() -> None:
     assert [dropout_for(phi) for phi in (-3, 0, 3.5, 7, 20)] == [0.2, 0.2, 0.35, 0.5, 0.5]
-    assert [batchnorm_momentum(steps) for steps in (1, 100, 200, 1000)] == pytest.approx([0.9, 0.9, 0.95, 0.99])
     assert json.loads(Recipe().to_json())["augmentation"]["crop"] == 1.0

@@ -44,7 +44,7 @@ def behind(spec: BackboneSpec) -> keras.Model:
 
 def nested(spec: BackboneSpec) -> keras.Model:
     inner = _built(spec)
-    layers = [keras.layers.Rescaling(0.5, 3.0), inner, keras.layers.Dense(2, name="mine_behind")]
+    layers = [keras.layers.Rescaling(0.5, 3.0, name="mine_in_front"), inner, keras.layers.Dense(2, name="mine_behind")]
     return keras.Sequential([keras.Input(inner.input_shape[1:]), *layers])
 
 
@@ -108,7 +108,7 @@ def _replaced(model: keras.Model, name: str, change: dict[str, Any]) -> keras.Mo
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("block1a_activation", {"activation": "relu"}, "`activation` of layer 'block1a_activation' is 'swish'"),
+        ("block1a_activation", {"activation": "relu"}, "`activation` of layer 'block1a_activation' is 'silu'"),
         ("block2a_bn", {"epsilon": 0.1}, "`epsilon` of layer 'block2a_bn' is 0.001 in the spec"),
         ("rescaling", {"scale": 0.5}, "`scale` of layer 'rescaling'"),
     ],

@@ -1,21 +1,22 @@
-"""BatchNorm statistics taken anew: against NumPy, and with everything else left as it was."""
+"""BatchNorm statistics taken anew: against NumPy, and with everything else left as it was.
+
+Some of these run under the other backends too: `backend_check.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
-from support import as_if_trained, outputs, random_images, run_python, tiny_spec
+from support import as_if_trained, outputs, random_images, tiny_spec
 
 from keras_effnet import build_model, recalibrate
 from keras_effnet.blocks import DepthwiseSeparable, MBConv
 from keras_effnet.errors import DataError, InheritanceError
 
-HERE = Path(__file__).parent
 BATCHES = (7, 4, 1)  # of unequal sizes, so that a mean of means shows
 
 
@@ -165,21 +166,3 @@ def test_models_that_cannot_be_recalibrated() -> None:
     with pytest.raises(InheritanceError, match="a RandomFlip"):
         recalibrate(flipping, [np.zeros((2, 8, 8, 3))])
     assert flipping.get_layer("norm").momentum == 0.99
-
-
-BACKENDS = """
-import keras, numpy as np
-import test_recalibrate as tests
-tests.test_the_first_layer_gets_what_numpy_finds_in_all_images_at_once()
-tests.test_a_second_time_changes_nothing_and_only_statistics_change()
-tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
-print(keras.backend.backend())
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends(backend: str) -> None:
-    pytest.importorskip(backend)
-    paths = ":".join(str(folder) for folder in (HERE, HERE.parent))
-    assert run_python(BACKENDS, KERAS_BACKEND=backend, PYTHONPATH=paths).endswith(backend)

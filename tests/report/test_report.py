@@ -20,12 +20,12 @@ from keras_effnet import build_model, explain
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.images import Images
 from keras_effnet.errors import DataError
-from keras_effnet.report.evaluation import evaluate_probabilities
 from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, surest_hits, worst_mistakes
 from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
 from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
 from keras_effnet.report.write import format_table, write_history, write_report
+from keras_effnet.training.evaluation import evaluate_probabilities
 
 SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")

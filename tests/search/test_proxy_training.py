@@ -52,7 +52,7 @@ def test_training_in_pieces_is_training_in_one_go_to_the_bit(tmp_path, monkeypat
     class Killed(BaseException):
         pass
 
-    from keras_effnet.finetune.checkpoint import Checkpoint
+    from keras_effnet.training.checkpoint import Checkpoint
 
     keep, saves = Checkpoint.save_weights, []
 

@@ -157,7 +157,7 @@ class GhostWidth:
         try:
             return Coefficients(width=self.beta**phi)
         except OverflowError as error:
-            raise ScalingError(f"`phi` is so large that the width overflows. Received: {phi=}") from error
+            raise ScalingError("`phi` is so large that the width overflows.", received=f"{phi=}") from error
 
 
 GHOST_WIDTH = GhostWidth()

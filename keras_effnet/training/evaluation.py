@@ -1,4 +1,4 @@
-"""How well a model does on labelled images: one look at each, and every number that follows from it."""
+"""How well a model does on labelled images."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from keras_effnet.data.rows import read_ahead
 from keras_effnet.errors import DataError
+from keras_effnet.training.window import Window
 
 TOP = 5  # top-5 accuracy, and so from six classes: among five it would always be 1
-SUM_TOLERANCE = 0.01  # by which probabilities may miss a sum of 1: bfloat16 has 8 bits, and errs by up to 0.4 %
+SUM_TOLERANCE = 0.01  # largest distance of a sum of probabilities from 1: bfloat16 has 8 bits, and errs by up to 0.4 %
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class ClassScore:
     """How well one class is told from the others.
 
     Args:
-        name: of the class.
-        images: how many there are of it.
-        precision: share of the images that were taken for this class which are of it; None: none was.
-        recall: share of the images of this class that were taken for it; None: there is none.
-        f1: the harmonic mean of the two; None: neither exists.
+        name: name of the class.
+        images: number of images of the class.
+        precision: fraction of the predictions of this class that are right; None if there is no such prediction.
+        recall: fraction of the images of this class that are predicted right; None if there is no such image.
+        f1: harmonic mean of the two; None if neither exists.
     """
 
     name: str
@@ -37,14 +38,14 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model's probabilities are worth.
+    """The scores of a model on labelled images.
 
     Args:
-        accuracy: share of images whose largest probability is that of their class.
-        top5: share of images whose class is among the five largest; None below six classes.
+        accuracy: fraction of images whose largest probability is that of their class.
+        top5: fraction of images whose class is among the five most probable; None below six classes.
         loss: mean cross-entropy, without label smoothing.
-        confusion: a row for each true class, with how many of its images were taken for each class.
-        per_class: a score for each class.
+        confusion: confusion matrix: a row for each true class, a column for each predicted one, in images.
+        per_class: scores of each class.
     """
 
     accuracy: float
@@ -54,7 +55,7 @@ class Evaluation:
     per_class: tuple[ClassScore, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON holds it."""
+        """The scores as JSON holds them."""
         return {
             **asdict(self),
             "confusion": [list(row) for row in self.confusion],
@@ -62,41 +63,56 @@ class Evaluation:
         }
 
 
+def evaluate(model: keras.Model, batches: Any) -> dict[str, float]:
+    """Loss and accuracy, by the metrics that `compile_model` gave the model.
+
+    Args:
+        model: a compiled model.
+        batches: batches of images, one-hot labels and weights with a settable `epoch`; weight 0 does not count.
+
+    Returns:
+        "loss", the mean cross-entropy with the label smoothing of training, and "accuracy".
+    """
+    silent: Any = 0  # Keras annotates its default, "auto"
+    found: Any = model.evaluate(Window(batches, 0, len(batches)), verbose=silent, return_dict=True)
+    return {"loss": float(found["cross_entropy"]), "accuracy": float(found["accuracy"])}
+
+
 def predict_all(model: keras.Model, batches: Any) -> np.ndarray:
     """The probabilities of every image.
 
     Args:
-        model: that ends in probabilities.
-        batches: a length, and (images, labels, weights) for each number; what has no weight only fills a batch up.
+        model: a model that ends in probabilities.
+        batches: an indexable of (images, labels, weights) with a length; images of weight 0 are left out.
 
     Returns:
         float32 array of shape `(images, classes)`, in the order of the batches.
 
     Raises:
-        DataError: an image that cannot be read, or no image at all.
+        DataError: an image cannot be read, or there is none.
     """
     rows = []
     for images, _, weights in read_ahead(batches):
         found = np.asarray(model.predict_on_batch(images), np.float32)
         rows.append(found[np.asarray(weights) > 0])
     if not rows:
-        raise DataError("there must be at least one image to predict. Received: 0 batches")
+        raise DataError("there must be at least one image to predict.", received="0 batches")
     return np.concatenate(rows)
 
 
 def evaluate_probabilities(probabilities: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
-    """Compares probabilities with the labels.
+    """Scores probabilities by the true labels.
 
     Args:
-        probabilities: of shape `(images, classes)`; each row sums to 1.
-        labels: of shape `(images,)`, each in `0..classes - 1`.
-        class_names: one for each class, at least two.
+        probabilities: array of shape `(images, classes)`; each row sums to 1.
+        labels: int array of shape `(images,)`, each in `0..classes - 1`.
+        class_names: names of the classes, at least two.
 
     Returns:
-        Every number of it.
+        The scores.
 
     Raises:
-        DataError: shapes that do not fit together, or numbers that are no probabilities.
+        DataError: the shapes do not fit together, or the numbers are not probabilities.
 
     Example:
         >>> found = evaluate_probabilities(np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 1]), ("cat", "dog"))
@@ -134,18 +150,20 @@ def _check(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> None:
     count = len(labels)
     if classes < 2 or not count or labels.shape != (count,) or probabilities.shape != (count, classes):
         raise DataError(
-            "there must be an image at least, two classes at least, a label for each image and a probability for "
-            f"each image and class. Received: probabilities of shape {probabilities.shape}, labels of shape "
-            f"{labels.shape}, {classes} classes"
+            "there must be at least one image and two classes, a label for each image, and a probability for "
+            "each image and class.",
+            received=(
+                f"probabilities of shape {probabilities.shape}, labels of shape {labels.shape}, {classes} classes"
+            ),
         )
     if not 0 <= labels.min() <= labels.max() < classes:
-        raise DataError(f"labels must be in 0..{classes - 1}. Received: {labels.min()} to {labels.max()}")
+        raise DataError(f"labels must be in 0..{classes - 1}.", received=f"{labels.min()} to {labels.max()}")
     sums = probabilities.sum(axis=1, dtype=np.float64)
-    # Written so that a sum that is no number fails, too.
+    # Written so that a sum that is not a number fails, too.
     if not (probabilities.min() >= 0 and np.abs(sums - 1).max() <= SUM_TOLERANCE):
         worst = sums[np.argmax(np.nan_to_num(np.abs(sums - 1), nan=np.inf))]
         raise DataError(
             "a model's outputs must be probabilities: at least 0, with a sum of 1 for each image. Build it with "
-            f"classifier_activation='softmax'. Received: outputs from {probabilities.min()} to "
-            f"{probabilities.max()}, with a sum of {worst}"
+            "classifier_activation='softmax'.",
+            received=(f"outputs from {probabilities.min()} to {probabilities.max()}, with a sum of {worst}"),
         )

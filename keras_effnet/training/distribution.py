@@ -1,14 +1,13 @@
 """Where training runs: one device, several of one machine, or several processes on one or many hosts.
 
-Several devices of one TensorFlow host go through `tf.distribute.MirroredStrategy`; several processes through
-`keras.distribution` on the JAX backend, each with its share of every batch. (`MultiWorkerMirroredStrategy` fails in
-Keras 3's `fit`.) Of several processes the first one writes the files; what the others need of them it sends.
+Several devices of one TensorFlow host use `tf.distribute.MirroredStrategy`. Several processes use `keras.distribution`
+on the JAX backend, each with its share of every batch. (`MultiWorkerMirroredStrategy` fails in Keras 3's `fit`.) The
+first of several processes writes the files, and sends the others what they need of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, store_plain
 from keras_effnet.errors import TrainingError
 
 
@@ -25,13 +24,14 @@ class Distribution:
     """Where training runs.
 
     Args:
-        devices: of this host that share each batch; 1: no sharing. TensorFlow's GPUs, or else its logical CPUs.
-        address: "host:port" of the first process, which the others can reach; None: there is one process.
-        processes: how many there are, on all hosts together.
-        rank: of this one, from 0.
+        devices: number of this host's devices that share each batch, at least 1: TensorFlow's GPUs, or its logical
+            CPUs if there are none.
+        address: "host:port" of the first process, which the others can reach; None for a single process.
+        processes: number of processes on all hosts together, at least 1.
+        rank: number of this process, from 0 to `processes - 1`.
 
     Raises:
-        TrainingError: a value outside its range, or a backend that cannot do it.
+        TrainingError: a value is out of range, or the backend cannot do it.
     """
 
     devices: int = 1
@@ -40,29 +40,30 @@ class Distribution:
     rank: int = 0
 
     def __post_init__(self) -> None:
+        store_plain(self)
         check_int(TrainingError, "devices", self.devices, 1)
         check_int(TrainingError, "processes", self.processes, 1)
         check_int(TrainingError, "rank", self.rank, 0, self.processes - 1)
         if (self.processes > 1) != (self.address is not None):
             raise TrainingError(
-                "several processes need the address of the first one, and one process needs none. "
-                f"Received: processes={self.processes}, address={self.address!r}"
+                "several processes need the address of the first one, and a single process needs none.",
+                received=f"processes={self.processes}, address={self.address!r}",
             )
         backend = keras.backend.backend()
         if self.processes > 1 and (backend != "jax" or self.devices > 1):
             raise TrainingError(
-                "several processes train on the JAX backend, one device each: set KERAS_BACKEND=jax. "
-                f"Received: processes={self.processes}, devices={self.devices} on {backend}"
+                "several processes train on the JAX backend, one device each: set KERAS_BACKEND=jax.",
+                received=f"processes={self.processes}, devices={self.devices} on {backend}",
             )
         if self.devices > 1 and backend != "tensorflow":
             raise TrainingError(
-                "several devices of one process train on the TensorFlow backend; on JAX start one process for each. "
-                f"Received: devices={self.devices} on {backend}"
+                "several devices of one process train on the TensorFlow backend; on JAX start one process for each.",
+                received=f"devices={self.devices} on {backend}",
             )
 
     @property
     def shard(self) -> tuple[int, int]:
-        """The share of each batch that this process reads: `(rank, processes)`."""
+        """The part of each batch that this process reads: `(rank, processes)`."""
         return self.rank, self.processes
 
     @property
@@ -71,10 +72,10 @@ class Distribution:
         return self.rank == 0
 
     def start(self) -> None:
-        """Finds the devices, and joins the other processes; before anything is computed. Waits until all are there.
+        """Finds the devices and joins the other processes, waiting until all are there. Call it before any computation.
 
         Raises:
-            TrainingError: there are not so many devices, or the processes cannot be reached.
+            TrainingError: there are too few devices, or the processes cannot reach each other.
         """
         if self.devices > 1:
             _tensorflow_devices(self.devices)
@@ -82,18 +83,19 @@ class Distribution:
             return
         import jax
 
-        # Without it, JAX finds no way between processes on CPUs.
+        # JAX needs it to connect processes on CPUs.
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
         try:
             keras.distribution.initialize(self.address, self.processes, self.rank)
         except RuntimeError as error:
             raise TrainingError(
-                f"the processes do not find each other: {error}. Start all of them with the same address, and each "
-                f"with a rank of its own. Received: address={self.address!r}, rank={self.rank}"
+                f"the processes cannot reach each other: {error}. Start all of them with the same address, and each "
+                "with a rank of its own.",
+                received=f"address={self.address!r}, rank={self.rank}",
             ) from error
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Models made and trained inside it are shared by all devices and processes."""
+        """Context in which models are made and trained on all devices and processes."""
         if self.processes > 1:
             return keras.distribution.DataParallel(devices=_one_each(), auto_shard_dataset=False).scope()
         if self.devices > 1:
@@ -104,7 +106,7 @@ class Distribution:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Inside it this process computes by itself, within `scope` too."""
+        """Context in which this process computes by itself, even inside `scope`."""
         distribution = keras.distribution.distribution() if self.processes > 1 else None
         if distribution is not None:
             keras.distribution.set_distribution(None)
@@ -115,7 +117,7 @@ class Distribution:
                 keras.distribution.set_distribution(distribution)
 
     def share(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """The first process' arrays, in all processes; theirs must have the same shapes and types."""
+        """Returns the first process's arrays in all processes; theirs must have the same shapes and types."""
         if self.processes == 1:
             return arrays
         from jax.experimental import multihost_utils
@@ -123,7 +125,7 @@ class Distribution:
         return [np.asarray(multihost_utils.broadcast_one_to_all(array)) for array in arrays]
 
     def share_text(self, text: str) -> str:
-        """The first process' text, in all processes."""
+        """Returns the first process's text in all processes."""
         if self.processes == 1:
             return text
         content = np.frombuffer(text.encode(), np.uint8)
@@ -133,7 +135,7 @@ class Distribution:
         return self.share([content])[0].tobytes().decode()
 
     def wait(self, name: str) -> None:
-        """Until all processes are here."""
+        """Waits until all processes have called it with the same name."""
         if self.processes > 1:
             from jax.experimental import multihost_utils
 
@@ -154,31 +156,19 @@ def _tensorflow_devices(count: int) -> list[str]:
     kinds = {kind: tensorflow.config.list_physical_devices(kind) for kind in ("GPU", "CPU")}
     kind = "GPU" if kinds["GPU"] else "CPU"
     if kind == "CPU":
-        with contextlib.suppress(RuntimeError):  # already split up; the count below tells whether well enough
+        with contextlib.suppress(RuntimeError):  # already split; the count below tells whether into enough
             logical = [tensorflow.config.LogicalDeviceConfiguration()] * count
             tensorflow.config.set_logical_device_configuration(kinds["CPU"][0], logical)
     found = tensorflow.config.list_logical_devices(kind)
     if len(found) < count:
         raise TrainingError(
-            f"there are not so many devices; this machine has {len(found)} of kind {kind}. Received: devices={count}"
+            f"`devices` must be at most what this machine has, {len(found)} of kind {kind}.",
+            received=f"devices={count}",
         )
     return [f"{kind}:{number}" for number in range(count)]
 
 
 def lost_a_process(error: BaseException) -> bool:
-    """Whether an error of the backend says that another process is gone."""
+    """Whether a backend's error means that another process is gone."""
     text = str(error).lower()
     return any(sign in text for sign in ("gloo", "connection closed by peer", "connection reset", "coordination"))
-
-
-def set_determinism(deterministic: bool) -> None:
-    """Makes every operation give the same bits in every run, where the backend has a choice."""
-    if deterministic and keras.backend.backend() == "tensorflow":
-        import tensorflow
-
-        tensorflow.config.experimental.enable_op_determinism()
-    elif deterministic and keras.backend.backend() == "torch":
-        import torch
-
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what PyTorch's notes on reproducibility ask for
-        torch.use_deterministic_algorithms(True)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_effnet.errors import DataError
-from keras_effnet.report.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
 
 NAMES = ("cat", "dog", "owl", "never")
 
@@ -92,7 +92,7 @@ class Padded:
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         self.threads.add(threading.get_ident())
         if step == self.fail_at:
-            raise DataError("an image has vanished. Received: 'it.png'")
+            raise DataError("an image has vanished.", received="'it.png'")
         numbers = np.arange(3 * step, 3 * step + 3, dtype=np.float32)
         images = np.where(numbers < 7, numbers, 0)[:, None, None, None] * np.ones((1, 2, 2, 1), np.float32)
         return images, np.zeros((3, 2), np.float32), (numbers < 7).astype(np.float32)

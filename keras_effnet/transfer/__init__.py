@@ -1,1 +1,0 @@
-"""Transfer learning from drawn letters to images with few labels."""
