@@ -172,7 +172,7 @@ def architecture(
         method="evolution",
         inherit=False,
         size=123456789012,
-        limits={"most": {"macs": 3e7, "params": 1e6}, "least": {}},
+        limits={"macs": 3e7, "params": 1e6},
         reward={"cost": "macs", "target": target, "exponent": -0.07, "over": -1.0},
         best=max(candidates, key=lambda each: each.value).key if trained else None,
         front=tuple(front),

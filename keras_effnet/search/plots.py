@@ -15,7 +15,6 @@ from keras_effnet.measures import MEASURES
 from keras_effnet.report.parts import Part
 from keras_effnet.search.candidates import Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
-from keras_effnet.search.successive_halving import Finalist
 
 if TYPE_CHECKING:
     import optuna
@@ -30,13 +29,7 @@ STRIP = 0.3  # inches, least width of a strip that a number fits into
 
 
 def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[Part]:
-    """Draws all plots for which there are results.
-
-    Args:
-        summary: summary of the search.
-        trials: trials of the search.
-        study: Optuna's study of the search; None to leave the Pareto front out.
-    """
+    """Draws all plots for which there are results."""
     if isinstance(summary, CoefficientSummary) and any(each.metric is not None for each in summary.candidates):
         return _coefficient_plots(summary, trials)
     if isinstance(summary, ArchitectureSummary) and summary.front and study is not None:
@@ -55,10 +48,7 @@ def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> 
         f"have; a dot for each rung that it was promoted from there. Gray: not trained.{chance}"
     )
     halving = f"A line for each network. It ends where the network was not among the best of its rung.{chance}"
-    final = f"A dot for each seed, a bar for their mean. No such seed helped to choose the finalists.{chance}"
-    found = [Part("Finalists", "finalists", final, image=_finalists(summary))] if summary.finalists else []
     return [
-        *found,
         Part("The surface", "surface", surface, image=_surface(summary, first)),
         Part("Successive halving", "halving", halving, image=_halving(summary, curves)),
     ]
@@ -71,9 +61,9 @@ def _chance(summary: Summary) -> str:
 def metric_curves(trials: Sequence[Trial], seed: int) -> dict[str, dict[int, float]]:
     """Metric by number of steps of each candidate, over all rungs, trained with the search's own seed."""
     curves: dict[str, dict[int, float]] = {}
-    done = [trial for trial in trials if trial.state == "done" and trial.job is not None and trial.job.seed == seed]
-    for trial in sorted(done, key=lambda trial: trial.job.steps if trial.job else 0):
-        if trial.job is not None and trial.metric is not None:
+    done = [trial for trial in trials if trial.state == "done" and trial.job.seed == seed]
+    for trial in sorted(done, key=lambda trial: trial.job.steps):
+        if trial.metric is not None:
             curves.setdefault(trial.job.key, {}).update({**trial.curve, trial.job.steps: trial.metric})
     return curves
 
@@ -106,27 +96,6 @@ def _marked(summary: CoefficientSummary) -> dict[str | None, tuple[str, str]]:
     if summary.learned and summary.winner is not None:
         found[summary.winner] = ("winner", WINNER)
     return {**found, **{each.key: ("the paper's", PAPER) for each in summary.finalists if each.label == "paper"}}
-
-
-def _finalists(summary: CoefficientSummary) -> bytes:
-    figure = _figure(1.3 + 0.55 * len(summary.finalists))
-    axes, marked = figure.subplots(), _marked(summary)
-    for place, each in enumerate(summary.finalists):
-        colour = marked.get(each.key, ("", "0.45"))[1]
-        values = list(each.metrics.values())
-        axes.scatter(values, [place] * len(values), color=colour, alpha=0.6, s=36, edgecolors="white", linewidths=0.6)
-        axes.plot([each.mean] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
-    if summary.chance is not None:
-        axes.axvline(summary.chance, color=CHANCE, linestyle="--", label="chance")
-    names = [_name(each, marked.get(each.key, ("", ""))[0]) for each in summary.finalists]
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel=summary.metric, ylim=(len(names) - 0.4, -0.6))
-    return _finish(figure, axes)
-
-
-def _name(finalist: Finalist, label: str) -> str:
-    triple = " / ".join(f"{value:.4g}" for value in finalist.choices.values())
-    return f"{triple}\n{label}" if label else triple
 
 
 def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, float]]) -> bytes:

@@ -52,7 +52,7 @@ class TriedNetwork:
         spec = candidate.spec
         sizes = [(stage.width, stage.depth) for stage in spec.stages]
         widths, depths = (tuple(values) for values in zip(*sizes, strict=True))
-        known = {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost)}
+        known: dict[str, Any] = {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost)}
         return cls(**known, resolution=spec.resolution, widths=widths, depths=depths, **more)
 
 
@@ -208,7 +208,7 @@ class ArchitectureSummary(SearchSummary):
         method: "evolution" or "random".
         inherit: whether children started from their parents' weights.
         reward: the reward's fields (`Reward`).
-        limits: the limits' fields (`Limits`).
+        limits: largest allowed value of each limited measure, by name.
         size: number of networks in the space.
         candidates: the networks that were tried.
         best: key of the network of the largest reward; None before the first result.
@@ -219,7 +219,7 @@ class ArchitectureSummary(SearchSummary):
     method: str
     inherit: bool
     reward: Mapping[str, Any]
-    limits: Mapping[str, Mapping[str, float]]
+    limits: Mapping[str, float]
     size: int
     candidates: tuple[SearchedNetwork, ...]
     best: str | None = None
@@ -262,16 +262,7 @@ class TrialLog:
         self._lines: dict[int, bytes] = {}
 
     def append(self, trials: Sequence[Trial], candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> None:
-        """Adds the finished trials that are new since the last call.
-
-        Args:
-            trials: all trials of the search, in the order in which they are to be listed.
-            candidate_of: function that makes the candidate of given choices.
-
-        Raises:
-            DataError: the file cannot be written.
-            SearchError: another program wrote something else into it.
-        """
+        """Adds the finished trials that are new since the last call."""
         new = [trial for trial in trials if trial.state in FINISHED and trial.number not in self._lines]
         if not new and self.path.exists():
             return
@@ -300,10 +291,9 @@ class TrialLog:
         notes = dict(trial.notes)
         versions = ", ".join(f"{name} {version}" for name, version in notes.pop("versions", {}).items())
         cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes)}
-        if trial.job is not None:
-            candidate = candidate_of(trial.job.choices)
-            cells |= {**candidate.cost, "resolution": candidate.spec.resolution, **vars(trial.job), **trial.job.choices}
-            cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
+        candidate = candidate_of(trial.job.choices)
+        cells |= {**candidate.cost, "resolution": candidate.spec.resolution, **vars(trial.job), **trial.job.choices}
+        cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
         return [cells.get(name) for name in self._columns]
 
 

@@ -35,17 +35,7 @@ Row = tuple[str, ...]
 def write_search_report(
     summary: Summary, trials: Sequence[Trial], output: Path, study: optuna.Study | None = None
 ) -> None:
-    """Writes result.json, report.html, and its plots as PNG files.
-
-    Args:
-        summary: summary of the search.
-        trials: trials of the search.
-        output: folder of the search; created if missing.
-        study: Optuna's study of the search, of which the Pareto front is drawn; None to leave it out.
-
-    Raises:
-        DataError: a file cannot be written.
-    """
+    """Writes result.json, report.html, and its plots as PNG files."""
     plots = search_plots(summary, trials, study)
     files = {f"{each.name}.png": each.image for each in plots if each.image}
     files["report.html"] = search_page(summary, trials, plots)
@@ -56,16 +46,7 @@ def write_search_report(
 
 
 def search_page(summary: Summary, trials: Sequence[Trial], plots: Sequence[Part]) -> bytes:
-    """Makes the page.
-
-    Args:
-        summary: summary of the search.
-        trials: trials of the search.
-        plots: its plots.
-
-    Returns:
-        HTML in UTF-8 that refers to no other file. While the search runs, a browser reloads it by itself.
-    """
+    """Makes the page."""
     grid = isinstance(summary, CoefficientSummary)
     title = f"Coefficients for {summary.base['name']}" if grid else "Search for an architecture"
     again = f" This page reloads every {REFRESH} seconds. If the search is stopped, the same command continues it."
@@ -144,11 +125,12 @@ def _rule(summary: CoefficientSummary) -> list[Part]:
 def _finalists(summary: CoefficientSummary) -> list[Part]:
     if not summary.finalists:
         return []
+    measure = summary.measure
     header = ("alpha / beta / gamma", f"mean {summary.metric}", "\N{PLUS-MINUS SIGN} sd", "on the test images", "")
-    header += (f"{MEASURES[summary.measure].label} / base", "seeds")
+    header += (f"{MEASURES[measure].label} / base", "seeds")
     rows = [
         (triple(each.choices), digits(each.mean), digits(each.sd), digits(_mean(each.test.values())),
-         finalist_label(summary, each), ratio_text(summary, each), str(len(each.metrics)))
+         finalist_label(summary, each), f"{each.cost[measure] / summary.base[measure]:.3f}", str(len(each.metrics)))
         for each in summary.finalists
     ]  # fmt: skip
     text = f"Trained anew to the end, all with the same seeds, none of which helped to choose them: {summary.metric}."
@@ -160,11 +142,7 @@ def _best(summary: ArchitectureSummary) -> list[Part]:
     if best is None:
         return []
     title = "The largest reward" if summary.finished else "The largest reward so far"
-    stages = by_stage(best.choices)
-    every = dict.fromkeys(name for choices in stages.values() for name in choices)
-    names = sorted(every, key=lambda name: name not in ("width", "depth"))  # those first: a phone shows five columns
-    rows = [(stage, *(choices.get(name, "") for name in names)) for stage, choices in stages.items()]
-    return [Part(title, "best", outcome(summary, best), ("stage", *names), rows, summary.table or "")]
+    return [Part(title, "best", outcome(summary, best), code=summary.table or "")]
 
 
 def _front(summary: ArchitectureSummary) -> list[Part]:
@@ -225,8 +203,7 @@ def story(summary: Summary) -> list[str]:
             f"within {summary.tolerance:.0%}.",
             *([summary.note] if summary.note else []),
         ]
-    most = summary.limits.get("most", {})
-    limits = "".join(f", of at most {short(limit)} {MEASURES[name].label}" for name, limit in most.items())
+    limits = "".join(f", of at most {short(limit)} {MEASURES[name].label}" for name, limit in summary.limits.items())
     maximised = f"Maximised: {_maximised(summary)}."
     return [f"{summary.method.capitalize()} among {summary.size:.3g} networks{limits}.", maximised]
 
@@ -281,14 +258,6 @@ def finalist_label(summary: CoefficientSummary, finalist: Finalist) -> str:
     return ", ".join(labels + (["the paper's"] if finalist.label == "paper" else []))
 
 
-def ratio_text(summary: CoefficientSummary, finalist: Finalist) -> str:
-    """Cost of a finalist as a multiple of the base's; a dash if the base's is not known, as a latency may be."""
-    known = {each.key: each.ratio for each in summary.candidates}
-    base = summary.base.get(summary.measure)
-    ratio = known.get(finalist.key) or (finalist.cost[summary.measure] / base if base else None)
-    return NOTHING if ratio is None else f"{ratio:.3f}"
-
-
 def outcome(summary: ArchitectureSummary, network: SearchedNetwork) -> str:
     """Metric, cost and reward of a network."""
     name, target = summary.reward["cost"], summary.reward["target"]
@@ -302,15 +271,6 @@ def outcome(summary: ArchitectureSummary, network: SearchedNetwork) -> str:
 def triple(choices: Mapping[str, Choice]) -> str:
     """The coefficients of a network as "1.05 / 1.15 / 1.2"."""
     return " / ".join(f"{choices[name]:.4g}" for name in ("alpha", "beta", "gamma"))
-
-
-def by_stage(choices: Mapping[str, Choice]) -> dict[str, dict[str, str]]:
-    """Groups choices by stage: `{"stage1.kernel": 5}` becomes `{"stage1": {"kernel": "5"}}`."""
-    found: dict[str, dict[str, str]] = {}
-    for name, value in choices.items():
-        stage, _, choice = name.rpartition(".")
-        found.setdefault(stage, {})[choice] = str(value)
-    return found
 
 
 def _dashed(sizes: Sequence[int]) -> str:

@@ -52,7 +52,8 @@ def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]
     target = estimate_cost(BASE).macs
     rewards = {}
     for each in result.summary.candidates:
-        spec = ArchitectureSpace(BASE).spec(each.choices)
+        space = ArchitectureSpace(BASE)
+        spec = space.network(space.read(each.choices))
         macs = estimate_cost(spec).macs
         assert each.metric is not None
         rewards[each.key] = each.metric * (macs / target) ** -0.07

@@ -103,18 +103,6 @@ def test_only_finished_trials_are_listed_and_each_once_in_the_order_given(tmp_pa
     assert TrialLog(path, CHOICES).numbers == {0, 2, 5}
 
 
-def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
-    path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append([Trial(0, None, "failed", error="killed")], candidate_of)
-    [found] = read(path)
-    assert {name: text for name, text in found.items() if text} == {
-        "number": "0",
-        "state": "failed",
-        "error": "killed",
-        "notes": "{}",
-    }
-
-
 def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)  # hundreds of times
     trials = [trial(0), trial(1, "failed")]
