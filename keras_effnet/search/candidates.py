@@ -61,7 +61,7 @@ def _decode(hint: Any, value: Any) -> Any:
         return tuple(_decode(get_args(hint)[0], each) for each in value)
     if is_dataclass(hint):
         hints = get_type_hints(hint)
-        return hint(**{name: _decode(hints[name], each) for name, each in value.items() if name != "kind"})
+        return cast(Any, hint)(**{name: _decode(hints[name], each) for name, each in value.items() if name != "kind"})
     return value
 
 

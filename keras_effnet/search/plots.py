@@ -195,7 +195,7 @@ def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes
     margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
     scale: Any = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
     keys = [strip.network.key for strip in strips]
-    colours = [scale.to_rgba(metrics[key]) if key in metrics else EMPTY for key in keys]
+    colours: list[Any] = [scale.to_rgba(metrics[key]) if key in metrics else EMPTY for key in keys]
     x, y, width, *_ = zip(*strips, strict=True)
     bars = axes.bar(x, 1, width, [place - 0.5 for place in y], color=colours, edgecolor="white", linewidth=0.8)
     texts = [_strip_text(strip, (WIDTH - 1.4) / len(alphas)) for strip in strips]

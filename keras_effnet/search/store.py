@@ -119,7 +119,7 @@ class Store:
         self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
 
     def _create(self, identity: dict[str, Any]) -> optuna.Study:
-        directions = ["maximize", "minimize"]
+        directions: Any = ["maximize", "minimize"]
         study = optuna.create_study(
             study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
         )
