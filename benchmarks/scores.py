@@ -29,7 +29,7 @@ from tqdm import tqdm
 from keras_effnet.atomic import atomic_write
 from keras_effnet.search.architecture import EMBEDDED_DIVISOR, MOST
 from keras_effnet.search.candidates import Candidate, count_cost
-from keras_effnet.search.limits import Limits, draw_feasible, some_feasible
+from keras_effnet.search.evolution import draw_feasible, some_feasible
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.scores import SCORES, ZeroCost
 from keras_effnet.search.space import ArchitectureSpace
@@ -41,7 +41,7 @@ CONTROLS = ("params", "macs")
 def candidates(count: int, classes: int) -> list[Candidate]:
     """So many different networks within the limits of a default search."""
     space = ArchitectureSpace(embedded_base(), divisor=EMBEDDED_DIVISOR, classes=classes)
-    limits = Limits({"macs": MOST * count_cost(space.base, classes=classes)["macs"]})
+    limits = {"macs": MOST * count_cost(space.base, classes=classes)["macs"]}
     generator, start = Random("scores"), some_feasible(space, limits)
     found: dict[str, Candidate] = {}
     while len(found) < count:

@@ -51,7 +51,7 @@ def train_all(
     """Trains named networks from scratch to the end: a grid with further seeds."""
     candidates = tuple(Candidate({"name": name}, spec, cost_of(spec)) for name, spec in specs.items())
     plan = SuccessiveHalving(candidates, (steps,), finalists=len(candidates), seeds=seeds)
-    return plan, run_search(plan, ProxyTraining(horizon=steps), Engine(folder, workers=2))
+    return plan, run_search(plan, ProxyTraining(horizon=steps), Engine(folder, workers=2))[0]
 
 
 def cost_of(spec: BackboneSpec) -> dict[str, float]:
@@ -69,7 +69,6 @@ def compare_methods(output: Path, options: argparse.Namespace) -> tuple[list[dic
                 {
                     "method": method, "seed": seed, "trials": options.trials, "steps": found.summary.steps,
                     "reward": best.value, "accuracy": best.metric, "macs": best.cost["macs"],
-                    "best_so_far": found.summary.best_so_far,
                 }
             )  # fmt: skip
             specs[f"{method} {seed}"] = replace(read_spec(folder / "best.json"), name=f"{method}_{seed}")

@@ -29,7 +29,6 @@ from keras_effnet.scaling import Coefficients
 from keras_effnet.search.candidates import Candidate, Plan, Trial
 from keras_effnet.search.driver import SEARCH_FILE, Engine, run_search
 from keras_effnet.search.evolution import Evolution, Reward
-from keras_effnet.search.limits import Limits
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.store import Store, sqlite_url, study_name
 from keras_effnet.search.successive_halving import SuccessiveHalving
@@ -130,13 +129,13 @@ def make_plan(kind: str, count: int, steps: int = 4, seed: int = 0) -> Plan:
         candidates = tuple(candidate(number) for number in range(count))
         return SuccessiveHalving(candidates, rungs=(steps,), finalists=1, seeds=0, seed=seed)
     space = ArchitectureSpace(resolve_backbone("efficientnet_b0"))
-    return Evolution(space, Reward(4e8), Limits(), count, steps, population=4, sample=2, lag=2, seed=seed)
+    return Evolution(space, Reward(4e8), {}, count, steps, population=4, sample=2, lag=2, seed=seed)
 
 
 def search(output: Path, train: Any = "search_trains:steady", **options: Any) -> list[Trial]:
     """Searches in this process."""
     plan = make_plan(**{name: options.pop(name) for name in ("kind", "count", "steps", "seed") if name in options})
-    return run_search(plan, train, Engine(output, **{"heartbeat": 1, **options}))
+    return run_search(plan, train, Engine(output, **{"heartbeat": 1, **options}))[0]
 
 
 def start(output: Path, **options: Any) -> subprocess.Popen[str]:

@@ -137,7 +137,7 @@ def architecture(
 ) -> tuple[ArchitectureSummary, list[Trial]]:
     """Makes a search of `count` random networks."""
     generator = random.Random(f"architecture-{count}")
-    target, candidates, trials, best = 2e7, [], [], []
+    target, candidates, trials = 2e7, [], []
     for number in range(count):
         kinds = [(stage, kind) for stage in range(1, stages + 1) for kind in KINDS]
         choices = {f"stage{stage}.{kind}": generator.choice(KINDS[kind]) for stage, kind in kinds}
@@ -158,8 +158,6 @@ def architecture(
             )
         )
         trials.append(Trial(number, Job(key, choices, 100, 0), "done" if trained else "running", **known, seconds=9.0))
-        if trained and (not best or value > best[-1][1]):
-            best.append((number, value))
     for number in range(failed):
         job = Job("e" * 12, candidates[0].choices, 100, 0)
         trials.append(Trial(count + number, job, "failed", error=ERROR, seconds=0.5))
@@ -174,12 +172,11 @@ def architecture(
         method="evolution",
         inherit=False,
         size=123456789012,
-        limits={"most": {"macs": 3e7, "params": 1e6}, "least": {}},
+        limits={"macs": 3e7, "params": 1e6},
         reward={"cost": "macs", "target": target, "exponent": -0.07, "over": -1.0},
         best=max(candidates, key=lambda each: each.value).key if trained else None,
         front=tuple(front),
         candidates=tuple(candidates),
-        best_so_far=tuple(best),
         table=TABLE if trained else None,
     )
     return summary, trials

@@ -115,23 +115,23 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.coefficient_search import search_coefficients
-    from keras_effnet.search.search_page import format_coefficients
+    from keras_effnet.search.search_page import format_search
 
     asked = {**(QUICK_COEFFICIENTS if arguments.quick else {}), **asked}
     train = _train(arguments, asked.get("steps", 960))
-    return format_coefficients(search_coefficients(backbone, train, **asked).summary)
+    return format_search(search_coefficients(backbone, train, **asked).summary)
 
 
 def _architecture(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
     from keras_effnet.search.architecture import search_architecture
-    from keras_effnet.search.search_page import format_architecture
+    from keras_effnet.search.search_page import format_search
 
     asked = {**(QUICK_ARCHITECTURE if arguments.quick else {}), **asked}
     asked = {name: value for name, value in asked.items() if not name.startswith("max_")}
     limits = {name: getattr(arguments, f"max_{name}") for name in COUNTED}
     asked["limits"] = {name: limit for name, limit in limits.items() if limit is not None}
     train = _train(arguments, asked.get("steps", 160))
-    return format_architecture(search_architecture(backbone, train, **asked).summary)
+    return format_search(search_architecture(backbone, train, **asked).summary)
 
 
 def _train(arguments: argparse.Namespace, steps: int) -> Any:

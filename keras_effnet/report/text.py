@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,29 @@ def short(number: float) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g} {unit}"
-    return str(number)
+    return f"{number:.4g}"
+
+
+def digits(number: float | None) -> str:
+    """A metric or reward: four decimals for an accuracy, five digits for larger numbers.
+
+    Example:
+        >>> digits(0.5), digits(1234567)
+        ('0.5000', '1.2346e+06')
+    """
+    if number is None:
+        return NOTHING
+    return f"{number:.4f}" if abs(number) < 10 else f"{number:.5g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours, minutes and seconds.
+
+    Example:
+        >>> duration(3725.4)
+        '1:02:05'
+    """
+    return str(timedelta(seconds=round(seconds)))
 
 
 def json_text(content: dict[str, Any]) -> str:

@@ -4,8 +4,8 @@
 |---|---|
 | `candidates.py` | candidates, jobs, trials, and the plan that says which job comes next |
 | `coefficient_grid.py`, `successive_halving.py` | the grid of (alpha, beta, gamma); halving, and its finalists |
-| `space.py`, `limits.py`, `evolution.py` | the factorised space; limits on cost; reward and regularised evolution |
-| `task.py`, `proxy_training.py`, `scores.py`, `flow.py` | how good a candidate is: by short training, by scores |
+| `space.py`, `evolution.py` | the factorised space; reward, limits and regularised evolution |
+| `task.py`, `proxy_training.py`, `scores.py` | how good a candidate is: by short training, by scores |
 | `store.py`, `worker.py`, `worker_pool.py`, `driver.py` | the engine, on Optuna |
 | `records.py`, `plots.py`, `search_page.py` | what a search leaves for programs, as plots, for people |
 | `coefficient_search.py`, `architecture.py` | the two searches |

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,12 @@ from keras_effnet.explanation import explain
 from keras_effnet.measures import COUNTED
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.search.candidates import Trial, best_trial, count_cost, outcomes
-from keras_effnet.search.driver import Engine, Started, run_search
+from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.evolution import EXPONENT, Evolution, Method, Reward, pareto_front
-from keras_effnet.search.limits import Limits
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.records import ArchitectureSummary, SearchedNetwork
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import data_classes, train_to_dict
+from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def search_architecture(
     target: float | None = None,
     exponent: float | None = None,
     over: float | None = None,
-    limits: Limits | Mapping[str, float] | None = None,
+    limits: Mapping[str, float] | None = None,
     method: Method = "evolution",
     population: int = 20,
     sample: int = 5,
@@ -121,9 +121,10 @@ def search_architecture(
         >>> len(result.spec.stages), result.summary.size > 1e15
         (7, True)
     """
+    from keras_effnet.search.proxy_training import ProxyTraining  # imports Keras
+
     check_choice(SearchError, "cost", cost, COUNTED)
     where = Engine(Path(output), storage, workers, **engine)
-    started = Started(where)
     if train is None:
         train = ProxyTraining(horizon=steps)
     kind = train_to_dict(train)["kind"]
@@ -137,7 +138,7 @@ def search_architecture(
     plan = Evolution(
         space,
         Reward(target, cost, exponent, over),
-        limits if isinstance(limits, Limits) else Limits(limits),
+        dict(limits),
         trials,
         1 if kind == "score" else steps,
         population,
@@ -149,12 +150,10 @@ def search_architecture(
     )
     logger.info("%s networks, %d trials", f"{space.size:.3g}", trials)
 
-    def describe(found: Sequence[Trial], finished: bool) -> ArchitectureSummary:
-        common = started.common(train, plan, found, finished)
+    def describe(common: dict[str, Any], found: Sequence[Trial]) -> ArchitectureSummary:
         return ArchitectureSummary(search="architecture", **common, **summarize_architecture(plan, found))
 
-    found = run_search(plan, train, where, describe)
-    summary = describe(found, True)
+    found, summary = run_search(plan, train, where, describe)
     with folder_lock(Path(output)):  # another host may have just finished the same search
         best, front = write_networks(plan, summary, Path(output))
     return ArchitectureResult(best, front, summary, tuple(found))
@@ -165,6 +164,8 @@ def _space(spec: BackboneSpec | str | ArchitectureSpace | None, train: Any, clas
         return spec
     count = data_classes(train) if classes is None else classes
     if spec is None:
+        from keras_effnet.search.proxy_training import embedded_base
+
         return ArchitectureSpace(embedded_base(), divisor=EMBEDDED_DIVISOR, classes=count)
     return ArchitectureSpace(resolve_backbone(spec), classes=count)
 
@@ -175,42 +176,28 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
     generations: dict[str | None, int] = {None: -1}
     for key, parent in family.items():
         generations[key] = generations[parent] + 1
-    candidates: list[SearchedNetwork] = []
-    progress: list[tuple[int, float]] = []
-    for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number):
-        if trial.job is None:
-            continue
-        key, candidate = trial.job.key, plan.candidate(trial.job.choices)
-        stages = candidate.spec.stages
-        network = SearchedNetwork(
-            key=key,
-            choices=dict(trial.job.choices),
-            cost=dict(candidate.cost),
-            resolution=candidate.spec.resolution,
-            widths=tuple(stage.width for stage in stages),
-            depths=tuple(stage.depth for stage in stages),
+    candidates = [
+        SearchedNetwork.of(
+            plan.candidate(trial.job.choices),
             metric=trial.metric,
             number=trial.number,
             value=trial.value,
-            parent=family.get(key),
-            generation=generations.get(key, 0),
+            parent=family.get(trial.job.key),
+            generation=generations.get(trial.job.key, 0),
         )
-        candidates.append(network)
-        if trial.value is not None and (not progress or trial.value > progress[-1][1]):
-            progress.append((trial.number, trial.value))
+        for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number)
+    ]
     best = best_trial(trials)
-    job = None if best is None else best.job
-    table = None if job is None else str(explain(plan.candidate(job.choices).spec, classes=plan.space.classes))
+    table = best and str(explain(plan.candidate(best.job.choices).spec, classes=plan.space.classes))
     return {
         "method": plan.method,
         "inherit": plan.inherit,
         "reward": asdict(plan.reward),
-        "limits": asdict(plan.limits),
+        "limits": dict(plan.limits),
         "size": plan.space.size,
-        "best": None if job is None else job.key,
+        "best": best and best.job.key,
         "front": tuple(pareto_front(trials, plan)),
         "candidates": tuple(candidates),
-        "best_so_far": tuple(progress),
         "table": table,
     }
 
@@ -225,12 +212,8 @@ def write_networks(
     front = []
     for key in summary.front:
         path = Path("front") / f"{key}.json"
-        _write(specs[key].to_json(), output / path)
+        atomic_write(output / path, partial(write_spec, specs[key]))
         front.append({**asdict(by_key[key]), "spec": path.as_posix()})
-    _write(json.dumps(front, indent=1), output / "front.json")
-    _write(named.to_json(), output / "best.json")
+    atomic_write(output / "front.json", lambda part: part.write_text(json.dumps(front, indent=1)))
+    atomic_write(output / "best.json", partial(write_spec, named))
     return named, tuple(specs[key] for key in summary.front)
-
-
-def _write(text: str, path: Path) -> None:
-    atomic_write(path, lambda part: part.write_text(text + "\n", encoding="utf-8"))

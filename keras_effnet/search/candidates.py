@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
 
 from keras_effnet.cost import estimate_cost
 from keras_effnet.measures import count
@@ -23,11 +23,50 @@ if TYPE_CHECKING:  # plans name Optuna's distributions, and need none of its eng
 
 Choice = float | int | str | bool
 State = Literal["waiting", "running", "done", "retried", "failed", "void"]
+SETTLED = ("done", "failed")  # states of a job that nobody does again
 KEY_DIGITS = 12  # of a hash: among a million candidates two share 48 bits with a chance of 0.2 %
 
 
+class Record:
+    """A dataclass that is written as JSON-able values, and read again by another process."""
+
+    kind: ClassVar[str] = ""  # told beside the fields where several classes are read in one place
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON-able values, with the `kind`."""
+        values = {each.name: _encode(getattr(self, each.name)) for each in fields(cast(Any, self))}
+        return {"kind": self.kind, **values} if self.kind else values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The object that `to_dict` wrote."""
+        return _decode(cls, values)
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, BackboneSpec):
+        return json.loads(value.to_json())
+    if isinstance(value, tuple):
+        return [_encode(each) for each in value]
+    if is_dataclass(value):
+        return value.to_dict() if isinstance(value, Record) else asdict(cast(Any, value))
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    """Reads a value that is annotated by a type hint."""
+    if hint is BackboneSpec:
+        return BackboneSpec.from_json(json.dumps(value))
+    if get_origin(hint) is tuple:
+        return tuple(_decode(get_args(hint)[0], each) for each in value)
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return cast(Any, hint)(**{name: _decode(hints[name], each) for name, each in value.items() if name != "kind"})
+    return value
+
+
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class Candidate(Record):
     """One network of a search.
 
     Args:
@@ -44,16 +83,6 @@ class Candidate:
     def key(self) -> str:
         """12 hexadecimal digits, the same for equal networks, however they were chosen."""
         return spec_key(self.spec)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The candidate as JSON-able values."""
-        spec = json.loads(self.spec.to_json())
-        return {"choices": dict(self.choices), "spec": spec, "cost": dict(self.cost)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
-        """The candidate that `to_dict` wrote."""
-        return cls(values["choices"], BackboneSpec.from_json(json.dumps(values["spec"])), values["cost"])
 
 
 def spec_key(spec: BackboneSpec) -> str:
@@ -104,7 +133,7 @@ class Trial:
 
     Args:
         number: number of the trial in the study, from 0.
-        job: its job; None only for a void trial.
+        job: its job; without a key if a void trial came from elsewhere.
         state: "waiting", "running", "done", "retried" (failed; another trial repeats its job), "failed" (given up), or
             "void" (it repeated a job that an earlier trial already had, or found nothing to do).
         fresh: whether it is the first try of its job.
@@ -118,7 +147,7 @@ class Trial:
     """
 
     number: int
-    job: Job | None
+    job: Job
     state: State
     fresh: bool = True
     metric: float | None = None
@@ -130,10 +159,8 @@ class Trial:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Plan(ABC):
+class Plan(Record, ABC):
     """Which jobs a search has, and in which order; a JSON-able value."""
-
-    kind: ClassVar[str]
 
     @property
     @abstractmethod
@@ -151,23 +178,15 @@ class Plan(ABC):
 
     @abstractmethod
     def next_job(self, trials: Sequence[Trial]) -> Job | None:
-        """Finds the next job; None if there is none now.
+        """Finds the next job; None if there is none now."""
 
-        Args:
-            trials: all trials of the search, by number.
-        """
-
-    @abstractmethod
     def is_done(self, trials: Sequence[Trial]) -> bool:
         """Tells whether nothing is left to do, now or later."""
+        return all(trial.state in SETTLED for trial in outcomes(trials).values()) and self.next_job(trials) is None
 
     @abstractmethod
     def total(self) -> tuple[int, int]:
         """Estimates the number of trials and of training steps of the whole search."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON-able values, with its `kind`."""
 
     def value(self, candidate: Candidate, metric: float) -> float:
         """Gives the number that is maximised: the metric, unless the plan weighs it against a cost."""
@@ -178,7 +197,7 @@ def outcomes(trials: Iterable[Trial]) -> dict[tuple[str, int, int], Trial]:
     """Finds the trial that tells how each job stands, by `Job.what`: its last try, unless an earlier one is done."""
     found: dict[tuple[str, int, int], Trial] = {}
     for trial in trials:
-        if trial.job is not None and trial.state != "void":
+        if trial.state != "void":
             before = found.get(trial.job.what)
             if before is None or before.state != "done":
                 found[trial.job.what] = trial

@@ -32,13 +32,7 @@ CHOICE_DIGITS = 4
 
 
 class Triple(NamedTuple):
-    """One point of the grid.
-
-    Args:
-        alpha: factor on depth.
-        beta: factor on width.
-        gamma: factor on resolution.
-    """
+    """One point of the grid: factors on depth, width and resolution."""
 
     alpha: float
     beta: float
@@ -112,7 +106,7 @@ def coefficient_candidates(
     step = check_number(SearchError, "step", step, LEAST_STEP)
     check_choice(SearchError, "measure", measure, MEASURES)
     rounding = Rounding(depth="round") if rounding is None else rounding
-    cost_of = _cost_reader(measure, classes)
+    cost_of = cost_reader(measure, classes)
     goal = cost_of(base)[measure] * factor
     groups: dict[BackboneSpec, list[Triple]] = {}
     for triple in _grid(factor * (1 + tolerance), step, measure):
@@ -172,7 +166,7 @@ def paper_candidate(
     """
     base = resolve_backbone(spec)
     rounding = Rounding(depth="round") if rounding is None else rounding
-    cost_of = _cost_reader(measure, classes)
+    cost_of = cost_reader(measure, classes)
     goal = cost_of(base)[measure] * factor
     nominal = math.log(factor) / math.log(PAPER.nominal(measure))
     found: list[tuple[float, float, Candidate]] = []
@@ -211,7 +205,7 @@ def _scaled(base: BackboneSpec, triple: Triple, rounding: Rounding) -> BackboneS
     return scale_spec(base, coefficients=Coefficients(*triple), rounding=rounding)
 
 
-def _cost_reader(measure: str, classes: int) -> Callable[[BackboneSpec], dict[str, float]]:
+def cost_reader(measure: str, classes: int) -> Callable[[BackboneSpec], dict[str, float]]:
     """Makes a function that counts a network's measures, and estimates its latency if that is the measure."""
     if measure != "latency_ms":
         return lambda spec: count_cost(spec, classes=classes)

@@ -13,10 +13,14 @@ from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
-from keras_effnet.search.candidates import Trial, count_cost, spec_key
-from keras_effnet.search.coefficient_grid import CoefficientCandidate, coefficient_candidates, paper_candidate
-from keras_effnet.search.driver import Engine, Started, run_search
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.candidates import Trial, spec_key
+from keras_effnet.search.coefficient_grid import (
+    CoefficientCandidate,
+    coefficient_candidates,
+    cost_reader,
+    paper_candidate,
+)
+from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.records import CoefficientSummary, GridNetwork
 from keras_effnet.search.successive_halving import (
     ETA,
@@ -128,8 +132,9 @@ def search_coefficients(
         Compound(alpha=1.0, beta=1.4, gamma=1.0)
     """
     check_choice(SearchError, "method", method, get_args(Method))
+    from keras_effnet.search.proxy_training import ProxyTraining, embedded_base  # imports Keras
+
     where = Engine(Path(output), storage, workers, **engine)
-    started = Started(where)
     base = embedded_base() if spec is None else resolve_backbone(spec)
     if train is None:
         train = ProxyTraining(horizon=steps)
@@ -138,37 +143,24 @@ def search_coefficients(
     classes = data_classes(train) if classes is None else classes
     asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
     found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
-    paper = paper_candidate(base, **asked)
-    plan, note = _make_plan(
-        SuccessiveHalving(
-            tuple(each.candidate for each in found),
-            halving_rungs(steps, eta, rungs if method == "halving" else 1),
-            eta,
-            finalists,
-            seeds,
-            (paper,),
-            seed,
-            measure,
-        )
-    )
+    first = halving_rungs(steps, eta, rungs if method == "halving" else 1)
+    candidates, references = tuple(each.candidate for each in found), (paper_candidate(base, **asked),)
+    plan, note = _make_plan(SuccessiveHalving(candidates, first, eta, finalists, seeds, references, seed, measure))
     logger.info("%d candidates, rungs of %s steps", len(found), ", ".join(map(str, plan.rungs)))
+    fixed: dict[str, Any] = {
+        "search": "coefficients",
+        "base": {"name": base.name, "resolution": base.resolution, **cost_reader(measure, classes)(base)},
+        "measure": measure,
+        "factor": factor,
+        "tolerance": tolerance,
+        "method": "grid" if len(plan.rungs) == 1 else "halving",
+        "note": note,
+    }
 
-    def describe(trials: Sequence[Trial], finished: bool) -> CoefficientSummary:
-        named = {"name": base.name, "resolution": base.resolution, **count_cost(base, classes=classes)}
-        return CoefficientSummary(
-            search="coefficients",
-            **started.common(train, plan, trials, finished),
-            base=named,
-            measure=measure,
-            factor=factor,
-            tolerance=tolerance,
-            method="grid" if len(plan.rungs) == 1 else "halving",
-            note=note,
-            **summarize_coefficients(plan, found, trials),
-        )
+    def describe(common: dict[str, Any], trials: Sequence[Trial]) -> CoefficientSummary:
+        return CoefficientSummary(**common, **fixed, **summarize_coefficients(plan, found, trials))
 
-    trials = run_search(plan, train, where, describe)
-    summary = describe(trials, True)
+    trials, summary = run_search(plan, train, where, describe)
     networks = {each.key: each for each in (*plan.references, *plan.candidates)}
     winner = networks[summary.winner or ""]
     best = replace(winner.spec, name=f"{base.name}_phi1")
@@ -216,10 +208,9 @@ def summarize_coefficients(
     plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], trials: Sequence[Trial]
 ) -> dict[str, Any]:
     """Fields of `CoefficientSummary` that the trials tell so far."""
-    tried = {trial.job.key: trial for trial in plan.best(trials) if trial.job is not None}
+    tried = {trial.job.key: trial for trial in plan.best(trials)}
     finalists = compare_finalists(plan, trials)
-    leaders = [entry.key for entry in finalists] or list(tried)
-    winner = leaders[0] if leaders else None
+    winner = next(iter([entry.key for entry in finalists] or tried), None)
     # A triple of the grid stands for its network, also if the paper's constants round to it.
     choices: dict[str, Any] = {each.key: each.choices for each in (*plan.references, *plan.candidates)}
     return {
@@ -234,21 +225,11 @@ def summarize_coefficients(
 
 
 def _network(found: CoefficientCandidate, trial: Trial | None) -> GridNetwork:
-    candidate, spec = found.candidate, found.candidate.spec
     known: dict[str, Any] = {}
-    if trial is not None and trial.job is not None:
+    if trial is not None:
         known = {"metric": trial.metric, "steps": trial.job.steps, "rung": trial.job.rung}
-    return GridNetwork(
-        key=candidate.key,
-        choices=dict(candidate.choices),
-        cost=dict(candidate.cost),
-        resolution=spec.resolution,
-        widths=tuple(stage.width for stage in spec.stages),
-        depths=tuple(stage.depth for stage in spec.stages),
-        triples=tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples),
-        ratio=found.ratio,
-        **known,
-    )
+    triples = tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples)
+    return GridNetwork.of(found.candidate, triples=triples, ratio=found.ratio, **known)
 
 
 def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> PairedDifference | None:

@@ -33,8 +33,8 @@ COUNTED_STATES = ("done", "failed", "running", "retried")
 LOOK_SECONDS = 0.5  # between two checks of the workers
 REPORT_SECONDS = 60  # between two reports of a running search: each takes some seconds of a core
 
-Describe = Callable[[Sequence[Trial], bool], Summary]
-"""Summarises a search from its trials and whether they are all."""
+Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary]
+"""Summarises a search from the fields that both searches have, and its trials."""
 
 
 @dataclass(frozen=True)
@@ -72,36 +72,7 @@ class Engine:
         check_number(SearchError, "heartbeat", self.heartbeat, 1)
 
 
-class Started:
-    """Remembers when and how a search was started."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._begin = time.monotonic()
-        self._command = this_command()
-        self._storage = shown_url(sqlite_url(engine.output) if engine.storage is None else engine.storage)
-
-    def common(self, train: Any, plan: Plan, trials: Sequence[Trial], finished: bool) -> dict[str, Any]:
-        """Fields of `SearchSummary` but its first, for both searches."""
-        states = Counter(trial.state for trial in trials)
-        counts = {"total": plan.total()[0], **{state: states[state] for state in COUNTED_STATES}}
-        return {
-            "command": self._command,
-            "storage": self._storage,
-            "versions": installed_versions(),
-            "data": _described(train_to_dict(train)),
-            "metric": metric_name(train),
-            "chance": chance_level(train),
-            "images": getattr(train, "validation_images", None),
-            "seed": getattr(plan, "seed", 0),
-            "steps": steps_trained(trials),
-            "trials": counts,
-            "trial_seconds": sum(trial.seconds or 0.0 for trial in trials if trial.state == "done"),
-            "seconds": time.monotonic() - self._begin,
-            "finished": finished,
-        }
-
-
-def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> list[Trial]:
+def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> tuple[list[Trial], Any]:
     """Runs the rest of a search, and writes trials.csv, the report and its plots.
 
     Args:
@@ -112,7 +83,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         describe: function that summarises the search for the report; None to write only trials.csv.
 
     Returns:
-        All trials.
+        All trials, and the summary; None without `describe`.
 
     Raises:
         SearchError: the folder or the store belongs to another search or cannot be used; no trial came to a result;
@@ -128,11 +99,11 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         )
     with folder_lock(engine.output):
         _claim_folder(engine.output, identity)
-    url = sqlite_url(engine.output) if engine.storage is None else engine.storage
+    url = engine.storage or sqlite_url(engine.output)
     objectives = metric_name(train), plan.cost
     store = Store(url, identity, objectives=objectives, heartbeat=engine.heartbeat, retries=engine.retries)
     store.mend()
-    progress = _Progress(store, plan, engine.output, describe)
+    progress = _Progress(store, plan, train, engine.output, describe)
     try:
         if here:
             Worker(store, plan, train, engine.output, "here", progress.show).run()
@@ -140,41 +111,39 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
             _run_pool(store, plan, engine, progress)
     finally:
         progress.show()
-        progress.close()
+        progress.bar.close()
     trials = store.trials()
     if best_trial(trials) is None:
         reasons = [trial.error for trial in trials if trial.error]
         raise SearchError(
             "no trial came to a result.", received=f"{len(trials)} trials, the first of which ended with {reasons[:1]}"
         )
-    progress.report(trials, finished=True)
-    return trials
+    return trials, progress.report(trials, finished=True)
 
 
 def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
     """Checks that the folder holds this search or none, and notes there which one it is."""
-    path, name = output / SEARCH_FILE, study_name(identity)
-    try:
-        found = json.loads(path.read_text())
-        if not isinstance(found, dict):
-            raise ValueError("it does not describe a search")
-    except FileNotFoundError:
+    path, asked = output / SEARCH_FILE, json.loads(json.dumps({"study": study_name(identity), **identity}))
+    if not path.exists():
         if (output / SQLITE_FILE).exists():
             raise SearchError(
                 "the output folder holds a store, but nothing that says of which search; name another folder.",
                 received=repr(str(output)),
-            ) from None
-        atomic_write(path, lambda part: part.write_text(json.dumps({"study": name, **identity}, indent=1)))
+            )
+        atomic_write(path, lambda part: part.write_text(json.dumps(asked, indent=1)))
         return
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("it does not describe a search")
     except (OSError, ValueError) as error:
         raise SearchError(
             f"what the folder holds cannot be read: {error}. Name another folder.", received=repr(str(path))
         ) from error
-    if found.get("study") != name:
-        theirs = {key: found.get(key) for key in identity}
-        changed = ", ".join(_changes(theirs, json.loads(json.dumps(identity))))
+    if found.pop("study", None) != asked.pop("study"):
         raise SearchError(
-            f"the output folder holds another search, with another {changed}; name another folder, or delete it.",
+            f"the output folder holds another search, with another {', '.join(_changes(found, asked))}; name another "
+            "folder, or delete it.",
             received=repr(str(output)),
         )
 
@@ -209,19 +178,11 @@ def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> 
         pool.stop()
 
 
-def _described(train: dict[str, Any]) -> dict[str, Any]:
-    """Describes a train function, with a name for people."""
-    return {"name": train.get("data") or train.get("function") or train["kind"], **train}
-
-
 class _Progress:
     """Shows a running search: a progress bar, trials.csv, now and then a report."""
 
-    def __init__(self, store: Store, plan: Plan, output: Path, describe: Describe | None) -> None:
-        self.store = store
-        self.plan = plan
-        self.output = output
-        self.describe = describe
+    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe | None) -> None:
+        self.store, self.plan, self.train, self.output, self.describe = store, plan, train, output, describe
         self.log = TrialLog(output / "trials.csv", tuple(plan.distributions))
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:
             raise SearchError(
@@ -231,7 +192,7 @@ class _Progress:
             )
         self.total, steps = plan.total()
         self.bar = tqdm(total=steps, unit="step", unit_scale=True)
-        self.reported = time.monotonic()
+        self.begin = self.reported = time.monotonic()
 
     def show(self) -> list[Trial]:
         """Reads the store, and shows and writes what is new."""
@@ -248,11 +209,30 @@ class _Progress:
                 self.report(trials, finished=False)
         return trials
 
-    def report(self, trials: Sequence[Trial], finished: bool) -> None:
-        """Writes the report."""
-        if self.describe is not None:
-            write_search_report(self.describe(trials, finished), trials, self.output, self.store.study)
+    def report(self, trials: Sequence[Trial], finished: bool) -> Any:
+        """Writes the report, and returns the summary that it is made of."""
         self.reported = time.monotonic()
+        if self.describe is None:
+            return None
+        common = common_fields(self.plan, self.train, self.store.url, trials)
+        summary = self.describe({**common, "seconds": self.reported - self.begin, "finished": finished}, trials)
+        write_search_report(summary, trials, self.output, self.store.study)
+        return summary
 
-    def close(self) -> None:
-        self.bar.close()
+
+def common_fields(plan: Plan, train: Any, url: str, trials: Sequence[Trial]) -> dict[str, Any]:
+    """Fields of `SearchSummary` that both searches have, but for how long this call took and whether it is done."""
+    states, known = Counter(trial.state for trial in trials), train_to_dict(train)
+    return {
+        "command": this_command(),
+        "storage": shown_url(url),
+        "versions": installed_versions(),
+        "data": {"name": known.get("data") or known.get("function") or known["kind"], **known},
+        "metric": metric_name(train),
+        "chance": chance_level(train),
+        "images": getattr(train, "validation_images", None),
+        "seed": getattr(plan, "seed", 0),
+        "steps": steps_trained(trials),
+        "trials": {"total": plan.total()[0], **{state: states[state] for state in COUNTED_STATES}},
+        "trial_seconds": sum(trial.seconds or 0.0 for trial in trials if trial.state == "done"),
+    }

@@ -18,17 +18,17 @@ may still run while the next one is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED
-from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
-from keras_effnet.search.limits import Limits, draw_feasible, some_feasible
+from keras_effnet.search.candidates import SETTLED, Candidate, Choice, Job, Plan, Trial, outcomes
 from keras_effnet.search.space import ArchitectureSpace, Choices
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ EXPONENT = -0.07  # arXiv:1807.11626, section 3: twice the latency for 5 % more 
 CHILDREN = 100
 # If that gives nothing new either, all that keeps the limits has been tried, or nearly so.
 STRANGERS = 300
-SETTLED = ("done", "failed")
+DRAWS = 1_000  # draws from the whole space before a walk within the limits replaces them
+WALK = 100  # steps of such a walk: a few for each choice of a network
+Costs = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Evolution(Plan):
     Args:
         space: space of the candidates.
         reward: number that is maximised, from metric and cost.
-        limits: limits that every candidate keeps. They are counted: nothing is built that exceeds them.
+        limits: largest allowed value of each limited measure, by its name (`keras_effnet.measures`), above 0. It is
+            counted: nothing is built that exceeds it.
         trials: number of candidates to try, at least 1.
         steps: number of training steps of each candidate, at least 1.
         population: P, at least 2; also the number of candidates drawn at random at the start.
@@ -119,7 +122,7 @@ class Evolution(Plan):
 
     Example:
         >>> from keras_effnet.search.proxy_training import embedded_base
-        >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), Limits({"macs": 6e6}))
+        >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), {"macs": 6e6})
         >>> job = plan.next_job([])
         >>> job.steps, job.parent, plan.candidate(job.choices).cost["macs"] <= 6e6
         (100, None, True)
@@ -129,7 +132,7 @@ class Evolution(Plan):
 
     space: ArchitectureSpace
     reward: Reward
-    limits: Limits = field(default_factory=Limits)
+    limits: Mapping[str, float] = field(default_factory=dict)
     trials: int = 100
     steps: int = 100
     population: int = 20
@@ -149,6 +152,9 @@ class Evolution(Plan):
         check_int(SearchError, "seed", self.seed, 0)
         check_choice(SearchError, "method", self.method, get_args(Method))
         check_bool(SearchError, "inherit", self.inherit)
+        for name, limit in self.limits.items():
+            check_choice(SearchError, "limits", name, COUNTED)
+            check_number(SearchError, name, limit, 0, open_low=True)
         self._start  # noqa: B018 - raises if the limits leave nothing
 
     @cached_property
@@ -174,54 +180,36 @@ class Evolution(Plan):
 
     def next_job(self, trials: Sequence[Trial]) -> Job | None:
         before, found = _in_order(trials), outcomes(trials)
-        index = len(before)
-        past = [found[job.what] for job in before[: max(0, index - self.lag)]]
-        if index >= self.trials or any(trial.state not in SETTLED for trial in past):
+        if len(before) >= self.trials or any(trial.state not in SETTLED for trial in self._past(before, found)):
             return None
-        generator = Random(f"{self.method}-{self.seed}-{index}")
-        parent = self._parent(past, index, generator)
+        generator = self._generator(len(before))
+        parent = self._parent(before, found, generator)
         child = self._new(parent, {job.key for job in before}, generator)
         if child is None:
             return None
         inherited = parent.key if parent is not None and self.inherit else None
         return Job(child.key, child.choices, self.steps, self.seed, parent=inherited)
 
-    def is_done(self, trials: Sequence[Trial]) -> bool:
-        settled = all(trial.state in SETTLED for trial in outcomes(trials).values())
-        return settled and self.next_job(trials) is None
-
     def total(self) -> tuple[int, int]:
         return self.trials, self.trials * self.steps
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "space": self.space.to_dict(),
-            "reward": asdict(self.reward),
-            "limits": asdict(self.limits),
-            **{name: getattr(self, name) for name in PLAIN},
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Evolution:
-        """The plan that `to_dict` wrote."""
-        space, reward = ArchitectureSpace.from_dict(values["space"]), Reward(**values["reward"])
-        return cls(space, reward, Limits(**values["limits"]), **{name: values[name] for name in PLAIN})
 
     def parents(self, trials: Sequence[Trial]) -> dict[str, str | None]:
         """Keys of the parents from which the candidates were mutated, by key; None for those drawn at random."""
         jobs, found = _in_order(trials), outcomes(trials)
-        family: dict[str, str | None] = {}
-        for index, job in enumerate(jobs):
-            past = [found[each.what] for each in jobs[: max(0, index - self.lag)]]
-            parent = self._parent(past, index, Random(f"{self.method}-{self.seed}-{index}"))
-            family[job.key] = None if parent is None else parent.key
-        return family
+        parents = (self._parent(jobs[:index], found, self._generator(index)) for index in range(len(jobs)))
+        return {job.key: parent and parent.key for job, parent in zip(jobs, parents, strict=True)}
 
-    def _parent(self, past: Sequence[Trial], index: int, generator: Random) -> Job | None:
+    def _generator(self, index: int) -> Random:
+        return Random(f"{self.method}-{self.seed}-{index}")
+
+    def _past(self, before: Sequence[Job], found: Mapping[Any, Trial]) -> list[Trial]:
+        """The results that the next candidate may depend on."""
+        return [found[job.what] for job in before[: max(0, len(before) - self.lag)]]
+
+    def _parent(self, before: Sequence[Job], found: Mapping[Any, Trial], generator: Random) -> Job | None:
         """The best of a sample of the population; None if the next candidate is drawn at random."""
-        alive = [trial for trial in past if trial.state == "done"][-self.population :]
-        if self.method == "random" or index < self.population or not alive:
+        alive = [trial for trial in self._past(before, found) if trial.state == "done"][-self.population :]
+        if self.method == "random" or len(before) < self.population or not alive:
             return None
         # With replacement, as in Algorithm 1.
         sample = [generator.choice(range(len(alive))) for _ in range(self.sample)]
@@ -234,7 +222,7 @@ class Evolution(Plan):
             origin = self.space.read(parent.choices)
             for _ in range(CHILDREN):
                 choices = self.space.step(origin, generator)
-                if not self.limits.excess(self.space.cost(choices)):
+                if not excess(self.space.cost(choices), self.limits):
                     child = self.candidate(self.space.flat(choices))
                     if child.key not in tried:
                         return child
@@ -246,31 +234,106 @@ class Evolution(Plan):
         return None
 
 
-PLAIN = ("trials", "steps", "population", "sample", "lag", "seed", "method", "inherit")
-
-
 def _in_order(trials: Sequence[Trial]) -> list[Job]:
     """The jobs in the order of their candidates."""
-    return [trial.job for trial in trials if trial.fresh and trial.state != "void" and trial.job is not None]
+    return [trial.job for trial in trials if trial.fresh and trial.state != "void"]
 
 
 def pareto_front(trials: Sequence[Trial], plan: Plan) -> list[str]:
-    """Finds the candidates that no other beats: none costs at most as much, is at least as good, and differs in one.
-
-    Args:
-        trials: trials of the search.
-        plan: plan of the search; its cost is the one that counts.
-
-    Returns:
-        Keys of the candidates, by rising cost.
-    """
+    """Finds the candidates that no other beats: none costs at most as much, is at least as good, and differs in one."""
     points = [
         (plan.candidate(trial.job.choices).cost[plan.cost], -trial.metric, trial.number, trial.job.key)
         for trial in outcomes(trials).values()
-        if trial.state == "done" and trial.job is not None and trial.metric is not None
+        if trial.state == "done" and trial.metric is not None
     ]
     front: list[tuple[float, float, int, str]] = []
     for point in sorted(points):
         if not front or point[1] < front[-1][1] or point[:2] == front[-1][:2]:
             front.append(point)
     return [key for *_, key in front]
+
+
+def excess(cost: Costs, limits: Costs) -> float:
+    """Tells how far a cost is beyond its limits, as a sum of shares of them; 0 if it keeps them all.
+
+    Example:
+        >>> excess({"macs": 2e6}, {"macs": 3e6}), excess({"macs": 6e6}, {"macs": 3e6})
+        (0.0, 1.0)
+    """
+    return sum(max(0.0, cost[name] / limit - 1) for name, limit in limits.items())
+
+
+def draw_feasible(space: ArchitectureSpace, limits: Costs, generator: Random, start: Choices) -> Choices:
+    """Draws a network within the limits.
+
+    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits.
+
+    Args:
+        space: space of the networks.
+        limits: largest allowed value of each limited measure, by its name.
+        generator: source of random numbers.
+        start: start of the walk, a network within the limits, as `some_feasible` finds it.
+    """
+    for _ in range(DRAWS):
+        choices = space.draw(generator)
+        if not excess(space.cost(choices), limits):
+            return choices
+    for _ in range(WALK):
+        choices = space.step(start, generator)
+        if not excess(space.cost(choices), limits):
+            start = choices
+    return start
+
+
+def some_feasible(space: ArchitectureSpace, limits: Costs) -> Choices:
+    """Finds a network within the limits, always the same."""
+    generator = Random("feasible")
+    found = [min((space.draw(generator) for _ in range(DRAWS)), key=lambda each: excess(space.cost(each), limits))]
+    if not excess(space.cost(found[0]), limits):
+        return found[0]
+    for name, limit in limits.items():
+        least = smallest(space, lambda cost, name=name: cost[name])
+        if space.cost(least)[name] > limit:
+            raise SearchError(
+                f"no network of the space keeps the limit on `{name}`: the smallest has {_shown(space.cost(least))}. "
+                "Raise that limit, or give the space other widths, depths or kinds of blocks.",
+                received=f"{name}={limit:,.4g}",
+            )
+        found.append(least)
+    # A walk that never goes further beyond the limits.
+    nearest = min(found, key=lambda each: excess(space.cost(each), limits))
+    for _ in range(DRAWS):
+        choices = space.step(nearest, generator)
+        if excess(space.cost(choices), limits) <= excess(space.cost(nearest), limits):
+            nearest = choices
+        if not excess(space.cost(nearest), limits):
+            return nearest
+    raise SearchError(
+        "each limit can be kept, but no network was found that keeps all of them at once: widen one of them. The "
+        f"nearest has {_shown(space.cost(nearest))}.",
+        received=repr(dict(limits)),
+    )
+
+
+def _shown(cost: Costs) -> str:
+    return ", ".join(f"{name} {value:,.4g}" for name, value in cost.items())
+
+
+def smallest(space: ArchitectureSpace, measure: Callable[[Costs], float]) -> Choices:
+    """Finds the network of a space that measures least, exactly.
+
+    The cost of a stage depends on its own choices and on the channels that it reads. So of all ways to a stage that end
+    in equally many channels only the least one counts (dynamic programming).
+    """
+    tail = tuple(options[0] for options in space.options)
+    ways: dict[int, Choices] = {space.entry: ()}
+    for number, options in enumerate(space.options):
+        found: dict[int, tuple[float, Choices]] = {}
+        for before, option in product(ways.values(), options):
+            # What follows is the same for all of one width, so that whole networks compare as their beginnings.
+            choices = (*before, option)
+            value, width = measure(space.cost((*choices, *tail[number + 1 :]))), option.width
+            if width not in found or value < found[width][0]:
+                found[width] = value, choices
+        ways = {width: choices for width, (_, choices) in found.items()}
+    return space.canonical(min(ways.values(), key=lambda choices: measure(space.cost(choices))))

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_effnet.measures import MEASURES
+from keras_effnet.report.parts import Part
 from keras_effnet.search.candidates import Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
-from keras_effnet.search.successive_halving import Finalist
 
 if TYPE_CHECKING:
     import optuna
@@ -26,67 +25,33 @@ WIDTH, DPI = 4.8, 160  # inches, dots per inch: at 330 px, as a phone shows it, 
 WINNER, PAPER, CHANCE = "#d55e00", "#000000", "0.5"
 COLOURS = "viridis"
 EMPTY = "0.9"
-STRIP = 0.3  # inches, least width of a cell that a number fits into
+STRIP = 0.3  # inches, least width of a strip that a number fits into
 
 
-@dataclass(frozen=True)
-class SearchPlot:
-    """A plot of a report.
-
-    Args:
-        name: name of its file, without the ending.
-        title: title of its section.
-        text: how to read it.
-        content: PNG file.
-    """
-
-    name: str
-    title: str
-    text: str
-    content: bytes
-
-
-def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[SearchPlot]:
-    """Draws all plots for which there are results.
-
-    Args:
-        summary: summary of the search.
-        trials: trials of the search.
-        study: Optuna's study of the search; None to leave the Pareto front out.
-    """
+def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[Part]:
+    """Draws all plots for which there are results."""
     if isinstance(summary, CoefficientSummary) and any(each.metric is not None for each in summary.candidates):
         return _coefficient_plots(summary, trials)
     if isinstance(summary, ArchitectureSummary) and summary.front and study is not None:
         text = f"A point for each network. No network is better and cheaper than one on the front.{_chance(summary)}"
-        return [SearchPlot("front", "The Pareto front", text, _front(summary, study))]
+        return [Part("The Pareto front", "front", text, image=_front(summary, study))]
     return []
 
 
-def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> list[SearchPlot]:
-    curves = metric_curves(trials, summary.seed)
-    first = summary.rungs[0]
-    found = [
-        SearchPlot(
-            "surface",
-            "The surface",
-            f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the "
-            f"width (beta) that makes up the cost. The colour is the {summary.metric} after {first:,} steps, which all "
-            f"networks have; a dot for each rung that it was promoted from there. Gray: not trained.{_chance(summary)}",
-            _surface(summary, {key: curve[first] for key, curve in curves.items() if first in curve}),
-        ),
-        SearchPlot(
-            "halving",
-            "Successive halving",
-            f"A line for each network. It ends where the network was not among the best of its rung.{_chance(summary)}",
-            _halving(summary, curves),
-        ),
+def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> list[Part]:
+    curves, start = metric_curves(trials, summary.seed), summary.rungs[0]
+    first = {key: curve[start] for key, curve in curves.items() if start in curve}
+    chance = _chance(summary)
+    surface = (
+        f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the width "
+        f"(beta) that makes up the cost. The colour is the {summary.metric} after {start:,} steps, which all networks "
+        f"have; a dot for each rung that it was promoted from there. Gray: not trained.{chance}"
+    )
+    halving = f"A line for each network. It ends where the network was not among the best of its rung.{chance}"
+    return [
+        Part("The surface", "surface", surface, image=_surface(summary, first)),
+        Part("Successive halving", "halving", halving, image=_halving(summary, curves)),
     ]
-    if summary.finalists:
-        text = (
-            f"A dot for each seed, a bar for their mean. No such seed helped to choose the finalists.{_chance(summary)}"
-        )
-        found.insert(0, SearchPlot("finalists", "Finalists", text, _finalists(summary)))
-    return found
 
 
 def _chance(summary: Summary) -> str:
@@ -96,9 +61,9 @@ def _chance(summary: Summary) -> str:
 def metric_curves(trials: Sequence[Trial], seed: int) -> dict[str, dict[int, float]]:
     """Metric by number of steps of each candidate, over all rungs, trained with the search's own seed."""
     curves: dict[str, dict[int, float]] = {}
-    done = [trial for trial in trials if trial.state == "done" and trial.job is not None and trial.job.seed == seed]
-    for trial in sorted(done, key=lambda trial: trial.job.steps if trial.job else 0):
-        if trial.job is not None and trial.metric is not None:
+    done = [trial for trial in trials if trial.state == "done" and trial.job.seed == seed]
+    for trial in sorted(done, key=lambda trial: trial.job.steps):
+        if trial.metric is not None:
             curves.setdefault(trial.job.key, {}).update({**trial.curve, trial.job.steps: trial.metric})
     return curves
 
@@ -131,27 +96,6 @@ def _marked(summary: CoefficientSummary) -> dict[str | None, tuple[str, str]]:
     if summary.learned and summary.winner is not None:
         found[summary.winner] = ("winner", WINNER)
     return {**found, **{each.key: ("the paper's", PAPER) for each in summary.finalists if each.label == "paper"}}
-
-
-def _finalists(summary: CoefficientSummary) -> bytes:
-    figure = _figure(1.3 + 0.55 * len(summary.finalists))
-    axes, marked = figure.subplots(), _marked(summary)
-    for place, each in enumerate(summary.finalists):
-        colour = marked.get(each.key, ("", "0.45"))[1]
-        values = list(each.metrics.values())
-        axes.scatter(values, [place] * len(values), color=colour, alpha=0.6, s=36, edgecolors="white", linewidths=0.6)
-        axes.plot([each.mean] * 2, [place - 0.3, place + 0.3], color=colour, linewidth=2.4)
-    if summary.chance is not None:
-        axes.axvline(summary.chance, color=CHANCE, linestyle="--", label="chance")
-    names = [_name(each, marked.get(each.key, ("", ""))[0]) for each in summary.finalists]
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel=summary.metric, ylim=(len(names) - 0.4, -0.6))
-    return _finish(figure, axes)
-
-
-def _name(finalist: Finalist, label: str) -> str:
-    triple = " / ".join(f"{value:.4g}" for value in finalist.choices.values())
-    return f"{triple}\n{label}" if label else triple
 
 
 def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, float]]) -> bytes:
@@ -213,30 +157,56 @@ def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
         pyplot.close(axes.figure)
 
 
+class _Strip(NamedTuple):
+    """A network's place on the surface: a part of the cell of its alpha and gamma, which other betas share."""
+
+    x: float
+    y: int
+    width: float
+    beta: float
+    network: GridNetwork
+
+
+def _strips(candidates: Sequence[GridNetwork]) -> tuple[list[float], list[float], list[_Strip]]:
+    """Values of alpha and gamma, and the strips, with the rising betas of a cell from left to right."""
+    cells: dict[tuple[float, float], dict[float, GridNetwork]] = {}
+    for network in candidates:
+        for triple in network.triples:
+            alpha, beta, gamma = (round(value, 6) for value in triple)  # 1.1500000000000001 is 1.15
+            cells.setdefault((alpha, gamma), {})[beta] = network
+    alphas, gammas = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
+    strips = []
+    for (alpha, gamma), betas in cells.items():
+        width = 1 / len(betas)
+        for number, beta in enumerate(sorted(betas)):
+            x = alphas.index(alpha) - 0.5 + (number + 0.5) * width
+            strips.append(_Strip(x, gammas.index(gamma), width, beta, betas[beta]))
+    return alphas, gammas, strips
+
+
 def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes:
-    """A cell for each alpha and gamma, cut into strips if several betas cost the same."""
-    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    cells = _cells(summary.candidates)
-    alphas, gammas = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
+    alphas, gammas, strips = _strips(summary.candidates)
     figure = _figure(min(2.0 + 0.3 * max(len(gammas), 4), 6.0))
     axes = figure.subplots()
     low, high = min(metrics.values(), default=0.0), max(metrics.values(), default=0.0)
     margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
     scale: Any = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
-    wide = (WIDTH - 1.4) / len(alphas)
-    for (alpha, gamma), strips in cells.items():
-        for number, (beta, network) in enumerate(strips):
-            place = (alphas.index(alpha) - 0.5 + number / len(strips), gammas.index(gamma) - 0.5, 1 / len(strips))
-            metric = metrics.get(network.key)
-            written = [f"{beta:.4g}"] if wide / len(strips) >= STRIP else []
-            written += ["\N{BULLET}" * network.rung] if network.rung else []
-            _draw_strip(
-                axes, place, EMPTY if metric is None else colormaps[COLOURS](scale.norm(metric)), "\n".join(written)
-            )
-    _outline(axes, summary, alphas, gammas, cells)
+    keys = [strip.network.key for strip in strips]
+    colours: list[Any] = [scale.to_rgba(metrics[key]) if key in metrics else EMPTY for key in keys]
+    x, y, width, *_ = zip(*strips, strict=True)
+    bars = axes.bar(x, 1, width, [place - 0.5 for place in y], color=colours, edgecolor="white", linewidth=0.8)
+    texts = [_strip_text(strip, (WIDTH - 1.4) / len(alphas)) for strip in strips]
+    for text, colour in zip(
+        axes.bar_label(bars, texts, label_type="center", fontsize=7.5, linespacing=0.8), colours, strict=True
+    ):
+        text.set_color("black" if colour == EMPTY or sum(colour[:3]) > 1.5 else "white")
+    for key, (label, colour) in _marked(summary).items():
+        if key in keys:
+            at, style = keys.index(key), {"edgecolor": colour, "linewidth": 2.6, "label": label, "zorder": 3}
+            axes.bar(x[at], 1, width[at], y[at] - 0.5, fill=False, **style)
     some = slice(None, None, -(-len(alphas) // 8))  # names of more would overlap
     axes.set_xticks(range(len(alphas))[some], [f"{value:.4g}" for value in alphas][some])
     axes.set_yticks(range(len(gammas)), [f"{value:.4g}" for value in gammas])
@@ -248,50 +218,7 @@ def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes
     return _finish(figure, axes)
 
 
-Strips = list[tuple[float, GridNetwork]]
-
-
-def _cells(candidates: Sequence[GridNetwork]) -> dict[tuple[float, float], Strips]:
-    """Betas, rising, each with its network, by alpha and gamma."""
-    found: dict[tuple[float, float], Strips] = {}
-    for network in candidates:
-        for alpha, beta, gamma in dict.fromkeys(map(_rounded, network.triples)):
-            found.setdefault((alpha, gamma), []).append((beta, network))
-    return {cell: sorted(strips, key=lambda strip: strip[0]) for cell, strips in found.items()}
-
-
-def _rounded(triple: Sequence[float]) -> tuple[float, ...]:
-    """Removes rounding errors: 1.1500000000000001 is 1.15."""
-    return tuple(round(value, 6) for value in triple)
-
-
-def _draw_strip(axes: Any, place: tuple[float, float, float], colour: Any, text: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    left, bottom, width = place
-    axes.add_patch(Rectangle((left, bottom), width, 1, facecolor=colour, edgecolor="white", linewidth=0.8))
-    dark = not isinstance(colour, str) and sum(colour[:3]) < 1.5
-    axes.text(
-        left + width / 2, bottom + 0.5, text, ha="center", va="center", fontsize=7.5, linespacing=0.8,
-        color="white" if dark else "black",
-    )  # fmt: skip
-
-
-def _outline(
-    axes: Any,
-    summary: CoefficientSummary,
-    alphas: list[float],
-    gammas: list[float],
-    cells: Mapping[tuple[float, float], Strips],
-) -> None:
-    """Frames the winner and the paper's network, if it is on the grid."""
-    from matplotlib.patches import Rectangle
-
-    by_key = {each.key: each for each in summary.candidates}
-    for key, (label, colour) in _marked(summary).items():
-        if key in by_key:
-            alpha, beta, gamma = _rounded(by_key[key].triples[0])
-            strips = [strip[0] for strip in cells[alpha, gamma]]
-            place = alphas.index(alpha) - 0.5 + strips.index(beta) / len(strips), gammas.index(gamma) - 0.5
-            style = {"fill": False, "edgecolor": colour, "linewidth": 2.6, "label": label, "zorder": 3}
-            axes.add_patch(Rectangle(place, 1 / len(strips), 1, **style))
+def _strip_text(strip: _Strip, inches: float) -> str:
+    """The beta where there is room, and a dot for each promotion."""
+    written = [f"{strip.beta:.4g}"] if inches * strip.width >= STRIP else []
+    return "\n".join([*written, *(["\N{BULLET}" * strip.network.rung] if strip.network.rung else [])])

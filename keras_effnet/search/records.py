@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Self
 
 from keras_effnet.atomic import as_data_error, atomic_write, folder_lock
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import MEASURES
-from keras_effnet.report.text import json_text
 from keras_effnet.search.candidates import Candidate, Choice, Trial
 from keras_effnet.search.successive_halving import CONFIDENCE, Finalist, PairedDifference, t_interval
 
@@ -47,6 +45,15 @@ class TriedNetwork:
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     metric: float | None = None
+
+    @classmethod
+    def of(cls, candidate: Candidate, **more: Any) -> Self:
+        """The network of a candidate, with what the search knows of it besides."""
+        spec = candidate.spec
+        sizes = [(stage.width, stage.depth) for stage in spec.stages]
+        widths, depths = (tuple(values) for values in zip(*sizes, strict=True))
+        known: dict[str, Any] = {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost)}
+        return cls(**known, resolution=spec.resolution, widths=widths, depths=depths, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,24 +208,22 @@ class ArchitectureSummary(SearchSummary):
         method: "evolution" or "random".
         inherit: whether children started from their parents' weights.
         reward: the reward's fields (`Reward`).
-        limits: the limits' fields (`Limits`).
+        limits: largest allowed value of each limited measure, by name.
         size: number of networks in the space.
         candidates: the networks that were tried.
         best: key of the network of the largest reward; None before the first result.
         front: keys of the Pareto front of metric and cost, by rising cost.
-        best_so_far: number and reward of each trial that was the best so far.
         table: the best network, stage by stage, as text.
     """
 
     method: str
     inherit: bool
     reward: Mapping[str, Any]
-    limits: Mapping[str, Mapping[str, float]]
+    limits: Mapping[str, float]
     size: int
     candidates: tuple[SearchedNetwork, ...]
     best: str | None = None
     front: tuple[str, ...] = ()
-    best_so_far: tuple[tuple[int, float], ...] = ()
     table: str | None = None
 
     def winning_metrics(self) -> tuple[list[float], int]:
@@ -229,33 +234,19 @@ class ArchitectureSummary(SearchSummary):
 Summary = CoefficientSummary | ArchitectureSummary
 
 
-def write_result(output: Path, summary: SearchSummary) -> None:
-    """Writes result.json.
-
-    Args:
-        output: folder of the search; created if missing.
-        summary: summary of the search.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
-    text = json_text(summary.to_dict())
-    atomic_write(output / "result.json", lambda path: path.write_text(text, encoding="utf-8"))
-
-
 class TrialLog:
     """trials.csv of a search: a line for each trial that has ended, well or not, in the order in which they ended.
 
-    A line is written at once and synced to the disk. A half-written line that a kill left is cut away. Several
-    processes may append to one file: each reads what the others wrote, so that no trial is listed twice.
+    The file is replaced whole, so that a kill leaves no half of a line, and under a lock, so that several drivers may
+    add to it: each keeps the lines of the others.
 
     Args:
         path: path of the file; the first `append` creates it, with its folder.
         choices: names of the choices, one column each.
 
     Raises:
-        DataError: an existing file cannot be read.
-        SearchError: it has other columns, or lines that are no trials; or a choice has the name of another column.
+        SearchError: an existing file has other columns, or lines that are no trials; or a choice has the name of
+            another column.
     """
 
     def __init__(self, path: Path, choices: Sequence[str]) -> None:
@@ -267,106 +258,48 @@ class TrialLog:
                 f"{', '.join((*FIRST, *LAST))}.",
                 received=", ".join(choices),
             )
-        self._numbers: set[int] = set()
-        self._end = 0  # bytes that have been read
-        if path.exists():
-            with as_data_error(path), path.open("rb") as file:
-                self._read_on(file)
+        self.numbers = frozenset(self._read())  # of the trials that earlier calls have listed
+        self._lines: dict[int, bytes] = {}
 
-    @property
-    def numbers(self) -> frozenset[int]:
-        """Numbers of the trials that the file lists."""
-        return frozenset(self._numbers)
+    def append(self, trials: Sequence[Trial], candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> None:
+        """Adds the finished trials that are new since the last call."""
+        new = [trial for trial in trials if trial.state in FINISHED and trial.number not in self._lines]
+        if not new and self.path.exists():
+            return
+        lines = self._lines | {trial.number: _csv(self._cells(trial, candidate_of)) for trial in new}
+        with folder_lock(self.path.parent):
+            content = b"".join((_csv(self._columns), *(self._read() | lines).values()))
+            atomic_write(self.path, lambda part: part.write_bytes(content))
+        self._lines = lines
 
-    def append(self, trials: Sequence[Trial], candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> int:
-        """Appends the finished trials that the file does not list yet.
-
-        Args:
-            trials: all trials of the search, in the order in which they are to be listed.
-            candidate_of: function that makes the candidate of given choices.
-
-        Returns:
-            Number of trials that were appended.
-
-        Raises:
-            DataError: the file cannot be written.
-            SearchError: another program wrote something else into it.
-        """
-        if not any(self._is_new(trial) for trial in trials) and self.path.exists():
-            return 0
-        with folder_lock(self.path.parent), as_data_error(self.path), self.path.open("ab+") as file:
-            self._read_on(file)
-            file.truncate(self._end)
-            new = [trial for trial in trials if self._is_new(trial)]
-            lines = [] if self._end else [self._columns]
-            lines += [self._line(trial, candidate_of) for trial in new]
-            content = _csv(lines)
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                file.truncate(self._end)
-                raise
-        self._end += len(content)
-        self._numbers |= {trial.number for trial in new}
-        return len(new)
-
-    def _is_new(self, trial: Trial) -> bool:
-        return trial.state in FINISHED and trial.number not in self._numbers
-
-    def _read_on(self, file: BinaryIO) -> None:
-        """Reads the whole lines that were written since the last time."""
-        if file.seek(0, os.SEEK_END) < self._end:  # somebody emptied it
-            self._end = 0
-            self._numbers.clear()
-        file.seek(self._end)
-        content = file.read()
-        whole, header = content[: content.rfind(b"\n") + 1], _csv([self._columns])
-        if not self._end and not (whole.startswith(header) if whole else header.startswith(content)):
-            raise self._strange(content)
-        lines = whole[0 if self._end else len(header) :].split(b"\n")[:-1]
+    def _read(self) -> dict[int, bytes]:
+        """The lines of the file by the number of their trial, without a half one at its end."""
+        with as_data_error(self.path):
+            content, header = self.path.read_bytes() if self.path.exists() else b"", _csv(self._columns)
+        lines = content[len(header) :].split(b"\n")[:-1]
         numbers = [line.partition(b",")[0] for line in lines]
-        for line, number in zip(lines, numbers, strict=True):
-            if not number.isdigit():
-                raise self._strange(line)
-        self._numbers.update(map(int, numbers))
-        self._end += len(whole)
+        if not (content.startswith(header) or header.startswith(content)) or not all(map(bytes.isdigit, numbers)):
+            raise SearchError(
+                f"{self.path} does not list this search's trials: it should have the columns "
+                f"{', '.join(self._columns)}. Move it away or name another output folder: the trials are in the "
+                "search's store, and are listed again.",
+                received=repr(content[:200].decode(errors="replace")),
+            )
+        return {int(number): line + b"\n" for number, line in zip(numbers, lines, strict=True)}
 
-    def _strange(self, content: bytes) -> SearchError:
-        return SearchError(
-            f"{self.path} does not list this search's trials: it should have the columns {', '.join(self._columns)}. "
-            "Move it away or name another output folder: the trials are in the search's store, and are listed again.",
-            received=repr(content[:200].decode(errors="replace")),
-        )
-
-    def _line(self, trial: Trial, candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> list[Any]:
-        """Cells of a trial's line; None is an empty cell."""
-        notes, cells = dict(trial.notes), {"number": trial.number, "state": trial.state, "metric": trial.metric}
-        cells |= {"value": trial.value, "seconds": trial.seconds, "worker": trial.worker, "error": trial.error}
-        cells |= {"versions": _short_versions(notes.pop("versions", None)), "notes": json.dumps(notes)}
-        if trial.job is not None:
-            candidate = candidate_of(trial.job.choices)
-            cells |= {name: candidate.cost.get(name) for name in MEASURES}
-            cells |= {"resolution": candidate.spec.resolution, **trial.job.choices}
-            cells |= {name: getattr(trial.job, name) for name in ("key", "rung", "seed", "steps", "parent")}
-            cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
-        return [_on_one_line(cells.get(name)) for name in self._columns]
+    def _cells(self, trial: Trial, candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> list[Any]:
+        notes = dict(trial.notes)
+        versions = ", ".join(f"{name} {version}" for name, version in notes.pop("versions", {}).items())
+        cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes)}
+        candidate = candidate_of(trial.job.choices)
+        cells |= {**candidate.cost, "resolution": candidate.spec.resolution, **vars(trial.job), **trial.job.choices}
+        cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
+        return [cells.get(name) for name in self._columns]
 
 
-def _csv(lines: Sequence[Sequence[Any]]) -> bytes:
+def _csv(cells: Sequence[Any]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(lines)
+    # Without line breaks in its cells a trial is one line.
+    cells = [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue().encode(errors="replace")
-
-
-def _on_one_line(cell: Any) -> Any:
-    """Removes line breaks: a half-written trial is known by the line break that it lacks."""
-    return re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell
-
-
-def _short_versions(versions: Any) -> str | None:
-    """`{"keras": "3.15.1"}` as "keras 3.15.1"."""
-    if isinstance(versions, Mapping):
-        return ", ".join(f"{name} {version}" for name, version in versions.items())
-    return None if versions is None else str(versions)

@@ -9,19 +9,24 @@
 They were published for networks of convolutions, BatchNorm and ReLU. What is made of the rest stands at each of them;
 what is said there of "released code" was compared with copies of it in public repositories. How well each one ranks
 networks that are really trained is measured: docs/search.md.
+
+Scores look at networks that are never trained, and each leaves out or replaces some operations. So they read the
+recorded network with a reader that computes at once (`Computation`), and take from the Keras model only its weights: no
+layer is made and no graph is traced.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_effnet import ops as verbs
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice, check_int, store_plain
@@ -29,12 +34,12 @@ from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.gradient import value_and_gradient
 from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.network import record_network
-from keras_effnet.ops import Activation, Add, BatchNorm, ChannelScale, Multiply, Norm, Op, Rescale, Standardize
-from keras_effnet.search.flow import Computation, Flow
-from keras_effnet.search.learning import load_splits
-from keras_effnet.search.proxy_training import ProxyTraining
+from keras_effnet.padding import padding_zeros
+from keras_effnet.search.candidates import Record
+from keras_effnet.search.proxy_training import ProxyTraining, load_splits
 from keras_effnet.search.task import Task
 
+LAST: Any = "channels_last"  # Keras annotates words as text
 SMALL_STEP = 0.01  # alpha of arXiv:2102.01063: "mixup_gamma=1e-2" in its released code
 ZENS = 4  # of weights and noise, averaged; the released code takes 32, on a GPU
 SCORE_IMAGES = 64
@@ -157,15 +162,11 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     return _finite("zen_score", float(np.mean(found)))
 
 
-SCORES: dict[str, Callable[[keras.Model, np.ndarray, int], float]] = {
-    "synflow": synflow,
-    "naswot": naswot,
-    "zen": zen_score,
-}
+SCORES: dict[str, Callable[..., float]] = {"synflow": synflow, "naswot": naswot, "zen": zen_score}
 
 
 @dataclass(frozen=True)
-class ZeroCost:
+class ZeroCost(Record):
     """A score in place of training, as a train function.
 
     Args:
@@ -180,6 +181,8 @@ class ZeroCost:
         >>> ZeroCost("zen")
         ZeroCost(score='zen', data='glyphs', images=64)
     """
+
+    kind: ClassVar[str] = "score"
 
     score: str
     data: str = ProxyTraining.data
@@ -206,20 +209,120 @@ class ZeroCost:
         """Of the data. Reads it."""
         return ProxyTraining(self.data).classes
 
-    def to_dict(self) -> dict[str, Any]:
-        """The score as JSON holds it."""
-        return {"kind": "score", **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ZeroCost:
-        """The score that `to_dict` wrote."""
-        return cls(**{name: value for name, value in values.items() if name != "kind"})
-
 
 def _finite(name: str, value: float) -> float:
     if not math.isfinite(value):
         raise TrainingError(f"`{name}` of this network is no finite number.", received=str(value))
     return value
+
+
+class Flow(NamedTuple):
+    """What flows between the verbs.
+
+    Args:
+        x: tensor of shape (images, height, width, channels) or (images, channels).
+        depth: number of convolutions and dense layers on the longest way here.
+        level: logarithm of a factor: `x` stands for `x * exp(level)`.
+    """
+
+    x: Any
+    depth: int = 0
+    level: Any = 0.0
+
+
+class Computation:
+    """The network as its model computes it, with each batch's own statistics in BatchNorm and nothing dropped.
+
+    BatchNorm scales by 1 and shifts by 0, as in every fresh network. Scores override what they see differently.
+
+    Args:
+        model: model built by this package, which gives the weights.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+
+    def variable(self, name: str, kind: str) -> np.ndarray | None:
+        """A weight of a layer ("kernel", "bias", "gamma", "beta"), or None."""
+        found = getattr(self.model.get_layer(name), kind, None)
+        return None if found is None else np.asarray(ops.convert_to_numpy(found), np.float32)
+
+    def weigh(self, flow: Flow, y: Any, name: str) -> Flow:
+        """What a layer with a kernel gives, from the flow before it and its product with the kernel."""
+        bias = self.variable(name, "bias")
+        return Flow(y if bias is None else y + bias, flow.depth + 1, flow.level)
+
+    def activate(self, x: Flow, activation: verbs.ActivationFunction) -> Flow:
+        """What an activation makes of it."""
+        return x if activation is None else x._replace(x=keras.activations.get(activation)(x.x))
+
+    def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
+        """Computes one operation.
+
+        Raises:
+            SearchError: a layer from outside the vocabulary.
+        """
+        x, *others = inputs
+        match op:
+            case verbs.Conv() | verbs.Depthwise() | verbs.Dense() | verbs.ChannelScale():
+                return self._weighted(op, name, x)
+            case verbs.BatchNorm() | verbs.LayerNorm():
+                axes = tuple(range(len(x.x.shape) - 1)) if isinstance(op, verbs.BatchNorm) else -1
+                moments: Any = ops.moments(x.x, axes, keepdims=True)
+                return x._replace(x=(x.x - moments[0]) / ops.sqrt(moments[1] + op.epsilon))
+            case verbs.Activation():
+                return self.activate(x, op.activation)
+            case verbs.Add():
+                x, y = level(x, others[0])
+                return x._replace(x=x.x + y.x)
+            case verbs.Concat():
+                x, y = level(x, others[0])
+                return x._replace(x=ops.concatenate([x.x, y.x], -1))
+            case verbs.Multiply():
+                return x._replace(x=x.x * others[0].x, level=x.level + others[0].level)
+            case verbs.Pool():
+                padding, given = op.padding, x.x
+                if padding != "same":
+                    padding, given = "valid", _padded(x.x, op)
+                pool = ops.max_pool if op.kind == "max" else ops.average_pool
+                return x._replace(x=pool(given, op.kernel, op.stride, padding, LAST))
+            case verbs.GlobalPool():
+                reduce = ops.max if op.kind == "max" else ops.mean
+                return x._replace(x=reduce(x.x, axis=(1, 2), keepdims=op.keepdims))
+            case verbs.Flatten():
+                return x._replace(x=ops.reshape(x.x, (-1, x.x.shape[-1])))
+            case verbs.Rescale():
+                return x._replace(x=x.x * op.scale + op.offset)
+            case verbs.Standardize(mean, variance) if mean is not None and variance is not None:
+                return x._replace(x=(x.x - np.array(mean, "float32")) / np.sqrt(np.array(variance, "float32")))
+            case verbs.Dropout() | verbs.Standardize():
+                return x  # statistics of a fresh network are 0 and 1
+        raise SearchError(
+            "a score needs to know what every layer does; a block must be written in the verbs other than `layer`.",
+            received=f"layer {name!r}",
+        )
+
+    def _weighted(self, op: Any, name: str, x: Flow) -> Flow:
+        kernel: Any = self.variable(name, "kernel")
+        if isinstance(op, verbs.Conv | verbs.Depthwise):
+            convolve: Any = ops.conv if isinstance(op, verbs.Conv) else ops.depthwise_conv
+            y = convolve(_padded(x.x, op), kernel, op.stride, "valid", LAST)
+        else:
+            y = ops.matmul(x.x, kernel) if isinstance(op, verbs.Dense) else x.x * kernel
+        weighed = self.weigh(x, y, name)
+        return self.activate(weighed, op.activation) if isinstance(op, verbs.Conv | verbs.Dense) else weighed
+
+
+def _padded(x: Any, op: verbs.Conv | verbs.Depthwise | verbs.Pool) -> Any:
+    rows, columns = (padding_zeros(op.padding, op.kernel, op.stride, size) for size in x.shape[1:3])
+    return ops.pad(x, ((0, 0), rows, columns, (0, 0))) if any((*rows, *columns)) else x
+
+
+def level(x: Flow, y: Flow) -> tuple[Flow, Flow]:
+    """Both at one level, the higher one, so that they can be added; both as deep as the deeper one."""
+    depth, top = max(x.depth, y.depth), ops.maximum(x.level, y.level)
+    first, second = (Flow(each.x * ops.exp(each.level - top), depth, top) for each in (x, y))
+    return first, second
 
 
 class _Paths(Computation):
@@ -242,8 +345,8 @@ class _Paths(Computation):
     def activate(self, x: Flow, activation: Any) -> Flow:
         return x
 
-    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
-        if isinstance(op, Norm | Multiply | Rescale | Standardize):
+    def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
+        if isinstance(op, verbs.Norm | verbs.Multiply | verbs.Rescale | verbs.Standardize):
             return inputs[0]
         return super().read(op, name, *inputs)
 
@@ -256,8 +359,8 @@ class _Switches(Computation):
         self.alike: Any = 0.0
         self.units = False
 
-    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
-        if isinstance(op, Activation) and keras.activations.get(op.activation).__name__ not in GATES:
+    def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
+        if isinstance(op, verbs.Activation) and keras.activations.get(op.activation).__name__ not in GATES:
             self.units = True
             x = inputs[0].x
             on: Any = ops.reshape(ops.cast(x > 0, "float32"), (x.shape[0], -1))
@@ -285,14 +388,14 @@ class _Unlinked(Computation):
             self.kernels[name] = self.generator.standard_normal(shape, np.float32)
         return self.kernels[name]
 
-    def read(self, op: Op, name: str, *inputs: Flow) -> Flow:
+    def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
         x, *others = inputs
         match op:
-            case ChannelScale() | Multiply() | Rescale() | Standardize():
+            case verbs.ChannelScale() | verbs.Multiply() | verbs.Rescale() | verbs.Standardize():
                 return x
-            case Add():
+            case verbs.Add():
                 return x if x.depth > others[0].depth else others[0]
-            case BatchNorm():
+            case verbs.BatchNorm():
                 variances: Any = ops.convert_to_numpy(ops.var(x.x, axis=tuple(range(len(x.x.shape) - 1))))
                 self.terms.append(math.log(max(float(variances.mean()), TINY)) / 2)
         return super().read(op, name, *inputs)

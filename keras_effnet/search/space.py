@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import product
@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 
 from keras_effnet.blocks import FusedMBConv, MBConv
 from keras_effnet.blocks.base import Block
-from keras_effnet.checks import check_int, check_number, store_plain
+from keras_effnet.checks import check_choice, check_int, check_number, store_plain
 from keras_effnet.cost import FLOAT32_BYTES, StageCost, estimate_cost
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling.rounding import Rounding
-from keras_effnet.search.candidates import Choice
+from keras_effnet.search.candidates import Choice, Record
 from keras_effnet.spec import BackboneSpec, StageSpec
 
 KINDS = ("conv", "dconv", "mbconv", "fused")
@@ -44,32 +44,22 @@ NAME_DIGITS = 8  # of a hash of the choices, in a network's name
 
 
 class StageChoice(NamedTuple):
-    """What is chosen for one stage.
+    """What is chosen for one stage; see the table above."""
 
-    Args:
-        kind: kind of block, one of `KINDS`.
-        kernel: side of the filter, in pixels.
-        expand: hidden channels per input channel; 1 for a kind that does not expand.
-        se_ratio: share of channels inside squeeze-and-excitation; 0 for none, as in a plain convolution.
-        width: number of channels that the stage emits.
-        depth: number of blocks.
-        skip: whether inputs are added; True where none could be, so that the stage skips once it is deepened.
-    """
-
-    kind: str
-    kernel: int
-    expand: float
-    se_ratio: float
-    width: int
-    depth: int
-    skip: bool
+    kind: str  # one of `KINDS`
+    kernel: int  # side of the filter, in pixels
+    expand: float  # hidden channels per input channel; 1 for a kind that does not expand
+    se_ratio: float  # share of channels inside squeeze-and-excitation; 0 for none, as in a plain convolution
+    width: int  # channels that the stage emits
+    depth: int  # blocks
+    skip: bool  # whether inputs are added; True where none could be, so that the stage skips once it is deepened
 
 
 Choices = tuple[StageChoice, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class ArchitectureSpace:
+class ArchitectureSpace(Record):
     """The networks that can be made of a base by choosing for each stage; see the table above.
 
     The blocks of this space emit as many channels as the stage's `width`. If the base's blocks emit a multiple of it,
@@ -96,8 +86,7 @@ class ArchitectureSpace:
         >>> space = ArchitectureSpace(embedded_base(), kinds=("mbconv",), se_ratios=(0.25,), skips=(True,))
         >>> f"{space.size:,}"
         '3,057,647,616'
-        >>> choices = space.random(Random("1"))
-        >>> space.spec(choices).stages[1].block.describe()
+        >>> space.network(space.draw(Random("1"))).stages[1].block.describe()
         'MBConv6, k5x5'
     """
 
@@ -123,16 +112,12 @@ class ArchitectureSpace:
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
                 raise SearchError(f"`{name}` must be a tuple of values, no two alike.", received=f"{name}={values!r}")
-        for number in (*self.expands, *self.widths):
-            check_number(SearchError, "expands or widths", number, 0, open_low=True)
-        if min(self.expands) <= 1:
-            raise SearchError(
-                "`expands` must be above 1; a block that does not expand is a 'dconv' or a 'conv'.",
-                received=f"expands={self.expands!r}",
-            )
-        for names, allowed in ((self.kinds, KINDS), (self.skips, (True, False))):
-            if not set(names) <= set(allowed):
-                raise SearchError(f"the kinds are {', '.join(KINDS)}, skips True and False.", received=repr(names))
+        for name, low in (("expands", 1), ("widths", 0)):
+            for number in getattr(self, name):
+                check_number(SearchError, name, number, low, open_low=True)
+        for name, allowed in (("kinds", KINDS), ("skips", (True, False))):
+            for value in getattr(self, name):
+                check_choice(SearchError, name, value, allowed)
         for kernel in self.kernels:
             check_int(SearchError, "kernels", kernel, 1, 31)
             if kernel % 2 == 0:
@@ -150,7 +135,7 @@ class ArchitectureSpace:
     @cached_property
     def values(self) -> dict[str, tuple[Choice, ...]]:
         """All values of each choice, by its name, in rising order."""
-        options = (zip(*self._options[number], strict=True) for number in self._stages)
+        options = (zip(*self.options[number], strict=True) for number in self._stages)
         found = (tuple(sorted(set(values))) for stage in options for values in stage)
         return dict(zip(self.names, found, strict=True))
 
@@ -160,35 +145,23 @@ class ArchitectureSpace:
         ways = {self.entry: 1}  # number of ways to give the next stage so many channels
         for number in self._stages:
             found: dict[int, int] = {}
-            for option in self.options(number):
+            for option in self.options[number]:
                 for channels, count in ways.items():
                     if option == self._settled(number, option, channels):
                         found[option.width] = found.get(option.width, 0) + count
             ways = found
         return sum(ways.values())
 
-    def options(self, number: int) -> tuple[StageChoice, ...]:
-        """All options of a stage, given by its number from 0."""
-        return self._options[number]
-
-    def random(self, generator: Random) -> dict[str, Choice]:
-        """Draws the choices of a network, each option of a stage with the same chance."""
-        return self.flat(self.draw(generator))
-
     def draw(self, generator: Random) -> Choices:
-        """Does as `random`; gives the choices stage by stage."""
-        return self.canonical(tuple(generator.choice(options) for options in self._options))
+        """Draws a network, each option of a stage with the same chance."""
+        return self.canonical(tuple(generator.choice(options) for options in self.options))
 
-    def mutate(self, choices: Mapping[str, Choice], generator: Random) -> dict[str, Choice]:
+    def step(self, choices: Choices, generator: Random) -> Choices:
         """Changes one choice of one stage, and whatever that choice brings with it.
 
         Raises:
-            SearchError: unknown choices, or the space has only one network.
+            SearchError: the space has only one network.
         """
-        return self.flat(self.step(self.read(choices), generator))
-
-    def step(self, choices: Choices, generator: Random) -> Choices:
-        """Does as `mutate`; takes and gives the choices stage by stage."""
         turns = [(number, name) for number in self._stages for name in StageChoice._fields]
         generator.shuffle(turns)
         for number, name in turns:
@@ -216,7 +189,7 @@ class ArchitectureSpace:
         for number in self._stages:
             values: dict[str, Any] = {name: choices[f"stage{number + 1}.{name}"] for name in StageChoice._fields}
             option = _fixed(StageChoice(**values))
-            if option not in self._options[number]:
+            if option not in self.options[number]:
                 raise SearchError(
                     f"stage {number + 1} has no such choice in this space; every value must be one of the space's.",
                     received=repr(values),
@@ -228,16 +201,8 @@ class ArchitectureSpace:
         """Choices by name."""
         return dict(zip(self.names, (value for option in choices for value in option), strict=True))
 
-    def spec(self, choices: Mapping[str, Choice]) -> BackboneSpec:
-        """Makes the network of given choices; its name ends in a hash of them.
-
-        Raises:
-            SearchError: unknown choices.
-        """
-        return self.network(self.read(choices))
-
     def network(self, choices: Choices) -> BackboneSpec:
-        """Does as `spec`; takes the choices stage by stage."""
+        """Makes the network of given choices; its name ends in a hash of them."""
         digest = sha256(json.dumps(choices).encode()).hexdigest()[:NAME_DIGITS]
         stages = tuple(self._stage(number, option) for number, option in enumerate(choices))
         return replace(self.base, name=f"{self.base.name}_{digest}", stages=stages)
@@ -246,11 +211,9 @@ class ArchitectureSpace:
         """Counts the measures of a network by name, as `estimate_cost` does, but each stage once for all networks."""
         keys = self._parts(choices)
         if not all(key in self._counted for key in keys):
-            cost, last = (
-                estimate_cost(self.network(choices), classes=self.classes, channels=self.channels),
-                len(choices),
-            )
-            groups = (cost.stages[:1], *((stage,) for stage in cost.stages[1 : last + 1]), cost.stages[last + 1 :])
+            stages = estimate_cost(self.network(choices), classes=self.classes, channels=self.channels).stages
+            last = len(choices) + 1
+            groups = (stages[:1], *((stage,) for stage in stages[1:last]), stages[last:])
             self._counted.update(zip(keys, map(_sums, groups), strict=True))
         macs, params, activations = map(sum, zip(*(self._counted[key] for key in keys), strict=True))
         return {"params": params, "macs": macs, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
@@ -264,17 +227,6 @@ class ArchitectureSpace:
             channels = option.width
         return [*keys, (channels,)]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The space as JSON-able values."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {**values, "base": json.loads(self.base.to_json())}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> ArchitectureSpace:
-        """The space that `to_dict` wrote."""
-        made = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**{**made, "base": BackboneSpec.from_json(json.dumps(values["base"]))})
-
     @property
     def _stages(self) -> range:
         return range(len(self.base.stages))
@@ -285,12 +237,13 @@ class ArchitectureSpace:
         return estimate_cost(self.base, classes=self.classes, channels=self.channels).stages[0].output.channels
 
     @cached_property
-    def _counted(self) -> dict[tuple[Any, ...], Sums]:
+    def _counted(self) -> dict[tuple[Any, ...], list[int]]:
         """Costs of the parts that have been counted so far."""
         return {}
 
     @cached_property
-    def _options(self) -> tuple[tuple[StageChoice, ...], ...]:
+    def options(self) -> tuple[tuple[StageChoice, ...], ...]:
+        """All options of each stage."""
         rounding, found = Rounding(divisor=self.divisor), []
         for stage in self.base.stages:
             widths = [rounding.nearest_width(stage.width * factor) for factor in self.widths]
@@ -314,7 +267,7 @@ class ArchitectureSpace:
 
     def _others(self, number: int, option: StageChoice, name: str) -> list[StageChoice]:
         """The options of a stage that differ in this choice alone, or in the kind and what that brings with it."""
-        changed = [other for other in self._options[number] if getattr(other, name) != getattr(option, name)]
+        changed = [other for other in self.options[number] if getattr(other, name) != getattr(option, name)]
         nearest = {other.kind: 0 for other in changed}
         if name != "kind":
             nearest = dict.fromkeys(nearest, len(option) - 1)
@@ -327,13 +280,8 @@ class ArchitectureSpace:
         return replace(base, block=_block(base.block, option), width=option.width, depth=option.depth)
 
 
-Sums = tuple[int, int, int]
-
-
-def _sums(stages: Sequence[StageCost]) -> Sums:
-    """Sums of multiply-adds, parameters and activations over some stages."""
-    macs, params, activations = (sum(getattr(stage, name) for stage in stages) for name in MEASURED)
-    return macs, params, activations
+def _sums(stages: Sequence[StageCost]) -> list[int]:
+    return [sum(getattr(stage, name) for stage in stages) for name in MEASURED]
 
 
 def _fixed(option: StageChoice) -> StageChoice:

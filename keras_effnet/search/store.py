@@ -26,7 +26,7 @@ from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
-from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Engine, event
@@ -37,7 +37,8 @@ from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Job, State, Trial
 
 IDENTITY = "identity"  # user attribute of the study
-JOB = ("key", "steps", "seed", "rung", "parent")  # user attributes of a trial that, with its parameters, are its job
+# User attributes of a trial that, with its parameters, are its job; and what a trial has that is none of ours.
+JOB = {"key": "", "steps": 0, "seed": 0, "rung": 0, "parent": None}
 WORKER, VALUE, NOTES = "worker", "value", "notes"  # user attributes that a trial gets while it runs
 STOPPED = "stopped"  # user attribute of a trial that ended with its search: not its own fault, so not counted as a try
 SQLITE_FILE = "search.db"
@@ -104,10 +105,9 @@ class Store:
                 _take_turns(self._database.engine)
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._database)
-                self.identity = self.study.user_attrs[IDENTITY]
             else:
                 self.study = self._create(identity)
-                self.identity = identity
+            self.identity = self.study.user_attrs[IDENTITY]
         except (SQLAlchemyError, StorageInternalError) as error:
             message = str(error.__cause__ or error).lower()
             if tries == 1 or not any(words in message for words in ("already exists", "unique constraint")):
@@ -119,23 +119,18 @@ class Store:
         self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
 
     def _create(self, identity: dict[str, Any]) -> optuna.Study:
-        try:
-            study = optuna.create_study(
-                study_name=self.name, storage=self._database, directions=["maximize", "minimize"]
+        directions: Any = ["maximize", "minimize"]
+        study = optuna.create_study(
+            study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
+        )
+        # Another host that has just created it may not have described it yet; by its name it is ours.
+        if study.user_attrs.get(IDENTITY, identity) not in (identity, json.loads(json.dumps(identity))):
+            raise SearchError(
+                "the store holds another search of this name; choose another name.",
+                received=f"{self.name!r} in {shown_url(self.url)!r}",
             )
-            study.set_user_attr(IDENTITY, identity)
-            study.set_metric_names(self._objectives)
-        except DuplicatedStudyError:
-            study = optuna.load_study(study_name=self.name, storage=self._database)
-            # Another host that has just created it may not have described it yet; by its name it is ours.
-            found = study.user_attrs.get(IDENTITY, identity)
-            if found != json.loads(json.dumps(identity)):
-                raise SearchError(
-                    "the store holds another search of this name; choose another name.",
-                    received=f"{self.name!r} in {shown_url(self.url)!r}",
-                ) from None
-            study.set_user_attr(IDENTITY, identity)
-            study.set_metric_names(self._objectives)
+        study.set_user_attr(IDENTITY, identity)
+        study.set_metric_names(self._objectives)
         return study
 
     @contextmanager
@@ -152,14 +147,6 @@ class Store:
         """Adds a waiting trial for a job.
 
         Two workers may queue the same job at the same moment. The trial of the lower number counts; the other is void.
-
-        Args:
-            job: the job.
-            distributions: Optuna's distribution of each of the job's choices.
-            cost: counted costs of the candidate, by name.
-
-        Raises:
-            SearchError: the database cannot be written.
         """
         waiting = optuna.create_trial(
             state=TrialState.WAITING,
@@ -171,16 +158,12 @@ class Store:
             self.study.add_trial(waiting)
 
     def trials(self) -> list[Trial]:
-        """Reads the trials, by number.
-
-        Raises:
-            SearchError: the database cannot be read.
-        """
+        """Reads the trials, by number."""
         with self.errors():
             found = [self._known(trial) for trial in self.study.get_trials(deepcopy=False)]
         seen: set[tuple[str, int, int]] = set()
         for trial in found:
-            if trial.fresh and trial.job is not None:
+            if trial.fresh and trial.state != "void":
                 if trial.job.what in seen:
                     found[trial.number] = replace(trial, state="void")
                 seen.add(trial.job.what)
@@ -202,7 +185,7 @@ class Store:
         done = state == "done"
         return Trial(
             number=frozen.number,
-            job=Job(choices=frozen.params, **{name: attributes[name] for name in JOB}) if "key" in attributes else None,
+            job=Job(choices=frozen.params, **{name: attributes.get(name, default) for name, default in JOB.items()}),
             state=state,
             fresh=first_number(frozen) == frozen.number,
             metric=frozen.values[0] if done else None,
@@ -215,7 +198,7 @@ class Store:
         )
 
     def _state(self, trial: FrozenTrial) -> State:
-        if trial.state == TrialState.FAIL and "key" not in trial.user_attrs:
+        if "key" not in trial.user_attrs:
             return "void"
         if trial.state == TrialState.FAIL:
             return "retried" if len(_tries(trial)) <= self.retries else "failed"
@@ -228,11 +211,7 @@ class Store:
         return names[trial.state]
 
     def try_again(self, number: int) -> None:
-        """Queues a failed trial once more, unless it has been tried often enough.
-
-        Raises:
-            SearchError: the database cannot be written.
-        """
+        """Queues a failed trial once more, unless it has been tried often enough."""
         with self.errors():
             self._queue_again(self.study, self.study.get_trials(deepcopy=False)[number])
 
@@ -252,19 +231,7 @@ class Store:
         study.add_trial(again)
 
     def give_up(self, worker: str, reason: str, *, stopped: bool = False) -> list[int]:
-        """Fails the running trials of a worker that is known to be gone, and queues them again.
-
-        Args:
-            worker: name of the worker.
-            reason: error that is noted for its trials.
-            stopped: whether the search was stopped, so that this does not count as a try.
-
-        Returns:
-            Numbers of the trials that were given up.
-
-        Raises:
-            SearchError: the database cannot be written.
-        """
+        """Fails the running trials of a worker that is known to be gone, and queues them again."""
         lost = [trial.number for trial in self.trials() if trial.state == "running" and trial.worker == worker]
         for number in lost:
             with self.errors():
@@ -286,9 +253,6 @@ class Store:
         """Fails and queues again the trials whose heartbeat has stopped; Optuna itself looks before every trial.
 
         This also queues a trial that failed on a host that was gone before it could queue it.
-
-        Raises:
-            SearchError: the database cannot be read or written.
         """
         now = time.monotonic()
         with self.errors(), warnings.catch_warnings():
@@ -306,14 +270,7 @@ class Store:
                 self.try_again(trial.number)
 
     def mend(self, worker: str | None = None) -> None:
-        """Queues again the failed trials that a killed process left unqueued.
-
-        Args:
-            worker: name of the worker whose trials are meant, none of which runs; None for all.
-
-        Raises:
-            SearchError: the database cannot be read or written.
-        """
+        """Queues again the failed trials that a killed process left unqueued."""
         for trial in self._left():
             if worker in (None, trial.worker):
                 self.try_again(trial.number)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_effnet.checks import check_int, store_plain
 from keras_effnet.errors import SearchError
-from keras_effnet.search.candidates import Candidate, Choice, Job, Plan, Trial, outcomes
+from keras_effnet.search.candidates import SETTLED, Candidate, Choice, Job, Plan, Trial, outcomes
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -103,13 +103,11 @@ class SuccessiveHalving(Plan):
 
         found: dict[str, BaseDistribution] = {}
         for name in self.candidates[0].choices:
-            values = [each.choices[name] for each in (*self.candidates, *self.references)]
-            numbers = [float(value) for value in values if not isinstance(value, str | bool)]
-            all_numbers = len(numbers) == len(values)
-            unique = tuple(dict.fromkeys(values))
-            found[name] = (
-                FloatDistribution(min(numbers), max(numbers)) if all_numbers else CategoricalDistribution(unique)
-            )
+            values: list[Any] = [each.choices[name] for each in (*self.candidates, *self.references)]
+            if any(isinstance(value, str | bool) for value in values):
+                found[name] = CategoricalDistribution(tuple(dict.fromkeys(values)))
+            else:
+                found[name] = FloatDistribution(min(values), max(values))
         return found
 
     @property
@@ -123,11 +121,6 @@ class SuccessiveHalving(Plan):
         found = outcomes(trials)
         return self._start(found) or self._promote(found) or self._compare(found)
 
-    def is_done(self, trials: Sequence[Trial]) -> bool:
-        found = outcomes(trials)
-        settled = all(trial.state in ("done", "failed") for trial in found.values())
-        return settled and self.next_job(trials) is None
-
     def total(self) -> tuple[int, int]:
         jobs = steps = before = 0
         count = len(self.candidates)
@@ -137,38 +130,11 @@ class SuccessiveHalving(Plan):
         compared = (min(self.finalists, len(self.candidates)) + len(self.references)) * self.seeds
         return jobs + compared, steps + compared * self.rungs[-1]
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "candidates": [each.to_dict() for each in self.candidates],
-            "rungs": list(self.rungs),
-            "eta": self.eta,
-            "finalists": self.finalists,
-            "seeds": self.seeds,
-            "references": [each.to_dict() for each in self.references],
-            "seed": self.seed,
-            "measure": self.measure,
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SuccessiveHalving:
-        """The plan that `to_dict` wrote."""
-        made = {name: values[name] for name in ("eta", "finalists", "seeds", "seed", "measure")}
-        candidates, references = (
-            tuple(Candidate.from_dict(each) for each in values[name]) for name in ("candidates", "references")
-        )
-        return cls(candidates, tuple(values["rungs"]), references=references, **made)
-
     def on_rung(self, trials: Sequence[Trial] | Mapping[Any, Trial], rung: int) -> list[Trial]:
         """Finished trials of a rung with the search's own seed, the best first."""
         found = trials if isinstance(trials, Mapping) else outcomes(trials)
-        here = [
-            trial
-            for trial in found.values()
-            if trial.state == "done"
-            and trial.job
-            and (trial.job.seed, trial.job.steps) == (self.seed, self.rungs[rung])
-        ]
+        what = self.seed, self.rungs[rung]
+        here = (each for each in found.values() if each.state == "done" and (each.job.seed, each.job.steps) == what)
         return sorted(here, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
     def best(self, trials: Sequence[Trial]) -> list[Trial]:
@@ -176,8 +142,7 @@ class SuccessiveHalving(Plan):
         ranked: dict[str, Trial] = {}
         for rung in reversed(range(len(self.rungs))):
             for trial in self.on_rung(trials, rung):
-                if trial.job is not None:
-                    ranked.setdefault(trial.job.key, trial)
+                ranked.setdefault(trial.job.key, trial)
         return list(ranked.values())
 
     def final_seeds(self) -> range:
@@ -190,7 +155,7 @@ class SuccessiveHalving(Plan):
             here = self.on_rung(found, rung)
             for trial in here[: len(here) // self.eta]:
                 job = trial.job
-                if job is not None and (job.key, self.seed, self.rungs[rung + 1]) not in found:
+                if (job.key, self.seed, self.rungs[rung + 1]) not in found:
                     return Job(job.key, job.choices, self.rungs[rung + 1], self.seed, rung + 1)
         return None
 
@@ -202,10 +167,10 @@ class SuccessiveHalving(Plan):
 
     def _compare(self, found: Mapping[Any, Trial]) -> Job | None:
         """A finalist or a reference with another seed, once nobody is promoted any more."""
-        own = [trial for trial in found.values() if trial.job and trial.job.seed == self.seed]
-        if any(trial.state not in ("done", "failed") for trial in own):
+        own = [trial for trial in found.values() if trial.job.seed == self.seed]
+        if any(trial.state not in SETTLED for trial in own):
             return None
-        best = [trial.job for trial in self.best(list(found.values())) if trial.job is not None][: self.finalists]
+        best = [trial.job for trial in self.best(list(found.values()))][: self.finalists]
         compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
         for seed in self.final_seeds():
             for key, choices in compared.items():
@@ -278,7 +243,7 @@ def compare_finalists(plan: SuccessiveHalving, trials: Sequence[Trial]) -> list[
     found: dict[str, Finalist] = {}
     references = {each.key for each in plan.references}
     for (key, seed, steps), trial in outcomes(trials).items():
-        if seed not in plan.final_seeds() or steps != plan.rungs[-1] or trial.metric is None or trial.job is None:
+        if seed not in plan.final_seeds() or steps != plan.rungs[-1] or trial.metric is None:
             continue
         candidate, label = plan.candidate(trial.job.choices), "paper" if key in references else "candidate"
         entry = found.setdefault(key, Finalist(key, dict(candidate.choices), dict(candidate.cost), label))

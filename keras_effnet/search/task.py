@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -99,13 +102,8 @@ def train_to_dict(train: Any) -> dict[str, Any]:
 
 def installed_versions() -> dict[str, str]:
     """Versions of the packages that a trial was computed with, read without importing them."""
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {"keras_effnet": keras_effnet.__version__, "python": platform.python_version()}
     for name in PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found

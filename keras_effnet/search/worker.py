@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,46 +40,23 @@ TRIALS_PER_PROCESS = 20
 SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 
 
+@dataclass
 class Worker:
-    """Runs the trials of a search until nothing is left.
+    """Runs the trials of a search until nothing is left."""
 
-    Args:
-        store: the search's store.
-        plan: the search's plan.
-        train: the train function.
-        output: the search's folder; each candidate and seed has a folder of its own inside.
-        name: name of this worker.
-        on_end: called without arguments after every trial.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        plan: Plan,
-        train: TrainFunction,
-        output: Path,
-        name: str,
-        on_end: Callable[[], Any] = lambda: None,
-    ) -> None:
-        self.store = store
-        self.plan = plan
-        self.train = train
-        self.output = output
-        self.name = name
-        self.on_end = on_end
-        self._fatal: Exception | None = None
-        self._number, self._failed = -1, False  # state of the current trial
-        self._notes: dict[str, Any] = {}
+    store: Store
+    plan: Plan
+    train: TrainFunction
+    output: Path  # folder of the search; each candidate and seed has a folder of its own inside
+    name: str  # of this worker, in the store
+    on_end: Callable[[], Any] = lambda: None  # called after every trial
+    _fatal: Exception | None = field(default=None, init=False)
+    _number: int = field(default=-1, init=False)  # of the current trial
+    _failed: bool = field(default=False, init=False)  # whether the current trial has
+    _notes: dict[str, Any] = field(default_factory=dict, init=False)
 
     def run(self, enough: Callable[[int], bool] = lambda count: False) -> None:
-        """Works until the plan is done.
-
-        Args:
-            enough: tells whether to end early, from the number of trials so far.
-
-        Raises:
-            SearchError: the store fails, or the train function returns no number.
-        """
+        """Works until the plan is done."""
         count = 0
         while not enough(count):
             trials = self.store.trials()
@@ -124,7 +102,7 @@ class Worker:
         except Exception as error:  # the store failed: no other trial could go on
             self._fatal = error
             raise
-        if known.job is None or known.state == "void":
+        if known.state == "void":
             raise optuna.TrialPruned("another worker was quicker")
         trial.set_user_attr(WORKER, self.name)
         try:
@@ -172,11 +150,7 @@ class Worker:
 
 
 def plan_from_dict(values: dict[str, Any]) -> Plan:
-    """Makes the plan that its `to_dict` wrote.
-
-    Raises:
-        SearchError: there is no such kind of plan.
-    """
+    """Makes the plan that its `to_dict` wrote."""
     from keras_effnet.search.evolution import Evolution
     from keras_effnet.search.successive_halving import SuccessiveHalving
 
@@ -187,11 +161,7 @@ def plan_from_dict(values: dict[str, Any]) -> Plan:
 
 
 def train_from_dict(values: dict[str, Any]) -> TrainFunction:
-    """Makes the train function that `train_to_dict` wrote.
-
-    Raises:
-        SearchError: the function is not found, or lives in another process.
-    """
+    """Makes the train function that `train_to_dict` wrote."""
     if values["kind"] == "proxy":
         from keras_effnet.search.proxy_training import ProxyTraining
 

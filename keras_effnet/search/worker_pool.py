@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from keras_effnet.errors import SearchError
@@ -43,96 +43,64 @@ LONGEST_NAME = 255  # characters of a host's name, RFC 1035
 _ADVICE = "no Ray cluster answers; start one with `ray start --head`, or name its address"
 
 
-class Handle(Protocol):
-    """A process somewhere."""
-
-    def poll(self) -> int | None:
-        """Returns the exit status, or None while the process runs."""
-        ...
-
-    def kill(self) -> None:
-        """Ends the process at once, and waits until it is gone."""
-        ...
-
-
-Spawn = Callable[[Sequence[str], Mapping[str, str], Path], Handle]
-"""Starts a command, with additional environment variables and a file for its output."""
+Spawn = Callable[[Sequence[str], Mapping[str, str], Path], Any]
+"""Starts a command, with additional environment variables and a file for its output; returns a `LocalProcess`."""
 
 
 class LocalProcess:
-    """A process on this machine."""
+    """A process on this machine, which ends with this one; on a cluster, the actor that starts one on its node."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], log: Path, folder: str | None = None
+    ) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        every = {**os.environ, **environment, PARENT_VARIABLE: str(os.getpid())}
         with log.open("ab") as file:
             # A session of its own: Ctrl-C is for the driver, which ends its workers itself.
             self._process = subprocess.Popen(  # noqa: S603 - our own module
-                list(command), stdout=file, stderr=file, env=child_environment(environment), start_new_session=True
+                list(command), stdout=file, stderr=file, env=every, cwd=folder, start_new_session=True
             )
 
     def poll(self) -> int | None:
+        """Returns the exit status, or None while the process runs."""
         return self._process.poll()
 
     def kill(self) -> None:
+        """Ends the process at once."""
         self._process.kill()
         self._process.wait()
 
 
-def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """Environment of a process that is to end with this one."""
-    return {**os.environ, **more, PARENT_VARIABLE: str(os.getpid())}
-
-
 @dataclass
 class PoolWorker:
-    """One worker of a pool.
-
-    Args:
-        name: name of the worker in the store.
-        handle: its process.
-        log: file that its output goes to.
-        trial: number of its current trial, and the time since when it runs; None if it has none.
-    """
+    """One worker of a pool: its name in the store, its process, and the file that its output goes to."""
 
     name: str
-    handle: Handle
+    handle: Any
     log: Path
-    trial: tuple[int, float] | None = None
+    trial: tuple[int, float] | None = None  # number of the current trial, and the time since when it runs
 
 
 @dataclass
 class WorkerPool:
-    """The workers that one driver has started.
-
-    Args:
-        store: store of the search.
-        output: folder of the search.
-        size: number of workers, at least 1.
-        heartbeat: seconds between two signs of life of a trial.
-        trial_timeout: seconds after which a trial counts as hung.
-        spawn: function that starts a process, by default on this machine.
-        threads: number of threads per worker; None to leave it to the worker.
-        workers: the workers that run.
-        deaths: number of workers that died since the last trial finished.
-        finished: number of trials that had finished at the last check.
-    """
+    """The workers that one driver has started."""
 
     store: Store
-    output: Path
-    size: int
-    heartbeat: float
-    trial_timeout: float
+    output: Path  # folder of the search
+    size: int  # number of workers, at least 1
+    heartbeat: float  # seconds between two signs of life of a trial
+    trial_timeout: float  # seconds after which a trial counts as hung
     spawn: Spawn = LocalProcess
-    threads: int | None = None
-    workers: list[PoolWorker] = field(default_factory=list)
-    deaths: int = 0
-    finished: int = 0
+    threads: int | None = None  # per worker; None to leave it to the worker
+    workers: list[PoolWorker] = field(default_factory=list, init=False)
+    _deaths: int = field(default=0, init=False)  # since the last trial finished
+    _finished: int = field(default=0, init=False)  # trials at the last check
 
-    def start(self) -> None:
+    def _start(self) -> None:
         """Starts the workers that are missing."""
         while len(self.workers) < self.size:
             name = uuid4().hex[:8]
             log = self.output / LOGS_FOLDER / f"worker-{name}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
             options = [str(self.output), name, str(self.heartbeat), str(self.store.retries)]
             command = [sys.executable, "-m", "keras_effnet.search.worker", self.store.name, *options]
             # All users of the machine see commands, and an address may hold a password.
@@ -142,18 +110,10 @@ class WorkerPool:
             self.workers.append(PoolWorker(name, self.spawn(command, environment, log), log))
 
     def look_after(self, trials: Sequence[Trial], done: bool) -> None:
-        """Ends workers that hang, and replaces those that are gone, unless the search is done.
-
-        Args:
-            trials: all trials of the search.
-            done: whether the search is done.
-
-        Raises:
-            SearchError: a worker met an error that no other try can mend, or workers die whatever they do.
-        """
+        """Ends workers that hang, and replaces those that are gone, unless the search is done."""
         finished = sum(trial.state in ("done", "failed") for trial in trials)
-        if finished > self.finished:
-            self.finished, self.deaths = finished, 0
+        if finished > self._finished:
+            self._finished, self._deaths = finished, 0
         running = {trial.worker: trial.number for trial in trials if trial.state == "running"}
         for worker in list(self.workers):
             hangs = self._hangs(worker, running.get(worker.name))
@@ -166,7 +126,7 @@ class WorkerPool:
                 ended = f"its process ended with status {status}"
                 self._bury(worker, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
         if not done:
-            self.start()
+            self._start()
 
     def stop(self) -> None:
         """Ends all workers, and queues their trials again."""
@@ -192,11 +152,11 @@ class WorkerPool:
         logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
         if lost:
             return  # a trial can do so only as often as it is tried
-        self.deaths += 1
-        if self.deaths > MAX_DEATHS * self.size:
+        self._deaths += 1
+        if self._deaths > MAX_DEATHS * self.size:
             raise SearchError(
                 f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
-                received=(f"{self.deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}"),
+                received=(f"{self._deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}"),
             )
 
 
@@ -210,18 +170,7 @@ def last_line(log: Path) -> str:
 
 
 def connect_ray(address: str) -> Spawn:
-    """Connects to a Ray cluster.
-
-    Args:
-        address: address of the cluster, as `ray.init` takes it: "auto", "HOST:PORT" or "ray://HOST:PORT".
-
-    Returns:
-        A function that starts a worker on one of its nodes. The worker has this process's folder and environment; its
-        output goes to a file on its node.
-
-    Raises:
-        SearchError: Ray is not installed, or no cluster answers.
-    """
+    """Connects to a Ray cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
@@ -236,15 +185,11 @@ def connect_ray(address: str) -> Spawn:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
-    actor: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(NodeProcess)
-    names = ("PATH", "PYTHONPATH", "HOME")
-    inherited = {name: os.environ[name] for name in names if name in os.environ}
-
-    def spawn(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Handle:
-        made = actor.remote(list(command), {**inherited, **environment}, str(log), os.getcwd())
-        return RayHandle(made)
-
-    return spawn
+    actor: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(LocalProcess)
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+    return lambda command, environment, log: RayHandle(
+        actor.remote(command, {**inherited, **environment}, log, os.getcwd())
+    )
 
 
 def _check_answer(address: str) -> None:
@@ -257,26 +202,6 @@ def _check_answer(address: str) -> None:
         subprocess.run(probe, capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - our own text
     except (OSError, OverflowError, subprocess.SubprocessError) as error:
         raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
-
-
-class NodeProcess:
-    """Actor on a node that starts and watches one process."""
-
-    def __init__(self, command: list[str], environment: dict[str, str], log: str, folder: str) -> None:
-        Path(log).parent.mkdir(parents=True, exist_ok=True)
-        with Path(log).open("ab") as file:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command, stdout=file, stderr=file, env=child_environment(environment), cwd=folder
-            )
-
-    def poll(self) -> int | None:
-        """Returns the exit status, or None while the process runs."""
-        return self._process.poll()
-
-    def kill(self) -> None:
-        """Ends the process at once."""
-        self._process.kill()
-        self._process.wait()
 
 
 class RayHandle:

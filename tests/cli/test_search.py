@@ -36,8 +36,7 @@ def asked(monkeypatch, tmp_path) -> dict[str, Any]:
 
     monkeypatch.setattr(coefficient_search, "search_coefficients", note)
     monkeypatch.setattr(architecture, "search_architecture", note)
-    for name in ("format_coefficients", "format_architecture"):
-        monkeypatch.setattr(search_page, name, lambda summary: "found")
+    monkeypatch.setattr(search_page, "format_search", lambda summary: "found")
     monkeypatch.chdir(tmp_path)
     return found
 

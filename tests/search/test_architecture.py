@@ -15,9 +15,10 @@ import pytest
 from keras_effnet import BackboneSpec, StageSpec, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
+from keras_effnet.report.text import short
 from keras_effnet.search.architecture import ArchitectureResult, search_architecture
 from keras_effnet.search.candidates import spec_key
-from keras_effnet.search.search_page import format_architecture, short_cost
+from keras_effnet.search.search_page import format_search
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import Task
 from keras_effnet.serialization import read_spec
@@ -51,7 +52,8 @@ def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]
     target = estimate_cost(BASE).macs
     rewards = {}
     for each in result.summary.candidates:
-        spec = ArchitectureSpace(BASE).spec(each.choices)
+        space = ArchitectureSpace(BASE)
+        spec = space.network(space.read(each.choices))
         macs = estimate_cost(spec).macs
         assert each.metric is not None
         rewards[each.key] = each.metric * (macs / target) ** -0.07
@@ -61,9 +63,6 @@ def test_the_best_is_what_the_reward_says(found: tuple[ArchitectureResult, Path]
         assert macs <= 2 * target
     assert len(rewards) == 14
     assert spec_key(result.spec) == max(rewards, key=lambda key: rewards[key]) == result.summary.best
-    best = [value for _, value in result.summary.best_so_far]
-    assert best == sorted(best)
-    assert best[-1] == max(rewards.values())
 
 
 def keras_effnet(*arguments: str) -> str:
@@ -119,15 +118,15 @@ def test_the_same_call_goes_on_and_another_one_is_refused(found: tuple[Architect
 
 def test_every_measure_can_be_weighed_and_has_its_column(tmp_path: Path) -> None:
     result = search(tmp_path, cost="model_bytes", trials=6)
-    text, page = format_architecture(result.summary), (tmp_path / "report.html").read_text()
+    text, page = format_search(result.summary), (tmp_path / "report.html").read_text()
     with (tmp_path / "trials.csv").open(newline="") as file:
         listed = {line["key"]: float(line["model_bytes"]) for line in csv.DictReader(file)}
     best = next(each for each in result.summary.candidates if each.key == result.summary.best)
     params = estimate_cost(result.spec).params
     assert best.cost["model_bytes"] == listed[best.key] == 4 * params
-    assert "Pareto front:   model bytes" in text
+    assert "model bytes  metric  reward  trial" in text
     for each in result.summary.candidates:
-        assert short_cost(each.cost["model_bytes"]) in page
+        assert short(each.cost["model_bytes"]) in page
 
 
 def test_random_search_has_no_parents(tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 from search_trains import make_plan, steady
 
-from keras_effnet.search.driver import Engine, Started
+from keras_effnet.search.driver import common_fields
 from keras_effnet.search.worker import TRIALS_PER_PROCESS, makes_room
 
 
@@ -17,7 +16,7 @@ def test_no_report_holds_the_password_of_a_store(monkeypatch):
     words = ["search", "coefficients", "--storage", "postgresql://me:hunter2@db:5432/x", "--output", "a:b@c"]
     monkeypatch.setattr("sys.argv", ["/bin/keras-effnet", *words])
     url = "postgresql://me:hunter2@db:5432/x"
-    said = Started(Engine(Path("a"), url)).common(steady, make_plan("halving", 2), [], False)
+    said = common_fields(make_plan("halving", 2), steady, url, [])
     assert said["storage"] == "postgresql+psycopg://me:***@db:5432/x"
     assert said["command"] == "keras-effnet search coefficients --storage postgresql://me:***@db:5432/x --output a:b@c"
 

@@ -15,7 +15,6 @@ from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Job, Trial, best_trial
 from keras_effnet.search.evolution import Evolution, Reward, pareto_front
-from keras_effnet.search.limits import Limits
 from keras_effnet.search.space import ArchitectureSpace
 
 BASE = BackboneSpec(
@@ -38,7 +37,7 @@ def worth(job: Job) -> float:
     return float(sum(job.choices[name] == value for name, value in TOP.items()))
 
 
-TOP = SPACE.random(Random("top"))
+TOP = SPACE.flat(SPACE.draw(Random("top")))
 
 
 def run(
@@ -128,7 +127,7 @@ def test_another_seed_tries_other_candidates() -> None:
 
 
 def test_no_candidate_is_tried_twice_and_none_costs_too_much() -> None:
-    plan = make_plan(limits=Limits(most={"params": 20_000}), trials=60)
+    plan = make_plan(limits={"params": 20_000}, trials=60)
     trials = run(plan)
     keys = [job.key for job in jobs(trials)]
     assert len(set(keys)) == len(keys) == 60
@@ -209,7 +208,7 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
 
 
 def test_a_plan_survives_json() -> None:
-    plan = make_plan(limits=Limits({"macs": 1e6}), reward=Reward(2e5, "params", over=-1), method="random")
+    plan = make_plan(limits={"macs": 1e6}, reward=Reward(2e5, "params", over=-1), method="random")
     values = json.loads(json.dumps(plan.to_dict()))
     again = Evolution.from_dict(values)
     assert json.loads(json.dumps(again.to_dict())) == values
@@ -258,4 +257,4 @@ def test_wrong_values_are_named(name: str, value: Any) -> None:
 
 def test_limits_that_leave_nothing_are_seen_before_the_start() -> None:
     with pytest.raises(SearchError, match=r"`params`: the smallest has"):
-        make_plan(limits=Limits(most={"params": 100}))
+        make_plan(limits={"params": 100})

@@ -39,6 +39,7 @@ class Dead:
     """A worker that draws a trial, or none, and is killed."""
 
     def __init__(self, store: Store, name: str, log: Path, job: Job | None) -> None:
+        log.parent.mkdir(exist_ok=True)
         log.touch()
         if job is not None:
             if not store.trials():

@@ -31,7 +31,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         return bytes([len(found) - 1])
 
     monkeypatch.setattr(plots, "_png", keep)
-    return lambda *made: {each.name: found[each.content[0]].axes[0] for each in search_plots(*made)}
+    return lambda *made: {each.name: found[each.image[0]].axes[0] for each in search_plots(*made)}
 
 
 def points(axes: Any) -> set[tuple[float, float]]:
@@ -88,20 +88,6 @@ def test_the_surface_has_the_metric_of_equal_steps_in_every_cell(draw: Draw) -> 
     assert sum("\N{BULLET}\N{BULLET}" in text for text in written) == 3, "three were promoted twice"
 
 
-def test_every_seed_of_a_finalist_is_a_dot(draw: Draw) -> None:
-    summary, trials = coefficients(40)
-    axes = draw(summary, trials)["finalists"]
-    expected = {
-        (round(metric, 3), place) for place, each in enumerate(summary.finalists) for metric in each.metrics.values()
-    }
-    assert points(axes) == expected
-    bars = [line for line in axes.get_lines() if line.get_label() != "chance"]
-    assert [float(line.get_xdata()[0]) for line in bars] == [each.mean for each in summary.finalists]
-    names = [label.get_text() for label in axes.get_yticklabels()]
-    assert [name.endswith("the paper's") for name in names] == [each.label == "paper" for each in summary.finalists]
-    assert [name.endswith("winner") for name in names] == [each.key == summary.winner for each in summary.finalists]
-
-
 def test_the_front_the_target_and_the_best_stand_out(draw: Draw) -> None:
     summary, trials = architecture(40)
     axes = draw(summary, trials, study_of(summary))["front"]
@@ -118,7 +104,6 @@ def test_chance_is_a_line_and_no_winner_of_nothing_stands_out(draw: Draw) -> Non
     grid, trials = coefficients(40)
     network, tried = architecture(40)
     made = {**draw(grid, trials), **draw(network, tried, study_of(network))}
-    assert lines(made["finalists"], "chance")[0].get_xdata()[0] == grid.chance
     for name in ("halving", "front"):
         assert lines(made[name], "chance")[0].get_ydata()[0] == grid.chance
     nothing = {
@@ -147,7 +132,7 @@ def test_nothing_is_cut_off() -> None:
     for case in CASES.values():
         network, tried = architecture(**case)
         for plot in (*search_plots(*coefficients(**case)), *search_plots(network, tried, study_of(network))):
-            with Image.open(io.BytesIO(plot.content)) as image:
+            with Image.open(io.BytesIO(plot.image)) as image:
                 colours, pixels = image.convert("RGB").getcolors(1 << 24), np.asarray(image.convert("RGB"))
             assert len(colours or ()) > 20
             for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]):

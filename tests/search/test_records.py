@@ -19,7 +19,8 @@ from support import tiny_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.errors import DataError, SearchError
 from keras_effnet.search.candidates import Candidate, Choice, Job, Trial, count_cost
-from keras_effnet.search.records import TrialLog, write_result
+from keras_effnet.search.records import TrialLog
+from keras_effnet.search.search_page import write_search_report
 from keras_effnet.spec import BackboneSpec
 
 CHOICES = ("alpha", "beta", "gamma")
@@ -56,7 +57,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.csv"
-    assert TrialLog(path, CHOICES).append([trial(3), trial(1, "retried")], candidate_of) == 2
+    TrialLog(path, CHOICES).append([trial(3), trial(1, "retried")], candidate_of)
     done, failed = read(path)
     made = candidate(56)
     assert BackboneSpec.from_json(done.pop("spec")) == made.spec
@@ -92,25 +93,14 @@ def test_only_finished_trials_are_listed_and_each_once_in_the_order_given(tmp_pa
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
     states = ("waiting", "running", "void")
-    assert log.append([trial(number, state) for number, state in enumerate(states)], candidate_of) == 0
+    log.append([trial(number, state) for number, state in enumerate(states)], candidate_of)
     assert read(path) == [], "the columns are there from the start"
-    assert log.append([trial(5), trial(0, "running"), trial(2)], candidate_of) == 2
-    assert log.append([trial(0), trial(2), trial(5)], candidate_of) == 1
-    assert TrialLog(path, CHOICES).append([trial(5), trial(0), trial(2)], candidate_of) == 0
+    log.append([trial(5), trial(0, "running"), trial(2)], candidate_of)
+    assert [each["number"] for each in read(path)] == ["5", "2"]
+    log.append([trial(0), trial(2), trial(5)], candidate_of)
+    TrialLog(path, CHOICES).append([trial(5), trial(0), trial(2)], candidate_of)
     assert [each["number"] for each in read(path)] == ["5", "2", "0"]
-    assert log.numbers == {0, 2, 5}
-
-
-def test_a_failed_trial_without_a_job_is_listed(tmp_path: Path) -> None:
-    path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append([Trial(0, None, "failed", error="killed")], candidate_of)
-    [found] = read(path)
-    assert {name: text for name, text in found.items() if text} == {
-        "number": "0",
-        "state": "failed",
-        "error": "killed",
-        "notes": "{}",
-    }
+    assert TrialLog(path, CHOICES).numbers == {0, 2, 5}
 
 
 def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +184,14 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         with pytest.raises(DataError, match=r"No space left.*free some space.*Received: .*trials.csv"):
             log.append([trial(0), trial(1)], candidate_of)
     assert path.read_bytes() == whole
-    assert log.append([trial(0), trial(1)], candidate_of) == 1
+    log.append([trial(0), trial(1)], candidate_of)
     assert [each["number"] for each in read(path)] == ["0", "1"]
 
 
 def test_the_result_is_written_whole_and_read_back(tmp_path: Path) -> None:
     for make in (coefficients, architecture):
-        summary, _ = make(5)
-        write_result(tmp_path / "new", summary)
+        summary, trials = make(5)
+        write_search_report(summary, trials, tmp_path / "new")
         found = json.loads((tmp_path / "new" / "result.json").read_text())
         assert found == json.loads(json.dumps(summary.to_dict()))
         assert found["learned"] is True

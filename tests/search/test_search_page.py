@@ -16,25 +16,21 @@ from PIL import Image
 from summaries import ERROR, NAME, TABLE, architecture, coefficients, study_of
 from support import run_python
 
-from keras_effnet.report.text import NOTHING
+from keras_effnet.report.text import NOTHING, digits
 from keras_effnet.search.candidates import Trial
 from keras_effnet.search.records import NOT_LEARNED, ArchitectureSummary, CoefficientSummary, Summary
 from keras_effnet.search.search_page import (
     REFRESH,
-    by_stage,
     comparison,
-    digits,
-    format_architecture,
-    format_coefficients,
-    ratio_text,
+    format_search,
     search_page,
     write_search_report,
 )
 
-PLOTS = {"coefficients": ["finalists", "surface", "halving"], "architecture": ["front"]}
+PLOTS = {"coefficients": ["surface", "halving"], "architecture": ["front"]}
 SECTIONS = {
     "coefficients": ["winner", "compared", *PLOTS["coefficients"], "candidates", "optuna", "failed", "origin"],
-    "architecture": ["best", *PLOTS["architecture"], "candidates", "optuna", "failed", "origin"],
+    "architecture": ["best", "pareto", *PLOTS["architecture"], "candidates", "optuna", "failed", "origin"],
 }
 Report = tuple[Path, Summary, Sequence[Trial]]
 
@@ -114,11 +110,10 @@ def test_the_winner_can_be_pasted_and_is_compared() -> None:
     assert f"{winner.mean:.4f}best {summary.metric}" in page.texts["top"], "not that of a single seed"
 
 
-@pytest.mark.parametrize(
-    ("make", "write"), [(coefficients, format_coefficients), (architecture, format_architecture)], ids=["grid", "space"]
-)
-def test_a_search_that_has_learned_nothing_says_so_and_names_no_winner(make: Any, write: Any) -> None:
+@pytest.mark.parametrize("make", [coefficients, architecture])
+def test_a_search_that_has_learned_nothing_says_so_and_names_no_winner(make: Any) -> None:
     summary, trials = make(17)
+    write = format_search
     assert NOT_LEARNED not in write(summary)
     nothing = replace(summary, chance=0.95)
     page = Reader(search_page(nothing, trials, []).decode())
@@ -126,7 +121,7 @@ def test_a_search_that_has_learned_nothing_says_so_and_names_no_winner(make: Any
         assert NOT_LEARNED in text
         assert "0.9500" in text
     everything = " ".join(page.texts.values()) + write(nothing)
-    assert not any(word in everything for word in ("winner", "Winner", "Best (trial", "The largest reward\n"))
+    assert not any(word in everything for word in ("winner", "paste", "The largest reward:", "The largest reward\n"))
     assert not {"winner", "best"} & set(page.texts)
 
 
@@ -176,18 +171,18 @@ def test_a_browser_shows_the_plots(report: Report, tmp_path: Path) -> None:
 
 def test_the_winner_the_finalists_and_the_difference_are_told() -> None:
     summary, _ = coefficients(40)
-    text = format_coefficients(summary)
+    text = format_search(summary)
     lines = text.splitlines()
-    assert f"Winner: {summary.rule}" in lines
-    table = [line.replace("/", " ").split() for line in lines if line.endswith(("winner", "the paper's", "  3"))]
+    assert f"rule = {summary.rule}" in lines
+    table = [line.replace("/", " ").split() for line in lines if line.endswith("  3")]
     for cells, finalist in zip(table, summary.finalists, strict=True):
         assert [float(cell) for cell in cells[:3]] == list(finalist.choices.values())
-        assert float(cells[3]) == pytest.approx(finalist.cost["macs"] / 3e7, abs=1e-3)
-        assert float(cells[4]) == pytest.approx(finalist.mean, abs=1e-4)
-        assert cells[6] == "3"
-        assert (cells[7:] == ["the", "paper's"]) == (finalist.label == "paper")
-        assert (cells[7:] == ["winner"]) == (finalist.key == summary.winner)
-    assert "(test images, 3 seeds): +0.0123, 95% interval -0.0040 to +0.0286: not told apart." in lines[-1]
+        assert float(cells[-2]) == pytest.approx(finalist.cost["macs"] / 3e7, abs=1e-3)
+        assert float(cells[3]) == pytest.approx(finalist.mean, abs=1e-4)
+        assert cells[-1] == "3"
+        assert (cells[6:-2] == ["the", "paper's"]) == (finalist.label == "paper")
+        assert (cells[6:-2] == ["winner"]) == (finalist.key == summary.winner)
+    assert "(test images, 3 seeds): +0.0123, 95% interval -0.0040 to +0.0286: not told apart.\n" in text
     assert ["chance", "0.0250"] in [line.split() for line in lines]
     assert "53 trials done, 1 failed" in text
     assert "the plain grid: 12,800 steps" in text
@@ -198,21 +193,21 @@ def test_while_it_runs_the_longest_trained_are_told() -> None:
     least = min(summary.candidates, key=lambda each: each.steps)
     lucky = tuple(replace(each, metric=0.99) if each is least else each for each in summary.candidates)
     summary = replace(summary, candidates=lucky)  # by chance, after few steps
-    text = format_coefficients(summary)
+    text = format_search(summary)
     assert "Still running: 53 of about 58 trials done" in text
-    trials = [line.replace("/", " ").split() for line in text.splitlines()[-6:-1]]
+    trials = [line.replace("/", " ").split() for line in text.splitlines()[-5:]]
     trained = sorted(((each.steps, each.metric or 0) for each in summary.candidates), reverse=True)
-    assert [(int(trial[5]), float(trial[4])) for trial in trials] == [
+    assert [(int(trial[4]), float(trial[3])) for trial in trials] == [
         (steps, round(metric, 4)) for steps, metric in trained[:5]
     ]
     assert "Winner" not in text
 
 
 def test_before_the_first_result_there_is_something_to_read() -> None:
-    for make, write in ((coefficients, format_coefficients), (architecture, format_architecture)):
-        summary: Any = make(3, trained=False, finished=False)[0]
-        assert "0 of about" in write(summary)
-        assert "None" not in write(summary)
+    for make in (coefficients, architecture):
+        text = format_search(make(3, trained=False, finished=False)[0])
+        assert "0 of about" in text
+        assert "None" not in text
 
 
 def test_the_paper_may_win_and_nothing_may_be_known_of_it() -> None:
@@ -226,43 +221,28 @@ def test_the_paper_may_win_and_nothing_may_be_known_of_it() -> None:
 
 def test_the_best_network_and_the_front_are_told() -> None:
     summary, _ = architecture(40)
-    text = format_architecture(summary)
+    text = format_search(summary)
     by_key = {each.key: each for each in summary.candidates}
     best = by_key[summary.best or ""]
     macs = best.cost["macs"]
-    assert f"Best (trial {best.number}): accuracy {digits(best.metric)}" in text
+    assert f"The largest reward: accuracy {digits(best.metric)}" in text
     assert f"{macs / 1e6:.3g} M MACs ({macs / 2e7:.0%} of the target), reward {digits(best.value)}" in text
-    front = [line.split() for line in text.splitlines()[-len(summary.front) - 1 : -1]]
-    assert [int(cells[-1]) for cells in front] == [by_key[key].number for key in summary.front]
+    part = text[text.index("Networks on the front") : text.index("All networks")].splitlines()[1:]
+    assert part[1].split() == ["chance", "0.0250"]
+    front = [line.split() for line in part[2:-1]]
+    assert [int(cells[-2]) for cells in front] == [by_key[key].number for key in summary.front]
     assert [float(cells[0]) for cells in front] == sorted(float(cells[0]) for cells in front)
-    assert text.splitlines()[-1].split() == ["chance", "0.0250"]
     assert "Maximised: accuracy x (MACs / 20 M)^w, w = -0.07, -1 above the target." in text
     assert "Evolution among 1.23e+11 networks, of at most 30 M MACs, of at most 1 M parameters." in text
     plain = replace(summary, reward={**summary.reward, "exponent": 0.0, "over": None})
-    assert "Maximised: accuracy." in format_architecture(plain)
-    for number in (1, 2, 3):
-        assert f"kernel {best.choices[f'stage{number}.kernel']}" in text
-        assert f"depth {best.choices[f'stage{number}.depth']}" in text
+    assert "Maximised: accuracy." in format_search(plain)
+    assert TABLE in text
 
 
-def test_choices_and_numbers_are_short() -> None:
-    choices = {"stage1.kernel": 5, "stage1.skip": True, "stage2.width": 24, "alone": "x"}
-    assert by_stage(choices) == {
-        "stage1": {"kernel": "5", "skip": "yes"},
-        "stage2": {"width": "24"},
-        "": {"alone": "x"},
-    }
+def test_numbers_are_short() -> None:
     assert [digits(number) for number in (0.5, -0.12345, 1234567.0, None)] == [
         "0.5000",
         "-0.1235",
         "1.2346e+06",
         NOTHING,
     ]
-
-
-def test_a_ratio_is_made_of_two_costs() -> None:
-    summary, _ = coefficients(40)
-    paper = next(each for each in summary.finalists if each.label == "paper")
-    assert ratio_text(summary, paper) == "1.920"
-    latency = replace(paper, cost={"latency_ms": 3.0})
-    assert ratio_text(replace(summary, measure="latency_ms"), latency) == NOTHING

@@ -18,7 +18,7 @@ from keras_effnet.measures import count
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Rounding
 from keras_effnet.search.candidates import spec_key
-from keras_effnet.search.limits import Limits, draw_feasible, extreme, some_feasible
+from keras_effnet.search.evolution import Evolution, Reward, draw_feasible, excess, smallest, some_feasible
 from keras_effnet.search.space import ArchitectureSpace, StageChoice
 
 FIELDS = StageChoice._fields
@@ -77,7 +77,7 @@ def behaviour(spec: BackboneSpec) -> tuple[Any, ...]:
 
 def test_the_size_is_the_number_of_different_networks() -> None:
     space = small_space(kernels=(3,))
-    specs = {behaviour(spec): spec for spec in map(space.spec, every(space))}
+    specs = {behaviour(spec): spec for spec in (space.network(space.read(choices)) for choices in every(space))}
     assert space.size == len(specs)
     assert len({spec_key(spec) for spec in specs.values()}) == len(specs)
 
@@ -86,7 +86,7 @@ def test_equal_networks_have_equal_keys_and_names() -> None:
     space = small_space(kernels=(3,), kinds=("conv", "mbconv", "fused"))
     by_behaviour: dict[Any, set[tuple[str, str]]] = {}
     for choices in every(space):
-        spec = space.spec(choices)
+        spec = space.network(space.read(choices))
         by_behaviour.setdefault(behaviour(spec), set()).add((spec_key(spec), spec.name))
     assert {len(found) for found in by_behaviour.values()} == {1}
     assert len({name for found in by_behaviour.values() for _, name in found}) == space.size
@@ -97,13 +97,13 @@ def test_a_spec_holds_what_was_chosen() -> None:
     choices: dict[str, Any] = dict(
         zip(space.names, ("fused", 5, 6, 0.25, 12, 2, False, "fused", 5, 6, 0.25, 20, 3, False), strict=True)
     )
-    first, second = space.spec(choices).stages
+    first, second = space.network(space.read(choices)).stages
     assert (first.width, second.width, first.depth, second.depth) == (12, 20, 2, 3)
     assert (first.stride, second.stride) == (1, 2)
     block: Any = first.block
     assert type(block).__name__ == "FusedMBConv"
     assert (block.kernel, block.expand, block.se_ratio, block.skip, block.activation) == (5, 6, 0.25, False, "relu")
-    assert space.spec(choices).drop_path == 0.2
+    assert space.network(space.read(choices)).drop_path == 0.2
 
 
 def test_widths_are_channels_and_depths_are_blocks_that_every_network_has() -> None:
@@ -112,8 +112,8 @@ def test_widths_are_channels_and_depths_are_blocks_that_every_network_has() -> N
     assert space.values["stage1.depth"] == (1, 2), "no stage has less than one block"
     assert space.values["stage2.depth"] == (1, 2, 3)
     for _ in range(50):
-        choices = space.random(generator)
-        for number, stage in enumerate(space.spec(choices).stages, 1):
+        choices = space.flat(space.draw(generator))
+        for number, stage in enumerate(space.network(space.read(choices)).stages, 1):
             assert (stage.width, stage.depth) == (choices[f"stage{number}.width"], choices[f"stage{number}.depth"])
 
 
@@ -122,7 +122,7 @@ def test_a_plain_convolution_neither_expands_nor_has_a_gate() -> None:
     for kind, ratio in (("conv", 0), ("dconv", 0.25)):
         values = (kind, 3, 6, 0.25, 8, 1, True, kind, 3, 6, 0.25, 16, 2, True)
         choices: dict[str, Any] = dict(zip(space.names, values, strict=True))
-        block: Any = space.spec(choices).stages[0].block
+        block: Any = space.network(space.read(choices)).stages[0].block
         assert (block.expand, block.se_ratio) == (1, ratio)
         canonical = space.flat(space.read(choices))
         assert (canonical["stage1.expand"], canonical["stage1.se_ratio"]) == (1, ratio)
@@ -179,7 +179,8 @@ def test_a_step_changes_one_choice_of_one_stage_and_the_network() -> None:
 def test_the_same_generator_gives_the_same_networks() -> None:
     space = small_space()
     first, second = (
-        [space.random(generator) for _ in range(3)] + [space.mutate(space.random(generator), generator)]
+        [space.flat(space.draw(generator)) for _ in range(3)]
+        + [space.flat(space.step(space.draw(generator), generator))]
         for generator in (Random("7"), Random("7"))
     )
     assert first == second
@@ -191,13 +192,13 @@ def test_a_space_survives_json() -> None:
     assert again.base == space.base
     assert again.names == space.names
     assert again.size == space.size
-    choices = space.random(Random("json"))
-    assert again.spec(json.loads(json.dumps(choices))) == space.spec(choices)
+    choices = space.flat(space.draw(Random("json")))
+    assert again.network(again.read(json.loads(json.dumps(choices)))) == space.network(space.read(choices))
 
 
 def test_what_is_found_is_a_spec_file() -> None:
     space = small_space()
-    spec = space.spec(space.random(Random("file")))
+    spec = space.network(space.draw(Random("file")))
     assert BackboneSpec.from_json(spec.to_json()) == spec
 
 
@@ -210,13 +211,13 @@ def test_what_is_counted_is_what_is_built(seed: int) -> None:
 
 def test_unknown_choices_are_refused() -> None:
     space = small_space()
-    choices = space.random(Random("1"))
+    choices = space.flat(space.draw(Random("1")))
     with pytest.raises(SearchError, match=r"stage 1 has no such choice.*Received.*'kernel': 7"):
-        space.spec({**choices, "stage1.kernel": 7})
+        space.network(space.read({**choices, "stage1.kernel": 7}))
     with pytest.raises(SearchError, match=r"Received.*'stage3.kind'"):
-        space.spec({**choices, "stage3.kind": "mbconv"})
+        space.network(space.read({**choices, "stage3.kind": "mbconv"}))
     with pytest.raises(SearchError, match=r"Received.*'stage2.skip'"):
-        space.spec({name: value for name, value in choices.items() if name != "stage2.skip"})
+        space.network(space.read({name: value for name, value in choices.items() if name != "stage2.skip"}))
 
 
 @pytest.mark.parametrize(
@@ -246,15 +247,15 @@ def test_a_space_of_one_network_has_no_other() -> None:
     space = small_space(**one)
     assert space.size == 1
     with pytest.raises(SearchError, match="more than one network"):
-        space.mutate(space.random(Random("1")), Random("1"))
+        space.step(space.draw(Random("1")), Random("1"))
 
 
 @pytest.mark.parametrize("name", ["macs", "params", "activations"])
 def test_the_smallest_and_the_largest_network_are_found(name: str) -> None:
     space = small_space(kernels=(3,))
-    costs = [count(estimate_cost(space.spec(choices), classes=5))[name] for choices in every(space)]
-    assert space.cost(extreme(space, lambda cost: cost[name]))[name] == min(costs)
-    assert space.cost(extreme(space, lambda cost: -cost[name]))[name] == max(costs)
+    costs = [count(estimate_cost(space.network(space.read(choices)), classes=5))[name] for choices in every(space)]
+    assert space.cost(smallest(space, lambda cost: cost[name]))[name] == min(costs)
+    assert space.cost(smallest(space, lambda cost: -cost[name]))[name] == max(costs)
 
 
 def test_an_end_is_found_where_the_best_beginning_is_not_that_of_the_best_whole() -> None:
@@ -267,8 +268,8 @@ def test_an_end_is_found_where_the_best_beginning_is_not_that_of_the_best_whole(
                 return sign * (cost["activations"] * weight - cost["params"])
 
             best = min(measure(cost) for _, cost in every_cost)
-            assert measure(space.cost(extreme(space, measure))) == best
-            tail = space.options(1)[0]
+            assert measure(space.cost(smallest(space, measure))) == best
+            tail = space.options[1][0]
             first = min((choices[0] for choices, _ in every_cost), key=lambda one: measure(space.cost((one, tail))))
             wrong += min(measure(cost) for choices, cost in every_cost if choices[0].width == first.width) > best
     assert wrong, "one stage after the other would do"
@@ -276,39 +277,37 @@ def test_an_end_is_found_where_the_best_beginning_is_not_that_of_the_best_whole(
 
 def test_an_empty_feasible_set_says_which_limit_empties_it_and_what_comes_nearest() -> None:
     space = small_space(kernels=(3,))
-    least = min(estimate_cost(space.spec(choices), classes=5).params for choices in every(space))
-    with pytest.raises(SearchError, match=rf"`params`: the smallest has {least:,.4g}.*Raise.*Received: params=10"):
-        some_feasible(space, Limits(most={"macs": 1e9, "params": 10}))
-    with pytest.raises(SearchError, match=r"`macs`: the largest has.*Lower.*Received: macs=1e\+12"):
-        some_feasible(space, Limits(least={"macs": 1e12}))
+    least = min(estimate_cost(space.network(space.read(choices)), classes=5).params for choices in every(space))
+    with pytest.raises(
+        SearchError, match=rf"`params`: the smallest has .*params {least:,.4g}.*Raise.*Received: params=10"
+    ):
+        some_feasible(space, {"macs": 1e9, "params": 10})
 
 
 def test_limits_that_exclude_each_other_are_told() -> None:
     space = small_space(kernels=(3,))
     costs = [space.cost(choices) for choices in map(space.read, every(space))]
-    few = min(cost["params"] for cost in costs)
-    macs = max(cost["macs"] for cost in costs)
+    limits = {name: min(cost[name] for cost in costs) for name in ("params", "activations")}
+    assert all(excess(cost, limits) for cost in costs)
     with pytest.raises(SearchError, match="at once"):
-        some_feasible(space, Limits(most={"params": few}, least={"macs": macs}))
+        some_feasible(space, limits)
 
 
 def test_the_only_network_within_the_limits_is_found() -> None:
     space = ArchitectureSpace(two_stages(), classes=5)
     costs = sorted({space.cost(choices)["params"] for choices in (space.draw(Random(n)) for n in range(2000))})
-    smallest = space.cost(extreme(space, lambda cost: cost["params"]))["params"]
-    limits = Limits(most={"params": smallest})
-    assert smallest <= costs[0]
+    least = space.cost(smallest(space, lambda cost: cost["params"]))["params"]
+    limits = {"params": least}
+    assert least <= costs[0]
     start = some_feasible(space, limits)
-    assert space.cost(start)["params"] == smallest
-    assert limits.excess(space.cost(draw_feasible(space, limits, Random("1"), start))) == 0
+    assert space.cost(start)["params"] == least
+    assert excess(space.cost(draw_feasible(space, limits, Random("1"), start)), limits) == 0
 
 
-@pytest.mark.parametrize(
-    ("most", "least"), [({"seconds": 1}, {}), ({"macs": 0}, {}), ({}, {"macs": -1}), ({"macs": 1}, {"macs": 2})]
-)
-def test_wrong_limits_are_refused(most: dict[str, float], least: dict[str, float]) -> None:
+@pytest.mark.parametrize("limits", [{"seconds": 1}, {"macs": 0}, {"macs": -1}])
+def test_wrong_limits_are_refused(limits: dict[str, float]) -> None:
     with pytest.raises(SearchError, match="Received: "):
-        Limits(most, least)
+        Evolution(small_space(), Reward(1e6), limits)
 
 
 def test_a_stage_without_a_kernel_of_its_own_takes_the_space_s() -> None:
