@@ -6,9 +6,8 @@
 | `naswot` | Mellor et al. 2021, "Neural Architecture Search without Training", arXiv:2006.04647 |
 | `zen_score` | Lin et al. 2021, Zen-NAS, arXiv:2102.01063 |
 
-They were published for networks of convolutions, BatchNorm and ReLU. What is made of the rest stands at each of them;
-what is said there of "released code" was compared with copies of it in public repositories. How well each one ranks
-networks that are really trained is measured: docs/search.md.
+They were published for networks of convolutions, BatchNorm and ReLU; each says what it makes of the rest, and compares
+itself with "released code" as public repositories hold it. How well they rank trained networks: docs/search.md.
 
 Scores look at networks that are never trained, and each leaves out or replaces some operations. So they read the
 recorded network with a reader that computes at once (`Computation`), and take from the Keras model only its weights: no
