@@ -159,7 +159,7 @@ class Batches(keras.utils.PyDataset):
         def fill(first: int) -> None:
             for place in range(first, len(wanted), THREADS):
                 index, seed = wanted[place]
-                images[place] = self._image(index, np.random.default_rng(seed))
+                images[place] = self._image(index, seed)
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
@@ -169,17 +169,21 @@ class Batches(keras.utils.PyDataset):
             raise
         return images
 
-    def _image(self, index: int, generator: np.random.Generator) -> np.ndarray:
-        crop = 1.0 if self.augmentation is None else self.augmentation.crop
+    def _image(self, index: int, seed: tuple[int, ...]) -> np.ndarray:
+        augmentation = self.augmentation
+        crop = 1.0 if augmentation is None else augmentation.crop
+        flips = augmentation is not None and augmentation.flip
+        # To make a generator takes as long as to copy a small image.
+        generator = np.random.default_rng(seed) if crop < 1 or flips else None
         # Even the smallest crop should have as many pixels as the network sees.
         pixels = self.source.read(index, math.ceil(self.resolution / min(math.sqrt(crop), self.center_crop)))
         box = None
-        if crop < 1:
+        if generator is not None and crop < 1:
             box = random_box(pixels.shape[0], pixels.shape[1], crop, generator)
         elif self.center_crop < 1:
             box = center_box(pixels.shape[0], pixels.shape[1], self.center_crop)
         square = resize_square(pixels, self.resolution, box, gray=self.channels == 1)
-        flipped = self.augmentation is not None and self.augmentation.flip and generator.random() < 0.5
+        flipped = generator is not None and flips and generator.random() < 0.5
         return square[:, ::-1] if flipped else square
 
 

@@ -73,6 +73,8 @@ def resize_square(
     Returns:
         uint8 array of shape `(resolution, resolution, 3)`, or `(resolution, resolution, 1)` if `gray`.
     """
+    if box is None and not gray and pixels.shape == (resolution, resolution, 3):
+        return pixels
     image = Image.fromarray(pixels)
     if box is not None or image.size != (resolution, resolution):
         side = (resolution, resolution)
