@@ -318,8 +318,8 @@ def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> 
     """The shape that a window leaves when it slides over an image of shape `x`."""
     height, width, _ = x
     if op.stride > 1 or op.padding in ("valid", "symmetric"):
-        height = window_cells(height, op.kernel, op.stride, op.padding)
-        width = window_cells(width, op.kernel, op.stride, op.padding)
+        height = window_cells(height, op.kernel, op.stride, op.padding) or 0
+        width = window_cells(width, op.kernel, op.stride, op.padding) or 0
         if height < 1 or width < 1:
             raise SpecError(
                 f"layer {name!r} would have no output: its kernel of {op.kernel} exceeds its input. Raise the "

@@ -156,7 +156,8 @@ def run_block(block: RecordedBlock, reader: Reader[T], values: dict[Node, T]) ->
     """
     read, value = reader.read, values.__getitem__
     for node in block.nodes:
-        values[node] = read(node.op, node.name, *map(value, node.inputs))
+        # Only inputs of the network have no operation, and they stand in no block.
+        values[node] = read(node.op, node.name, *map(value, node.inputs))  # pyright: ignore[reportArgumentType]
     return values[block.output]
 
 
@@ -261,15 +262,16 @@ class _Recorder(Ops[Node]):
         return RecordedStage(name, operator, type(stage.block).__name__, blocks, stage.block.strides_last)
 
     def read(self, op: Op, name: str, *inputs: Node) -> Node:
-        channels, kind = inputs[0].channels, type(op)
-        if kind is Conv or kind is Dense:
-            channels = op.width
-        elif kind is Depthwise:
-            channels *= op.multiplier
-        elif kind is Concat:
-            channels = sum(node.channels for node in inputs)
-        elif kind is Opaque:
-            channels = op.shape[2]
+        channels = inputs[0].channels
+        match op:
+            case Conv() | Dense():
+                channels = op.width
+            case Depthwise():
+                channels *= op.multiplier
+            case Concat():
+                channels = sum(node.channels for node in inputs)
+            case Opaque():
+                channels = op.shape[2]
         node = Node(op, name, inputs, channels)
         self._nodes.append(node)
         return node

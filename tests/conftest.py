@@ -32,7 +32,7 @@ def share_variable_kernels() -> None:
         return make(*arguments, **options)
 
     nameless.with_name = make  # pyright: ignore[reportFunctionMemberAccess]
-    operations.var_handle_op = nameless
+    operations.var_handle_op = nameless  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.fixture(autouse=True)

@@ -359,7 +359,8 @@ PLUGIN = Pooled(MBConv(kernel=5), Window(3), ((1, True), (0.5, False)), "two")
 
 @pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {**registry.blocks._places, "pooled": Pooled, "normed": Normed, "missing": "no_such_package:Block"}
+    own: Any = registry.blocks
+    places = {**own._places, "pooled": Pooled, "normed": Normed, "missing": "no_such_package:Block"}
     places |= {"callback": Callback, "misnamed": Misnamed}
     monkeypatch.setattr(registry.blocks, "_places", places)
 
@@ -465,7 +466,8 @@ def test_reading_and_describing_import_nothing_heavy() -> None:
 
 def test_the_generated_schema_takes_up_plugins(plugins: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("callback", "misnamed", "missing"):
-        monkeypatch.delitem(registry.blocks._places, name)
+        own: Any = registry.blocks
+        monkeypatch.delitem(own._places, name)
     schema = jsonschema.Draft202012Validator(spec_schema())
     data = document(tiny_spec(PLUGIN))
     schema.validate(data)

@@ -275,7 +275,8 @@ def test_groups_may_change_places(name: str) -> None:
     found = [node for node in trace.nodes if isinstance(node.op, Conv) and node.op.groups > 1]
     assert len(found) == 4
     for node in found:
-        groups = node.op.groups
+        op: Any = node.op
+        groups = op.groups
         [read], [made] = node.inputs[0].resolved, node.output.resolved
         assert (read.axis.groups, made.axis.groups, read.repeat, made.repeat) == (groups, groups, 1, 1)
         assert read.axis is not made.axis

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -63,7 +63,8 @@ class AdaptedStem:
         self.old_channels = trace.input.channels
         self.pixels = trace.blocks[0].nodes
         self.statistics = {node.name for node in self.pixels if node.has_weights}
-        self.convs = {node.name: node for node in reads_image(trace)}
+        # Plain convolutions: `reads_image` allows nothing else.
+        self.convs: dict[str, Any] = {node.name: node for node in reads_image(trace)}
         self.constants = {node.name: self._constant_of(node) for node in self.convs.values()}
         self.norms = self._norms_behind(trace)
         self.names = {*self.statistics, *self.convs, *self.norms}

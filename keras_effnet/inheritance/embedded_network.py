@@ -196,7 +196,7 @@ class _Matcher:
 
     def _compare(self, layer: Any, inputs: tuple[Tensor, ...]) -> None:
         found = self.graph.layers.get(layer.name)
-        wanted = keras.saving.serialize_keras_object(layer)
+        wanted: Any = keras.saving.serialize_keras_object(layer)
         if found is None:
             raise self._error(f"the spec has a layer {layer.name!r}, which the model lacks", layer.name)
         if found.kind != wanted["class_name"]:

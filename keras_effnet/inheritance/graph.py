@@ -141,7 +141,7 @@ def replay(
             continue
         operation = operations[layer.name]
         inner = read_graph(operation) if unfold(operation) else None
-        copy = None if inner is not None else operation.__class__.from_config(operation.get_config())
+        copy: Any = None if inner is not None else operation.__class__.from_config(operation.get_config())
         for number, call in enumerate(layer.calls):
             try:
                 if inner is not None:

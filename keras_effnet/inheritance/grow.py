@@ -230,10 +230,10 @@ def _default_shape(
     old: tuple[int | None, ...], base: BackboneSpec, target: BackboneSpec, channels: int | None
 ) -> tuple[int | None, ...]:
     """The new spec's resolution where the model has its own spec's; else the model's own sides."""
-    shape = list(old)
+    shape: list[int | None] = list(old)
     found = shape.pop(_channel_axis())
     if shape == [base.resolution] * 2:
-        shape = [target.resolution] * 2
+        shape = [target.resolution, target.resolution]
     shape.insert(0 if _channel_axis() == 0 else 2, found if channels is None else channels)
     return tuple(shape)
 

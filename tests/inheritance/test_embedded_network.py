@@ -165,7 +165,7 @@ def test_a_momentum_of_a_users_own_is_no_other_network() -> None:
 def test_a_nested_network_may_be_all_that_there_is() -> None:
     """Among a model's outputs Keras counts the calls of a nested model in another way than elsewhere."""
     inner = _built(_spec())
-    x = keras.Input(inner.input_shape[1:])
+    x: Any = keras.Input(inner.input_shape[1:])
     model = keras.Model(x, [inner(x), inner(x + 1)])
     graph = read_graph(model)
     assert graph.outputs == ((inner.name, 0, 0), (inner.name, 1, 0))

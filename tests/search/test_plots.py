@@ -31,7 +31,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         return bytes([len(found) - 1])
 
     monkeypatch.setattr(plots, "_png", keep)
-    return lambda *made: {each.name: found[each.image[0]].axes[0] for each in search_plots(*made)}
+    return lambda *made: {each.name: found[(each.image or b"")[0]].axes[0] for each in search_plots(*made)}
 
 
 def points(axes: Any) -> set[tuple[float, float]]:
