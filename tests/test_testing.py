@@ -185,7 +185,7 @@ def test_a_rule_that_breaks_a_law_is_named(rule: Any, words: str) -> None:
 
 def test_a_rule_that_throws_dice_is_named() -> None:
     state = iter(range(100))
-    with pytest.raises(ConformanceError, match=r"the same at the same phi.*Received"):
+    with pytest.raises(ConformanceError, match=r"the same coefficients at the same phi.*Received"):
         check_rule(lambda phi: Coefficients(depth=1 + next(state)))
 
 
