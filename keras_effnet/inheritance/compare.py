@@ -19,14 +19,23 @@ _SIDE = 64  # of random images, in pixels, for models that take images of any si
 
 
 def measured_difference(
-    old: keras.Model, new: keras.Model, build: Callable[[tuple[int | None, ...]], keras.Model], seed: int = 0
+    old: keras.Model,
+    new: keras.Model,
+    build: Callable[[tuple[int | None, ...]], keras.Model],
+    *,
+    raw: bool = True,
+    channels: np.ndarray | None = None,
+    seed: int = 0,
 ) -> float:
     """The largest difference of the outputs of two models on random images, as a share of the largest output.
 
     Args:
         old: the old model.
-        new: the new model, with outputs of the same shapes.
+        new: the new model.
         build: builds the new model for inputs of another shape, with any weights.
+        raw: whether the models take pixels from 0 to 255; otherwise the images are of mean 0 and variance 1.
+        channels: number of the old output channel that each new output channel comes from, `FRESH` for one that is new;
+            None where both have the same.
         seed: seed of the random images.
 
     Returns:
@@ -35,14 +44,24 @@ def measured_difference(
     shape = old.input_shape[1:]
     if new.input_shape != old.input_shape:
         new = with_weights(build(shape), new)
-    generator = np.random.default_rng(seed)
-    images = generator.uniform(0, 255, (_IMAGES, *(_SIDE if side is None else side for side in shape)))
-    found = [_listed(model.predict_on_batch(images.astype("float32"))) for model in (old, new)]
-    differences = [
-        np.abs(after - before).max(initial=0) / max(np.abs(before).max(initial=0), np.finfo(np.float32).tiny)
-        for before, after in zip(*found, strict=True)
+    images = _random_images([_SIDE if side is None else side for side in shape], raw, seed)
+    before, after = (_listed(model.predict_on_batch(images)) for model in (old, new))
+    if channels is not None:
+        known = channels != FRESH
+        before = [_channels_last(output)[..., channels[known]] for output in before]
+        after = [_channels_last(output)[..., known] for output in after]
+    shares = [
+        np.abs(theirs - ours).max(initial=0) / max(np.abs(theirs).max(initial=0), np.finfo(np.float32).tiny)
+        for theirs, ours in zip(before, after, strict=True)
     ]
-    return float(max(differences)) if np.isfinite(differences).all() else float("inf")
+    return float(max(shares)) if np.isfinite(shares).all() else float("inf")
+
+
+def _random_images(shape: list[int], raw: bool, seed: int) -> np.ndarray:
+    """A few images of the numbers that a network was made for."""
+    generator = np.random.default_rng(seed)
+    shape = [_IMAGES, *shape]
+    return (generator.uniform(0, 255, shape) if raw else generator.normal(size=shape)).astype("float32")
 
 
 def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
@@ -69,14 +88,12 @@ def stage_differences(
         One number per stage from stem to top, by name, over the channels that come from old ones.
     """
     shape = [side if length is None else length for length in old.input_shape[1:]]
-    generator = np.random.default_rng(seed)
-    raw = bool(pairing.old.blocks[0].nodes)  # the model preprocesses pixels itself
-    images = generator.uniform(0, 255, (_IMAGES, *shape)) if raw else generator.normal(size=(_IMAGES, *shape))
+    images = _random_images(shape, pairing.preprocesses, seed)
     stages = range(len(pairing.old.stages) - 1 - (not pairing.old.blocks[-1].nodes))
     outputs = []
     for model, trace in ((old, pairing.old), (new, pairing.new)):
         layers = [model.get_layer(_layer_name(trace.blocks_of(stage)[-1].output)).output for stage in stages]
-        outputs.append(keras.Model(model.inputs, layers).predict_on_batch(images.astype("float32")))
+        outputs.append(keras.Model(model.inputs, layers).predict_on_batch(images))
     found: dict[str, float] = {}
     for stage, before, after in zip(stages, *map(_listed, outputs), strict=True):
         ends = (pairing.new.blocks_of(stage)[-1].output, pairing.old.blocks_of(stage)[-1].output)

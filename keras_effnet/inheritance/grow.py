@@ -140,7 +140,13 @@ def grow_model(
         raise _not_exact(found, new, build, plan)
     if not return_report:
         return new
-    return new, plan.report(None if plan.pairing.differences else measured_difference(old, new, build))
+    if plan.pairing.differences:
+        return new, plan.report()
+    # Features of more channels are copies of the old ones.
+    pairing, features = plan.pairing, not embedded.include_top and not found.behind
+    channels = pairing.rows(pairing.new.output, pairing.old.output) if features else None
+    raw = pairing.preprocesses or bool(found.front)
+    return new, plan.report(measured_difference(old, new, build, raw=raw, channels=channels))
 
 
 def _plan(

@@ -79,6 +79,11 @@ class Pairing:
             ours, theirs = self.new.output.resolved[0].axis, self.old.output.resolved[0].axis
             self._maps[ours, theirs] = self.classes
 
+    @property
+    def preprocesses(self) -> bool:
+        """Whether the networks preprocess pixels themselves."""
+        return bool(self.old.blocks[0].nodes)
+
     def stage_name(self, stage: int) -> str:
         """The name of a stage, by its number; the preprocessing counts as part of the stem."""
         return self.new.stages[max(stage, 0) + 1].name
