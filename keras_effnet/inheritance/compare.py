@@ -45,7 +45,7 @@ def measured_difference(
     if new.input_shape != old.input_shape:
         new = with_weights(build(shape), new)
     images = _random_images([_SIDE if side is None else side for side in shape], raw, seed)
-    before, after = (_listed(model.predict_on_batch(images)) for model in (old, new))
+    before, after = (_listed(compute_once(model, images)) for model in (old, new))
     if channels is not None:
         known = channels != FRESH
         before = [_channels_last(output)[..., channels[known]] for output in before]
@@ -62,6 +62,21 @@ def _random_images(shape: list[int], raw: bool, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     shape = [_IMAGES, *shape]
     return (generator.uniform(0, 255, shape) if raw else generator.normal(size=shape)).astype("float32")
+
+
+def compute_once(model: keras.Model, images: np.ndarray) -> Any:
+    """What a model makes of a few images, without the seconds that TensorFlow takes to compile a graph for them.
+
+    Args:
+        model: the model.
+        images: the images, as the model takes them.
+
+    Returns:
+        The output as a NumPy array, or a list of them.
+    """
+    if keras.backend.backend() == "jax":
+        return model.predict_on_batch(images)  # layer by layer, JAX would compile a program for each
+    return keras.tree.map_structure(keras.ops.convert_to_numpy, model(images, training=False))
 
 
 def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
@@ -93,7 +108,7 @@ def stage_differences(
     outputs = []
     for model, trace in ((old, pairing.old), (new, pairing.new)):
         layers = [model.get_layer(_layer_name(trace.blocks_of(stage)[-1].output)).output for stage in stages]
-        outputs.append(keras.Model(model.inputs, layers).predict_on_batch(images))
+        outputs.append(compute_once(keras.Model(model.inputs, layers), images))
     found: dict[str, float] = {}
     for stage, before, after in zip(stages, *map(_listed, outputs), strict=True):
         ends = (pairing.new.blocks_of(stage)[-1].output, pairing.old.blocks_of(stage)[-1].output)
