@@ -39,6 +39,9 @@ def share_variable_kernels() -> None:
 def keras_state() -> Iterator[None]:
     """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
     share_variable_kernels()
+    keras = sys.modules.get("keras")
+    if keras is not None:
+        keras.config.disable_traceback_filtering()  # wraps every call of a layer, of which building makes thousands
     yield
     keras = sys.modules.get("keras")
     if keras is not None:

@@ -213,7 +213,7 @@ def demonstration_spec(options: DemonstrationOptions) -> BackboneSpec:
     Example:
         >>> spec = demonstration_spec(DemonstrationOptions(phi=-10))
         >>> spec.resolution, spec.total_stride
-        (32, 8)
+        (16, 4)
     """
     base = resolve_backbone(options.backbone)
     scaled = scale_spec(base, coefficients=replace(resolve_coefficients(options.phi, None, None), resolution=1.0))

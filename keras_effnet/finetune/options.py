@@ -91,10 +91,10 @@ class DemonstrationOptions:
     backbone: BackboneSpec | str = "efficientnet_b0"
     phi: float = -10.0
     data: str = "digits"
-    resolution: int = 32
+    resolution: int = 16
     letters: int = 20_000
-    pretrain_epochs: int = 4
-    epochs: int = 100
+    pretrain_epochs: int = 2
+    epochs: int = 60
     labels_per_class: int = 3
     repeats: int = 3
     seed: int = 0

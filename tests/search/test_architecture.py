@@ -6,6 +6,7 @@ import csv
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -159,15 +160,18 @@ def test_a_metric_below_zero_ends_a_search_whose_reward_it_would_turn_round(tmp_
 
 @pytest.mark.slow
 def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
+    from keras_effnet.search.proxy_training import embedded_base
     from keras_effnet.search.scores import ZeroCost
 
+    base = replace(embedded_base(), stages=embedded_base().stages[:2])
     sizes: dict[str, Any] = {"trials": 3, "population": 2, "sample": 1, "lag": 0}
-    scored = search_architecture(None, ZeroCost("naswot"), output=tmp_path / "score", **sizes)
+    scored = search_architecture(base, ZeroCost("naswot"), output=tmp_path / "score", **sizes)
     target = scored.summary.reward["target"]
     assert all(each.cost["macs"] <= target for each in scored.summary.candidates)
     assert scored.summary.reward["exponent"] == 0
+    limits = {"macs": 0.7 * target}
     trained = search_architecture(
-        None, None, output=tmp_path / "train", steps=2, workers=2, inherit=True, limits={"macs": 2e6}, **sizes
+        base, None, output=tmp_path / "train", steps=2, workers=2, inherit=True, limits=limits, **sizes
     )
     assert trained.summary.metric == "accuracy"
     assert 0 <= (trained.summary.candidates[0].metric or 0) <= 1
