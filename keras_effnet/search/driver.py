@@ -89,7 +89,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         SearchError: the folder or the store belongs to another search or cannot be used; no trial came to a result;
             the train function returns no number. Finished trials are kept.
     """
-    identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
+    asked = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
+    identity: dict[str, Any] = json.loads(json.dumps(asked))  # as a store gives it back
     here = identity["train"]["kind"] == "here"
     if here and (engine.workers > 1 or engine.ray_address is not None):
         raise SearchError(
@@ -123,7 +124,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
 
 def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
     """Checks that the folder holds this search or none, and notes there which one it is."""
-    path, asked = output / SEARCH_FILE, json.loads(json.dumps({"study": study_name(identity), **identity}))
+    path, asked = output / SEARCH_FILE, {"study": study_name(identity), **identity}
     if not path.exists():
         if (output / SQLITE_FILE).exists():
             raise SearchError(
@@ -196,8 +197,7 @@ class _Progress:
 
     def show(self) -> list[Trial]:
         """Reads the store, and shows and writes what is new."""
-        trials = self.store.trials()
-        self.log.append(trials, self.plan.candidate)
+        trials = self.log.update(self.store.trials, self.plan.candidate)
         best = best_trial(trials)
         finished = sum(trial.state == "done" for trial in trials)
         if best is not None:

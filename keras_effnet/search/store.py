@@ -124,7 +124,7 @@ class Store:
             study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
         )
         # Another host that has just created it may not have described it yet; by its name it is ours.
-        if study.user_attrs.get(IDENTITY, identity) not in (identity, json.loads(json.dumps(identity))):
+        if study.user_attrs.get(IDENTITY, identity) != identity:
             raise SearchError(
                 "the store holds another search of this name; choose another name.",
                 received=f"{self.name!r} in {shown_url(self.url)!r}",
