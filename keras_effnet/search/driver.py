@@ -22,7 +22,7 @@ from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_traine
 from keras_effnet.search.records import Summary, TrialLog
 from keras_effnet.search.search_page import write_search_report
 from keras_effnet.search.store import SQLITE_FILE, Store, shown_url, sqlite_url, study_name
-from keras_effnet.search.task import chance_level, installed_versions, metric_name, train_to_dict
+from keras_effnet.search.task import data_classes, installed_versions, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
 from keras_effnet.search.worker_pool import LocalProcess, WorkerPool, connect_ray
 
@@ -111,9 +111,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         else:
             _run_pool(store, plan, engine, progress)
     finally:
-        progress.show()
+        trials = progress.show()
         progress.bar.close()
-    trials = store.trials()
     if best_trial(trials) is None:
         reasons = [trial.error for trial in trials if trial.error]
         raise SearchError(
@@ -160,12 +159,9 @@ def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
 
 
 def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> None:
-    threads = None
-    spawn = LocalProcess
-    if engine.ray_address is not None:
-        spawn = connect_ray(engine.ray_address)
-    elif engine.workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // engine.workers)
+    spawn = LocalProcess if engine.ray_address is None else connect_ray(engine.ray_address)
+    share = engine.workers > 1 and engine.ray_address is None
+    threads = max(1, (os.cpu_count() or 1) // engine.workers) if share else None
     pool = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
     try:
         while True:
@@ -191,19 +187,17 @@ class _Progress:
                 "folder.",
                 received=f"{len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}",
             )
-        self.total, steps = plan.total()
-        self.bar = tqdm(total=steps, unit="step", unit_scale=True)
+        self.bar = tqdm(total=plan.total()[1], unit="step", unit_scale=True)
         self.begin = self.reported = time.monotonic()
 
     def show(self) -> list[Trial]:
         """Reads the store, and shows and writes what is new."""
         trials = self.log.update(self.store.trials, self.plan.candidate)
-        best = best_trial(trials)
-        finished = sum(trial.state == "done" for trial in trials)
-        if best is not None:
-            steps = steps_trained(trials)
+        if best := best_trial(trials):
+            steps, finished = steps_trained(trials), sum(trial.state == "done" for trial in trials)
             self.bar.total = max(self.bar.total, steps)
-            self.bar.set_description(f"trial {finished}/{max(self.total, finished)}, best {best.value:.4g}", False)
+            total = max(self.plan.total()[0], finished)
+            self.bar.set_description(f"trial {finished}/{total}, best {best.value:.4g}", False)
             self.bar.update(steps - self.bar.n)
             if time.monotonic() - self.reported > REPORT_SECONDS:
                 self.report(trials, finished=False)
@@ -222,14 +216,14 @@ class _Progress:
 
 def common_fields(plan: Plan, train: Any, url: str, trials: Sequence[Trial]) -> dict[str, Any]:
     """Fields of `SearchSummary` that both searches have, but for how long this call took and whether it is done."""
-    states, known = Counter(trial.state for trial in trials), train_to_dict(train)
+    states, known, metric = Counter(trial.state for trial in trials), train_to_dict(train), metric_name(train)
     return {
         "command": this_command(),
         "storage": shown_url(url),
         "versions": installed_versions(),
         "data": {"name": known.get("data") or known.get("function") or known["kind"], **known},
-        "metric": metric_name(train),
-        "chance": chance_level(train),
+        "metric": metric,
+        "chance": 1 / data_classes(train) if metric == "accuracy" else None,
         "images": getattr(train, "validation_images", None),
         "seed": getattr(plan, "seed", 0),
         "steps": steps_trained(trials),

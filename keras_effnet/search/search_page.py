@@ -15,14 +15,8 @@ from keras_effnet.report.parts import Part
 from keras_effnet.report.text import NOTHING, count, digits, duration, json_text, short
 from keras_effnet.search.candidates import Choice, Trial
 from keras_effnet.search.plots import search_plots
-from keras_effnet.search.records import (
-    NOT_LEARNED,
-    ArchitectureSummary,
-    CoefficientSummary,
-    SearchedNetwork,
-    Summary,
-)
-from keras_effnet.search.successive_halving import CONFIDENCE, Finalist
+from keras_effnet.search.records import NOT_LEARNED, ArchitectureSummary, CoefficientSummary, Summary
+from keras_effnet.search.successive_halving import CONFIDENCE
 
 if TYPE_CHECKING:
     import optuna
@@ -51,16 +45,30 @@ def search_page(summary: Summary, trials: Sequence[Trial], plots: Sequence[Part]
     title = f"Coefficients for {summary.base['name']}" if grid else "Search for an architecture"
     again = f" This page reloads every {REFRESH} seconds. If the search is stopped, the same command continues it."
     running = [] if summary.finished else [Part("Not finished", "running", progress(summary) + again)]
+    numbers = {
+        f"best {summary.metric}": digits(_mean(summary.winning_metrics()[0])),
+        "trials done": count(summary.trials["done"]),
+        "failed": count(summary.trials["failed"]),
+        "training steps": short(summary.steps),
+        **({"steps of the plain grid": short(summary.grid_steps)} if grid else {}),
+        "since the last start": duration(summary.seconds),
+    }
+    ours = "Every trial with its choices, history, parallel coordinates, importances and Pareto front, by Optuna:"
+    code = f"pip install optuna-dashboard\noptuna-dashboard {summary.storage}"
+    ends = {"retried": "tried again", "failed": "given up"}
+    ended = [trial for trial in trials if trial.state in ends]
+    rows = [(f"{trial.number}, {ends[trial.state]}", trial.error or "no reason is known") for trial in ended]
+    text = "A trial that fails is tried again, as often as the search allows, and then given up. The others go on."
     made = {"seed": summary.seed, "data": summary.data, **summary.versions}
     return page(
         title,
         element("h1", title),
         element("p", " ".join(story(summary)), class_="soft"),
-        cards(_cards(summary)),
+        cards(numbers),
         [each.to_html() for each in (*running, *_results(summary), *plots, _networks(summary))],
-        _dashboard(summary),
-        _failed(trials).to_html(),
-        section("Made by", "origin", element("pre", summary.command, class_="wrap"), settings(made)),
+        section("All trials in Optuna", "optuna", element("p", ours, class_="soft"), _wrapped(code)),
+        Part("Failed trials", "failed", text if rows else "None.", (), rows).to_html(),
+        section("Made by", "origin", _wrapped(summary.command), settings(made)),
         refresh=None if summary.finished else REFRESH,
     )
 
@@ -73,89 +81,66 @@ def format_search(summary: Summary) -> str:
     return "\n\n".join((head, *(each.to_text() for each in parts)))
 
 
-def _cards(summary: Summary) -> dict[str, str]:
-    metrics, _ = summary.winning_metrics()
-    grid = {"steps of the plain grid": short(summary.grid_steps)} if isinstance(summary, CoefficientSummary) else {}
-    return {
-        f"best {summary.metric}": digits(_mean(metrics)),
-        "trials done": count(summary.trials["done"]),
-        "failed": count(summary.trials["failed"]),
-        "training steps": short(summary.steps),
-        **grid,
-        "since the last start": duration(summary.seconds),
-    }
-
-
-def _dashboard(summary: Summary) -> Element:
-    text = "Every trial with its choices, history, parallel coordinates, importances and Pareto front, by Optuna:"
-    command = element("pre", f"pip install optuna-dashboard\noptuna-dashboard {summary.storage}", class_="wrap")
-    return section("All trials in Optuna", "optuna", element("p", text, class_="soft"), command)
-
-
-def _failed(trials: Sequence[Trial]) -> Part:
-    ends = {"retried": "tried again", "failed": "given up"}
-    rows = [
-        (f"{trial.number}, {ends[trial.state]}", trial.error or "no reason is known")
-        for trial in trials
-        if trial.state in ends
-    ]
-    text = "A trial that fails is tried again, as often as the search allows, and then given up. The others go on."
-    return Part("Failed trials", "failed", text if rows else "None.", (), rows)
+def _wrapped(code: str) -> Element:
+    return element("pre", code, class_="wrap")
 
 
 def _results(summary: Summary) -> list[Part]:
     """What came out, without a winner if nothing has been learned."""
-    if isinstance(summary, CoefficientSummary):
-        winner, compared = _rule(summary), _finalists(summary)
-    else:
-        winner, compared = _best(summary), _front(summary)
-    if not summary.learned:
-        winner = [Part("Nothing learned yet", "chance", not_learned(summary))]
-    return [*winner, *compared]
+    parts = _grid_results(summary) if isinstance(summary, CoefficientSummary) else _space_results(summary)
+    if summary.learned:
+        return parts
+    text = (
+        f"Verdict: {NOT_LEARNED}. The best network's {summary.metric}, {digits(_mean(summary.winning_metrics()[0]))}, "
+        f"is not above chance ({digits(summary.chance)}) at {CONFIDENCE:.0%} confidence."
+    )
+    return [Part("Nothing learned yet", "chance", text), *parts[1:]]
 
 
-def _rule(summary: CoefficientSummary) -> list[Part]:
+def _grid_results(summary: CoefficientSummary) -> list[Part]:
+    """The winner, and the finalists with their further seeds."""
     if not summary.rule:
         return []
     title = "The winner, to paste" if summary.finished else "The best so far"
     code = f"from keras_effnet.scaling import Compound\n\nrule = {summary.rule}"
-    return [Part(title, "winner", comparison(summary), code=code)]
-
-
-def _finalists(summary: CoefficientSummary) -> list[Part]:
+    winner, measure = Part(title, "winner", comparison(summary), code=code), summary.measure
     if not summary.finalists:
-        return []
-    measure = summary.measure
+        return [winner]
     header = ("alpha / beta / gamma", f"mean {summary.metric}", "\N{PLUS-MINUS SIGN} sd", "on the test images", "")
     header += (f"{MEASURES[measure].label} / base", "seeds")
-    rows = [
-        (triple(each.choices), digits(each.mean), digits(each.sd), digits(_mean(each.test.values())),
-         finalist_label(summary, each), f"{each.cost[measure] / summary.base[measure]:.3f}", str(len(each.metrics)))
-        for each in summary.finalists
-    ]  # fmt: skip
+    rows = []
+    for each in summary.finalists:
+        labels = ["winner"] * (each.key == summary.winner and summary.learned) + ["the paper's"] * (
+            each.label == "paper"
+        )
+        numbers = (digits(number) for number in (each.mean, each.sd, _mean(each.test.values())))
+        cost = f"{each.cost[measure] / summary.base[measure]:.3f}"
+        rows.append((triple(each.choices), *numbers, ", ".join(labels), cost, str(len(each.metrics))))
     text = f"Trained anew to the end, all with the same seeds, none of which helped to choose them: {summary.metric}."
-    return [Part("Is it really better?", "compared", text, header, _with_chance(summary, header, rows))]
+    return [winner, Part("Is it really better?", "compared", text, header, _with_chance(summary, header, rows))]
 
 
-def _best(summary: ArchitectureSummary) -> list[Part]:
-    best = next((each for each in summary.candidates if each.key == summary.best), None)
+def _space_results(summary: ArchitectureSummary) -> list[Part]:
+    """The network of the largest reward, and those on the Pareto front."""
+    by_key, name = {each.key: each for each in summary.candidates}, summary.reward["cost"]
+    best, label = by_key.get(summary.best or ""), MEASURES[name].label
     if best is None:
         return []
+    text = (
+        f"{summary.metric} {digits(best.metric)}, {short(best.cost[name])} {label} "
+        f"({best.cost[name] / summary.reward['target']:.0%} of the target), reward {digits(best.value)}"
+    )
     title = "The largest reward" if summary.finished else "The largest reward so far"
-    return [Part(title, "best", outcome(summary, best), code=summary.table or "")]
-
-
-def _front(summary: ArchitectureSummary) -> list[Part]:
-    if not summary.front:
-        return []
-    by_key, cost = {each.key: each for each in summary.candidates}, summary.reward["cost"]
-    header = (MEASURES[cost].label, summary.metric, "reward", "trial", "network")
+    header = (label, summary.metric, "reward", "trial", "network")
     rows = [
-        (short(each.cost[cost]), digits(each.metric), digits(each.value), str(each.number), each.key)
+        (short(each.cost[name]), digits(each.metric), digits(each.value), str(each.number), each.key)
         for each in map(by_key.__getitem__, summary.front)
     ]
-    text = "No other network is better and cheaper."
-    return [Part("Networks on the front", "pareto", text, header, _with_chance(summary, header, rows))]
+    front = _with_chance(summary, header, rows)
+    return [
+        Part(title, "best", text, code=summary.table or ""),
+        Part("Networks on the front", "pareto", "No other network is better and cheaper.", header, front),
+    ]
 
 
 def _networks(summary: Summary) -> Part:
@@ -204,18 +189,13 @@ def story(summary: Summary) -> list[str]:
             *([summary.note] if summary.note else []),
         ]
     limits = "".join(f", of at most {short(limit)} {MEASURES[name].label}" for name, limit in summary.limits.items())
-    maximised = f"Maximised: {_maximised(summary)}."
-    return [f"{summary.method.capitalize()} among {summary.size:.3g} networks{limits}.", maximised]
-
-
-def _maximised(summary: ArchitectureSummary) -> str:
     reward = summary.reward
-    exponent, over = reward["exponent"], reward["over"]
-    if not exponent and not over:
-        return summary.metric
-    beyond = "" if over in (None, exponent) else f", {over:g} above the target"
-    share = f"({MEASURES[reward['cost']].label} / {short(reward['target'])})"
-    return f"{summary.metric} x {share}^w, w = {exponent:g}{beyond}"
+    exponent, over, maximised = reward["exponent"], reward["over"], summary.metric
+    if exponent or over:
+        beyond = "" if over in (None, exponent) else f", {over:g} above the target"
+        share = f"({MEASURES[reward['cost']].label} / {short(reward['target'])})"
+        maximised += f" x {share}^w, w = {exponent:g}{beyond}"
+    return [f"{summary.method.capitalize()} among {summary.size:.3g} networks{limits}.", f"Maximised: {maximised}."]
 
 
 def progress(summary: Summary) -> str:
@@ -230,15 +210,6 @@ def progress(summary: Summary) -> str:
     return f"{trials['done']:,} trials done, {took}{grid}."
 
 
-def not_learned(summary: Summary) -> str:
-    """The verdict on a search whose winner is not above chance."""
-    metrics, _ = summary.winning_metrics()
-    return (
-        f"Verdict: {NOT_LEARNED}. The best network's {summary.metric}, {digits(_mean(metrics))}, "
-        f"is not above chance ({digits(summary.chance)}) at {CONFIDENCE:.0%} confidence."
-    )
-
-
 def comparison(summary: CoefficientSummary) -> str:
     """Says whether the winner is really better than the paper's constants; nothing if that is not known."""
     found = summary.difference
@@ -249,22 +220,6 @@ def comparison(summary: CoefficientSummary) -> str:
     return (
         f"Against the paper's constants at the same cost ({where}{found.seeds} seeds): {found.mean:+.4f}, "
         f"{CONFIDENCE:.0%} interval {found.low:+.4f} to {found.high:+.4f}: {found.verdict}."
-    )
-
-
-def finalist_label(summary: CoefficientSummary, finalist: Finalist) -> str:
-    """Names what is special about a finalist: "winner", "the paper's", both or nothing."""
-    labels = ["winner"] if finalist.key == summary.winner and summary.learned else []
-    return ", ".join(labels + (["the paper's"] if finalist.label == "paper" else []))
-
-
-def outcome(summary: ArchitectureSummary, network: SearchedNetwork) -> str:
-    """Metric, cost and reward of a network."""
-    name, target = summary.reward["cost"], summary.reward["target"]
-    cost = network.cost[name]
-    return (
-        f"{summary.metric} {digits(network.metric)}, {short(cost)} {MEASURES[name].label} "
-        f"({cost / target:.0%} of the target), reward {digits(network.value)}"
     )
 
 

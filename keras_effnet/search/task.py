@@ -67,11 +67,6 @@ def data_classes(train: Any) -> int:
     return getattr(train, "classes", 1000)
 
 
-def chance_level(train: Any) -> float | None:
-    """Accuracy of guessing: 1 / classes if the metric is an accuracy; None for other metrics."""
-    return 1 / data_classes(train) if metric_name(train) == "accuracy" else None
-
-
 def metric_name(train: Any) -> str:
     """Names the number that a train function returns."""
     values = train_to_dict(train)

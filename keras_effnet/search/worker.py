@@ -81,18 +81,12 @@ class Worker:
                     self.store.study.optimize(self._objective, n_trials=1, catch=(Exception,))
                 except (UpdateFinishedTrialError, ValueError):
                     logger.warning("trial %d went on in another worker: its signs of life came too late", self._number)
-                    return
-        except KeyboardInterrupt:
-            self._try_again()
-            raise
-        self._try_again()
+                    self._failed = False
+        finally:
+            if self._failed and self.store.trials()[self._number].state == "retried":
+                self.store.try_again(self._number)
         if self._fatal is not None:
             raise self._fatal
-
-    def _try_again(self) -> None:
-        """Queues the trial again if it has just failed."""
-        if self._failed and self.store.trials()[self._number].state == "retried":
-            self.store.try_again(self._number)
 
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
         """Does the job of a trial; gives its metric and its cost."""
@@ -121,20 +115,16 @@ class Worker:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
 
     def _metric(self, job: Job, candidate: Candidate) -> float:
-        folder = self.folder(job.key, job.seed)
+        folder = self.output / TRIALS_FOLDER / f"{job.key}-{job.seed}"
+        parent = None if job.parent is None else folder.with_name(f"{job.parent}-{job.seed}")
         folder.mkdir(parents=True, exist_ok=True)
-        parent = None if job.parent is None else self.folder(job.parent, job.seed)
         curve: dict[int, float] = {}
         self._notes["curve"] = curve
-        task = Task(
-            candidate,
-            job.seed,
-            job.steps,
-            folder,
-            parent,
-            report=lambda step, metric: curve.__setitem__(int(step), read_metric(metric)),
-            note=self._notes.__setitem__,
-        )
+
+        def report(step: int, metric: float) -> None:
+            curve[int(step)] = read_metric(metric)
+
+        task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
         try:
             metric = read_metric(self.train(task))
         except SystemExit as error:  # would end the worker, with a status that means something else
@@ -143,10 +133,6 @@ class Worker:
             raise TrainingError("the metric must be a finite number.", received=str(metric))
         curve.setdefault(job.steps, metric)
         return metric
-
-    def folder(self, key: str, seed: int) -> Path:
-        """Folder in which the trials of a candidate and seed keep what they need."""
-        return self.output / TRIALS_FOLDER / f"{key}-{seed}"
 
 
 def plan_from_dict(values: dict[str, Any]) -> Plan:
@@ -191,20 +177,16 @@ def makes_room(trials: int) -> bool:
     return trials >= TRIALS_PER_PROCESS and memory.available < SCARCE * memory.total
 
 
-def end_with_parent(parent: int) -> None:
-    """Ends this process once its parent is gone, as nobody else would."""
+def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
+    """Runs a worker as a process of its own, and returns its exit status."""
+    parent = int(os.environ[PARENT_VARIABLE])
 
-    def watch() -> None:
+    def end_with_parent() -> None:  # nobody else would end this process
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
-    """Runs a worker as a process of its own, and returns its exit status."""
-    end_with_parent(int(os.environ[PARENT_VARIABLE]))
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         store = Store(os.environ[STORE_VARIABLE], name=study, heartbeat=float(heartbeat), retries=int(retries))
         plan, train = plan_from_dict(store.identity["plan"]), train_from_dict(store.identity["train"])
