@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from keras_effnet.measures import MEASURES
 from keras_effnet.report.parts import Part
@@ -30,18 +30,15 @@ STRIP = 0.3  # inches, least width of a strip that a number fits into
 
 def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[Part]:
     """Draws all plots for which there are results."""
-    if isinstance(summary, CoefficientSummary) and any(each.metric is not None for each in summary.candidates):
-        return _coefficient_plots(summary, trials)
-    if isinstance(summary, ArchitectureSummary) and summary.front and study is not None:
-        text = f"A point for each network. No network is better and cheaper than one on the front.{_chance(summary)}"
-        return [Part("The Pareto front", "front", text, image=_front(summary, study))]
-    return []
-
-
-def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> list[Part]:
+    chance = "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
+    if isinstance(summary, ArchitectureSummary):
+        text = f"A point for each network. No network is better and cheaper than one on the front.{chance}"
+        drawn = summary.front and study is not None
+        return [Part("The Pareto front", "front", text, image=_front(summary, study))] if drawn else []
     curves, start = metric_curves(trials, summary.seed), summary.rungs[0]
     first = {key: curve[start] for key, curve in curves.items() if start in curve}
-    chance = _chance(summary)
+    if all(each.metric is None for each in summary.candidates):
+        return []
     surface = (
         f"The cost ties the coefficients together: a cell for each depth (alpha) and resolution (gamma) has the width "
         f"(beta) that makes up the cost. The colour is the {summary.metric} after {start:,} steps, which all networks "
@@ -52,10 +49,6 @@ def _coefficient_plots(summary: CoefficientSummary, trials: Sequence[Trial]) -> 
         Part("The surface", "surface", surface, image=_surface(summary, first)),
         Part("Successive halving", "halving", halving, image=_halving(summary, curves)),
     ]
-
-
-def _chance(summary: Summary) -> str:
-    return "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
 
 
 def metric_curves(trials: Sequence[Trial], seed: int) -> dict[str, dict[int, float]]:
@@ -157,56 +150,38 @@ def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
         pyplot.close(axes.figure)
 
 
-class _Strip(NamedTuple):
-    """A network's place on the surface: a part of the cell of its alpha and gamma, which other betas share."""
-
-    x: float
-    y: int
-    width: float
-    beta: float
-    network: GridNetwork
-
-
-def _strips(candidates: Sequence[GridNetwork]) -> tuple[list[float], list[float], list[_Strip]]:
-    """Values of alpha and gamma, and the strips, with the rising betas of a cell from left to right."""
-    cells: dict[tuple[float, float], dict[float, GridNetwork]] = {}
-    for network in candidates:
-        for triple in network.triples:
-            alpha, beta, gamma = (round(value, 6) for value in triple)  # 1.1500000000000001 is 1.15
-            cells.setdefault((alpha, gamma), {})[beta] = network
-    alphas, gammas = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
-    strips = []
-    for (alpha, gamma), betas in cells.items():
-        width = 1 / len(betas)
-        for number, beta in enumerate(sorted(betas)):
-            x = alphas.index(alpha) - 0.5 + (number + 0.5) * width
-            strips.append(_Strip(x, gammas.index(gamma), width, beta, betas[beta]))
-    return alphas, gammas, strips
-
-
 def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    alphas, gammas, strips = _strips(summary.candidates)
+    # A cell for each alpha and gamma: its betas are strips of it, rising from left to right.
+    cells: dict[tuple[float, float], dict[float, GridNetwork]] = {}
+    for network in summary.candidates:
+        for triple in network.triples:
+            alpha, beta, gamma = (round(value, 6) for value in triple)  # 1.1500000000000001 is 1.15
+            cells.setdefault((alpha, gamma), {})[beta] = network
+    alphas, gammas = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
     figure = _figure(min(2.0 + 0.3 * max(len(gammas), 4), 6.0))
     axes = figure.subplots()
     low, high = min(metrics.values(), default=0.0), max(metrics.values(), default=0.0)
     margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
     scale: Any = ScalarMappable(Normalize(low - margin, high + margin), COLOURS)
-    keys = [strip.network.key for strip in strips]
-    colours: list[Any] = [scale.to_rgba(metrics[key]) if key in metrics else EMPTY for key in keys]
-    x, y, width, *_ = zip(*strips, strict=True)
-    bars = axes.bar(x, 1, width, [place - 0.5 for place in y], color=colours, edgecolor="white", linewidth=0.8)
-    texts = [_strip_text(strip, (WIDTH - 1.4) / len(alphas)) for strip in strips]
-    for text, colour in zip(
-        axes.bar_label(bars, texts, label_type="center", fontsize=7.5, linespacing=0.8), colours, strict=True
-    ):
-        text.set_color("black" if colour == EMPTY or sum(colour[:3]) > 1.5 else "white")
-    for key, (label, colour) in _marked(summary).items():
-        if key in keys:
-            at, style = keys.index(key), {"edgecolor": colour, "linewidth": 2.6, "label": label, "zorder": 3}
-            axes.bar(x[at], 1, width[at], y[at] - 0.5, fill=False, **style)
+    marked = _marked(summary)
+    for (alpha, gamma), betas in cells.items():
+        width, y = 1 / len(betas), gammas.index(gamma)
+        for number, (beta, network) in enumerate(sorted(betas.items())):
+            x = alphas.index(alpha) - 0.5 + (number + 0.5) * width
+            colour: Any = scale.to_rgba(metrics[network.key]) if network.key in metrics else EMPTY
+            axes.bar(x, 1, width, y - 0.5, color=[colour], edgecolor="white", linewidth=0.8)
+            if network.key in marked:
+                label, edge = marked.pop(network.key)
+                axes.bar(x, 1, width, y - 0.5, fill=False, edgecolor=edge, linewidth=2.6, label=label, zorder=3)
+            # The beta where there is room, and a dot for each promotion.
+            words = [f"{beta:.4g}"] * (width * (WIDTH - 1.4) / len(alphas) >= STRIP)
+            words += ["\N{BULLET}" * network.rung] * bool(network.rung)
+            shade = "black" if colour == EMPTY or sum(colour[:3]) > 1.5 else "white"
+            style = {"ha": "center", "va": "center", "fontsize": 7.5, "linespacing": 0.8, "color": shade}
+            axes.text(x, y, "\n".join(words), **style)
     some = slice(None, None, -(-len(alphas) // 8))  # names of more would overlap
     axes.set_xticks(range(len(alphas))[some], [f"{value:.4g}" for value in alphas][some])
     axes.set_yticks(range(len(gammas)), [f"{value:.4g}" for value in gammas])
@@ -216,9 +191,3 @@ def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes
     if summary.chance is not None and low <= summary.chance <= high:
         bar.ax.axhline(summary.chance, color="white", linestyle="--")
     return _finish(figure, axes)
-
-
-def _strip_text(strip: _Strip, inches: float) -> str:
-    """The beta where there is room, and a dot for each promotion."""
-    written = [f"{strip.beta:.4g}"] if inches * strip.width >= STRIP else []
-    return "\n".join([*written, *(["\N{BULLET}" * strip.network.rung] if strip.network.rung else [])])
