@@ -121,53 +121,41 @@ def search_architecture(
         >>> len(result.spec.stages), result.summary.size > 1e15
         (7, True)
     """
-    from keras_effnet.search.proxy_training import ProxyTraining  # imports Keras
+    from keras_effnet.search.proxy_training import ProxyTraining, embedded_base  # imports Keras
 
     check_choice(SearchError, "cost", cost, COUNTED)
     where = Engine(Path(output), storage, workers, **engine)
-    if train is None:
-        train = ProxyTraining(horizon=steps)
-    kind = train_to_dict(train)["kind"]
-    space = _space(spec, train, classes)
+    train = ProxyTraining(horizon=steps) if train is None else train
+    scored = train_to_dict(train)["kind"] == "score"
+    if isinstance(spec, ArchitectureSpace):
+        space = spec
+    else:
+        base = embedded_base() if spec is None else resolve_backbone(spec)
+        divisor = EMBEDDED_DIVISOR if spec is None else ArchitectureSpace.divisor
+        space = ArchitectureSpace(base, divisor=divisor, classes=data_classes(train) if classes is None else classes)
     if target is None:
         target = count_cost(space.base, classes=space.classes, channels=space.channels)[cost]
     if exponent is None:
-        exponent = 0.0 if kind == "score" else EXPONENT
-    if not limits:
-        limits = {cost: target * (1.0 if kind == "score" else MOST)}
-    plan = Evolution(
-        space,
-        Reward(target, cost, exponent, over),
-        dict(limits),
-        trials,
-        1 if kind == "score" else steps,
-        population,
-        sample,
-        lag,
-        seed,
-        method,
-        inherit,
-    )
+        exponent = 0.0 if scored else EXPONENT
+    limits = dict(limits or {cost: target * (1.0 if scored else MOST)})
+    reward, steps = Reward(target, cost, exponent, over), 1 if scored else steps
+    plan = Evolution(space, reward, limits, trials, steps, population, sample, lag, seed, method, inherit)
     logger.info("%s networks, %d trials", f"{space.size:.3g}", trials)
 
     def describe(common: dict[str, Any], found: Sequence[Trial]) -> ArchitectureSummary:
         return ArchitectureSummary(search="architecture", **common, **summarize_architecture(plan, found))
 
     found, summary = run_search(plan, train, where, describe)
-    with folder_lock(Path(output)):  # another host may have just finished the same search
-        best, front = write_networks(plan, summary, Path(output))
-    return ArchitectureResult(best, front, summary, tuple(found))
-
-
-def _space(spec: BackboneSpec | str | ArchitectureSpace | None, train: Any, classes: int | None) -> ArchitectureSpace:
-    if isinstance(spec, ArchitectureSpace):
-        return spec
-    count = data_classes(train) if classes is None else classes
-    if spec is None:
-        from keras_effnet.search.proxy_training import embedded_base
-
-        return ArchitectureSpace(embedded_base(), divisor=EMBEDDED_DIVISOR, classes=count)
-    return ArchitectureSpace(resolve_backbone(spec), classes=count)
+    by_key: dict[str | None, SearchedNetwork] = {each.key: each for each in summary.candidates}
+    specs = {key: plan.candidate(by_key[key].choices).spec for key in (summary.best, *summary.front)}
+    best = replace(specs[summary.best], name=f"{space.base.name}_searched")
+    front = [{**asdict(by_key[key]), "spec": f"front/{key}.json"} for key in summary.front]
+    with folder_lock(where.output):  # another host may have just finished the same search
+        for key in summary.front:
+            atomic_write(where.output / "front" / f"{key}.json", partial(write_spec, specs[key]))
+        atomic_write(where.output / "front.json", lambda part: part.write_text(json.dumps(front, indent=1)))
+        atomic_write(where.output / "best.json", partial(write_spec, best))
+    return ArchitectureResult(best, tuple(specs[key] for key in summary.front), summary, tuple(found))
 
 
 def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str, Any]:
@@ -176,19 +164,12 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
     generations: dict[str | None, int] = {None: -1}
     for key, parent in family.items():
         generations[key] = generations[parent] + 1
-    candidates = [
-        SearchedNetwork.of(
-            plan.candidate(trial.job.choices),
-            metric=trial.metric,
-            number=trial.number,
-            value=trial.value,
-            parent=family.get(trial.job.key),
-            generation=generations.get(trial.job.key, 0),
-        )
-        for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number)
-    ]
+    candidates = []
+    for trial in sorted(outcomes(trials).values(), key=lambda trial: trial.number):
+        key, known = trial.job.key, {"metric": trial.metric, "number": trial.number, "value": trial.value}
+        known |= {"parent": family.get(key), "generation": generations.get(key, 0)}
+        candidates.append(SearchedNetwork.of(plan.candidate(trial.job.choices), **known))
     best = best_trial(trials)
-    table = best and str(explain(plan.candidate(best.job.choices).spec, classes=plan.space.classes))
     return {
         "method": plan.method,
         "inherit": plan.inherit,
@@ -198,22 +179,5 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
         "best": best and best.job.key,
         "front": tuple(pareto_front(trials, plan)),
         "candidates": tuple(candidates),
-        "table": table,
+        "table": best and str(explain(plan.candidate(best.job.choices).spec, classes=plan.space.classes)),
     }
-
-
-def write_networks(
-    plan: Evolution, summary: ArchitectureSummary, output: Path
-) -> tuple[BackboneSpec, tuple[BackboneSpec, ...]]:
-    """Writes best.json, front.json and the spec files in front/; returns the best network and the front."""
-    by_key = {each.key: each for each in summary.candidates}
-    specs = {key: plan.candidate(by_key[key].choices).spec for key in (summary.best or "", *summary.front)}
-    named = replace(specs[summary.best or ""], name=f"{plan.space.base.name}_searched")
-    front = []
-    for key in summary.front:
-        path = Path("front") / f"{key}.json"
-        atomic_write(output / path, partial(write_spec, specs[key]))
-        front.append({**asdict(by_key[key]), "spec": path.as_posix()})
-    atomic_write(output / "front.json", lambda part: part.write_text(json.dumps(front, indent=1)))
-    atomic_write(output / "best.json", partial(write_spec, named))
-    return named, tuple(specs[key] for key in summary.front)

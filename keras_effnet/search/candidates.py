@@ -46,7 +46,7 @@ def _fields(value: Any) -> Any:
     """The fields of a dataclass, those inside it as they are."""
     if isinstance(value, BackboneSpec):
         return json.loads(value.to_json())
-    kind = {"kind": value.kind} if isinstance(value, Record) and value.kind else {}
+    kind = {"kind": value.kind} if getattr(value, "kind", "") else {}
     return kind | {each.name: getattr(value, each.name) for each in fields(value)}
 
 

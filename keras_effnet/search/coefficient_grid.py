@@ -10,9 +10,10 @@ the same network are one candidate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import product, starmap
 from typing import NamedTuple
 
 from keras_effnet.checks import check_choice, check_number
@@ -29,6 +30,7 @@ EXPONENTS = {"macs": (2, 2), "params": (2, 0), "model_bytes": (2, 0), "activatio
 LEAST_STEP = 0.01
 PHI_STEP = 0.01  # as fine: between two of them no side of a network up to 600 px grows by more than one
 CHOICE_DIGITS = 4
+ROUNDING = Rounding(depth="round")  # rounded up, nearly every depth costs far more than it promises
 
 
 class Triple(NamedTuple):
@@ -100,30 +102,32 @@ def coefficient_candidates(
         >>> len(found), found[0].candidate.choices
         (21, {'alpha': 1.2, 'beta': 1.0, 'gamma': 1.2})
     """
-    base = resolve_backbone(spec)
     factor = check_number(SearchError, "factor", factor, 1, open_low=True)
     tolerance = check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
     step = check_number(SearchError, "step", step, LEAST_STEP)
     check_choice(SearchError, "measure", measure, MEASURES)
-    rounding = Rounding(depth="round") if rounding is None else rounding
-    cost_of = cost_reader(measure, classes)
+    base, rounding, cost_of = resolve_backbone(spec), rounding or ROUNDING, cost_reader(measure, classes)
     goal = cost_of(base)[measure] * factor
+    # Rounding can make a network half as expensive as it promises, seldom less. Width and resolution go no further than
+    # each alone would have to for the multiply-adds: a cost that does not see one of them would never end.
+    limit = 2 * factor * (1 + tolerance)
+    sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
+    sides = [size for size in sizes if size**2 <= limit]
     groups: dict[BackboneSpec, list[Triple]] = {}
-    for triple in _grid(factor * (1 + tolerance), step, measure):
-        groups.setdefault(_scaled(base, triple, rounding), []).append(triple)
+    for triple in starmap(Triple, product(sizes, sides, sides)):
+        if triple.nominal(measure) <= limit:
+            groups.setdefault(_scaled(base, triple, rounding), []).append(triple)
     found, nearest = [], (float("inf"), "")
     for network, triples in groups.items():
-        try:
+        with suppress(SpecError):  # at this resolution a stage would have no pixels left
             cost = cost_of(network)
-        except SpecError:  # at this resolution a stage would have no pixels left
-            continue
-        share = cost[measure] / goal
-        if abs(share - 1) < nearest[0]:
-            nearest = (abs(share - 1), f"{tuple(triples[0])} with {factor * share:.3f} times")
-        if abs(share - 1) <= tolerance:
-            triples.sort(key=lambda each: (abs(each.nominal(measure) - factor), each))
-            candidate = Candidate(triples[0]._asdict(), network, cost)
-            found.append(CoefficientCandidate(candidate, tuple(triples), factor * share))
+            share = cost[measure] / goal
+            near = abs(share - 1), f"{tuple(triples[0])} with {factor * share:.3f} times"
+            nearest = min(nearest, near, key=lambda each: each[0])
+            if abs(share - 1) <= tolerance:
+                triples.sort(key=lambda each: (abs(each.nominal(measure) - factor), each))
+                candidate = Candidate(triples[0]._asdict(), network, cost)
+                found.append(CoefficientCandidate(candidate, tuple(triples), factor * share))
     if not found:
         raise SearchError(
             f"no network of the grid has {factor:g} times the `{measure}` of {base.name!r} within {tolerance:.0%}: the "
@@ -164,9 +168,7 @@ def paper_candidate(
         >>> paper_candidate("efficientnet_b0", factor=2, measure="macs").choices
         {'alpha': 1.2044, 'beta': 1.1021, 'gamma': 1.1532}
     """
-    base = resolve_backbone(spec)
-    rounding = Rounding(depth="round") if rounding is None else rounding
-    cost_of = cost_reader(measure, classes)
+    base, rounding, cost_of = resolve_backbone(spec), rounding or ROUNDING, cost_reader(measure, classes)
     goal = cost_of(base)[measure] * factor
     nominal = math.log(factor) / math.log(PAPER.nominal(measure))
     found: list[tuple[float, float, Candidate]] = []
@@ -183,22 +185,6 @@ def paper_candidate(
             received=f"factor={factor!r}",
         )
     return min(found, key=lambda each: each[:2])[2]
-
-
-def _grid(largest: float, step: float, measure: str) -> Iterator[Triple]:
-    """Every triple of the grid whose nominal cost is not far above what is asked for."""
-    # Rounding can make a network half as expensive as it promises, seldom less. Width and resolution go no further than
-    # each alone would have to for the multiply-adds: a cost that does not see one of them would never end.
-    limit = 2 * largest
-    sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
-    sides = [size for size in sizes if size**2 <= limit]
-    for alpha in sizes:
-        for beta in sides:
-            for gamma in sides:
-                triple = Triple(alpha, beta, gamma)
-                if triple.nominal(measure) > limit:
-                    break
-                yield triple
 
 
 def _scaled(base: BackboneSpec, triple: Triple, rounding: Rounding) -> BackboneSpec:

@@ -15,6 +15,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
 from keras_effnet.search.candidates import Trial, spec_key
 from keras_effnet.search.coefficient_grid import (
+    ROUNDING,
     CoefficientCandidate,
     coefficient_candidates,
     cost_reader,
@@ -22,14 +23,7 @@ from keras_effnet.search.coefficient_grid import (
 )
 from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.records import CoefficientSummary, GridNetwork
-from keras_effnet.search.successive_halving import (
-    ETA,
-    Finalist,
-    PairedDifference,
-    SuccessiveHalving,
-    compare_finalists,
-    paired_difference,
-)
+from keras_effnet.search.successive_halving import ETA, SuccessiveHalving, compare_finalists, paired_difference
 from keras_effnet.search.task import data_classes
 from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec
@@ -136,16 +130,22 @@ def search_coefficients(
 
     where = Engine(Path(output), storage, workers, **engine)
     base = embedded_base() if spec is None else resolve_backbone(spec)
-    if train is None:
-        train = ProxyTraining(horizon=steps)
-    if rounding is None:
-        rounding = EMBEDDED_ROUNDING if spec is None else Rounding(depth="round")
+    train = ProxyTraining(horizon=steps) if train is None else train
+    rounding = rounding or (EMBEDDED_ROUNDING if spec is None else ROUNDING)
     classes = data_classes(train) if classes is None else classes
     asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
     found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
     first = halving_rungs(steps, eta, rungs if method == "halving" else 1)
-    candidates, references = tuple(each.candidate for each in found), (paper_candidate(base, **asked),)
-    plan, note = _make_plan(SuccessiveHalving(candidates, first, eta, finalists, seeds, references, seed, measure))
+    candidates, references, note = tuple(each.candidate for each in found), (paper_candidate(base, **asked),), None
+    plan = SuccessiveHalving(candidates, first, eta, finalists, seeds, references, seed, measure)
+    if len(first) > 1 and plan.total()[1] > plain_grid_steps(plan):
+        note = (
+            f"Halving would take {plan.total()[1]:,} steps with its finalists' seeds, the plain grid of "
+            f"{len(candidates)} networks {plain_grid_steps(plan):,}: every network is trained to the end instead, "
+            "without further seeds."
+        )
+        logger.warning(note)
+        plan = replace(plan, rungs=first[-1:], seeds=0)
     logger.info("%d candidates, rungs of %s steps", len(found), ", ".join(map(str, plan.rungs)))
     fixed: dict[str, Any] = {
         "search": "coefficients",
@@ -161,26 +161,12 @@ def search_coefficients(
         return CoefficientSummary(**common, **fixed, **summarize_coefficients(plan, found, trials))
 
     trials, summary = run_search(plan, train, where, describe)
-    networks = {each.key: each for each in (*plan.references, *plan.candidates)}
-    winner = networks[summary.winner or ""]
+    networks: dict[str, Any] = {each.key: each for each in (*plan.references, *plan.candidates)}
+    winner = networks[summary.winner]
     best = replace(winner.spec, name=f"{base.name}_phi1")
-    with folder_lock(Path(output)):  # another host may have just finished the same search
-        write_spec(best, Path(output) / "best.json")
-    choices: Any = winner.choices
-    return CoefficientResult(Compound(**choices), best, summary, tuple(trials))
-
-
-def _make_plan(plan: SuccessiveHalving) -> tuple[SuccessiveHalving, str | None]:
-    """Replaces halving by the plain grid if that takes fewer steps, and says so."""
-    steps, grid = plan.total()[1], plain_grid_steps(plan)
-    if len(plan.rungs) == 1 or steps <= grid:
-        return plan, None
-    note = (
-        f"Halving would take {steps:,} steps with its finalists' seeds, the plain grid of {len(plan.candidates)} "
-        f"networks {grid:,}: every network is trained to the end instead, without further seeds."
-    )
-    logger.warning(note)
-    return replace(plan, rungs=plan.rungs[-1:], seeds=0), note
+    with folder_lock(where.output):  # another host may have just finished the same search
+        write_spec(best, where.output / "best.json")
+    return CoefficientResult(Compound(**winner.choices), best, summary, tuple(trials))
 
 
 def plain_grid_steps(plan: SuccessiveHalving) -> int:
@@ -208,36 +194,30 @@ def summarize_coefficients(
     plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], trials: Sequence[Trial]
 ) -> dict[str, Any]:
     """Fields of `CoefficientSummary` that the trials tell so far."""
-    tried = {trial.job.key: trial for trial in plan.best(trials)}
-    finalists = compare_finalists(plan, trials)
-    winner = next(iter([entry.key for entry in finalists] or tried), None)
+    tried, finalists = {trial.job.key: trial for trial in plan.best(trials)}, compare_finalists(plan, trials)
+    by_key = {entry.key: entry for entry in finalists}
+    winner = next(iter(by_key or tried), None)
     # A triple of the grid stands for its network, also if the paper's constants round to it.
     choices: dict[str, Any] = {each.key: each.choices for each in (*plan.references, *plan.candidates)}
+    networks = []
+    for each in found:
+        trial, known = tried.get(each.candidate.key), dict[str, Any]()
+        if trial is not None:
+            known = {"metric": trial.metric, "steps": trial.job.steps, "rung": trial.job.rung}
+        triples: Any = tuple(map(tuple, each.triples))
+        networks.append(GridNetwork.of(each.candidate, triples=triples, ratio=each.ratio, **known))
+    ours, theirs, difference = by_key.get(winner or ""), by_key.get(spec_key(plan.references[0].spec)), None
+    if ours and theirs and ours is not theirs:
+        # By test images if there are any, for they chose nothing.
+        tested = ours.test and theirs.test
+        numbers = (ours.test, theirs.test) if tested else (ours.metrics, theirs.metrics)
+        difference = paired_difference(*numbers, "test" if tested else "metrics")
     return {
         "rungs": plan.rungs,
         "grid_steps": plain_grid_steps(plan),
-        "candidates": tuple(_network(each, tried.get(each.candidate.key)) for each in found),
+        "candidates": tuple(networks),
         "finalists": tuple(finalists),
         "winner": winner,
         "rule": None if winner is None else repr(Compound(**choices[winner])),
-        "difference": _difference(finalists, winner, spec_key(plan.references[0].spec)),
+        "difference": difference,
     }
-
-
-def _network(found: CoefficientCandidate, trial: Trial | None) -> GridNetwork:
-    known: dict[str, Any] = {}
-    if trial is not None:
-        known = {"metric": trial.metric, "steps": trial.job.steps, "rung": trial.job.rung}
-    triples = tuple((alpha, beta, gamma) for alpha, beta, gamma in found.triples)
-    return GridNetwork.of(found.candidate, triples=triples, ratio=found.ratio, **known)
-
-
-def _difference(finalists: Sequence[Finalist], winner: str | None, paper: str) -> PairedDifference | None:
-    """Compares the winner with the paper's constants, on test images if there are any, for those chose nothing."""
-    by_key = {entry.key: entry for entry in finalists}
-    ours, theirs = by_key.get(winner or ""), by_key.get(paper)
-    if ours is None or theirs is None or ours is theirs:
-        return None
-    if ours.test and theirs.test:
-        return paired_difference(ours.test, theirs.test, "test")
-    return paired_difference(ours.metrics, theirs.metrics)

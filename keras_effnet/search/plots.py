@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 WIDTH, DPI = 4.8, 160  # inches, dots per inch: at 330 px, as a phone shows it, 10 points are 10 px
 # Told apart by people who see few colours, and in gray: viridis for values, and for the winner the vermilion of Okabe
 # and Ito's palette (Color Universal Design, 2008; the value as the R packages colorblindr and see have it).
-WINNER, PAPER, CHANCE = "#d55e00", "#000000", "0.5"
+WINNER, PAPER = "#d55e00", "#000000"
 COLOURS = "viridis"
 EMPTY = "0.9"
 STRIP = 0.3  # inches, least width of a strip that a number fits into
@@ -33,8 +33,9 @@ def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study 
     chance = "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
     if isinstance(summary, ArchitectureSummary):
         text = f"A point for each network. No network is better and cheaper than one on the front.{chance}"
-        drawn = summary.front and study is not None
-        return [Part("The Pareto front", "front", text, image=_front(summary, study))] if drawn else []
+        if not summary.front or study is None:
+            return []
+        return [Part("The Pareto front", "front", text, image=_front(summary, study))]
     curves, start = metric_curves(trials, summary.seed), summary.rungs[0]
     first = {key: curve[start] for key, curve in curves.items() if start in curve}
     if all(each.metric is None for each in summary.candidates):
@@ -73,7 +74,9 @@ def _png(figure: Any) -> bytes:
     return file.getvalue()
 
 
-def _finish(figure: Any, axes: Any) -> bytes:
+def _finish(figure: Any, axes: Any, chance: float | None = None) -> bytes:
+    if chance is not None:
+        axes.axhline(chance, color="0.5", linestyle="--", label="chance")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)
@@ -111,13 +114,11 @@ def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, floa
             f"rung {number + 1}: {count}", (steps, 1), xycoords=("data", "axes fraction"), xytext=(-3, 4),
             textcoords="offset points", ha="right", fontsize=8, color="0.35",
         )  # fmt: skip
-    if summary.chance is not None:
-        axes.axhline(summary.chance, color=CHANCE, linestyle="--", label="chance")
     axes.set_xscale("log")
     axes.set_xticks(rungs, [f"{steps:,}" for steps in rungs])
     axes.minorticks_off()
     axes.set(xlabel="training steps", ylabel=summary.metric)
-    return _finish(figure, axes)
+    return _finish(figure, axes, summary.chance)
 
 
 def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
@@ -133,8 +134,6 @@ def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
     try:
         axes.set_title("")
         axes.axvline(summary.reward["target"], color="0.7", linestyle=":", label="target")
-        if summary.chance is not None:
-            axes.axhline(summary.chance, color=CHANCE, linestyle="--", label="chance")
         best = next(each for each in summary.candidates if each.key == summary.best)
         if summary.learned:
             place = best.cost[summary.reward["cost"]], best.metric
@@ -145,7 +144,7 @@ def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
         axes.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
         axes.figure.set_size_inches(WIDTH, 3.8)
         axes.figure.set_layout_engine("constrained")
-        return _finish(axes.figure, axes)
+        return _finish(axes.figure, axes, summary.chance)
     finally:
         pyplot.close(axes.figure)
 
@@ -178,7 +177,7 @@ def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes
                 axes.bar(x, 1, width, y - 0.5, fill=False, edgecolor=edge, linewidth=2.6, label=label, zorder=3)
             # The beta where there is room, and a dot for each promotion.
             words = [f"{beta:.4g}"] * (width * (WIDTH - 1.4) / len(alphas) >= STRIP)
-            words += ["\N{BULLET}" * network.rung] * bool(network.rung)
+            words += ["\N{BULLET}" * network.rung] if network.rung else []
             shade = "black" if colour == EMPTY or sum(colour[:3]) > 1.5 else "white"
             style = {"ha": "center", "va": "center", "fontsize": 7.5, "linespacing": 0.8, "color": shade}
             axes.text(x, y, "\n".join(words), **style)
