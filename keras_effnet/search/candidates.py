@@ -193,11 +193,10 @@ class Plan(Record, ABC):
 def outcomes(trials: Iterable[Trial]) -> dict[tuple[str, int, int], Trial]:
     """Finds the trial that tells how each job stands, by `Job.what`: its last try, unless an earlier one is done."""
     found: dict[tuple[str, int, int], Trial] = {}
-    for trial in trials:
-        if trial.state != "void":
-            before = found.get(trial.job.what)
-            if before is None or before.state != "done":
-                found[trial.job.what] = trial
+    for trial in (each for each in trials if each.state != "void"):
+        what = trial.job.what
+        if what not in found or found[what].state != "done":
+            found[what] = trial
     return found
 
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_effnet.checks import check_int, store_plain
@@ -93,9 +93,9 @@ class SuccessiveHalving(Plan):
         return tuple(shuffled)
 
     @cached_property
-    def _by_choices(self) -> dict[tuple[tuple[str, Choice], ...], Candidate]:
+    def _by_choices(self) -> dict[frozenset[tuple[str, Choice]], Candidate]:
         # The last one wins: a reference that is also a candidate is a candidate like the others.
-        return {_frozen(each.choices): each for each in (*self.references, *self.candidates)}
+        return {frozenset(each.choices.items()): each for each in (*self.references, *self.candidates)}
 
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]:
@@ -115,11 +115,27 @@ class SuccessiveHalving(Plan):
         return self.measure
 
     def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
-        return self._by_choices[_frozen(choices)]
+        return self._by_choices[frozenset(choices.items())]
 
     def next_job(self, trials: Sequence[Trial]) -> Job | None:
         found = outcomes(trials)
-        return self._start(found) or self._promote(found) or self._compare(found)
+        return next((job for job in self._jobs(found) if job.what not in found), None)
+
+    def _jobs(self, found: Mapping[Any, Trial]) -> Iterator[Job]:
+        """All jobs that may be done by now, in the order in which they come."""
+        for each in self.order:
+            yield Job(each.key, each.choices, self.rungs[0], self.seed)
+        for rung, steps in enumerate(self.rungs[1:]):
+            here = self._on_rung(found, rung)
+            for trial in here[: len(here) // self.eta]:
+                yield replace(trial.job, steps=steps, rung=rung + 1)
+        # Finalists and references with other seeds, once nobody is promoted any more.
+        if any(trial.state not in SETTLED for trial in found.values() if trial.job.seed == self.seed):
+            return
+        best = [trial.job for trial in self.best(list(found.values()))][: self.finalists]
+        compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
+        for seed, (key, choices) in product(self.final_seeds(), compared.items()):
+            yield Job(key, choices, self.rungs[-1], seed, len(self.rungs) - 1)
 
     def total(self) -> tuple[int, int]:
         jobs = steps = before = 0
@@ -130,57 +146,23 @@ class SuccessiveHalving(Plan):
         compared = (min(self.finalists, len(self.candidates)) + len(self.references)) * self.seeds
         return jobs + compared, steps + compared * self.rungs[-1]
 
-    def on_rung(self, trials: Sequence[Trial] | Mapping[Any, Trial], rung: int) -> list[Trial]:
+    def _on_rung(self, found: Mapping[Any, Trial], rung: int) -> list[Trial]:
         """Finished trials of a rung with the search's own seed, the best first."""
-        found = trials if isinstance(trials, Mapping) else outcomes(trials)
         what = self.seed, self.rungs[rung]
         here = (each for each in found.values() if each.state == "done" and (each.job.seed, each.job.steps) == what)
         return sorted(here, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
     def best(self, trials: Sequence[Trial]) -> list[Trial]:
         """Finished trial of each candidate on its highest rung: higher rungs first, on one rung the best first."""
-        ranked: dict[str, Trial] = {}
+        ranked, found = dict[str, Trial](), outcomes(trials)
         for rung in reversed(range(len(self.rungs))):
-            for trial in self.on_rung(trials, rung):
+            for trial in self._on_rung(found, rung):
                 ranked.setdefault(trial.job.key, trial)
         return list(ranked.values())
 
     def final_seeds(self) -> range:
         """The seeds with which finalists and references are compared."""
         return range(self.seed + 1, self.seed + 1 + self.seeds)
-
-    def _promote(self, found: Mapping[Any, Trial]) -> Job | None:
-        """The best candidate that can be promoted from the lowest rung."""
-        for rung in range(len(self.rungs) - 1):
-            here = self.on_rung(found, rung)
-            for trial in here[: len(here) // self.eta]:
-                job = trial.job
-                if (job.key, self.seed, self.rungs[rung + 1]) not in found:
-                    return Job(job.key, job.choices, self.rungs[rung + 1], self.seed, rung + 1)
-        return None
-
-    def _start(self, found: Mapping[Any, Trial]) -> Job | None:
-        for each in self.order:
-            if (each.key, self.seed, self.rungs[0]) not in found:
-                return Job(each.key, each.choices, self.rungs[0], self.seed)
-        return None
-
-    def _compare(self, found: Mapping[Any, Trial]) -> Job | None:
-        """A finalist or a reference with another seed, once nobody is promoted any more."""
-        own = [trial for trial in found.values() if trial.job.seed == self.seed]
-        if any(trial.state not in SETTLED for trial in own):
-            return None
-        best = [trial.job for trial in self.best(list(found.values()))][: self.finalists]
-        compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
-        for seed in self.final_seeds():
-            for key, choices in compared.items():
-                if (key, seed, self.rungs[-1]) not in found:
-                    return Job(key, choices, self.rungs[-1], seed, len(self.rungs) - 1)
-        return None
-
-
-def _frozen(choices: Mapping[str, Choice]) -> tuple[tuple[str, Choice], ...]:
-    return tuple(sorted(choices.items()))
 
 
 @dataclass(frozen=True)
