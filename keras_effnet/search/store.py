@@ -15,10 +15,11 @@ import json
 import logging
 import math
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -47,6 +48,17 @@ OPENINGS = 20  # attempts to open a new database that several processes create a
 GRACE = 4  # heartbeats that may be missed: a worker that is busy with TensorFlow's graph sends them late
 # PostgreSQL's own form of an address, with the driver that the extra installs: psycopg 3.
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "void"}
+# By what a database or its driver says; the first that fits.
+ADVICE = {
+    "locked": "the store is locked by another process: end what holds it, and start the same command again",
+    "not a database|malformed|corrupt": "the store is no database, or a broken one: restore the file, or name another "
+    "output folder",
+    "no module named|psycopg.*import|import.*psycopg": "the store needs a driver that is not installed: pip install "
+    "'keras-effnet[postgresql]'",
+    "record does not exist": "the store holds no such search",
+    "": "the store cannot be used",
+}
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # our reports say the same, and trials.csv lists failures
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -106,7 +118,7 @@ class Store:
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._database)
             else:
-                self.study = self._create(identity)
+                self._create(identity)
             self.identity = self.study.user_attrs[IDENTITY]
         except (SQLAlchemyError, StorageInternalError) as error:
             message = str(error.__cause__ or error).lower()
@@ -118,20 +130,19 @@ class Store:
             return
         self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
 
-    def _create(self, identity: dict[str, Any]) -> optuna.Study:
+    def _create(self, identity: dict[str, Any]) -> None:
         directions: Any = ["maximize", "minimize"]
-        study = optuna.create_study(
+        self.study = optuna.create_study(
             study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
         )
         # Another host that has just created it may not have described it yet; by its name it is ours.
-        if study.user_attrs.get(IDENTITY, identity) != identity:
+        if self.study.user_attrs.get(IDENTITY, identity) != identity:
             raise SearchError(
                 "the store holds another search of this name; choose another name.",
                 received=f"{self.name!r} in {shown_url(self.url)!r}",
             )
-        study.set_user_attr(IDENTITY, identity)
-        study.set_metric_names(self._objectives)
-        return study
+        self.study.set_user_attr(IDENTITY, identity)
+        self.study.set_metric_names(self._objectives)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -141,7 +152,8 @@ class Store:
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
             said = " ".join(str(cause).split())
-            raise SearchError(f"{_advice(said)}: {said:.300}.", received=repr(shown_url(self.url))) from error
+            advice = next(advice for words, advice in ADVICE.items() if re.search(words, said, re.IGNORECASE))
+            raise SearchError(f"{advice}: {said:.300}.", received=repr(shown_url(self.url))) from error
 
     def queue(self, job: Job, distributions: Mapping[str, BaseDistribution], cost: Mapping[str, float]) -> None:
         """Adds a waiting trial for a job.
@@ -160,7 +172,7 @@ class Store:
     def trials(self) -> list[Trial]:
         """Reads the trials, by number."""
         with self.errors():
-            found = [self._known(trial) for trial in self.study.get_trials(deepcopy=False)]
+            found = [self._read(trial) for trial in self.study.get_trials(deepcopy=False)]
         seen: set[tuple[str, int, int]] = set()
         for trial in found:
             if trial.fresh and trial.state != "void":
@@ -169,21 +181,15 @@ class Store:
                 seen.add(trial.job.what)
         return found
 
-    def _known(self, frozen: FrozenTrial) -> Trial:
-        """Reads a trial, and keeps it once it cannot change any more."""
-        known = self._known_trials.get(frozen.number)
-        if known is None:
-            known = self._read(frozen)
-            if known.state in ("done", "failed", "retried", "void"):
-                self._known_trials[frozen.number] = known
-        return known
-
     def _read(self, frozen: FrozenTrial) -> Trial:
+        """Reads a trial, and keeps it once it cannot change any more."""
+        if frozen.number in self._known_trials:
+            return self._known_trials[frozen.number]
         attributes, state = frozen.user_attrs, self._state(frozen)
         notes = dict(attributes.get(NOTES, {}))
         error = notes.pop("error", "its process was gone" if state in ("failed", "retried") else None)
         done = state == "done"
-        return Trial(
+        trial = Trial(
             number=frozen.number,
             job=Job(choices=frozen.params, **{name: attributes.get(name, default) for name, default in JOB.items()}),
             state=state,
@@ -196,19 +202,16 @@ class Store:
             worker=attributes.get(WORKER),
             notes=notes,
         )
+        if frozen.state.is_finished():
+            self._known_trials[frozen.number] = trial
+        return trial
 
     def _state(self, trial: FrozenTrial) -> State:
         if "key" not in trial.user_attrs:
             return "void"
         if trial.state == TrialState.FAIL:
             return "retried" if len(_tries(trial)) <= self.retries else "failed"
-        names: dict[TrialState, State] = {
-            TrialState.WAITING: "waiting",
-            TrialState.RUNNING: "running",
-            TrialState.COMPLETE: "done",
-            TrialState.PRUNED: "void",
-        }
-        return names[trial.state]
+        return STATES[trial.state.name]
 
     def try_again(self, number: int) -> None:
         """Queues a failed trial once more, unless it has been tried often enough."""
@@ -234,13 +237,11 @@ class Store:
         """Fails the running trials of a worker that is known to be gone, and queues them again."""
         lost = [trial.number for trial in self.trials() if trial.state == "running" and trial.worker == worker]
         for number in lost:
-            with self.errors():
-                try:
-                    self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
-                    self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
-                    self.study.tell(number, state=TrialState.FAIL)
-                except (UpdateFinishedTrialError, ValueError):
-                    continue  # its heartbeat was missed first: it is queued already
+            # Unless its heartbeat was missed first: then it is queued already.
+            with self.errors(), suppress(UpdateFinishedTrialError, ValueError):
+                self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
+                self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
+                self.study.tell(number, state=TrialState.FAIL)
         self.mend(worker)
         return lost
 
@@ -281,7 +282,7 @@ class Store:
             trials = self.study.get_trials(deepcopy=False)
         # Of one look into the store: what has been queued since must not be missed beside a newer state.
         last = {first_number(trial): trial for trial in trials}
-        return [trial for trial in map(self._known, last.values()) if trial.state == "retried"]
+        return [trial for trial in map(self._read, last.values()) if trial.state == "retried"]
 
 
 def _take_turns(engine: Engine) -> None:
@@ -341,16 +342,3 @@ def _tries(trial: FrozenTrial) -> list[int]:
     """Numbers of the tries that have failed by now, including this one."""
     before = trial.system_attrs.get("retry_history", [])
     return before if trial.user_attrs.get(STOPPED) else [*before, trial.number]
-
-
-def _advice(message: str) -> str:
-    low = message.lower()
-    if "locked" in low:
-        return "the store is locked by another process: end what holds it, and start the same command again"
-    if "not a database" in low or "malformed" in low or "corrupt" in low:
-        return "the store is no database, or a broken one: restore the file, or name another output folder"
-    if "no module named" in low or ("psycopg" in low and "import" in low):
-        return "the store needs a driver that is not installed: pip install 'keras-effnet[postgresql]'"
-    if "record does not exist" in low:
-        return "the store holds no such search"
-    return "the store cannot be used"
