@@ -90,16 +90,14 @@ def search_architecture(
         target: cost at which the reward is the metric, above 0; None for the base's cost.
         exponent: w, at most 0; None for -0.07, as in the paper, and for 0 with scores, which are no accuracies.
         over: w above the target, at most 0; None for the same; -1 with `exponent=0` is MnasNet's hard constraint.
-        limits: largest allowed value of each limited measure, such as `{"params": 1e6}`; None for twice the target, and
-            with scores for the target.
+        limits: largest allowed values, such as `{"params": 1e6}`; None for twice the target (scores: the target).
         method: "evolution", or "random" to draw every candidate at random.
         population: size of the population, at least 2.
         sample: number of its members of which the best has a child, from 1 to the population.
         lag: number of latest results that may be missing when the next candidate is chosen; see `Evolution`.
         seed: seed of choices and training.
         inherit: whether a child starts from its parent's weights.
-        classes: number of classes of the classifier, for the cost; None for those of the data, and 1000 for other train
-            functions.
+        classes: number of classes, for the cost; None for those of the data, and 1000 for other train functions.
         storage: address of a database, as in `Engine`.
         workers: number of processes, as in `Engine`.
         engine: further arguments of `Engine`: `ray_address`, `trial_timeout`, `retries`, `heartbeat`.

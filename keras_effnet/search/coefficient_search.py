@@ -93,10 +93,8 @@ def search_coefficients(
         tolerance: share of the factor by which a network's cost may differ, in (0, 1).
         measure: name of the cost: "macs", "params", "activations", "model_bytes" or "latency_ms".
         step: distance between two values of a coefficient on the grid, at least 0.01.
-        rounding: rounding of sizes; None for the paper's with depths rounded to the nearest, and finer for the embedded
-            base.
-        classes: number of classes of the classifier, for the cost; None for those of the proxy's data, and 1000 for
-            other train functions.
+        rounding: rounding of sizes; None for the paper's with the nearest depths, and finer for the embedded base.
+        classes: number of classes, for the cost; None for those of the data, and 1000 for other train functions.
         method: "halving" (ASHA), or "grid" to train every candidate to the end.
         steps: number of training steps on the last rung, at least 1.
         eta: reduction factor: the best 1/eta of a rung are promoted to the next one, with eta times the steps.
@@ -109,8 +107,7 @@ def search_coefficients(
         engine: further arguments of `Engine`: `ray_address`, `trial_timeout`, `retries`, `heartbeat`.
 
     Returns:
-        The rule found. The folder then holds trials.csv, result.json, report.html, plots, and best.json, the network
-        as a spec file.
+        The rule found. The folder then holds trials.csv, result.json, report.html, plots, and best.json, a spec file.
 
     Raises:
         SearchError: a value outside its range; no network within the tolerance; the folder or the store holds another

@@ -48,8 +48,7 @@ class Engine:
         workers: number of processes on this machine (or cluster), at least 1.
         ray_address: address of a Ray cluster over which the workers are spread; None for this machine.
         trial_timeout: seconds after which a trial counts as hung, above 0.
-        retries: number of times that a trial is tried again if it crashes, hangs, runs out of memory or gives no finite
-            number, at least 0.
+        retries: number of times that a trial is tried again if it crashes, hangs or gives no finite number, at least 0.
         heartbeat: seconds between two signs of life of a trial, at least 1. Four missed ones mean a lost host.
 
     Raises:

@@ -1,7 +1,6 @@
 """The plots of a report: what Optuna does not draw of its own study, and its Pareto front.
 
-All are narrow, so that their text can be read on a phone. History, parallel coordinates and importances are
-optuna-dashboard's.
+All are narrow, so that a phone shows their text. History, parallel coordinates and importances are optuna-dashboard's.
 """
 
 from __future__ import annotations

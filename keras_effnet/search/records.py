@@ -49,11 +49,9 @@ class TriedNetwork:
     @classmethod
     def of(cls, candidate: Candidate, **more: Any) -> Self:
         """The network of a candidate, with what the search knows of it besides."""
-        spec = candidate.spec
-        sizes = [(stage.width, stage.depth) for stage in spec.stages]
-        widths, depths = (tuple(values) for values in zip(*sizes, strict=True))
+        widths, depths = zip(*((stage.width, stage.depth) for stage in candidate.spec.stages), strict=True)
         known: dict[str, Any] = {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost)}
-        return cls(**known, resolution=spec.resolution, widths=widths, depths=depths, **more)
+        return cls(**known, resolution=candidate.spec.resolution, widths=widths, depths=depths, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +187,9 @@ class CoefficientSummary(SearchSummary):
     difference: PairedDifference | None = None
 
     def winning_metrics(self) -> tuple[list[float], int]:
-        trained = [each for each in self.candidates if each.metric is not None]
-        found = {each.key: [each.metric] for each in trained if each.metric is not None}
-        found |= {each.key: list(each.metrics.values()) for each in self.finalists}
-        return found.get(self.winner or "", []), max(len(trained), 1)
+        found = {each.key: [each.metric] for each in self.candidates if each.metric is not None}
+        finals = {each.key: list(each.metrics.values()) for each in self.finalists}
+        return {**found, **finals}.get(self.winner or "", []), max(len(found), 1)
 
     def to_dict(self) -> dict[str, Any]:
         finalists = [{**asdict(each), "mean": each.mean, "sd": each.sd} for each in self.finalists]
@@ -244,8 +241,7 @@ class TrialLog:
         choices: names of the choices, one column each.
 
     Raises:
-        SearchError: an existing file has other columns, or lines that are no trials; or a choice has the name of
-            another column.
+        SearchError: an existing file lists anything else, or a choice has the name of another column.
     """
 
     def __init__(self, path: Path, choices: Sequence[str]) -> None:

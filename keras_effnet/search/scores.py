@@ -9,14 +9,13 @@
 They were published for networks of convolutions, BatchNorm and ReLU; each says what it makes of the rest, and compares
 itself with "released code" as public repositories hold it. How well they rank trained networks: docs/search.md.
 
-Scores look at networks that are never trained, and each leaves out or replaces some operations: each is a `Computation`
-that does so.
+Each looks at networks that are never trained, and leaves out or replaces some operations (`Computation`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -109,12 +108,12 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         BuildError: the model was not built by this package.
         SearchError: there is no activation, or only one image.
     """
-    tag, reader = read_embedded_spec(model), _Switches(model)
+    tag, reader = read_embedded_spec(model), _Switches(model, len(images))
     if len(images) < 2:
         raise SearchError("`naswot` compares images, of which there must be two.", received=str(len(images)))
     network = record_network(tag.spec, channels=images.shape[-1], include_top=False)
     network.run(reader, Flow(ops.convert_to_tensor(images)))
-    units = float(reader.alike[0, 0]) if reader.units else 0.0
+    units = reader.alike[0, 0]
     if not units:
         raise SearchError("`naswot` needs activations that switch.", received=f"{tag.spec.name!r}, which has none")
     least = units * len(images) * np.finfo(np.float64).eps
@@ -147,15 +146,13 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     for draw in range(ZENS):
         generator = np.random.default_rng((seed, draw))
         x, noise = (generator.standard_normal(images.shape, np.float32) for _ in range(2))
-        kernels: dict[str, np.ndarray] = {}
-        outputs, terms = [], 0.0
+        outputs, reader = [], _Unlinked(model, generator)
         for given in (x, x + np.float32(SMALL_STEP) * noise):
-            reader = _Unlinked(model, kernels, generator)
             [flow] = network.run(reader, Flow(ops.convert_to_tensor(given)))
             outputs.append(np.asarray(ops.convert_to_numpy(flow.x), np.float64))
-            terms = terms or sum(reader.terms)
         change = np.sqrt(((outputs[0] - outputs[1]) ** 2).reshape(len(images), -1).sum(axis=1)).mean()
-        found.append(math.log(max(change, TINY)) + terms)
+        # Of the first of the two runs.
+        found.append(math.log(max(change, TINY)) + sum(reader.terms[: len(reader.terms) // 2]))
     return _finite("zen_score", float(np.mean(found)))
 
 
@@ -216,10 +213,9 @@ def _finite(name: str, value: float) -> float:
 class _Paths(Computation):
     """Absolute weights, nothing but them, and in each layer a factor on what it gives."""
 
-    def __init__(self, model: keras.Model, names: Sequence[str], factors: Any) -> None:
+    def __init__(self, model: keras.Model, names: list[str], factors: Any) -> None:
         super().__init__(model)
-        self.places = {name: place for place, name in enumerate(names)}
-        self.factors = factors
+        self.names, self.factors = names, factors
 
     def variable(self, name: str, kind: str) -> np.ndarray | None:
         found = super().variable(name, kind)
@@ -228,7 +224,7 @@ class _Paths(Computation):
     def weigh(self, flow: Flow, y: Any, name: str) -> Flow:
         # Kept near 1, with its true size in logarithms: floats hold no product over all layers of a deep network.
         largest = ops.maximum(ops.stop_gradient(ops.max(y)), TINY)
-        return Flow(self.factors[self.places[name]] * y / largest, flow.depth + 1, flow.level + ops.log(largest))
+        return Flow(self.factors[self.names.index(name)] * y / largest, flow.depth + 1, flow.level + ops.log(largest))
 
     def activate(self, x: Flow, activation: Any) -> Flow:
         return x
@@ -242,30 +238,26 @@ class _Paths(Computation):
 class _Switches(Computation):
     """Counts for each two images the units that they switch alike."""
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, count: int) -> None:
         super().__init__(model)
-        self.alike: Any = 0.0
-        self.units = False
+        self.alike = np.zeros((count, count))
 
     def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
         if isinstance(op, verbs.Activation) and keras.activations.get(op.activation).__name__ not in GATES:
-            self.units = True
             x = inputs[0].x
             on: Any = ops.reshape(ops.cast(x > 0, "float32"), (x.shape[0], -1))
-            off = 1 - on
-            for codes in (on, off):
-                both = ops.matmul(codes, ops.transpose(codes))
-                self.alike = self.alike + np.asarray(ops.convert_to_numpy(both), np.float64)
+            for codes in (on, 1 - on):
+                self.alike += np.asarray(ops.convert_to_numpy(ops.matmul(codes, ops.transpose(codes))), np.float64)
         return super().read(op, name, *inputs)
 
 
 class _Unlinked(Computation):
     """Normal weights, no shortcuts and no gates; notes what BatchNorm divides by."""
 
-    def __init__(self, model: keras.Model, kernels: dict[str, np.ndarray], generator: np.random.Generator) -> None:
+    def __init__(self, model: keras.Model, generator: np.random.Generator) -> None:
         super().__init__(model)
-        self.kernels = kernels
         self.generator = generator
+        self.kernels: dict[str, np.ndarray] = {}
         self.terms: list[float] = []
 
     def variable(self, name: str, kind: str) -> np.ndarray | None:
