@@ -10,7 +10,6 @@ the same network are one candidate.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product, starmap
@@ -68,137 +67,123 @@ class CoefficientCandidate:
     ratio: float
 
 
-def coefficient_candidates(
-    spec: BackboneSpec | str,
-    *,
-    factor: float = 2.0,
-    tolerance: float = 0.1,
-    measure: str = "macs",
-    step: float = 0.05,
-    rounding: Rounding | None = None,
-    classes: int = 1000,
-) -> list[CoefficientCandidate]:
-    """Lists all networks of the grid whose counted cost is about `factor` times the base's.
+class CoefficientGrid:
+    """Networks that cost about `factor` times a base, made by coefficients for phi = 1.
 
     Args:
         spec: base, or the name of a registered one.
         factor: cost of the networks as a multiple of the base's, above 1; the paper takes 2.
-        tolerance: share of `factor` by which the cost may differ from it, in (0, 1).
         measure: name of the cost in `keras_effnet.measures`; "latency_ms" is estimated by this machine's calibration.
-        step: distance between two values of a coefficient, at least 0.01.
         rounding: rounding of sizes; None for the paper's, but with depths rounded to the nearest: rounded up, nearly
             every triple costs far more than it promises.
         classes: number of classes of the classifier.
 
-    Returns:
-        The candidates, the cheapest first.
-
     Raises:
-        SearchError: a value outside its range, or no network within the tolerance (the error names the nearest).
+        SearchError: a value outside its range.
         RegistryError: an unknown name.
 
     Example:
-        >>> found = coefficient_candidates("efficientnet_b0", step=0.1)
+        >>> grid = CoefficientGrid("efficientnet_b0")
+        >>> found = grid.candidates(step=0.1)
         >>> len(found), found[0].candidate.choices
         (21, {'alpha': 1.2, 'beta': 1.0, 'gamma': 1.2})
-    """
-    factor = check_number(SearchError, "factor", factor, 1, open_low=True)
-    tolerance = check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
-    step = check_number(SearchError, "step", step, LEAST_STEP)
-    check_choice(SearchError, "measure", measure, MEASURES)
-    base, rounding, cost_of = resolve_backbone(spec), rounding or ROUNDING, cost_reader(measure, classes)
-    goal = cost_of(base)[measure] * factor
-    # Rounding can make a network half as expensive as it promises, seldom less. Width and resolution go no further than
-    # each alone would have to for the multiply-adds: a cost that does not see one of them would never end.
-    limit = 2 * factor * (1 + tolerance)
-    sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
-    sides = [size for size in sizes if size**2 <= limit]
-    groups: dict[BackboneSpec, list[Triple]] = {}
-    for triple in starmap(Triple, product(sizes, sides, sides)):
-        if triple.nominal(measure) <= limit:
-            groups.setdefault(_scaled(base, triple, rounding), []).append(triple)
-    found, nearest = [], (float("inf"), "")
-    for network, triples in groups.items():
-        with suppress(SpecError):  # at this resolution a stage would have no pixels left
-            cost = cost_of(network)
-            share = cost[measure] / goal
-            near = abs(share - 1), f"{tuple(triples[0])} with {factor * share:.3f} times"
-            nearest = min(nearest, near, key=lambda each: each[0])
-            if abs(share - 1) <= tolerance:
-                triples.sort(key=lambda each: (abs(each.nominal(measure) - factor), each))
-                candidate = Candidate(triples[0]._asdict(), network, cost)
-                found.append(CoefficientCandidate(candidate, tuple(triples), factor * share))
-    if not found:
-        raise SearchError(
-            f"no network of the grid has {factor:g} times the `{measure}` of {base.name!r} within {tolerance:.0%}: the "
-            f"nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's `divisor` smaller.",
-            received=f"factor={factor!r}, tolerance={tolerance!r}, step={step!r}",
-        )
-    return sorted(found, key=lambda each: (each.ratio, each.triples[0]))
-
-
-def paper_candidate(
-    spec: BackboneSpec | str,
-    *,
-    factor: float,
-    measure: str,
-    rounding: Rounding | None = None,
-    classes: int = 1000,
-) -> Candidate:
-    """Makes the network of the paper's constants at the same cost: of all (1.2, 1.1, 1.15)^phi the nearest to it.
-
-    At phi = 1 rounding takes EfficientNet-B0 to 1.78 times its multiply-adds, at phi = 1.02 to 2.05 times. Compared
-    with networks of twice the cost, the former would be behind for its size alone.
-
-    Args:
-        spec: base, or the name of a registered one.
-        factor: cost of the network as a multiple of the base's, above 1.
-        measure: name of the cost, as in `coefficient_candidates`.
-        rounding: rounding of sizes, as in `coefficient_candidates`.
-        classes: number of classes of the classifier.
-
-    Returns:
-        The network, with the triple raised to phi as its choices; of equal networks the one of the phi nearest to 1.
-
-    Raises:
-        SearchError: the constants lead to no network that can be built.
-        RegistryError: an unknown name.
-
-    Example:
-        >>> paper_candidate("efficientnet_b0", factor=2, measure="macs").choices
+        >>> grid.paper().choices
         {'alpha': 1.2044, 'beta': 1.1021, 'gamma': 1.1532}
     """
-    base, rounding, cost_of = resolve_backbone(spec), rounding or ROUNDING, cost_reader(measure, classes)
-    goal = cost_of(base)[measure] * factor
-    nominal = math.log(factor) / math.log(PAPER.nominal(measure))
-    found: list[tuple[float, float, Candidate]] = []
-    for number in range(1, int(2 * nominal / PHI_STEP) + 1):
-        phi = number * PHI_STEP
-        triple = Triple(*(round(size**phi, CHOICE_DIGITS) for size in PAPER))
-        network = _scaled(base, triple, rounding)
-        with suppress(SpecError):  # at this resolution a stage would have no pixels left
-            cost = cost_of(network)
-            found.append((abs(cost[measure] / goal - 1), abs(phi - 1), Candidate(triple._asdict(), network, cost)))
-    if not found:
-        raise SearchError(
-            f"the paper's constants lead to no network of {base.name!r} that can be built.",
-            received=f"factor={factor!r}",
-        )
-    return min(found, key=lambda each: each[:2])[2]
 
+    def __init__(
+        self,
+        spec: BackboneSpec | str,
+        *,
+        factor: float = 2.0,
+        measure: str = "macs",
+        rounding: Rounding | None = None,
+        classes: int = 1000,
+    ) -> None:
+        self.factor = check_number(SearchError, "factor", factor, 1, open_low=True)
+        self.measure = check_choice(SearchError, "measure", measure, MEASURES)
+        self.base, self.classes, self._rounding = resolve_backbone(spec), classes, rounding or ROUNDING
+        if measure == "latency_ms":
+            from keras_effnet.latency import calibrate_latency
 
-def _scaled(base: BackboneSpec, triple: Triple, rounding: Rounding) -> BackboneSpec:
-    return scale_spec(base, coefficients=Coefficients(*triple), rounding=rounding)
+            self._table = calibrate_latency()
+        self.base_cost = self._cost(self.base)
 
+    def candidates(self, *, tolerance: float = 0.1, step: float = 0.05) -> list[CoefficientCandidate]:
+        """Lists all networks of the grid within the tolerance, the cheapest first.
 
-def cost_reader(measure: str, classes: int) -> Callable[[BackboneSpec], dict[str, float]]:
-    """Makes a function that counts a network's measures, and estimates its latency if that is the measure."""
-    if measure != "latency_ms":
-        return lambda spec: count_cost(spec, classes=classes)
-    from keras_effnet.latency import calibrate_latency, read_work
+        Args:
+            tolerance: share of the factor by which a network's cost may differ from it, in (0, 1).
+            step: distance between two values of a coefficient, at least 0.01.
 
-    table = calibrate_latency()
-    return lambda spec: {
-        **count_cost(spec, classes=classes),
-        "latency_ms": table.estimate(read_work(spec, classes=classes)),
-    }
+        Raises:
+            SearchError: a value outside its range, or no network within the tolerance (the error names the nearest).
+        """
+        tolerance = check_number(SearchError, "tolerance", tolerance, 0, 1, open_low=True)
+        step = check_number(SearchError, "step", step, LEAST_STEP)
+        # Rounding can make a network half as expensive as it promises, seldom less. Width and resolution go no further
+        # than each alone would have to for the multiply-adds: a cost that does not see one of them would never end.
+        limit = 2 * self.factor * (1 + tolerance)
+        sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
+        sides = [size for size in sizes if size**2 <= limit]
+        groups: dict[BackboneSpec, list[Triple]] = {}
+        for triple in starmap(Triple, product(sizes, sides, sides)):
+            if triple.nominal(self.measure) <= limit:
+                groups.setdefault(self._scaled(triple), []).append(triple)
+        found, nearest = [], (float("inf"), "")
+        for network, triples in groups.items():
+            with suppress(SpecError):  # at this resolution a stage would have no pixels left
+                cost = self._cost(network)
+                ratio = cost[self.measure] / self.base_cost[self.measure]
+                near = abs(ratio / self.factor - 1), f"{tuple(triples[0])} with {ratio:.3f} times"
+                nearest = min(nearest, near, key=lambda each: each[0])
+                if near[0] <= tolerance:
+                    triples.sort(key=lambda each: (abs(each.nominal(self.measure) - self.factor), each))
+                    candidate = Candidate(triples[0]._asdict(), network, cost)
+                    found.append(CoefficientCandidate(candidate, tuple(triples), ratio))
+        if not found:
+            raise SearchError(
+                f"no network of the grid has {self.factor:g} times the `{self.measure}` of {self.base.name!r} within "
+                f"{tolerance:.0%}: the nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's "
+                "`divisor` smaller.",
+                received=f"factor={self.factor!r}, tolerance={tolerance!r}, step={step!r}",
+            )
+        return sorted(found, key=lambda each: (each.ratio, each.triples[0]))
+
+    def paper(self) -> Candidate:
+        """Makes the network of the paper's constants at the same cost: of all (1.2, 1.1, 1.15)^phi the nearest to it.
+
+        At phi = 1 rounding takes EfficientNet-B0 to 1.78 times its multiply-adds, at phi = 1.02 to 2.05 times. Compared
+        with networks of twice the cost, the former would be behind for its size alone. Of equal networks the phi
+        nearest to 1 counts.
+
+        Raises:
+            SearchError: the constants lead to no network that can be built.
+        """
+        nominal = math.log(self.factor) / math.log(PAPER.nominal(self.measure))
+        found: list[tuple[float, float, Candidate]] = []
+        for number in range(1, int(2 * nominal / PHI_STEP) + 1):
+            phi = number * PHI_STEP
+            triple = Triple(*(round(size**phi, CHOICE_DIGITS) for size in PAPER))
+            network = self._scaled(triple)
+            with suppress(SpecError):  # at this resolution a stage would have no pixels left
+                cost = self._cost(network)
+                distance = abs(cost[self.measure] / self.base_cost[self.measure] / self.factor - 1)
+                found.append((distance, abs(phi - 1), Candidate(triple._asdict(), network, cost)))
+        if not found:
+            raise SearchError(
+                f"the paper's constants lead to no network of {self.base.name!r} that can be built.",
+                received=f"factor={self.factor!r}",
+            )
+        return min(found, key=lambda each: each[:2])[2]
+
+    def _scaled(self, triple: Triple) -> BackboneSpec:
+        return scale_spec(self.base, coefficients=Coefficients(*triple), rounding=self._rounding)
+
+    def _cost(self, spec: BackboneSpec) -> dict[str, float]:
+        cost = count_cost(spec, classes=self.classes)
+        if self.measure == "latency_ms":
+            from keras_effnet.latency import read_work
+
+            cost["latency_ms"] = self._table.estimate(read_work(spec, classes=self.classes))
+        return cost

@@ -14,13 +14,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Compound, Rounding
 from keras_effnet.search.candidates import Trial, spec_key
-from keras_effnet.search.coefficient_grid import (
-    ROUNDING,
-    CoefficientCandidate,
-    coefficient_candidates,
-    cost_reader,
-    paper_candidate,
-)
+from keras_effnet.search.coefficient_grid import CoefficientCandidate, CoefficientGrid
 from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.records import CoefficientSummary, GridNetwork
 from keras_effnet.search.successive_halving import ETA, SuccessiveHalving, compare_finalists, paired_difference
@@ -128,12 +122,12 @@ def search_coefficients(
     where = Engine(Path(output), storage, workers, **engine)
     base = embedded_base() if spec is None else resolve_backbone(spec)
     train = ProxyTraining(horizon=steps) if train is None else train
-    rounding = rounding or (EMBEDDED_ROUNDING if spec is None else ROUNDING)
+    rounding = EMBEDDED_ROUNDING if rounding is None and spec is None else rounding
     classes = data_classes(train) if classes is None else classes
-    asked: dict[str, Any] = {"factor": factor, "measure": measure, "rounding": rounding, "classes": classes}
-    found = coefficient_candidates(base, step=step, tolerance=tolerance, **asked)
+    grid = CoefficientGrid(base, factor=factor, measure=measure, rounding=rounding, classes=classes)
+    found = grid.candidates(tolerance=tolerance, step=step)
     first = halving_rungs(steps, eta, rungs if method == "halving" else 1)
-    candidates, references, note = tuple(each.candidate for each in found), (paper_candidate(base, **asked),), None
+    candidates, references, note = tuple(each.candidate for each in found), (grid.paper(),), None
     plan = SuccessiveHalving(candidates, first, eta, finalists, seeds, references, seed, measure)
     if len(first) > 1 and plan.total()[1] > plain_grid_steps(plan):
         note = (
@@ -146,7 +140,7 @@ def search_coefficients(
     logger.info("%d candidates, rungs of %s steps", len(found), ", ".join(map(str, plan.rungs)))
     fixed: dict[str, Any] = {
         "search": "coefficients",
-        "base": {"name": base.name, "resolution": base.resolution, **cost_reader(measure, classes)(base)},
+        "base": {"name": base.name, "resolution": base.resolution, **grid.base_cost},
         "measure": measure,
         "factor": factor,
         "tolerance": tolerance,
@@ -172,12 +166,7 @@ def plain_grid_steps(plan: SuccessiveHalving) -> int:
 
 
 def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
-    """Number of training steps at each rung: `steps` at the last one, and `eta` times fewer at each before.
-
-    Example:
-        >>> halving_rungs(320, 4, 3)
-        (20, 80, 320)
-    """
+    """Number of training steps at each rung: `steps` at the last one, and `eta` times fewer at each before."""
     made = tuple(steps // eta**below for below in reversed(range(count)))
     if not made or made[0] < 1:
         raise SearchError(

@@ -241,25 +241,15 @@ def pareto_front(trials: Sequence[Trial], plan: Plan) -> list[str]:
 
 
 def excess(cost: Costs, limits: Costs) -> float:
-    """Tells how far a cost is beyond its limits, as a sum of shares of them; 0 if it keeps them all.
-
-    Example:
-        >>> excess({"macs": 2e6}, {"macs": 3e6}), excess({"macs": 6e6}, {"macs": 3e6})
-        (0.0, 1.0)
-    """
+    """Tells how far a cost is beyond its limits, as a sum of shares of them; 0 if it keeps them all."""
     return sum(max(0.0, cost[name] / limit - 1) for name, limit in limits.items())
 
 
 def draw_feasible(space: ArchitectureSpace, limits: Costs, generator: Random, start: Choices) -> Choices:
     """Draws a network within the limits.
 
-    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits.
-
-    Args:
-        space: space of the networks.
-        limits: largest allowed value of each limited measure, by its name.
-        generator: source of random numbers.
-        start: start of the walk, a network within the limits, as `some_feasible` finds it.
+    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits. It
+    starts at `start`, a network within them, as `some_feasible` finds it.
     """
     for _ in range(DRAWS):
         choices = space.draw(generator)

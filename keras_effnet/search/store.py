@@ -297,15 +297,7 @@ def _take_turns(engine: Engine) -> None:
 
 
 def storage_url(text: str) -> str:
-    """Completes the address of a database with the driver that serves it.
-
-    Raises:
-        SearchError: the text is not an address.
-
-    Example:
-        >>> storage_url("postgresql://me@db/searches")
-        'postgresql+psycopg://me@db/searches'
-    """
+    """Completes the address of a database with the driver that serves it; raises SearchError if it is no address."""
     try:
         url = make_url(text)
     except ArgumentError as error:
@@ -313,8 +305,7 @@ def storage_url(text: str) -> str:
             "a store is an address such as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE.",
             received=repr(text),
         ) from error
-    driver = DRIVERS.get(url.drivername, url.drivername)
-    return url.set(drivername=driver).render_as_string(hide_password=False)
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername)).render_as_string(hide_password=False)
 
 
 def shown_url(text: str) -> str:

@@ -50,8 +50,8 @@ class SuccessiveHalving(Plan):
         SearchError: a value outside its range.
 
     Example:
-        >>> from keras_effnet.search.coefficient_grid import coefficient_candidates
-        >>> found = coefficient_candidates("efficientnet_b0", step=0.25)
+        >>> from keras_effnet.search.coefficient_grid import CoefficientGrid
+        >>> found = CoefficientGrid("efficientnet_b0").candidates(step=0.25)
         >>> plan = SuccessiveHalving(tuple(each.candidate for each in found), rungs=(10, 40))
         >>> job = plan.next_job([])
         >>> job.steps, job.rung
@@ -247,24 +247,9 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 def paired_difference(
     ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics"
 ) -> PairedDifference | None:
-    """Compares two candidates by the seeds that both were trained with.
-
-    Args:
-        ours: metric of one candidate, by seed.
-        theirs: metric of the other candidate, by seed.
-        on: what the numbers are, as in `PairedDifference`.
-
-    Returns:
-        How far ours is ahead; None if they share fewer than two seeds.
-
-    Example:
-        >>> found = paired_difference({1: 0.8, 2: 0.82, 3: 0.81}, {1: 0.7, 2: 0.71, 3: 0.72})
-        >>> round(found.mean, 3), round(found.low, 3), found.verdict
-        (0.1, 0.075, 'better')
-    """
+    """Says how far one candidate is ahead of another, by the seeds that both have; None if these are fewer than two."""
     shared = sorted(set(ours) & set(theirs))
     if len(shared) < 2:
         return None
     differences = [ours[seed] - theirs[seed] for seed in shared]
-    low, high = t_interval(differences)
-    return PairedDifference(statistics.fmean(differences), low, high, len(shared), on)
+    return PairedDifference(statistics.fmean(differences), *t_interval(differences), len(shared), on)

@@ -1,7 +1,7 @@
 """Workers as processes, here or on a Ray cluster: started, watched, and replaced when they die or hang.
 
 On a cluster Ray places one actor per worker on some node (`SPREAD`: one after another). The actor starts the worker as
-a process of its own, so that what kills a worker does not kill the actor, and tells when it ends. It ends with its actor.
+a process of its own, so that what kills it does not kill the actor, and tells when it ends. It ends with its actor.
 """
 
 from __future__ import annotations
