@@ -14,8 +14,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ STORE_VARIABLE, PARENT_VARIABLE = "KERAS_EFFNET_STORE", "KERAS_EFFNET_PARENT"
 # If memory is scarce, a fresh process takes over after so many trials: TensorFlow keeps some 100 MB of every network
 # that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
 TRIALS_PER_PROCESS = 20
+# The classes that are told by their kind. Imported by name, so that a search loads only its own.
+KINDS = {
+    "halving": "successive_halving:SuccessiveHalving",
+    "evolution": "evolution:Evolution",
+    "proxy": "proxy_training:ProxyTraining",
+    "score": "scores:ZeroCost",
+}
 SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 
 
@@ -135,40 +143,20 @@ class Worker:
         return metric
 
 
-def plan_from_dict(values: dict[str, Any]) -> Plan:
-    """Makes the plan that its `to_dict` wrote."""
-    from keras_effnet.search.evolution import Evolution
-    from keras_effnet.search.successive_halving import SuccessiveHalving
-
-    kinds = {kind.kind: kind for kind in (SuccessiveHalving, Evolution)}
-    if values.get("kind") not in kinds:
-        raise SearchError(f"a plan is one of {', '.join(kinds)}.", received=f"kind={values.get('kind')!r}")
-    return kinds[values["kind"]].from_dict(values)
-
-
-def train_from_dict(values: dict[str, Any]) -> TrainFunction:
-    """Makes the train function that `train_to_dict` wrote."""
-    if values["kind"] == "proxy":
-        from keras_effnet.search.proxy_training import ProxyTraining
-
-        return ProxyTraining.from_dict(values)
-    if values["kind"] == "score":
-        from keras_effnet.search.scores import ZeroCost
-
-        return ZeroCost.from_dict(values)
-    name = values["function"]
-    module, _, function = name.partition(":")
+def restore(values: Mapping[str, Any]) -> Any:
+    """Makes the plan or the train function that its `to_dict`, or `train_to_dict`, wrote."""
+    known = KINDS.get(values["kind"])
+    name = f"keras_effnet.search.{known}" if known else values["function"]
+    module, _, path = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
+        found: Any = attrgetter(path)(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise SearchError(
             f"the train function cannot be imported: {error}. Name it as 'package.module:function', and put the folder "
             "of the module on PYTHONPATH.",
             received=repr(name),
         ) from error
-    return found
+    return found.from_dict(values) if known else found
 
 
 def makes_room(trials: int) -> bool:
@@ -189,7 +177,7 @@ def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> in
     threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         store = Store(os.environ[STORE_VARIABLE], name=study, heartbeat=float(heartbeat), retries=int(retries))
-        plan, train = plan_from_dict(store.identity["plan"]), train_from_dict(store.identity["train"])
+        plan, train = restore(store.identity["plan"]), restore(store.identity["train"])
         Worker(store, plan, train, Path(output), name).run(makes_room)
     except SearchError as error:
         sys.stderr.write(f"{error}\n")

@@ -14,13 +14,13 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.coefficient_grid import CoefficientGrid, Triple
-from keras_effnet.search.coefficient_search import (
+from keras_effnet.search.proxy_training import embedded_base
+from keras_effnet.search.searches import (
     EMBEDDED_ROUNDING,
     halving_rungs,
     plain_grid_steps,
     search_coefficients,
 )
-from keras_effnet.search.proxy_training import embedded_base
 from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
 
 ROUNDING = Rounding(depth="round")
