@@ -10,6 +10,7 @@ the same network are one candidate.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import product, starmap
@@ -126,26 +127,19 @@ class CoefficientGrid:
         limit = 2 * self.factor * (1 + tolerance)
         sizes = [round(1 + number * step, 6) for number in range(int(limit / step) + 1)]
         sides = [size for size in sizes if size**2 <= limit]
-        groups: dict[BackboneSpec, list[Triple]] = {}
-        for triple in starmap(Triple, product(sizes, sides, sides)):
-            if triple.nominal(self.measure) <= limit:
-                groups.setdefault(self._scaled(triple), []).append(triple)
-        found, nearest = [], (float("inf"), "")
-        for network, triples in groups.items():
-            with suppress(SpecError):  # at this resolution a stage would have no pixels left
-                cost = self._cost(network)
-                ratio = cost[self.measure] / self.base_cost[self.measure]
-                near = abs(ratio / self.factor - 1), f"{tuple(triples[0])} with {ratio:.3f} times"
-                nearest = min(nearest, near, key=lambda each: each[0])
-                if near[0] <= tolerance:
-                    triples.sort(key=lambda each: (abs(each.nominal(self.measure) - self.factor), each))
-                    candidate = Candidate(triples[0]._asdict(), network, cost)
-                    found.append(CoefficientCandidate(candidate, tuple(triples), ratio))
+
+        def rank(triple: Triple) -> tuple[float, Triple]:
+            return abs(triple.nominal(self.measure) - self.factor), triple
+
+        triples = starmap(Triple, product(sizes, sides, sides))
+        made = self._networks(sorted((each for each in triples if each.nominal(self.measure) <= limit), key=rank))
+        found = [each for each in made if self._distance(each) <= tolerance]
         if not found:
+            nearest = min(made, key=self._distance)
             raise SearchError(
                 f"no network of the grid has {self.factor:g} times the `{self.measure}` of {self.base.name!r} within "
-                f"{tolerance:.0%}: the nearest is {nearest[1]}. Widen the tolerance, or make `step` or the rounding's "
-                "`divisor` smaller.",
+                f"{tolerance:.0%}: the nearest is {tuple(nearest.triples[0])} with {nearest.ratio:.3f} times. Widen "
+                "the tolerance, or make `step` or the rounding's `divisor` smaller.",
                 received=f"factor={self.factor!r}, tolerance={tolerance!r}, step={step!r}",
             )
         return sorted(found, key=lambda each: (each.ratio, each.triples[0]))
@@ -161,24 +155,32 @@ class CoefficientGrid:
             SearchError: the constants lead to no network that can be built.
         """
         nominal = math.log(self.factor) / math.log(PAPER.nominal(self.measure))
-        found: list[tuple[float, float, Candidate]] = []
-        for number in range(1, int(2 * nominal / PHI_STEP) + 1):
-            phi = number * PHI_STEP
-            triple = Triple(*(round(size**phi, CHOICE_DIGITS) for size in PAPER))
-            network = self._scaled(triple)
-            with suppress(SpecError):  # at this resolution a stage would have no pixels left
-                cost = self._cost(network)
-                distance = abs(cost[self.measure] / self.base_cost[self.measure] / self.factor - 1)
-                found.append((distance, abs(phi - 1), Candidate(triple._asdict(), network, cost)))
-        if not found:
+        phis = (number * PHI_STEP for number in range(1, int(2 * nominal / PHI_STEP) + 1))
+        nearest = sorted(phis, key=lambda phi: abs(phi - 1))
+        made = self._networks(Triple(*(round(size**phi, CHOICE_DIGITS) for size in PAPER)) for phi in nearest)
+        if not made:
             raise SearchError(
                 f"the paper's constants lead to no network of {self.base.name!r} that can be built.",
                 received=f"factor={self.factor!r}",
             )
-        return min(found, key=lambda each: each[:2])[2]
+        return min(made, key=self._distance).candidate
 
-    def _scaled(self, triple: Triple) -> BackboneSpec:
-        return scale_spec(self.base, coefficients=Coefficients(*triple), rounding=self._rounding)
+    def _networks(self, triples: Iterable[Triple]) -> list[CoefficientCandidate]:
+        """The networks of triples that can be built; the first triple of each stands for it."""
+        groups: dict[BackboneSpec, list[Triple]] = {}
+        for triple in triples:
+            network = scale_spec(self.base, coefficients=Coefficients(*triple), rounding=self._rounding)
+            groups.setdefault(network, []).append(triple)
+        found = []
+        for network, same in groups.items():
+            with suppress(SpecError):  # at this resolution a stage would have no pixels left
+                candidate = Candidate(same[0]._asdict(), network, self._cost(network))
+                ratio = candidate.cost[self.measure] / self.base_cost[self.measure]
+                found.append(CoefficientCandidate(candidate, tuple(same), ratio))
+        return found
+
+    def _distance(self, network: CoefficientCandidate) -> float:
+        return abs(network.ratio / self.factor - 1)
 
     def _cost(self, spec: BackboneSpec) -> dict[str, float]:
         cost = count_cost(spec, classes=self.classes)

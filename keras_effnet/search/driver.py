@@ -149,12 +149,10 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
 
 def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
     """Names of the parts in which two JSON values differ."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        found = []
-        for each in dict.fromkeys([*ours, *theirs]):
-            found += _changes(theirs.get(each), ours.get(each), f"{name}.{each}".strip("."))
-        return found
-    return [] if theirs == ours else [name]
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return [] if theirs == ours else [name]
+    pairs = {f"{name}.{each}".strip("."): (theirs.get(each), ours.get(each)) for each in (*ours, *theirs)}
+    return [change for each, pair in pairs.items() for change in _changes(*pair, each)]
 
 
 def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> None:
@@ -209,7 +207,7 @@ class _Progress:
             return None
         common = common_fields(self.plan, self.train, self.store.url, trials)
         summary = self.describe({**common, "seconds": self.reported - self.begin, "finished": finished}, trials)
-        write_search_report(summary, trials, self.output, self.store.study)
+        write_search_report(summary, trials, self.output)
         return summary
 
 

@@ -1,22 +1,18 @@
-"""The plots of a report: what Optuna does not draw of its own study, and its Pareto front.
+"""The plots of a report, all so narrow that a phone shows their text.
 
-All are narrow, so that a phone shows their text. History, parallel coordinates and importances are optuna-dashboard's.
+History, parallel coordinates and importances are optuna-dashboard's.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_effnet.measures import MEASURES
 from keras_effnet.report.parts import Part
 from keras_effnet.search.candidates import Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
-
-if TYPE_CHECKING:
-    import optuna
 
 WIDTH, DPI = 4.8, 160  # inches, dots per inch: at 330 px, as a phone shows it, 10 points are 10 px
 # Told apart by people who see few colours, and in gray: viridis for values, and for the winner the vermilion of Okabe
@@ -27,14 +23,12 @@ EMPTY = "0.9"
 STRIP = 0.3  # inches, least width of a strip that a number fits into
 
 
-def search_plots(summary: Summary, trials: Sequence[Trial], study: optuna.Study | None = None) -> list[Part]:
+def search_plots(summary: Summary, trials: Sequence[Trial]) -> list[Part]:
     """Draws all plots for which there are results."""
     chance = "" if summary.chance is None else f" Dashed: chance, {summary.chance:.4f}."
     if isinstance(summary, ArchitectureSummary):
         text = f"A point for each network. No network is better and cheaper than one on the front.{chance}"
-        if not summary.front or study is None:
-            return []
-        return [Part("The Pareto front", "front", text, image=_front(summary, study))]
+        return [Part("The Pareto front", "front", text, image=_front(summary))] if summary.front else []
     curves, start = metric_curves(trials, summary.seed), summary.rungs[0]
     first = {key: curve[start] for key, curve in curves.items() if start in curve}
     if all(each.metric is None for each in summary.candidates):
@@ -120,32 +114,23 @@ def _halving(summary: CoefficientSummary, curves: Mapping[str, Mapping[int, floa
     return _finish(figure, axes, summary.chance)
 
 
-def _front(summary: ArchitectureSummary, study: optuna.Study) -> bytes:
-    from matplotlib import pyplot
+def _front(summary: ArchitectureSummary) -> bytes:
     from matplotlib.ticker import EngFormatter
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.visualization.matplotlib import plot_pareto_front
 
-    names = [MEASURES[summary.reward["cost"]].label, summary.metric]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        axes: Any = plot_pareto_front(study, target_names=names, targets=lambda trial: trial.values[::-1])
-    try:
-        axes.set_title("")
-        axes.axvline(summary.reward["target"], color="0.7", linestyle=":", label="target")
-        best = next(each for each in summary.candidates if each.key == summary.best)
-        if summary.learned:
-            place = best.cost[summary.reward["cost"]], best.metric
-            axes.plot(*place, "*", color=WINNER, markersize=15, markeredgecolor="white", label="largest reward")
-        if axes.get_legend() is not None:
-            axes.get_legend().remove()
-        axes.set_facecolor("white")
-        axes.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
-        axes.figure.set_size_inches(WIDTH, 3.8)
-        axes.figure.set_layout_engine("constrained")
-        return _finish(axes.figure, axes, summary.chance)
-    finally:
-        pyplot.close(axes.figure)
+    figure, cost, target = _figure(3.8), summary.reward["cost"], summary.reward["target"]
+    axes, by_key = figure.subplots(), {each.key: each for each in summary.candidates}
+    groups = ([each for each in summary.candidates if each.metric is not None], [by_key[key] for key in summary.front])
+    (x, y), front = ([[each.cost[cost] for each in group], [each.metric for each in group]] for group in groups)
+    axes.scatter(x, y, s=14, color="0.6")
+    axes.plot(*front, "o-", color="#440154", markersize=5, linewidth=1)
+    axes.axvline(target, color="0.7", linestyle=":", label="target")
+    if summary.learned:
+        best = by_key[summary.best or ""]
+        style = {"markersize": 15, "markeredgecolor": "white", "linestyle": "", "label": "largest reward"}
+        axes.plot(best.cost[cost], best.metric, "*", color=WINNER, **style)
+    axes.xaxis.set_major_formatter(EngFormatter(sep="\N{THIN SPACE}"))
+    axes.set(xlabel=MEASURES[cost].label, ylabel=summary.metric)
+    return _finish(figure, axes, summary.chance)
 
 
 def _surface(summary: CoefficientSummary, metrics: Mapping[str, float]) -> bytes:

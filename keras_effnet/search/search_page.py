@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from keras_effnet.atomic import atomic_write, folder_lock
@@ -18,19 +17,14 @@ from keras_effnet.search.plots import search_plots
 from keras_effnet.search.records import NOT_LEARNED, ArchitectureSummary, CoefficientSummary, Summary
 from keras_effnet.search.successive_halving import CONFIDENCE
 
-if TYPE_CHECKING:
-    import optuna
-
 REFRESH = 30  # seconds between two readings of the page of a running search
 SHOWN = 6  # rows of the table of all networks on a terminal
 Row = tuple[str, ...]
 
 
-def write_search_report(
-    summary: Summary, trials: Sequence[Trial], output: Path, study: optuna.Study | None = None
-) -> None:
+def write_search_report(summary: Summary, trials: Sequence[Trial], output: Path) -> None:
     """Writes result.json, report.html, and its plots as PNG files."""
-    plots = search_plots(summary, trials, study)
+    plots = search_plots(summary, trials)
     files = {f"{each.name}.png": each.image for each in plots if each.image}
     files["report.html"] = search_page(summary, trials, plots)
     files["result.json"] = json_text(summary.to_dict()).encode()

@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import product
+from math import inf
 from operator import eq
 from random import Random
 from typing import Any, NamedTuple
@@ -114,9 +115,9 @@ class ArchitectureSpace(Record):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
                 raise SearchError(f"`{name}` must be a tuple of values, no two alike.", received=f"{name}={values!r}")
-        for name, low in (("expands", 1), ("widths", 0)):
+        for name, low, high in (("expands", 1, inf), ("widths", 0, inf), ("se_ratios", 0, 1)):
             for number in getattr(self, name):
-                check_number(SearchError, name, number, low, open_low=True)
+                check_number(SearchError, name, number, low, high, open_low=high > 1)
         for name, allowed in (("kinds", KINDS), ("skips", (True, False))):
             for value in getattr(self, name):
                 check_choice(SearchError, name, value, allowed)
@@ -124,8 +125,6 @@ class ArchitectureSpace(Record):
             check_int(SearchError, "kernels", kernel, 1, 31)
             if kernel % 2 == 0:
                 raise SearchError("`kernels` must be odd.", received=f"kernels={self.kernels!r}")
-        for ratio in self.se_ratios:
-            check_number(SearchError, "se_ratios", ratio, 0, 1)
         for depth in self.depths:
             check_int(SearchError, "depths", depth, -1_000, 1_000)
 
@@ -180,8 +179,7 @@ class ArchitectureSpace(Record):
         Raises:
             SearchError: a choice is missing, unknown, or has a value that is not in the space.
         """
-        if set(choices) != set(self.names):
-            wrong = sorted(set(choices) ^ set(self.names))
+        if wrong := sorted(set(choices) ^ set(self.names)):
             raise SearchError(
                 f"choices are 'stage1.kind' to 'stage{len(self.base.stages)}.skip', all of them.",
                 received=(f"among those that are missing or unknown is {wrong[0]!r}"),

@@ -207,11 +207,9 @@ class Store:
         return trial
 
     def _state(self, trial: FrozenTrial) -> State:
-        if "key" not in trial.user_attrs:
-            return "void"
-        if trial.state == TrialState.FAIL:
+        if trial.state == TrialState.FAIL and "key" in trial.user_attrs:
             return "retried" if len(_tries(trial)) <= self.retries else "failed"
-        return STATES[trial.state.name]
+        return STATES[trial.state.name] if "key" in trial.user_attrs else "void"
 
     def try_again(self, number: int) -> None:
         """Queues a failed trial once more, unless it has been tried often enough."""

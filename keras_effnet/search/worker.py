@@ -146,7 +146,7 @@ class Worker:
 def restore(values: Mapping[str, Any]) -> Any:
     """Makes the plan or the train function that its `to_dict`, or `train_to_dict`, wrote."""
     known = KINDS.get(values["kind"])
-    name = f"keras_effnet.search.{known}" if known else values["function"]
+    name = f"keras_effnet.search.{known}" if known else values.get("function", values["kind"])
     module, _, path = name.partition(":")
     try:
         found: Any = attrgetter(path)(importlib.import_module(module))

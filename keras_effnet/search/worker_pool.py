@@ -150,10 +150,9 @@ class WorkerPool:
 def last_line(log: Path) -> str:
     """Last line that a process has printed."""
     try:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        return (log.read_text(errors="replace").strip() or "nothing").splitlines()[-1]
     except OSError:  # it ran on another host
         return "its output is on its own host"
-    return lines[-1] if lines else "nothing"
 
 
 def connect_ray(address: str) -> Spawn:
