@@ -32,9 +32,7 @@ SEARCH_FILE = "search.json"
 COUNTED_STATES = ("done", "failed", "running", "retried")
 LOOK_SECONDS = 0.5  # between two checks of the workers
 REPORT_SECONDS = 60  # between two reports of a running search: each takes some seconds of a core
-
-Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary]
-"""Summarises a search from the fields that both searches have, and its trials."""
+Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary] | None
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Engine:
         check_number(SearchError, "heartbeat", self.heartbeat, 1)
 
 
-def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> tuple[list[Trial], Any]:
+def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None) -> tuple[list[Trial], Any]:
     """Runs the rest of a search, and writes trials.csv, the report and its plots.
 
     Args:
@@ -79,7 +77,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         train: train function: a `ProxyTraining`, a score, the name "package.module:function", or any function, which
             then runs in this process, with one worker.
         engine: where and how the trials run.
-        describe: function that summarises the search for the report; None to write only trials.csv.
+        describe: function that summarises the search for the report, from the fields that both searches have and the
+            trials; None to write only trials.csv.
 
     Returns:
         All trials, and the summary; None without `describe`.
@@ -175,7 +174,7 @@ def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> 
 class _Progress:
     """Shows a running search: a progress bar, trials.csv, now and then a report."""
 
-    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe | None) -> None:
+    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe) -> None:
         self.store, self.plan, self.train, self.output, self.describe = store, plan, train, output, describe
         self.log = TrialLog(output / "trials.csv", tuple(plan.distributions))
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:

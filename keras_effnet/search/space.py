@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import product
+from itertools import pairwise, product
 from math import inf
 from operator import eq
 from random import Random
@@ -131,9 +131,8 @@ class ArchitectureSpace(Record):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all choices: "stage1.kind", "stage1.kernel", ..."""
-        return tuple(
-            f"stage{number}.{name}" for number in range(1, len(self.options) + 1) for name in StageChoice._fields
-        )
+        numbers = range(1, len(self.base.stages) + 1)
+        return tuple(f"stage{number}.{name}" for number, name in product(numbers, StageChoice._fields))
 
     @cached_property
     def values(self) -> dict[str, tuple[Choice, ...]]:
@@ -219,11 +218,8 @@ class ArchitectureSpace(Record):
         keys = [(), *enumerate(zip(widths, choices, strict=False)), widths[-1]]
         if not all(key in self._counted for key in keys):
             stages = estimate_cost(self.network(choices), classes=self.classes, channels=self.channels).stages
-            last = len(choices) + 1
-            for key, part in zip(
-                keys, (stages[:1], *((stage,) for stage in stages[1:last]), stages[last:]), strict=True
-            ):
-                self._counted[key] = [sum(getattr(stage, name) for stage in part) for name in MEASURED]
+            for key, part in zip(keys, pairwise((*range(len(keys)), None)), strict=True):
+                self._counted[key] = [sum(getattr(stage, name) for stage in stages[slice(*part)]) for name in MEASURED]
         macs, params, activations = map(sum, zip(*(self._counted[key] for key in keys), strict=True))
         return {"params": params, "macs": macs, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
 

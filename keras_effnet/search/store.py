@@ -74,7 +74,6 @@ class Store:
         objectives: names of metric and cost, for Optuna's tools.
         heartbeat: seconds between two signs of life of a trial.
         retries: number of times that a failed trial is tried again.
-        patience: seconds to wait for a locked SQLite file.
 
     Raises:
         SearchError: the database cannot be opened, is none, is locked, or holds another search under this name.
@@ -89,7 +88,6 @@ class Store:
         objectives: tuple[str, str] = ("metric", "cost"),
         heartbeat: float = 10,
         retries: int = 2,
-        patience: float = LOCK_SECONDS,
     ) -> None:
         self.url = storage_url(url)
         self.name = study_name(identity or {}) if name is None else name
@@ -98,7 +96,7 @@ class Store:
         self._known_trials: dict[int, Trial] = {}
         self._sighted: dict[int, float] = {}  # when a trial was first seen running
         self._queued_at: dict[int, float] = {}  # when a failed trial is queued again, unless somebody does so before
-        self._arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
+        self._arguments = {"timeout": LOCK_SECONDS} if self.url.startswith("sqlite") else {}
         self._beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)

@@ -38,6 +38,7 @@ STORE_VARIABLE, PARENT_VARIABLE = "KERAS_EFFNET_STORE", "KERAS_EFFNET_PARENT"
 # If memory is scarce, a fresh process takes over after so many trials: TensorFlow keeps some 100 MB of every network
 # that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
 TRIALS_PER_PROCESS = 20
+SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 # The classes that are told by their kind. Imported by name, so that a search loads only its own.
 KINDS = {
     "halving": "successive_halving:SuccessiveHalving",
@@ -45,7 +46,6 @@ KINDS = {
     "proxy": "proxy_training:ProxyTraining",
     "score": "scores:ZeroCost",
 }
-SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 
 
 @dataclass
