@@ -3,8 +3,7 @@
 "We first fix phi = 1, assuming twice more resources available, and do a small grid search of alpha, beta, gamma based
 on Equation 2 and 3": depth alpha, width beta, resolution gamma, each at least 1, with alpha * beta^2 * gamma^2 near 2.
 What a network really costs differs from that product, because sizes are rounded and stem, head and classifier grow as
-they do. Here the *counted* cost of the rounded network must be near twice that of the base, and triples that round to
-the same network are one candidate.
+they do. Here the *counted* cost of the rounded network is near twice the base's, and equal networks are one candidate.
 """
 
 from __future__ import annotations
@@ -147,9 +146,8 @@ class CoefficientGrid:
     def paper(self) -> Candidate:
         """Makes the network of the paper's constants at the same cost: of all (1.2, 1.1, 1.15)^phi the nearest to it.
 
-        At phi = 1 rounding takes EfficientNet-B0 to 1.78 times its multiply-adds, at phi = 1.02 to 2.05 times. Compared
-        with networks of twice the cost, the former would be behind for its size alone. Of equal networks the phi
-        nearest to 1 counts.
+        At phi = 1 rounding takes EfficientNet-B0 to 1.78 times its multiply-adds, at phi = 1.02 to 2.05 times: beside
+        networks of twice the cost, the former is behind for its size alone. Of equal ones the phi nearest to 1 counts.
 
         Raises:
             SearchError: the constants lead to no network that can be built.

@@ -77,8 +77,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None
         train: train function: a `ProxyTraining`, a score, the name "package.module:function", or any function, which
             then runs in this process, with one worker.
         engine: where and how the trials run.
-        describe: function that summarises the search for the report, from the fields that both searches have and the
-            trials; None to write only trials.csv.
+        describe: function from what all searches tell, and the trials, to a summary; None to write only trials.csv.
 
     Returns:
         All trials, and the summary; None without `describe`.
@@ -103,12 +102,18 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None
     store = Store(url, identity, objectives=objectives, heartbeat=engine.heartbeat, retries=engine.retries)
     store.mend()
     progress = _Progress(store, plan, train, engine.output, describe)
+    share = engine.workers > 1 and engine.ray_address is None
+    threads = max(1, (os.cpu_count() or 1) // engine.workers) if share else None
+    spawn = LocalProcess if engine.ray_address is None else connect_ray(engine.ray_address)
+    pool = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
     try:
         if here:
             Worker(store, plan, train, engine.output, "here", progress.show).run()
-        else:
-            _run_pool(store, plan, engine, progress)
+        while not (done := plan.is_done(trials := progress.show())) or pool.workers:
+            pool.look_after(trials, done)
+            time.sleep(LOOK_SECONDS)
     finally:
+        pool.stop()
         trials = progress.show()
         progress.bar.close()
     if best_trial(trials) is None:
@@ -152,23 +157,6 @@ def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
         return [] if theirs == ours else [name]
     pairs = {f"{name}.{each}".strip("."): (theirs.get(each), ours.get(each)) for each in (*ours, *theirs)}
     return [change for each, pair in pairs.items() for change in _changes(*pair, each)]
-
-
-def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> None:
-    spawn = LocalProcess if engine.ray_address is None else connect_ray(engine.ray_address)
-    share = engine.workers > 1 and engine.ray_address is None
-    threads = max(1, (os.cpu_count() or 1) // engine.workers) if share else None
-    pool = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
-    try:
-        while True:
-            trials = progress.show()
-            done = plan.is_done(trials)
-            pool.look_after(trials, done)
-            if done and not pool.workers:
-                return
-            time.sleep(LOOK_SECONDS)
-    finally:
-        pool.stop()
 
 
 class _Progress:

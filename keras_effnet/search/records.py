@@ -247,12 +247,9 @@ class TrialLog:
     def __init__(self, path: Path, choices: Sequence[str]) -> None:
         self.path = path
         self._columns, self._rows = (*FIRST, *choices, *LAST), dict[int, list[Any]]()
-        if len(set(self._columns)) < len(self._columns):
-            raise SearchError(
-                "each column of trials.csv needs a name of its own: rename the choice that is called like one of "
-                f"{', '.join((*FIRST, *LAST))}.",
-                received=", ".join(choices),
-            )
+        if set(choices) & {*FIRST, *LAST}:
+            rule = "each column of trials.csv needs a name of its own: rename the choice that has that of another one."
+            raise SearchError(rule, received=", ".join(choices))
         with as_data_error(path):
             found = path.read_text("utf-8", "replace") if path.exists() else ""
         header, numbers = _csv([self._columns]), [line.partition(",")[0] for line in found.split("\n")[1:-1]]
@@ -272,21 +269,21 @@ class TrialLog:
         if self.path.exists() and all(each.number in self._rows for each in trials if each.state in FINISHED):
             return trials
         with folder_lock(self.path.parent):
-            trials = read()  # again: another driver may have just listed more
-            ended = [trial for trial in trials if trial.state in FINISHED]
-            rows = {each.number: self._rows.get(each.number) or self._cells(each, candidate_of) for each in ended}
+            trials, rows = read(), dict[int, list[Any]]()  # again: another driver may have just listed more
+            for trial in (each for each in trials if each.state in FINISHED):
+                rows[trial.number] = self._rows.get(trial.number) or self._cells(trial, candidate_of(trial.job.choices))
             content = _csv([self._columns, *rows.values()]).encode(errors="replace")
             atomic_write(self.path, lambda part: part.write_bytes(content))
         self._rows = rows
         return trials
 
-    def _cells(self, trial: Trial, candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> list[Any]:
-        notes, candidate = dict(trial.notes), candidate_of(trial.job.choices)
+    def _cells(self, trial: Trial, candidate: Candidate) -> list[Any]:
+        notes, spec = dict(trial.notes), candidate.spec
         versions = ", ".join(f"{name} {version}" for name, version in notes.pop("versions", {}).items())
         cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes), **candidate.cost, **vars(trial.job)}
-        cells |= {"resolution": candidate.spec.resolution, "spec": json.dumps(json.loads(candidate.spec.to_json()))}
-        row = map({**cells, **trial.job.choices}.get, self._columns)
+        cells |= {"resolution": spec.resolution, "spec": json.dumps(json.loads(spec.to_json())), **trial.job.choices}
         # Without line breaks in its cells a trial is one line.
+        row = (cells.get(name) for name in self._columns)
         return [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in row]
 
 

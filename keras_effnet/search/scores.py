@@ -58,9 +58,6 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         images: any that go into it; only their size counts.
         seed: changes nothing: the weights are the model's.
 
-    Returns:
-        log S.
-
     Raises:
         BuildError: the model was not built by this package.
         TrainingError: the score is not finite.
@@ -101,9 +98,6 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         images: at least two, as the model takes them.
         seed: changes nothing: the weights are the model's.
 
-    Returns:
-        log det K.
-
     Raises:
         BuildError: the model was not built by this package.
         SearchError: there is no activation, or only one image.
@@ -133,9 +127,6 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         model: built by this package; its weights do not count.
         images: any that go into it; only their number and size count.
         seed: seed of weights and noise, at least 0.
-
-    Returns:
-        The score.
 
     Raises:
         BuildError: the model was not built by this package.

@@ -32,8 +32,7 @@ from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
 
-# For the embedded base, whose stages have 8 to 80 channels at 32 px: the usual steps of 8 channels and 4 px would be
-# too coarse.
+# For the embedded base, whose stages have 8 to 80 channels at 32 px: steps of 8 channels and 4 px would be too coarse.
 EMBEDDED_DIVISOR = 4
 EMBEDDED_ROUNDING = Rounding(divisor=EMBEDDED_DIVISOR, depth="round", resolution_multiple=2)
 # Default limit, as a multiple of the target. Some networks cost ten times the target and more: the reward would not
@@ -157,11 +156,7 @@ def search_coefficients(
         "method": "grid" if len(plan.rungs) == 1 else "halving",
         "note": note,
     }
-
-    def describe(common: dict[str, Any], trials: Sequence[Trial]) -> CoefficientSummary:
-        return CoefficientSummary(**common, **fixed, **summarize_coefficients(plan, found, trials))
-
-    trials, summary = run_search(plan, train, where, describe)
+    trials, summary = run_search(plan, train, where, partial(summarize_coefficients, plan, found, fixed))
     networks: dict[str, Any] = {each.key: each for each in (*plan.references, *plan.candidates)}
     winner = networks[summary.winner]
     best = replace(winner.spec, name=f"{base.name}_phi1")
@@ -187,9 +182,9 @@ def halving_rungs(steps: int, eta: int, count: int) -> tuple[int, ...]:
 
 
 def summarize_coefficients(
-    plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], trials: Sequence[Trial]
-) -> dict[str, Any]:
-    """Fields of `CoefficientSummary` that the trials tell so far."""
+    plan: SuccessiveHalving, found: Sequence[CoefficientCandidate], fixed: Any, common: Any, trials: Sequence[Trial]
+) -> CoefficientSummary:
+    """Summarises what the trials tell so far."""
     tried, finalists = {trial.job.key: trial for trial in plan.best(trials)}, compare_finalists(plan, trials)
     by_key = {entry.key: entry for entry in finalists}
     winner = next(iter(by_key or tried), None)
@@ -208,15 +203,17 @@ def summarize_coefficients(
         tested = ours.test and theirs.test
         numbers = (ours.test, theirs.test) if tested else (ours.metrics, theirs.metrics)
         difference = paired_difference(*numbers, "test" if tested else "metrics")
-    return {
-        "rungs": plan.rungs,
-        "grid_steps": plain_grid_steps(plan),
-        "candidates": tuple(networks),
-        "finalists": tuple(finalists),
-        "winner": winner,
-        "rule": None if winner is None else repr(Compound(**choices[winner])),
-        "difference": difference,
-    }
+    return CoefficientSummary(
+        **common,
+        **fixed,
+        rungs=plan.rungs,
+        grid_steps=plain_grid_steps(plan),
+        candidates=tuple(networks),
+        finalists=tuple(finalists),
+        winner=winner,
+        rule=None if winner is None else repr(Compound(**choices[winner])),
+        difference=difference,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,17 +315,12 @@ def search_architecture(
         space = ArchitectureSpace(base, divisor=divisor, classes=data_classes(train) if classes is None else classes)
     if target is None:
         target = count_cost(space.base, classes=space.classes, channels=space.channels)[cost]
-    if exponent is None:
-        exponent = 0.0 if scored else EXPONENT
-    limits = dict(limits or {cost: target * (1.0 if scored else MOST)})
-    reward, steps = Reward(target, cost, exponent, over), 1 if scored else steps
+    usual, most, steps = (0.0, 1.0, 1) if scored else (EXPONENT, MOST, steps)
+    reward = Reward(target, cost, usual if exponent is None else exponent, over)
+    limits = dict(limits or {cost: most * target})
     plan = Evolution(space, reward, limits, trials, steps, population, sample, lag, seed, method, inherit)
     logger.info("%s networks, %d trials", f"{space.size:.3g}", trials)
-
-    def describe(common: dict[str, Any], found: Sequence[Trial]) -> ArchitectureSummary:
-        return ArchitectureSummary(search="architecture", **common, **summarize_architecture(plan, found))
-
-    found, summary = run_search(plan, train, where, describe)
+    found, summary = run_search(plan, train, where, partial(summarize_architecture, plan))
     by_key: dict[str | None, SearchedNetwork] = {each.key: each for each in summary.candidates}
     specs = {key: plan.candidate(by_key[key].choices).spec for key in (summary.best, *summary.front)}
     best = replace(specs[summary.best], name=f"{space.base.name}_searched")
@@ -341,8 +333,8 @@ def search_architecture(
     return ArchitectureResult(best, tuple(specs[key] for key in summary.front), summary, tuple(found))
 
 
-def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str, Any]:
-    """Fields of `ArchitectureSummary` that the trials tell so far."""
+def summarize_architecture(plan: Evolution, common: Mapping[str, Any], trials: Sequence[Trial]) -> ArchitectureSummary:
+    """Summarises what the trials tell so far."""
     family = plan.parents(trials)
     generations: dict[str | None, int] = {None: -1}
     for key, parent in family.items():
@@ -353,14 +345,16 @@ def summarize_architecture(plan: Evolution, trials: Sequence[Trial]) -> dict[str
         known |= {"parent": family.get(key), "generation": generations.get(key, 0)}
         candidates.append(SearchedNetwork.of(plan.candidate(trial.job.choices), **known))
     best = best_trial(trials)
-    return {
-        "method": plan.method,
-        "inherit": plan.inherit,
-        "reward": asdict(plan.reward),
-        "limits": dict(plan.limits),
-        "size": plan.space.size,
-        "best": best and best.job.key,
-        "front": tuple(pareto_front(trials, plan)),
-        "candidates": tuple(candidates),
-        "table": best and str(explain(plan.candidate(best.job.choices).spec, classes=plan.space.classes)),
-    }
+    return ArchitectureSummary(
+        search="architecture",
+        **common,
+        method=plan.method,
+        inherit=plan.inherit,
+        reward=asdict(plan.reward),
+        limits=dict(plan.limits),
+        size=plan.space.size,
+        best=best and best.job.key,
+        front=tuple(pareto_front(trials, plan)),
+        candidates=tuple(candidates),
+        table=best and str(explain(plan.candidate(best.job.choices).spec, classes=plan.space.classes)),
+    )

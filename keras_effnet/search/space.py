@@ -156,11 +156,7 @@ class ArchitectureSpace(Record):
         return self.canonical(tuple(generator.choice(options) for options in self.options))
 
     def step(self, choices: Choices, generator: Random) -> Choices:
-        """Changes one choice of one stage, and whatever that choice brings with it.
-
-        Raises:
-            SearchError: the space has only one network.
-        """
+        """Changes one choice of one stage, and what comes with it; raises SearchError in a space of one network."""
         turns = list(product(range(len(choices)), StageChoice._fields))
         generator.shuffle(turns)
         for number, name in turns:
@@ -175,8 +171,7 @@ class ArchitectureSpace(Record):
     def read(self, choices: Mapping[str, Choice]) -> Choices:
         """Reads choices stage by stage, and sets those without effect to their fixed value.
 
-        Raises:
-            SearchError: a choice is missing, unknown, or has a value that is not in the space.
+        Raises SearchError for a choice that is missing or unknown, and for a value that is not in the space.
         """
         if wrong := sorted(set(choices) ^ set(self.names)):
             raise SearchError(

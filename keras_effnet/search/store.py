@@ -5,8 +5,7 @@ front. The choices of a candidate are the parameters of its trial; key, seed, st
 counted costs are user attributes. Multi-objective trials cannot report intermediate values: "notes" hold the curve.
 
 SQLite in the output folder serves one machine, PostgreSQL any number of hosts. A job is queued as a waiting trial with
-all its parameters in one transaction. Optuna hands no trial out twice and finds trials whose process is gone by their
-heartbeat; these are queued again.
+all its parameters in one transaction. Optuna hands no trial out twice, and misses the heartbeat of one that is lost.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, event
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -112,11 +111,25 @@ class Store:
                 heartbeat_stale_trial_callback=self._queue_again,
             )
             if self.url.startswith("sqlite"):
-                _take_turns(self._database.engine)
+                # Transactions begin with their lock, as SQLAlchemy's documentation describes: Optuna reads that
+                # a trial waits, then takes it. Other databases lock the row in between; SQLite has no such lock,
+                # and two processes were seen to take the same trial.
+                self._database.engine.dispose()  # closes connections that began otherwise
+                event.listen(self._database.engine, "connect", lambda made, _: setattr(made, "isolation_level", None))
+                event.listen(self._database.engine, "begin", lambda made: made.exec_driver_sql("BEGIN IMMEDIATE"))
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._database)
             else:
-                self._create(identity)
+                named: Any = {"study_name": self.name, "directions": ["maximize", "minimize"], "load_if_exists": True}
+                self.study = optuna.create_study(storage=self._database, **named)
+                # Another host that has just created it may not have described it yet; by its name it is ours.
+                if self.study.user_attrs.get(IDENTITY, identity) != identity:
+                    raise SearchError(
+                        "the store holds another search of this name; choose another name.",
+                        received=f"{self.name!r} in {shown_url(self.url)!r}",
+                    )
+                self.study.set_user_attr(IDENTITY, identity)
+                self.study.set_metric_names(self._objectives)
             self.identity = self.study.user_attrs[IDENTITY]
         except (SQLAlchemyError, StorageInternalError) as error:
             message = str(error.__cause__ or error).lower()
@@ -127,20 +140,6 @@ class Store:
             self._open(identity, tries - 1)
             return
         self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
-
-    def _create(self, identity: dict[str, Any]) -> None:
-        directions: Any = ["maximize", "minimize"]
-        self.study = optuna.create_study(
-            study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
-        )
-        # Another host that has just created it may not have described it yet; by its name it is ours.
-        if self.study.user_attrs.get(IDENTITY, identity) != identity:
-            raise SearchError(
-                "the store holds another search of this name; choose another name.",
-                received=f"{self.name!r} in {shown_url(self.url)!r}",
-            )
-        self.study.set_user_attr(IDENTITY, identity)
-        self.study.set_metric_names(self._objectives)
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -279,17 +278,6 @@ class Store:
         # Of one look into the store: what has been queued since must not be missed beside a newer state.
         last = {first_number(trial): trial for trial in trials}
         return [trial for trial in map(self._read, last.values()) if trial.state == "retried"]
-
-
-def _take_turns(engine: Engine) -> None:
-    """Makes SQLite's transactions begin with their lock, as SQLAlchemy's documentation of the driver describes.
-
-    Optuna reads that a trial waits, and then takes it. Other databases lock the row in between; SQLite has no such
-    lock, and two processes were seen to take the same trial.
-    """
-    engine.dispose()  # closes connections that began otherwise
-    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def storage_url(text: str) -> str:

@@ -25,7 +25,7 @@ import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 
 from keras_effnet.errors import SearchError, TrainingError
-from keras_effnet.search.candidates import Candidate, Job, Plan
+from keras_effnet.search.candidates import Plan
 from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
 from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric
 
@@ -98,7 +98,8 @@ class Worker:
 
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
         """Does the job of a trial; gives its metric and its cost."""
-        self._number, self._notes = trial.number, {}
+        curve: dict[int, float] = {}
+        self._number, self._notes = trial.number, {"curve": curve}
         try:
             known = self.store.trials()[trial.number]
         except Exception as error:  # the store failed: no other trial could go on
@@ -107,9 +108,23 @@ class Worker:
         if known.state == "void":
             raise optuna.TrialPruned("another worker was quicker")
         trial.set_user_attr(WORKER, self.name)
+        job, folder = known.job, self.output / TRIALS_FOLDER / f"{known.job.key}-{known.job.seed}"
+        parent = None if job.parent is None else folder.with_name(f"{job.parent}-{job.seed}")
+
+        def report(step: int, metric: float) -> None:
+            curve[int(step)] = read_metric(metric)
+
         try:
-            candidate = self.plan.candidate(known.job.choices)
-            metric = self._metric(known.job, candidate)
+            candidate = self.plan.candidate(job.choices)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                note = self._notes.__setitem__
+                metric = read_metric(self.train(Task(candidate, job.seed, job.steps, folder, parent, report, note)))
+            except SystemExit as error:  # would end the worker, with a status that means something else
+                raise TrainingError("the train function ended its process.", received=repr(error)) from error
+            if not math.isfinite(metric):
+                raise TrainingError("the metric must be a finite number.", received=str(metric))
+            curve.setdefault(job.steps, metric)
             trial.set_user_attr(VALUE, self.plan.value(candidate, metric))
             return metric, candidate.cost[self.plan.cost]
         except BaseException as error:
@@ -121,26 +136,6 @@ class Worker:
             raise
         finally:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
-
-    def _metric(self, job: Job, candidate: Candidate) -> float:
-        folder = self.output / TRIALS_FOLDER / f"{job.key}-{job.seed}"
-        parent = None if job.parent is None else folder.with_name(f"{job.parent}-{job.seed}")
-        folder.mkdir(parents=True, exist_ok=True)
-        curve: dict[int, float] = {}
-        self._notes["curve"] = curve
-
-        def report(step: int, metric: float) -> None:
-            curve[int(step)] = read_metric(metric)
-
-        task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
-        try:
-            metric = read_metric(self.train(task))
-        except SystemExit as error:  # would end the worker, with a status that means something else
-            raise TrainingError("the train function ended its process.", received=repr(error)) from error
-        if not math.isfinite(metric):
-            raise TrainingError("the metric must be a finite number.", received=str(metric))
-        curve.setdefault(job.steps, metric)
-        return metric
 
 
 def restore(values: Mapping[str, Any]) -> Any:

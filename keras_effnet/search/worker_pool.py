@@ -110,10 +110,22 @@ class WorkerPool:
                 logger.warning("trial %d hangs: ended after %.0f s", number, self.trial_timeout)
                 worker.handle.kill()
             status = worker.handle.poll()
-            if status is not None:
-                self.workers.remove(worker)
-                ended = f"its process ended with status {status}"
-                self._bury(worker, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
+            if status is None:
+                continue
+            self.workers.remove(worker)
+            if status == FATAL:
+                raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}.", received=last_line(worker.log))
+            ended = f"its process ended with status {status}"
+            lost = self.store.give_up(worker.name, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended)
+            if status == 0 or done:
+                continue
+            logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
+            self._deaths += not lost  # a trial can kill workers only as often as it is tried
+            if self._deaths > MAX_DEATHS * self.size:
+                raise SearchError(
+                    f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
+                    received=f"{self._deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}",
+                )
         while not done and len(self.workers) < self.size:
             name = uuid4().hex[:8]
             log = self.output / LOGS_FOLDER / f"worker-{name}.log"
@@ -131,20 +143,6 @@ class WorkerPool:
         for worker in self.workers:
             self.store.give_up(worker.name, "interrupted", stopped=True)
         self.workers.clear()
-
-    def _bury(self, worker: PoolWorker, status: int, reason: str, done: bool) -> None:
-        if status == FATAL:
-            raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}.", received=last_line(worker.log))
-        lost = self.store.give_up(worker.name, reason)
-        if status == 0 or done:
-            return
-        logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
-        self._deaths += not lost  # a trial can kill workers only as often as it is tried
-        if self._deaths > MAX_DEATHS * self.size:
-            raise SearchError(
-                f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
-                received=f"{self._deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}",
-            )
 
 
 def last_line(log: Path) -> str:

@@ -14,9 +14,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from summaries import RUNGS, architecture, coefficients
 
-from keras_effnet.search import plots
+from keras_effnet.search import search_page
 from keras_effnet.search.candidates import Job, Trial
-from keras_effnet.search.plots import metric_curves, search_plots
+from keras_effnet.search.search_page import metric_curves, search_plots
 
 Draw = Callable[..., dict[str, Any]]
 
@@ -30,7 +30,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         found.append(figure)
         return bytes([len(found) - 1])
 
-    monkeypatch.setattr(plots, "_png", keep)
+    monkeypatch.setattr(search_page, "_png", keep)
     return lambda *made: {each.name: found[(each.image or b"")[0]].axes[0] for each in search_plots(*made)}
 
 
