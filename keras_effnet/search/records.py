@@ -247,8 +247,8 @@ class TrialLog:
     def __init__(self, path: Path, choices: Sequence[str]) -> None:
         self.path = path
         self._columns, self._rows = (*FIRST, *choices, *LAST), dict[int, list[Any]]()
-        if set(choices) & {*FIRST, *LAST}:
-            rule = "each column of trials.csv needs a name of its own: rename the choice that has that of another one."
+        if clash := ", ".join({*FIRST, *LAST} & set(choices)):
+            rule = f"each column of trials.csv needs a name of its own: rename the choice {clash}, as that is taken."
             raise SearchError(rule, received=", ".join(choices))
         with as_data_error(path):
             found = path.read_text("utf-8", "replace") if path.exists() else ""
