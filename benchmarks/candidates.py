@@ -17,7 +17,7 @@ COUNT = 100_000
 SPACE = """
 import time
 from random import Random
-from keras_effnet.search.architecture import EMBEDDED_DIVISOR
+from keras_effnet.search.searches import EMBEDDED_DIVISOR
 from keras_effnet.search.evolution import excess
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.proxy_training import embedded_base

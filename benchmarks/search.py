@@ -37,11 +37,11 @@ from keras_effnet import (
 )
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.search.candidates import count_cost, steps_trained
-from keras_effnet.search.coefficient_grid import coefficient_candidates
-from keras_effnet.search.coefficient_search import EMBEDDED_ROUNDING, CoefficientResult
+from keras_effnet.search.coefficient_grid import CoefficientGrid
 from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.records import GridNetwork
+from keras_effnet.search.searches import EMBEDDED_ROUNDING, CoefficientResult
 from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task
 from keras_effnet.search.worker_pool import THREAD_VARIABLES
@@ -112,7 +112,7 @@ def _noise(result: CoefficientResult) -> float:
 
 def workers(count: int, steps: int, rounds: int) -> dict[str, Any]:
     """One and two workers in turn."""
-    found = coefficient_candidates(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40)
+    found = CoefficientGrid(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40).candidates()
     candidates = tuple(each.candidate for each in found)[:count]
     os.environ |= dict.fromkeys(THREAD_VARIABLES, "1")
     seconds: dict[int, list[float]] = {1: [], 2: []}

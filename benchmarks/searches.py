@@ -25,12 +25,12 @@ from typing import Any
 from measure import save, this_command
 
 from keras_effnet import BackboneSpec, fit_to_budget, search_architecture
-from keras_effnet.search.architecture import ArchitectureResult
 from keras_effnet.search.candidates import Candidate, Trial, count_cost, outcomes, steps_trained
 from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.searches import ArchitectureResult
 from keras_effnet.search.successive_halving import SuccessiveHalving, compare_finalists
-from keras_effnet.search.worker import plan_from_dict
+from keras_effnet.search.worker import restore
 from keras_effnet.serialization import read_spec
 
 METHODS = ("evolution", "random")
@@ -100,7 +100,7 @@ def weight_sharing(output: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     folder = output / "inherited"
     shared = search(folder, options, inherit=True, steps=options.shared_steps)
-    plan = plan_from_dict(json.loads((folder / "search.json").read_text())["plan"])
+    plan = restore(json.loads((folder / "search.json").read_text())["plan"])
     tried = [trial for trial in outcomes(shared.trials).values() if trial.state == "done"][: options.candidates]
     by_key = {each.key: each for each in shared.summary.candidates}
     specs = {trial.job.key: plan.candidate(trial.job.choices).spec for trial in tried if trial.job is not None}

@@ -38,8 +38,8 @@ _HOMES = {
     "recalibrate": "inheritance.recalibrate",
     "scale_model": "inheritance.scaled_model",
     "scale_spec": "scaling",
-    "search_architecture": "search.architecture",
-    "search_coefficients": "search.coefficient_search",
+    "search_architecture": "search.searches",
+    "search_coefficients": "search.searches",
     "timm_spec": "backbones.timm_specs",
 }
 

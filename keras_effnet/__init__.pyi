@@ -19,8 +19,8 @@ from keras_effnet.inheritance.scaled_model import scale_model as scale_model
 from keras_effnet.scaling import Coefficients as Coefficients
 from keras_effnet.scaling import Rounding as Rounding
 from keras_effnet.scaling import scale_spec as scale_spec
-from keras_effnet.search.architecture import search_architecture as search_architecture
-from keras_effnet.search.coefficient_search import search_coefficients as search_coefficients
+from keras_effnet.search.searches import search_architecture as search_architecture
+from keras_effnet.search.searches import search_coefficients as search_coefficients
 from keras_effnet.spec import BackboneSpec as BackboneSpec
 from keras_effnet.spec import Preprocessing as Preprocessing
 from keras_effnet.spec import StageSpec as StageSpec

@@ -6,8 +6,6 @@ import random
 from itertools import product
 from typing import Any
 
-import optuna
-
 from keras_effnet.search.candidates import Job, State, Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchedNetwork
 from keras_effnet.search.successive_halving import Finalist, PairedDifference
@@ -180,12 +178,3 @@ def architecture(
         table=TABLE if trained else None,
     )
     return summary, trials
-
-
-def study_of(summary: ArchitectureSummary) -> optuna.Study:
-    """Optuna's study of such a search, in memory."""
-    study = optuna.create_study(directions=["maximize", "minimize"])
-    for each in summary.candidates:
-        if each.metric is not None:
-            study.add_trial(optuna.create_trial(values=[each.metric, each.cost["macs"]]))
-    return study

@@ -15,10 +15,8 @@ from keras_effnet import applications
 PACKAGE = Path(keras_effnet.__file__).parent
 # Modules whose examples take over 10 s.
 SLOW = (
-    "keras_effnet.search.architecture",
-    "keras_effnet.search.coefficient_search",
     "keras_effnet.search.scores",
-    "keras_effnet.search.store",
+    "keras_effnet.search.searches",
     "keras_effnet.testing",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE

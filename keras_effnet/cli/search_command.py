@@ -114,8 +114,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
-    from keras_effnet.search.coefficient_search import search_coefficients
     from keras_effnet.search.search_page import format_search
+    from keras_effnet.search.searches import search_coefficients
 
     asked = {**(QUICK_COEFFICIENTS if arguments.quick else {}), **asked}
     train = _train(arguments, asked.get("steps", 960))
@@ -123,8 +123,8 @@ def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str,
 
 
 def _architecture(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:
-    from keras_effnet.search.architecture import search_architecture
     from keras_effnet.search.search_page import format_search
+    from keras_effnet.search.searches import search_architecture
 
     asked = {**(QUICK_ARCHITECTURE if arguments.quick else {}), **asked}
     asked = {name: value for name, value in asked.items() if not name.startswith("max_")}

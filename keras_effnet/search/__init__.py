@@ -7,6 +7,6 @@
 | `space.py`, `evolution.py` | the factorised space; reward, limits and regularised evolution |
 | `task.py`, `proxy_training.py`, `scores.py` | how good a candidate is: by short training, by scores |
 | `store.py`, `worker.py`, `worker_pool.py`, `driver.py` | the engine, on Optuna |
-| `records.py`, `plots.py`, `search_page.py` | what a search leaves for programs, as plots, for people |
-| `coefficient_search.py`, `architecture.py` | the two searches |
+| `records.py`, `search_page.py` | what a search leaves for programs, and for people |
+| `searches.py` | the two searches |
 """

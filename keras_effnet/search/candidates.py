@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
@@ -34,8 +34,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values, with the `kind`."""
-        values = {each.name: _encode(getattr(self, each.name)) for each in fields(cast(Any, self))}
-        return {"kind": self.kind, **values} if self.kind else values
+        return json.loads(json.dumps(self, default=_fields))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -43,14 +42,12 @@ class Record:
         return _decode(cls, values)
 
 
-def _encode(value: Any) -> Any:
+def _fields(value: Any) -> Any:
+    """The fields of a dataclass, those inside it as they are."""
     if isinstance(value, BackboneSpec):
         return json.loads(value.to_json())
-    if isinstance(value, tuple):
-        return [_encode(each) for each in value]
-    if is_dataclass(value):
-        return value.to_dict() if isinstance(value, Record) else asdict(cast(Any, value))
-    return dict(value) if isinstance(value, Mapping) else value
+    kind = {"kind": value.kind} if getattr(value, "kind", "") else {}
+    return kind | {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 def _decode(hint: Any, value: Any) -> Any:
@@ -59,10 +56,10 @@ def _decode(hint: Any, value: Any) -> Any:
         return BackboneSpec.from_json(json.dumps(value))
     if get_origin(hint) is tuple:
         return tuple(_decode(get_args(hint)[0], each) for each in value)
-    if is_dataclass(hint):
-        hints = get_type_hints(hint)
-        return cast(Any, hint)(**{name: _decode(hints[name], each) for name, each in value.items() if name != "kind"})
-    return value
+    if not is_dataclass(hint):
+        return value
+    hints: Any = get_type_hints(hint)
+    return cast(Any, hint)(**{name: _decode(hints[name], each) for name, each in value.items() if name != "kind"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +83,7 @@ class Candidate(Record):
 
 
 def spec_key(spec: BackboneSpec) -> str:
-    """Identifies a network by 12 hexadecimal digits, whatever its name.
-
-    Example:
-        >>> from keras_effnet.applications import efficientnet_b0_spec
-        >>> spec_key(replace(efficientnet_b0_spec, name="mine")) == spec_key(efficientnet_b0_spec)
-        True
-    """
+    """Identifies a network by 12 hexadecimal digits, whatever its name."""
     return sha256(replace(spec, name="any").to_json().encode()).hexdigest()[:KEY_DIGITS]
 
 
@@ -196,11 +187,10 @@ class Plan(Record, ABC):
 def outcomes(trials: Iterable[Trial]) -> dict[tuple[str, int, int], Trial]:
     """Finds the trial that tells how each job stands, by `Job.what`: its last try, unless an earlier one is done."""
     found: dict[tuple[str, int, int], Trial] = {}
-    for trial in trials:
-        if trial.state != "void":
-            before = found.get(trial.job.what)
-            if before is None or before.state != "done":
-                found[trial.job.what] = trial
+    for trial in (each for each in trials if each.state != "void"):
+        what = trial.job.what
+        if what not in found or found[what].state != "done":
+            found[what] = trial
     return found
 
 
@@ -212,7 +202,5 @@ def best_trial(trials: Iterable[Trial]) -> Trial | None:
 
 def steps_trained(trials: Iterable[Trial]) -> int:
     """Counts the training steps of finished trials, each step of a candidate and seed once."""
-    reached: dict[tuple[str, int], int] = {}
-    for key, seed, steps in (what for what, trial in outcomes(trials).items() if trial.state == "done"):
-        reached[key, seed] = max(steps, reached.get((key, seed), 0))
-    return sum(reached.values())
+    done = sorted(what for what, trial in outcomes(trials).items() if trial.state == "done")
+    return sum({what[:2]: what[2] for what in done}.values())

@@ -22,7 +22,7 @@ from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_traine
 from keras_effnet.search.records import Summary, TrialLog
 from keras_effnet.search.search_page import write_search_report
 from keras_effnet.search.store import SQLITE_FILE, Store, shown_url, sqlite_url, study_name
-from keras_effnet.search.task import chance_level, installed_versions, metric_name, train_to_dict
+from keras_effnet.search.task import data_classes, installed_versions, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
 from keras_effnet.search.worker_pool import LocalProcess, WorkerPool, connect_ray
 
@@ -32,9 +32,7 @@ SEARCH_FILE = "search.json"
 COUNTED_STATES = ("done", "failed", "running", "retried")
 LOOK_SECONDS = 0.5  # between two checks of the workers
 REPORT_SECONDS = 60  # between two reports of a running search: each takes some seconds of a core
-
-Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary]
-"""Summarises a search from the fields that both searches have, and its trials."""
+Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary] | None
 
 
 @dataclass(frozen=True)
@@ -48,8 +46,7 @@ class Engine:
         workers: number of processes on this machine (or cluster), at least 1.
         ray_address: address of a Ray cluster over which the workers are spread; None for this machine.
         trial_timeout: seconds after which a trial counts as hung, above 0.
-        retries: number of times that a trial is tried again if it crashes, hangs, runs out of memory or gives no finite
-            number, at least 0.
+        retries: number of times that a trial is tried again if it crashes, hangs or gives no finite number, at least 0.
         heartbeat: seconds between two signs of life of a trial, at least 1. Four missed ones mean a lost host.
 
     Raises:
@@ -72,7 +69,7 @@ class Engine:
         check_number(SearchError, "heartbeat", self.heartbeat, 1)
 
 
-def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None = None) -> tuple[list[Trial], Any]:
+def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None) -> tuple[list[Trial], Any]:
     """Runs the rest of a search, and writes trials.csv, the report and its plots.
 
     Args:
@@ -80,7 +77,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         train: train function: a `ProxyTraining`, a score, the name "package.module:function", or any function, which
             then runs in this process, with one worker.
         engine: where and how the trials run.
-        describe: function that summarises the search for the report; None to write only trials.csv.
+        describe: function from what all searches tell, and the trials, to a summary; None to write only trials.csv.
 
     Returns:
         All trials, and the summary; None without `describe`.
@@ -89,7 +86,8 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
         SearchError: the folder or the store belongs to another search or cannot be used; no trial came to a result;
             the train function returns no number. Finished trials are kept.
     """
-    identity = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
+    asked = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
+    identity: dict[str, Any] = json.loads(json.dumps(asked))  # as a store gives it back
     here = identity["train"]["kind"] == "here"
     if here and (engine.workers > 1 or engine.ray_address is not None):
         raise SearchError(
@@ -104,15 +102,20 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
     store = Store(url, identity, objectives=objectives, heartbeat=engine.heartbeat, retries=engine.retries)
     store.mend()
     progress = _Progress(store, plan, train, engine.output, describe)
+    share = engine.workers > 1 and engine.ray_address is None
+    threads = max(1, (os.cpu_count() or 1) // engine.workers) if share else None
+    spawn = LocalProcess if engine.ray_address is None else connect_ray(engine.ray_address)
+    pool = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
     try:
         if here:
             Worker(store, plan, train, engine.output, "here", progress.show).run()
-        else:
-            _run_pool(store, plan, engine, progress)
+        while not (done := plan.is_done(trials := progress.show())) or pool.workers:
+            pool.look_after(trials, done)
+            time.sleep(LOOK_SECONDS)
     finally:
-        progress.show()
+        pool.stop()
+        trials = progress.show()
         progress.bar.close()
-    trials = store.trials()
     if best_trial(trials) is None:
         reasons = [trial.error for trial in trials if trial.error]
         raise SearchError(
@@ -123,7 +126,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe | None
 
 def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
     """Checks that the folder holds this search or none, and notes there which one it is."""
-    path, asked = output / SEARCH_FILE, json.loads(json.dumps({"study": study_name(identity), **identity}))
+    path, asked = output / SEARCH_FILE, {"study": study_name(identity), **identity}
     if not path.exists():
         if (output / SQLITE_FILE).exists():
             raise SearchError(
@@ -150,38 +153,16 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
 
 def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
     """Names of the parts in which two JSON values differ."""
-    if isinstance(theirs, dict) and isinstance(ours, dict):
-        found = []
-        for each in dict.fromkeys([*ours, *theirs]):
-            found += _changes(theirs.get(each), ours.get(each), f"{name}.{each}".strip("."))
-        return found
-    return [] if theirs == ours else [name]
-
-
-def _run_pool(store: Store, plan: Plan, engine: Engine, progress: _Progress) -> None:
-    threads = None
-    spawn = LocalProcess
-    if engine.ray_address is not None:
-        spawn = connect_ray(engine.ray_address)
-    elif engine.workers > 1:
-        threads = max(1, (os.cpu_count() or 1) // engine.workers)
-    pool = WorkerPool(store, engine.output, engine.workers, engine.heartbeat, engine.trial_timeout, spawn, threads)
-    try:
-        while True:
-            trials = progress.show()
-            done = plan.is_done(trials)
-            pool.look_after(trials, done)
-            if done and not pool.workers:
-                return
-            time.sleep(LOOK_SECONDS)
-    finally:
-        pool.stop()
+    if not isinstance(theirs, dict) or not isinstance(ours, dict):
+        return [] if theirs == ours else [name]
+    pairs = {f"{name}.{each}".strip("."): (theirs.get(each), ours.get(each)) for each in (*ours, *theirs)}
+    return [change for each, pair in pairs.items() for change in _changes(*pair, each)]
 
 
 class _Progress:
     """Shows a running search: a progress bar, trials.csv, now and then a report."""
 
-    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe | None) -> None:
+    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe) -> None:
         self.store, self.plan, self.train, self.output, self.describe = store, plan, train, output, describe
         self.log = TrialLog(output / "trials.csv", tuple(plan.distributions))
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:
@@ -190,20 +171,17 @@ class _Progress:
                 "folder.",
                 received=f"{len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}",
             )
-        self.total, steps = plan.total()
-        self.bar = tqdm(total=steps, unit="step", unit_scale=True)
+        self.bar = tqdm(total=plan.total()[1], unit="step", unit_scale=True)
         self.begin = self.reported = time.monotonic()
 
     def show(self) -> list[Trial]:
         """Reads the store, and shows and writes what is new."""
-        trials = self.store.trials()
-        self.log.append(trials, self.plan.candidate)
-        best = best_trial(trials)
-        finished = sum(trial.state == "done" for trial in trials)
-        if best is not None:
-            steps = steps_trained(trials)
+        trials = self.log.update(self.store.trials, self.plan.candidate)
+        if best := best_trial(trials):
+            steps, finished = steps_trained(trials), sum(trial.state == "done" for trial in trials)
             self.bar.total = max(self.bar.total, steps)
-            self.bar.set_description(f"trial {finished}/{max(self.total, finished)}, best {best.value:.4g}", False)
+            total = max(self.plan.total()[0], finished)
+            self.bar.set_description(f"trial {finished}/{total}, best {best.value:.4g}", False)
             self.bar.update(steps - self.bar.n)
             if time.monotonic() - self.reported > REPORT_SECONDS:
                 self.report(trials, finished=False)
@@ -216,20 +194,20 @@ class _Progress:
             return None
         common = common_fields(self.plan, self.train, self.store.url, trials)
         summary = self.describe({**common, "seconds": self.reported - self.begin, "finished": finished}, trials)
-        write_search_report(summary, trials, self.output, self.store.study)
+        write_search_report(summary, trials, self.output)
         return summary
 
 
 def common_fields(plan: Plan, train: Any, url: str, trials: Sequence[Trial]) -> dict[str, Any]:
     """Fields of `SearchSummary` that both searches have, but for how long this call took and whether it is done."""
-    states, known = Counter(trial.state for trial in trials), train_to_dict(train)
+    states, known, metric = Counter(trial.state for trial in trials), train_to_dict(train), metric_name(train)
     return {
         "command": this_command(),
         "storage": shown_url(url),
         "versions": installed_versions(),
         "data": {"name": known.get("data") or known.get("function") or known["kind"], **known},
-        "metric": metric_name(train),
-        "chance": chance_level(train),
+        "metric": metric,
+        "chance": 1 / data_classes(train) if metric == "accuracy" else None,
         "images": getattr(train, "validation_images", None),
         "seed": getattr(plan, "seed", 0),
         "steps": steps_trained(trials),

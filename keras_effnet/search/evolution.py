@@ -18,7 +18,7 @@ may still run while the next one is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
@@ -37,11 +37,8 @@ if TYPE_CHECKING:
 Method = Literal["evolution", "random"]
 
 EXPONENT = -0.07  # arXiv:1807.11626, section 3: twice the latency for 5 % more accuracy is worth the same
-# A child that costs too much or has been tried is drawn again; after so many times there is little left around its
-# parent, and it comes from anywhere.
-CHILDREN = 100
-# If that gives nothing new either, all that keeps the limits has been tried, or nearly so.
-STRANGERS = 300
+CHILDREN = 100  # draws of a new child within the limits; then little is left around its parent
+STRANGERS = 300  # draws from anywhere; if none is new, all that keeps the limits has been tried, or nearly so
 DRAWS = 1_000  # draws from the whole space before a walk within the limits replaces them
 WALK = 100  # steps of such a walk: a few for each choice of a network
 Costs = Mapping[str, float]
@@ -83,11 +80,7 @@ class Reward:
             check_number(SearchError, "over", self.over, float("-inf"), 0)
 
     def __call__(self, metric: float, cost: float) -> float:
-        """Weighs a metric against a cost.
-
-        Raises:
-            SearchError: the metric is below 0, so that a factor below 1 would make it better.
-        """
+        """Weighs a metric against a cost; raises SearchError for one below 0, which a factor below 1 makes better."""
         exponent = self.exponent if cost <= self.target or self.over is None else self.over
         if exponent and metric < 0:
             raise SearchError(
@@ -123,9 +116,8 @@ class Evolution(Plan):
     Example:
         >>> from keras_effnet.search.proxy_training import embedded_base
         >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), {"macs": 6e6})
-        >>> job = plan.next_job([])
-        >>> job.steps, job.parent, plan.candidate(job.choices).cost["macs"] <= 6e6
-        (100, None, True)
+        >>> plan.candidate(plan.next_job([]).choices).cost["macs"] <= 6e6
+        True
     """
 
     kind: ClassVar[str] = "evolution"
@@ -144,12 +136,10 @@ class Evolution(Plan):
 
     def __post_init__(self) -> None:
         store_plain(self)
-        for name in ("trials", "steps"):
-            check_int(SearchError, name, getattr(self, name), 1)
-        check_int(SearchError, "population", self.population, 2)
+        for name, low in (("trials", 1), ("steps", 1), ("population", 2), ("seed", 0)):
+            check_int(SearchError, name, getattr(self, name), low)
         check_int(SearchError, "sample", self.sample, 1, self.population)
         check_int(SearchError, "lag", self.lag, 0, self.population - 1)
-        check_int(SearchError, "seed", self.seed, 0)
         check_choice(SearchError, "method", self.method, get_args(Method))
         check_bool(SearchError, "inherit", self.inherit)
         for name, limit in self.limits.items():
@@ -182,13 +172,21 @@ class Evolution(Plan):
         before, found = _in_order(trials), outcomes(trials)
         if len(before) >= self.trials or any(trial.state not in SETTLED for trial in self._past(before, found)):
             return None
-        generator = self._generator(len(before))
-        parent = self._parent(before, found, generator)
-        child = self._new(parent, {job.key for job in before}, generator)
-        if child is None:
-            return None
-        inherited = parent.key if parent is not None and self.inherit else None
-        return Job(child.key, child.choices, self.steps, self.seed, parent=inherited)
+        parent, generator = self._parent(before, found)
+        tried = {job.key for job in before}
+        for choices in self._draws(parent, generator):
+            child = None if excess(self.space.cost(choices), self.limits) else self.candidate(self.space.flat(choices))
+            if child is not None and child.key not in tried:
+                inherited = parent.key if parent is not None and self.inherit else None
+                return Job(child.key, child.choices, self.steps, self.seed, parent=inherited)
+        return None
+
+    def _draws(self, parent: Job | None, generator: Random) -> Iterator[Choices]:
+        """Networks that may come next, until there seems to be no new one."""
+        if parent is not None:
+            origin = self.space.read(parent.choices)
+            yield from (self.space.step(origin, generator) for _ in range(CHILDREN))
+        yield from (draw_feasible(self.space, self.limits, generator, self._start) for _ in range(STRANGERS))
 
     def total(self) -> tuple[int, int]:
         return self.trials, self.trials * self.steps
@@ -196,42 +194,23 @@ class Evolution(Plan):
     def parents(self, trials: Sequence[Trial]) -> dict[str, str | None]:
         """Keys of the parents from which the candidates were mutated, by key; None for those drawn at random."""
         jobs, found = _in_order(trials), outcomes(trials)
-        parents = (self._parent(jobs[:index], found, self._generator(index)) for index in range(len(jobs)))
+        parents = [self._parent(jobs[:index], found)[0] for index in range(len(jobs))]
         return {job.key: parent and parent.key for job, parent in zip(jobs, parents, strict=True)}
-
-    def _generator(self, index: int) -> Random:
-        return Random(f"{self.method}-{self.seed}-{index}")
 
     def _past(self, before: Sequence[Job], found: Mapping[Any, Trial]) -> list[Trial]:
         """The results that the next candidate may depend on."""
         return [found[job.what] for job in before[: max(0, len(before) - self.lag)]]
 
-    def _parent(self, before: Sequence[Job], found: Mapping[Any, Trial], generator: Random) -> Job | None:
-        """The best of a sample of the population; None if the next candidate is drawn at random."""
+    def _parent(self, before: Sequence[Job], found: Mapping[Any, Trial]) -> tuple[Job | None, Random]:
+        """The best of a sample of the population, or None for a random draw; and what to draw the next one with."""
+        generator = Random(f"{self.method}-{self.seed}-{len(before)}")
         alive = [trial for trial in self._past(before, found) if trial.state == "done"][-self.population :]
         if self.method == "random" or len(before) < self.population or not alive:
-            return None
+            return None, generator
         # With replacement, as in Algorithm 1.
         sample = [generator.choice(range(len(alive))) for _ in range(self.sample)]
         # Of equally good ones the oldest: a second try has a late number, but its candidate's age.
-        return alive[max(sample, key=lambda place: (alive[place].value or 0.0, -place))].job
-
-    def _new(self, parent: Job | None, tried: set[str], generator: Random) -> Candidate | None:
-        """A candidate within the limits that has not been tried; None if there seems to be none."""
-        if parent is not None:
-            origin = self.space.read(parent.choices)
-            for _ in range(CHILDREN):
-                choices = self.space.step(origin, generator)
-                if not excess(self.space.cost(choices), self.limits):
-                    child = self.candidate(self.space.flat(choices))
-                    if child.key not in tried:
-                        return child
-        for _ in range(STRANGERS):
-            choices = draw_feasible(self.space, self.limits, generator, self._start)
-            stranger = self.candidate(self.space.flat(choices))
-            if stranger.key not in tried:
-                return stranger
-        return None
+        return alive[max(sample, key=lambda place: (alive[place].value or 0.0, -place))].job, generator
 
 
 def _in_order(trials: Sequence[Trial]) -> list[Job]:
@@ -254,25 +233,15 @@ def pareto_front(trials: Sequence[Trial], plan: Plan) -> list[str]:
 
 
 def excess(cost: Costs, limits: Costs) -> float:
-    """Tells how far a cost is beyond its limits, as a sum of shares of them; 0 if it keeps them all.
-
-    Example:
-        >>> excess({"macs": 2e6}, {"macs": 3e6}), excess({"macs": 6e6}, {"macs": 3e6})
-        (0.0, 1.0)
-    """
+    """Tells how far a cost is beyond its limits, as a sum of shares of them; 0 if it keeps them all."""
     return sum(max(0.0, cost[name] / limit - 1) for name, limit in limits.items())
 
 
 def draw_feasible(space: ArchitectureSpace, limits: Costs, generator: Random, start: Choices) -> Choices:
     """Draws a network within the limits.
 
-    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits.
-
-    Args:
-        space: space of the networks.
-        limits: largest allowed value of each limited measure, by its name.
-        generator: source of random numbers.
-        start: start of the walk, a network within the limits, as `some_feasible` finds it.
+    If hardly any network of the space keeps them, the draw comes from a random walk that never leaves the limits. It
+    starts at `start`, a network within them, as `some_feasible` finds it.
     """
     for _ in range(DRAWS):
         choices = space.draw(generator)
@@ -287,9 +256,13 @@ def draw_feasible(space: ArchitectureSpace, limits: Costs, generator: Random, st
 
 def some_feasible(space: ArchitectureSpace, limits: Costs) -> Choices:
     """Finds a network within the limits, always the same."""
+
+    def beyond(choices: Choices) -> float:
+        return excess(space.cost(choices), limits)
+
     generator = Random("feasible")
-    found = [min((space.draw(generator) for _ in range(DRAWS)), key=lambda each: excess(space.cost(each), limits))]
-    if not excess(space.cost(found[0]), limits):
+    found = [min((space.draw(generator) for _ in range(DRAWS)), key=beyond)]
+    if not beyond(found[0]):
         return found[0]
     for name, limit in limits.items():
         least = smallest(space, lambda cost, name=name: cost[name])
@@ -301,12 +274,10 @@ def some_feasible(space: ArchitectureSpace, limits: Costs) -> Choices:
             )
         found.append(least)
     # A walk that never goes further beyond the limits.
-    nearest = min(found, key=lambda each: excess(space.cost(each), limits))
+    nearest = min(found, key=beyond)
     for _ in range(DRAWS):
-        choices = space.step(nearest, generator)
-        if excess(space.cost(choices), limits) <= excess(space.cost(nearest), limits):
-            nearest = choices
-        if not excess(space.cost(nearest), limits):
+        nearest = min(space.step(nearest, generator), nearest, key=beyond)
+        if not beyond(nearest):
             return nearest
     raise SearchError(
         "each limit can be kept, but no network was found that keeps all of them at once: widen one of them. The "

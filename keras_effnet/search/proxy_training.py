@@ -78,8 +78,7 @@ class ProxyTraining(Record):
         horizon: number of steps of the longest training, at least 1.
         batch_size: number of images per step, at least 1.
         rate: largest learning rate, above 0.
-        validation: fraction of the training images to measure the accuracy on, in (0, 0.9]; unused if the data set has
-            a validation part.
+        validation: fraction of the training images to validate on, in (0, 0.9]; unused if the data holds some out.
         keep_every: number of steps between two checkpoints, at least 1.
 
     Raises:
@@ -141,13 +140,16 @@ class ProxyTraining(Record):
             task.note("inherited", share)
         schedule = _compile(model, self)
         atomic_write(task.folder / SPEC_FILE, lambda path: path.write_text(spec.to_json()))
-        batches = _batches(data.train, spec.resolution, self.batch_size, seed=task.seed, shuffle=True)
+        sizes: dict[str, Any] = {"resolution": spec.resolution, "batch_size": self.batch_size, "shuffle": True}
         course: dict[str, Any] = {"steps": task.steps, "every": self.keep_every, "phase": "proxy", "seed": task.seed}
-        train(model, batches, checkpoint, schedule, **course)
-        _take_statistics(model, self, data.train, spec.resolution)
+        train(model, Batches(data.train, **sizes, seed=task.seed), checkpoint, schedule, **course)
+        if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
+            batches = Batches(data.train, **sizes)
+            count = min(len(batches), -(-RECALIBRATION_IMAGES // self.batch_size))
+            recalibrate(model, (batches[number] for number in range(count)))
         if task.steps == self.horizon and data.test is not None:
-            task.note("test_accuracy", _accuracy(model, data.test, spec.resolution))
-        return _accuracy(model, data.validation, spec.resolution)
+            task.note("test_accuracy", _accuracy(model, data.test))
+        return _accuracy(model, data.validation)
 
     @property
     def classes(self) -> int:
@@ -199,30 +201,17 @@ def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int
     optimizer: Any = old.optimizer
     optimizer.build(old.trainable_variables)
     _checkpoint(parent, spec, proxy, seed).load_weights(training_variables(old))
-    shape = model.input_shape[1:]
+    target, options = read_embedded_spec(model).spec, {"exact": False, "input_shape": model.input_shape[1:]}
     try:
         # Where a kernel or a gate has changed, no function is kept, and the layers around it stay fresh.
-        grown, report = grow_model(
-            old, read_embedded_spec(model).spec, exact=False, input_shape=shape, return_report=True
-        )
+        grown, report = grow_model(old, target, return_report=True, **options)
     except InheritanceError:
         return model, 0.0  # blocks of another kind: noted, and trained from random weights
-    kinds = {row.layer: row.kind for row in report.layers}
-    sizes = {layer.name: layer.count_params() for layer in grown.layers if layer.name in kinds}
-    fresh = sum(size for name, size in sizes.items() if kinds[name] == "fresh")
-    return grown, 1 - fresh / sum(sizes.values())
+    fresh = {row.layer: row.kind == "fresh" for row in report.layers}
+    sizes = {layer.name: layer.count_params() for layer in grown.layers if layer.name in fresh}
+    return grown, 1 - sum(size * fresh[name] for name, size in sizes.items()) / sum(sizes.values())
 
 
-def _batches(source: Source, side: int, batch_size: int, **options: Any) -> Batches:
-    return Batches(source, resolution=side, batch_size=batch_size, **options)
-
-
-def _take_statistics(model: keras.Model, proxy: ProxyTraining, source: Source, side: int) -> None:
-    if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
-        batches = _batches(source, side, proxy.batch_size, shuffle=True)
-        count = min(len(batches), -(-RECALIBRATION_IMAGES // proxy.batch_size))
-        recalibrate(model, (batches[number][0] for number in range(count)))
-
-
-def _accuracy(model: keras.Model, source: Source, side: int) -> float:
-    return evaluate(model, _batches(source, side, min(TEST_BATCH, len(source))))["accuracy"]
+def _accuracy(model: keras.Model, source: Source) -> float:
+    batches = Batches(source, resolution=model.input_shape[-2], batch_size=min(TEST_BATCH, len(source)))
+    return evaluate(model, batches)["accuracy"]

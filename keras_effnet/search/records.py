@@ -49,11 +49,9 @@ class TriedNetwork:
     @classmethod
     def of(cls, candidate: Candidate, **more: Any) -> Self:
         """The network of a candidate, with what the search knows of it besides."""
-        spec = candidate.spec
-        sizes = [(stage.width, stage.depth) for stage in spec.stages]
-        widths, depths = (tuple(values) for values in zip(*sizes, strict=True))
+        widths, depths = zip(*((stage.width, stage.depth) for stage in candidate.spec.stages), strict=True)
         known: dict[str, Any] = {"key": candidate.key, "choices": dict(candidate.choices), "cost": dict(candidate.cost)}
-        return cls(**known, resolution=spec.resolution, widths=widths, depths=depths, **more)
+        return cls(**known, resolution=candidate.spec.resolution, widths=widths, depths=depths, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +187,9 @@ class CoefficientSummary(SearchSummary):
     difference: PairedDifference | None = None
 
     def winning_metrics(self) -> tuple[list[float], int]:
-        trained = [each for each in self.candidates if each.metric is not None]
-        found = {each.key: [each.metric] for each in trained if each.metric is not None}
-        found |= {each.key: list(each.metrics.values()) for each in self.finalists}
-        return found.get(self.winner or "", []), max(len(trained), 1)
+        found = {each.key: [each.metric] for each in self.candidates if each.metric is not None}
+        finals = {each.key: list(each.metrics.values()) for each in self.finalists}
+        return {**found, **finals}.get(self.winner or "", []), max(len(found), 1)
 
     def to_dict(self) -> dict[str, Any]:
         finalists = [{**asdict(each), "mean": each.mean, "sd": each.sd} for each in self.finalists]
@@ -235,71 +232,62 @@ Summary = CoefficientSummary | ArchitectureSummary
 
 
 class TrialLog:
-    """trials.csv of a search: a line for each trial that has ended, well or not, in the order in which they ended.
+    """trials.csv of a search: a line for each trial that has ended, well or not, by their numbers.
 
-    The file is replaced whole, so that a kill leaves no half of a line, and under a lock, so that several drivers may
-    add to it: each keeps the lines of the others.
+    The file is written whole, so that a kill leaves no half of a line.
 
     Args:
-        path: path of the file; the first `append` creates it, with its folder.
+        path: path of the file; the first `update` creates it, with its folder.
         choices: names of the choices, one column each.
 
     Raises:
-        SearchError: an existing file has other columns, or lines that are no trials; or a choice has the name of
-            another column.
+        SearchError: an existing file lists anything else, or a choice has the name of another column.
     """
 
     def __init__(self, path: Path, choices: Sequence[str]) -> None:
         self.path = path
-        self._columns = (*FIRST, *choices, *LAST)
-        if len(set(self._columns)) < len(self._columns):
+        self._columns, self._rows = (*FIRST, *choices, *LAST), dict[int, list[Any]]()
+        if clash := ", ".join({*FIRST, *LAST} & set(choices)):
+            rule = f"each column of trials.csv needs a name of its own: rename the choice {clash}, as that is taken."
+            raise SearchError(rule, received=", ".join(choices))
+        with as_data_error(path):
+            found = path.read_text("utf-8", "replace") if path.exists() else ""
+        header, numbers = _csv([self._columns]), [line.partition(",")[0] for line in found.split("\n")[1:-1]]
+        if not (found.startswith(header) or header.startswith(found)) or not all(map(str.isdigit, numbers)):
             raise SearchError(
-                "each column of trials.csv needs a name of its own: rename the choice that is called like one of "
-                f"{', '.join((*FIRST, *LAST))}.",
-                received=", ".join(choices),
+                f"{path} does not list this search's trials: it should have the columns {', '.join(self._columns)}. "
+                "Move it away or name another output folder: the store holds all trials, and they are listed again.",
+                received=repr(found[:200]),
             )
-        self.numbers = frozenset(self._read())  # of the trials that earlier calls have listed
-        self._lines: dict[int, bytes] = {}
+        self.numbers = frozenset(map(int, numbers))  # of the trials that earlier calls have listed
 
-    def append(self, trials: Sequence[Trial], candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> None:
-        """Adds the finished trials that are new since the last call."""
-        new = [trial for trial in trials if trial.state in FINISHED and trial.number not in self._lines]
-        if not new and self.path.exists():
-            return
-        lines = self._lines | {trial.number: _csv(self._cells(trial, candidate_of)) for trial in new}
+    def update(
+        self, read: Callable[[], list[Trial]], candidate_of: Callable[[Mapping[str, Choice]], Candidate]
+    ) -> list[Trial]:
+        """Reads the trials from the store, and writes the file if more have ended since the last call."""
+        trials = read()
+        if self.path.exists() and all(each.number in self._rows for each in trials if each.state in FINISHED):
+            return trials
         with folder_lock(self.path.parent):
-            content = b"".join((_csv(self._columns), *(self._read() | lines).values()))
+            trials, rows = read(), dict[int, list[Any]]()  # again: another driver may have just listed more
+            for trial in (each for each in trials if each.state in FINISHED):
+                rows[trial.number] = self._rows.get(trial.number) or self._cells(trial, candidate_of(trial.job.choices))
+            content = _csv([self._columns, *rows.values()]).encode(errors="replace")
             atomic_write(self.path, lambda part: part.write_bytes(content))
-        self._lines = lines
+        self._rows = rows
+        return trials
 
-    def _read(self) -> dict[int, bytes]:
-        """The lines of the file by the number of their trial, without a half one at its end."""
-        with as_data_error(self.path):
-            content, header = self.path.read_bytes() if self.path.exists() else b"", _csv(self._columns)
-        lines = content[len(header) :].split(b"\n")[:-1]
-        numbers = [line.partition(b",")[0] for line in lines]
-        if not (content.startswith(header) or header.startswith(content)) or not all(map(bytes.isdigit, numbers)):
-            raise SearchError(
-                f"{self.path} does not list this search's trials: it should have the columns "
-                f"{', '.join(self._columns)}. Move it away or name another output folder: the trials are in the "
-                "search's store, and are listed again.",
-                received=repr(content[:200].decode(errors="replace")),
-            )
-        return {int(number): line + b"\n" for number, line in zip(numbers, lines, strict=True)}
-
-    def _cells(self, trial: Trial, candidate_of: Callable[[Mapping[str, Choice]], Candidate]) -> list[Any]:
-        notes = dict(trial.notes)
+    def _cells(self, trial: Trial, candidate: Candidate) -> list[Any]:
+        notes, spec = dict(trial.notes), candidate.spec
         versions = ", ".join(f"{name} {version}" for name, version in notes.pop("versions", {}).items())
-        cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes)}
-        candidate = candidate_of(trial.job.choices)
-        cells |= {**candidate.cost, "resolution": candidate.spec.resolution, **vars(trial.job), **trial.job.choices}
-        cells["spec"] = json.dumps(json.loads(candidate.spec.to_json()))
-        return [cells.get(name) for name in self._columns]
+        cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes), **candidate.cost, **vars(trial.job)}
+        cells |= {"resolution": spec.resolution, "spec": json.dumps(json.loads(spec.to_json())), **trial.job.choices}
+        # Without line breaks in its cells a trial is one line.
+        row = (cells.get(name) for name in self._columns)
+        return [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in row]
 
 
-def _csv(cells: Sequence[Any]) -> bytes:
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
     text = io.StringIO(newline="")
-    # Without line breaks in its cells a trial is one line.
-    cells = [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in cells]
-    csv.writer(text, lineterminator="\n").writerow(cells)
-    return text.getvalue().encode(errors="replace")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

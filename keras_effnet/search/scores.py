@@ -9,23 +9,22 @@
 They were published for networks of convolutions, BatchNorm and ReLU; each says what it makes of the rest, and compares
 itself with "released code" as public repositories hold it. How well they rank trained networks: docs/search.md.
 
-Scores look at networks that are never trained, and each leaves out or replaces some operations. So they read the
-recorded network with a reader that computes at once (`Computation`), and take from the Keras model only its weights: no
-layer is made and no graph is traced.
+Each looks at networks that are never trained, and leaves out or replaces some operations (`Computation`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_effnet import ops as verbs
+from keras_effnet.builder.computation import Computation, Flow
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice, check_int, store_plain
@@ -33,12 +32,10 @@ from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.gradient import value_and_gradient
 from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.network import record_network
-from keras_effnet.padding import padding_zeros
 from keras_effnet.search.candidates import Record
 from keras_effnet.search.proxy_training import ProxyTraining, load_splits
 from keras_effnet.search.task import Task
 
-LAST: Any = "channels_last"  # Keras annotates words as text
 SMALL_STEP = 0.01  # alpha of arXiv:2102.01063: "mixup_gamma=1e-2" in its released code
 ZENS = 4  # of weights and noise, averaged; the released code takes 32, on a GPU
 SCORE_IMAGES = 64
@@ -60,9 +57,6 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         model: built by this package, with its top.
         images: any that go into it; only their size counts.
         seed: changes nothing: the weights are the model's.
-
-    Returns:
-        log S.
 
     Raises:
         BuildError: the model was not built by this package.
@@ -104,19 +98,16 @@ def naswot(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         images: at least two, as the model takes them.
         seed: changes nothing: the weights are the model's.
 
-    Returns:
-        log det K.
-
     Raises:
         BuildError: the model was not built by this package.
         SearchError: there is no activation, or only one image.
     """
-    tag, reader = read_embedded_spec(model), _Switches(model)
+    tag, reader = read_embedded_spec(model), _Switches(model, len(images))
     if len(images) < 2:
         raise SearchError("`naswot` compares images, of which there must be two.", received=str(len(images)))
     network = record_network(tag.spec, channels=images.shape[-1], include_top=False)
     network.run(reader, Flow(ops.convert_to_tensor(images)))
-    units = float(reader.alike[0, 0]) if reader.units else 0.0
+    units = reader.alike[0, 0]
     if not units:
         raise SearchError("`naswot` needs activations that switch.", received=f"{tag.spec.name!r}, which has none")
     least = units * len(images) * np.finfo(np.float64).eps
@@ -137,9 +128,6 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         images: any that go into it; only their number and size count.
         seed: seed of weights and noise, at least 0.
 
-    Returns:
-        The score.
-
     Raises:
         BuildError: the model was not built by this package.
         TrainingError: the score is not finite.
@@ -149,15 +137,13 @@ def zen_score(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
     for draw in range(ZENS):
         generator = np.random.default_rng((seed, draw))
         x, noise = (generator.standard_normal(images.shape, np.float32) for _ in range(2))
-        kernels: dict[str, np.ndarray] = {}
-        outputs, terms = [], 0.0
+        outputs, reader = [], _Unlinked(model, generator)
         for given in (x, x + np.float32(SMALL_STEP) * noise):
-            reader = _Unlinked(model, kernels, generator)
             [flow] = network.run(reader, Flow(ops.convert_to_tensor(given)))
             outputs.append(np.asarray(ops.convert_to_numpy(flow.x), np.float64))
-            terms = terms or sum(reader.terms)
         change = np.sqrt(((outputs[0] - outputs[1]) ** 2).reshape(len(images), -1).sum(axis=1)).mean()
-        found.append(math.log(max(change, TINY)) + terms)
+        # Of the first of the two runs.
+        found.append(math.log(max(change, TINY)) + sum(reader.terms[: len(reader.terms) // 2]))
     return _finite("zen_score", float(np.mean(found)))
 
 
@@ -215,122 +201,12 @@ def _finite(name: str, value: float) -> float:
     return value
 
 
-class Flow(NamedTuple):
-    """What flows between the verbs.
-
-    Args:
-        x: tensor of shape (images, height, width, channels) or (images, channels).
-        depth: number of convolutions and dense layers on the longest way here.
-        level: logarithm of a factor: `x` stands for `x * exp(level)`.
-    """
-
-    x: Any
-    depth: int = 0
-    level: Any = 0.0
-
-
-class Computation:
-    """The network as its model computes it, with each batch's own statistics in BatchNorm and nothing dropped.
-
-    BatchNorm scales by 1 and shifts by 0, as in every fresh network. Scores override what they see differently.
-
-    Args:
-        model: model built by this package, which gives the weights.
-    """
-
-    def __init__(self, model: keras.Model) -> None:
-        self.model = model
-
-    def variable(self, name: str, kind: str) -> np.ndarray | None:
-        """A weight of a layer ("kernel", "bias", "gamma", "beta"), or None."""
-        found = getattr(self.model.get_layer(name), kind, None)
-        return None if found is None else np.asarray(ops.convert_to_numpy(found), np.float32)
-
-    def weigh(self, flow: Flow, y: Any, name: str) -> Flow:
-        """What a layer with a kernel gives, from the flow before it and its product with the kernel."""
-        bias = self.variable(name, "bias")
-        return Flow(y if bias is None else y + bias, flow.depth + 1, flow.level)
-
-    def activate(self, x: Flow, activation: verbs.ActivationFunction) -> Flow:
-        """What an activation makes of it."""
-        return x if activation is None else x._replace(x=keras.activations.get(activation)(x.x))
-
-    def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
-        """Computes one operation.
-
-        Raises:
-            SearchError: a layer from outside the vocabulary.
-        """
-        x, *others = inputs
-        match op:
-            case verbs.Conv() | verbs.Depthwise() | verbs.Dense() | verbs.ChannelScale():
-                return self._weighted(op, name, x)
-            case verbs.BatchNorm() | verbs.LayerNorm():
-                axes = tuple(range(len(x.x.shape) - 1)) if isinstance(op, verbs.BatchNorm) else -1
-                moments: Any = ops.moments(x.x, axes, keepdims=True)
-                return x._replace(x=(x.x - moments[0]) / ops.sqrt(moments[1] + op.epsilon))
-            case verbs.Activation():
-                return self.activate(x, op.activation)
-            case verbs.Add():
-                x, y = level(x, others[0])
-                return x._replace(x=x.x + y.x)
-            case verbs.Concat():
-                x, y = level(x, others[0])
-                return x._replace(x=ops.concatenate([x.x, y.x], -1))
-            case verbs.Multiply():
-                return x._replace(x=x.x * others[0].x, level=x.level + others[0].level)
-            case verbs.Pool():
-                padding, given = op.padding, x.x
-                if padding != "same":
-                    padding, given = "valid", _padded(x.x, op)
-                pool = ops.max_pool if op.kind == "max" else ops.average_pool
-                return x._replace(x=pool(given, op.kernel, op.stride, padding, LAST))
-            case verbs.GlobalPool():
-                reduce = ops.max if op.kind == "max" else ops.mean
-                return x._replace(x=reduce(x.x, axis=(1, 2), keepdims=op.keepdims))
-            case verbs.Flatten():
-                return x._replace(x=ops.reshape(x.x, (-1, x.x.shape[-1])))
-            case verbs.Rescale():
-                return x._replace(x=x.x * op.scale + op.offset)
-            case verbs.Standardize(mean, variance) if mean is not None and variance is not None:
-                return x._replace(x=(x.x - np.array(mean, "float32")) / np.sqrt(np.array(variance, "float32")))
-            case verbs.Dropout() | verbs.Standardize():
-                return x  # statistics of a fresh network are 0 and 1
-        raise SearchError(
-            "a score needs to know what every layer does; a block must be written in the verbs other than `layer`.",
-            received=f"layer {name!r}",
-        )
-
-    def _weighted(self, op: Any, name: str, x: Flow) -> Flow:
-        kernel: Any = self.variable(name, "kernel")
-        if isinstance(op, verbs.Conv | verbs.Depthwise):
-            convolve: Any = ops.conv if isinstance(op, verbs.Conv) else ops.depthwise_conv
-            y = convolve(_padded(x.x, op), kernel, op.stride, "valid", LAST)
-        else:
-            y = ops.matmul(x.x, kernel) if isinstance(op, verbs.Dense) else x.x * kernel
-        weighed = self.weigh(x, y, name)
-        return self.activate(weighed, op.activation) if isinstance(op, verbs.Conv | verbs.Dense) else weighed
-
-
-def _padded(x: Any, op: verbs.Conv | verbs.Depthwise | verbs.Pool) -> Any:
-    rows, columns = (padding_zeros(op.padding, op.kernel, op.stride, size) for size in x.shape[1:3])
-    return ops.pad(x, ((0, 0), rows, columns, (0, 0))) if any((*rows, *columns)) else x
-
-
-def level(x: Flow, y: Flow) -> tuple[Flow, Flow]:
-    """Both at one level, the higher one, so that they can be added; both as deep as the deeper one."""
-    depth, top = max(x.depth, y.depth), ops.maximum(x.level, y.level)
-    first, second = (Flow(each.x * ops.exp(each.level - top), depth, top) for each in (x, y))
-    return first, second
-
-
 class _Paths(Computation):
     """Absolute weights, nothing but them, and in each layer a factor on what it gives."""
 
-    def __init__(self, model: keras.Model, names: Sequence[str], factors: Any) -> None:
+    def __init__(self, model: keras.Model, names: list[str], factors: Any) -> None:
         super().__init__(model)
-        self.places = {name: place for place, name in enumerate(names)}
-        self.factors = factors
+        self.names, self.factors = names, factors
 
     def variable(self, name: str, kind: str) -> np.ndarray | None:
         found = super().variable(name, kind)
@@ -339,7 +215,7 @@ class _Paths(Computation):
     def weigh(self, flow: Flow, y: Any, name: str) -> Flow:
         # Kept near 1, with its true size in logarithms: floats hold no product over all layers of a deep network.
         largest = ops.maximum(ops.stop_gradient(ops.max(y)), TINY)
-        return Flow(self.factors[self.places[name]] * y / largest, flow.depth + 1, flow.level + ops.log(largest))
+        return Flow(self.factors[self.names.index(name)] * y / largest, flow.depth + 1, flow.level + ops.log(largest))
 
     def activate(self, x: Flow, activation: Any) -> Flow:
         return x
@@ -353,30 +229,26 @@ class _Paths(Computation):
 class _Switches(Computation):
     """Counts for each two images the units that they switch alike."""
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, count: int) -> None:
         super().__init__(model)
-        self.alike: Any = 0.0
-        self.units = False
+        self.alike = np.zeros((count, count))
 
     def read(self, op: verbs.Op, name: str, *inputs: Flow) -> Flow:
         if isinstance(op, verbs.Activation) and keras.activations.get(op.activation).__name__ not in GATES:
-            self.units = True
             x = inputs[0].x
             on: Any = ops.reshape(ops.cast(x > 0, "float32"), (x.shape[0], -1))
-            off = 1 - on
-            for codes in (on, off):
-                both = ops.matmul(codes, ops.transpose(codes))
-                self.alike = self.alike + np.asarray(ops.convert_to_numpy(both), np.float64)
+            for codes in (on, 1 - on):
+                self.alike += np.asarray(ops.convert_to_numpy(ops.matmul(codes, ops.transpose(codes))), np.float64)
         return super().read(op, name, *inputs)
 
 
 class _Unlinked(Computation):
     """Normal weights, no shortcuts and no gates; notes what BatchNorm divides by."""
 
-    def __init__(self, model: keras.Model, kernels: dict[str, np.ndarray], generator: np.random.Generator) -> None:
+    def __init__(self, model: keras.Model, generator: np.random.Generator) -> None:
         super().__init__(model)
-        self.kernels = kernels
         self.generator = generator
+        self.kernels: dict[str, np.ndarray] = {}
         self.terms: list[float] = []
 
     def variable(self, name: str, kind: str) -> np.ndarray | None:

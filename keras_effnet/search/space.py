@@ -20,26 +20,29 @@ without effect (an expansion of a kind that has none, a skip where nothing can b
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
-from itertools import product
+from itertools import pairwise, product
+from math import inf
+from operator import eq
 from random import Random
 from typing import Any, NamedTuple
 
 from keras_effnet.blocks import FusedMBConv, MBConv
-from keras_effnet.blocks.base import Block
 from keras_effnet.checks import check_choice, check_int, check_number, store_plain
-from keras_effnet.cost import FLOAT32_BYTES, StageCost, estimate_cost
+from keras_effnet.cost import FLOAT32_BYTES, estimate_cost
 from keras_effnet.errors import SearchError
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.search.candidates import Choice, Record
-from keras_effnet.spec import BackboneSpec, StageSpec
+from keras_effnet.spec import BackboneSpec
 
 KINDS = ("conv", "dconv", "mbconv", "fused")
 EXPANDING = ("mbconv", "fused")
 MEASURED = ("macs", "params", "activations")
+STYLE = ("activation", "norm")  # fields that a block takes over from the base's
 NAME_DIGITS = 8  # of a hash of the choices, in a network's name
 
 
@@ -112,9 +115,9 @@ class ArchitectureSpace(Record):
             values = getattr(self, name)
             if not isinstance(values, tuple) or not values or len(set(values)) < len(values):
                 raise SearchError(f"`{name}` must be a tuple of values, no two alike.", received=f"{name}={values!r}")
-        for name, low in (("expands", 1), ("widths", 0)):
+        for name, low, high in (("expands", 1, inf), ("widths", 0, inf), ("se_ratios", 0, 1)):
             for number in getattr(self, name):
-                check_number(SearchError, name, number, low, open_low=True)
+                check_number(SearchError, name, number, low, high, open_low=high > 1)
         for name, allowed in (("kinds", KINDS), ("skips", (True, False))):
             for value in getattr(self, name):
                 check_choice(SearchError, name, value, allowed)
@@ -122,47 +125,39 @@ class ArchitectureSpace(Record):
             check_int(SearchError, "kernels", kernel, 1, 31)
             if kernel % 2 == 0:
                 raise SearchError("`kernels` must be odd.", received=f"kernels={self.kernels!r}")
-        for ratio in self.se_ratios:
-            check_number(SearchError, "se_ratios", ratio, 0, 1)
         for depth in self.depths:
             check_int(SearchError, "depths", depth, -1_000, 1_000)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of all choices: "stage1.kind", "stage1.kernel", ..."""
-        return tuple(f"stage{number + 1}.{name}" for number in self._stages for name in StageChoice._fields)
+        numbers = range(1, len(self.base.stages) + 1)
+        return tuple(f"stage{number}.{name}" for number, name in product(numbers, StageChoice._fields))
 
     @cached_property
     def values(self) -> dict[str, tuple[Choice, ...]]:
         """All values of each choice, by its name, in rising order."""
-        options = (zip(*self.options[number], strict=True) for number in self._stages)
-        found = (tuple(sorted(set(values))) for stage in options for values in stage)
+        found = (tuple(sorted(set(values))) for options in self.options for values in zip(*options, strict=True))
         return dict(zip(self.names, found, strict=True))
 
     @cached_property
     def size(self) -> int:
         """Exact number of networks in the space."""
-        ways = {self.entry: 1}  # number of ways to give the next stage so many channels
-        for number in self._stages:
-            found: dict[int, int] = {}
-            for option in self.options[number]:
-                for channels, count in ways.items():
-                    if option == self._settled(number, option, channels):
-                        found[option.width] = found.get(option.width, 0) + count
+        ways = Counter({self.entry: 1})  # number of ways to give the next stage so many channels
+        for number, options in enumerate(self.options):
+            found: Counter[int] = Counter()
+            for option, (channels, count) in product(options, ways.items()):
+                found[option.width] += count * (option == self._settled(number, option, channels))
             ways = found
-        return sum(ways.values())
+        return ways.total()
 
     def draw(self, generator: Random) -> Choices:
         """Draws a network, each option of a stage with the same chance."""
         return self.canonical(tuple(generator.choice(options) for options in self.options))
 
     def step(self, choices: Choices, generator: Random) -> Choices:
-        """Changes one choice of one stage, and whatever that choice brings with it.
-
-        Raises:
-            SearchError: the space has only one network.
-        """
-        turns = [(number, name) for number in self._stages for name in StageChoice._fields]
+        """Changes one choice of one stage, and what comes with it; raises SearchError in a space of one network."""
+        turns = list(product(range(len(choices)), StageChoice._fields))
         generator.shuffle(turns)
         for number, name in turns:
             others = self._others(number, choices[number], name)
@@ -176,22 +171,20 @@ class ArchitectureSpace(Record):
     def read(self, choices: Mapping[str, Choice]) -> Choices:
         """Reads choices stage by stage, and sets those without effect to their fixed value.
 
-        Raises:
-            SearchError: a choice is missing, unknown, or has a value that is not in the space.
+        Raises SearchError for a choice that is missing or unknown, and for a value that is not in the space.
         """
-        if set(choices) != set(self.names):
-            wrong = sorted(set(choices) ^ set(self.names))
+        if wrong := sorted(set(choices) ^ set(self.names)):
             raise SearchError(
                 f"choices are 'stage1.kind' to 'stage{len(self.base.stages)}.skip', all of them.",
                 received=(f"among those that are missing or unknown is {wrong[0]!r}"),
             )
         found = []
-        for number in self._stages:
-            values: dict[str, Any] = {name: choices[f"stage{number + 1}.{name}"] for name in StageChoice._fields}
+        for number, options in enumerate(self.options, 1):
+            values: dict[str, Any] = {name: choices[f"stage{number}.{name}"] for name in StageChoice._fields}
             option = _fixed(StageChoice(**values))
-            if option not in self.options[number]:
+            if option not in options:
                 raise SearchError(
-                    f"stage {number + 1} has no such choice in this space; every value must be one of the space's.",
+                    f"stage {number} has no such choice in this space; every value must be one of the space's.",
                     received=repr(values),
                 )
             found.append(option)
@@ -204,32 +197,26 @@ class ArchitectureSpace(Record):
     def network(self, choices: Choices) -> BackboneSpec:
         """Makes the network of given choices; its name ends in a hash of them."""
         digest = sha256(json.dumps(choices).encode()).hexdigest()[:NAME_DIGITS]
-        stages = tuple(self._stage(number, option) for number, option in enumerate(choices))
-        return replace(self.base, name=f"{self.base.name}_{digest}", stages=stages)
+        stages = []
+        for stage, option in zip(self.base.stages, choices, strict=True):
+            # With the activation and the norm of the base's block if that has any.
+            style: Any = {name: getattr(stage.block, name) for name in STYLE if hasattr(stage.block, name)}
+            made = FusedMBConv if option.kind in ("conv", "fused") else MBConv
+            block = made(option.kernel, option.expand, se_ratio=option.se_ratio, skip=option.skip, **style)
+            stages.append(replace(stage, block=block, width=option.width, depth=option.depth))
+        return replace(self.base, name=f"{self.base.name}_{digest}", stages=tuple(stages))
 
     def cost(self, choices: Choices) -> dict[str, float]:
         """Counts the measures of a network by name, as `estimate_cost` does, but each stage once for all networks."""
-        keys = self._parts(choices)
+        # Parts with the same choices that read as many channels cost the same: the stem, stages, and what follows them.
+        widths = (self.entry, *(option.width for option in choices))
+        keys = [(), *enumerate(zip(widths, choices, strict=False)), widths[-1]]
         if not all(key in self._counted for key in keys):
             stages = estimate_cost(self.network(choices), classes=self.classes, channels=self.channels).stages
-            last = len(choices) + 1
-            groups = (stages[:1], *((stage,) for stage in stages[1:last]), stages[last:])
-            self._counted.update(zip(keys, map(_sums, groups), strict=True))
+            for key, part in zip(keys, pairwise((*range(len(keys)), None)), strict=True):
+                self._counted[key] = [sum(getattr(stage, name) for stage in stages[slice(*part)]) for name in MEASURED]
         macs, params, activations = map(sum, zip(*(self._counted[key] for key in keys), strict=True))
         return {"params": params, "macs": macs, "activations": activations, "model_bytes": FLOAT32_BYTES * params}
-
-    def _parts(self, choices: Choices) -> list[tuple[Any, ...]]:
-        """Keys of the parts of a network: parts with the same choices that read as many channels cost the same."""
-        channels = self.entry
-        keys: list[tuple[Any, ...]] = [()]
-        for number, option in enumerate(choices):
-            keys.append((number, channels, option))
-            channels = option.width
-        return [*keys, (channels,)]
-
-    @property
-    def _stages(self) -> range:
-        return range(len(self.base.stages))
 
     @cached_property
     def entry(self) -> int:
@@ -237,7 +224,7 @@ class ArchitectureSpace(Record):
         return estimate_cost(self.base, classes=self.classes, channels=self.channels).stages[0].output.channels
 
     @cached_property
-    def _counted(self) -> dict[tuple[Any, ...], list[int]]:
+    def _counted(self) -> dict[Any, list[int]]:
         """Costs of the parts that have been counted so far."""
         return {}
 
@@ -267,21 +254,15 @@ class ArchitectureSpace(Record):
 
     def _others(self, number: int, option: StageChoice, name: str) -> list[StageChoice]:
         """The options of a stage that differ in this choice alone, or in the kind and what that brings with it."""
+
+        def alike(other: StageChoice) -> int:
+            return sum(map(eq, other, option))
+
         changed = [other for other in self.options[number] if getattr(other, name) != getattr(option, name)]
-        nearest = {other.kind: 0 for other in changed}
-        if name != "kind":
-            nearest = dict.fromkeys(nearest, len(option) - 1)
+        nearest = dict.fromkeys((other.kind for other in changed), 0 if name == "kind" else len(option) - 1)
         for other in changed:
-            nearest[other.kind] = max(nearest[other.kind], _alike(other, option))
-        return [other for other in changed if _alike(other, option) == nearest[other.kind]]
-
-    def _stage(self, number: int, option: StageChoice) -> StageSpec:
-        base = self.base.stages[number]
-        return replace(base, block=_block(base.block, option), width=option.width, depth=option.depth)
-
-
-def _sums(stages: Sequence[StageCost]) -> list[int]:
-    return [sum(getattr(stage, name) for stage in stages) for name in MEASURED]
+            nearest[other.kind] = max(nearest[other.kind], alike(other))
+        return [other for other in changed if alike(other) == nearest[other.kind]]
 
 
 def _fixed(option: StageChoice) -> StageChoice:
@@ -290,15 +271,3 @@ def _fixed(option: StageChoice) -> StageChoice:
         expand=option.expand if option.kind in EXPANDING else 1,
         se_ratio=0 if option.kind == "conv" else option.se_ratio,
     )
-
-
-def _alike(option: StageChoice, other: StageChoice) -> int:
-    """Number of choices that are the same."""
-    return sum(a == b for a, b in zip(option, other, strict=True))
-
-
-def _block(base: Block, option: StageChoice) -> Block:
-    """Makes the block of an option, with the activation and the norm of the base's block if that has any."""
-    style: dict[str, Any] = {name: getattr(base, name) for name in ("activation", "norm") if hasattr(base, name)}
-    made = FusedMBConv if option.kind in ("conv", "fused") else MBConv
-    return made(option.kernel, option.expand, se_ratio=option.se_ratio, skip=option.skip, **style)

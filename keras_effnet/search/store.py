@@ -5,8 +5,7 @@ front. The choices of a candidate are the parameters of its trial; key, seed, st
 counted costs are user attributes. Multi-objective trials cannot report intermediate values: "notes" hold the curve.
 
 SQLite in the output folder serves one machine, PostgreSQL any number of hosts. A job is queued as a waiting trial with
-all its parameters in one transaction. Optuna hands no trial out twice and finds trials whose process is gone by their
-heartbeat; these are queued again.
+all its parameters in one transaction. Optuna hands no trial out twice, and misses the heartbeat of one that is lost.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ import json
 import logging
 import math
 import random
+import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -29,7 +29,7 @@ from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, event
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -47,6 +47,17 @@ OPENINGS = 20  # attempts to open a new database that several processes create a
 GRACE = 4  # heartbeats that may be missed: a worker that is busy with TensorFlow's graph sends them late
 # PostgreSQL's own form of an address, with the driver that the extra installs: psycopg 3.
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+STATES: dict[str, State] = {"WAITING": "waiting", "RUNNING": "running", "COMPLETE": "done", "PRUNED": "void"}
+# By what a database or its driver says; the first that fits.
+ADVICE = {
+    "locked": "the store is locked by another process: end what holds it, and start the same command again",
+    "not a database|malformed|corrupt": "the store is no database, or a broken one: restore the file, or name another "
+    "output folder",
+    "no module named|psycopg.*import|import.*psycopg": "the store needs a driver that is not installed: pip install "
+    "'keras-effnet[postgresql]'",
+    "record does not exist": "the store holds no such search",
+    "": "the store cannot be used",
+}
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)  # our reports say the same, and trials.csv lists failures
 logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -62,7 +73,6 @@ class Store:
         objectives: names of metric and cost, for Optuna's tools.
         heartbeat: seconds between two signs of life of a trial.
         retries: number of times that a failed trial is tried again.
-        patience: seconds to wait for a locked SQLite file.
 
     Raises:
         SearchError: the database cannot be opened, is none, is locked, or holds another search under this name.
@@ -77,7 +87,6 @@ class Store:
         objectives: tuple[str, str] = ("metric", "cost"),
         heartbeat: float = 10,
         retries: int = 2,
-        patience: float = LOCK_SECONDS,
     ) -> None:
         self.url = storage_url(url)
         self.name = study_name(identity or {}) if name is None else name
@@ -86,7 +95,7 @@ class Store:
         self._known_trials: dict[int, Trial] = {}
         self._sighted: dict[int, float] = {}  # when a trial was first seen running
         self._queued_at: dict[int, float] = {}  # when a failed trial is queued again, unless somebody does so before
-        self._arguments = {"timeout": patience} if self.url.startswith("sqlite") else {}
+        self._arguments = {"timeout": LOCK_SECONDS} if self.url.startswith("sqlite") else {}
         self._beat = max(1, math.ceil(heartbeat))
         with self.errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
@@ -102,11 +111,25 @@ class Store:
                 heartbeat_stale_trial_callback=self._queue_again,
             )
             if self.url.startswith("sqlite"):
-                _take_turns(self._database.engine)
+                # Transactions begin with their lock, as SQLAlchemy's documentation describes: Optuna reads that
+                # a trial waits, then takes it. Other databases lock the row in between; SQLite has no such lock,
+                # and two processes were seen to take the same trial.
+                self._database.engine.dispose()  # closes connections that began otherwise
+                event.listen(self._database.engine, "connect", lambda made, _: setattr(made, "isolation_level", None))
+                event.listen(self._database.engine, "begin", lambda made: made.exec_driver_sql("BEGIN IMMEDIATE"))
             if identity is None:
                 self.study = optuna.load_study(study_name=self.name, storage=self._database)
             else:
-                self.study = self._create(identity)
+                named: Any = {"study_name": self.name, "directions": ["maximize", "minimize"], "load_if_exists": True}
+                self.study = optuna.create_study(storage=self._database, **named)
+                # Another host that has just created it may not have described it yet; by its name it is ours.
+                if self.study.user_attrs.get(IDENTITY, identity) != identity:
+                    raise SearchError(
+                        "the store holds another search of this name; choose another name.",
+                        received=f"{self.name!r} in {shown_url(self.url)!r}",
+                    )
+                self.study.set_user_attr(IDENTITY, identity)
+                self.study.set_metric_names(self._objectives)
             self.identity = self.study.user_attrs[IDENTITY]
         except (SQLAlchemyError, StorageInternalError) as error:
             message = str(error.__cause__ or error).lower()
@@ -118,21 +141,6 @@ class Store:
             return
         self.study.sampler = optuna.samplers.RandomSampler()  # never asked: every trial comes with its parameters
 
-    def _create(self, identity: dict[str, Any]) -> optuna.Study:
-        directions: Any = ["maximize", "minimize"]
-        study = optuna.create_study(
-            study_name=self.name, storage=self._database, directions=directions, load_if_exists=True
-        )
-        # Another host that has just created it may not have described it yet; by its name it is ours.
-        if study.user_attrs.get(IDENTITY, identity) not in (identity, json.loads(json.dumps(identity))):
-            raise SearchError(
-                "the store holds another search of this name; choose another name.",
-                received=f"{self.name!r} in {shown_url(self.url)!r}",
-            )
-        study.set_user_attr(IDENTITY, identity)
-        study.set_metric_names(self._objectives)
-        return study
-
     @contextmanager
     def errors(self) -> Iterator[None]:
         """Re-raises a database's errors as SearchError."""
@@ -141,7 +149,8 @@ class Store:
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
             said = " ".join(str(cause).split())
-            raise SearchError(f"{_advice(said)}: {said:.300}.", received=repr(shown_url(self.url))) from error
+            advice = next(advice for words, advice in ADVICE.items() if re.search(words, said, re.IGNORECASE))
+            raise SearchError(f"{advice}: {said:.300}.", received=repr(shown_url(self.url))) from error
 
     def queue(self, job: Job, distributions: Mapping[str, BaseDistribution], cost: Mapping[str, float]) -> None:
         """Adds a waiting trial for a job.
@@ -160,7 +169,7 @@ class Store:
     def trials(self) -> list[Trial]:
         """Reads the trials, by number."""
         with self.errors():
-            found = [self._known(trial) for trial in self.study.get_trials(deepcopy=False)]
+            found = [self._read(trial) for trial in self.study.get_trials(deepcopy=False)]
         seen: set[tuple[str, int, int]] = set()
         for trial in found:
             if trial.fresh and trial.state != "void":
@@ -169,21 +178,15 @@ class Store:
                 seen.add(trial.job.what)
         return found
 
-    def _known(self, frozen: FrozenTrial) -> Trial:
-        """Reads a trial, and keeps it once it cannot change any more."""
-        known = self._known_trials.get(frozen.number)
-        if known is None:
-            known = self._read(frozen)
-            if known.state in ("done", "failed", "retried", "void"):
-                self._known_trials[frozen.number] = known
-        return known
-
     def _read(self, frozen: FrozenTrial) -> Trial:
+        """Reads a trial, and keeps it once it cannot change any more."""
+        if frozen.number in self._known_trials:
+            return self._known_trials[frozen.number]
         attributes, state = frozen.user_attrs, self._state(frozen)
         notes = dict(attributes.get(NOTES, {}))
         error = notes.pop("error", "its process was gone" if state in ("failed", "retried") else None)
         done = state == "done"
-        return Trial(
+        trial = Trial(
             number=frozen.number,
             job=Job(choices=frozen.params, **{name: attributes.get(name, default) for name, default in JOB.items()}),
             state=state,
@@ -196,19 +199,14 @@ class Store:
             worker=attributes.get(WORKER),
             notes=notes,
         )
+        if frozen.state.is_finished():
+            self._known_trials[frozen.number] = trial
+        return trial
 
     def _state(self, trial: FrozenTrial) -> State:
-        if "key" not in trial.user_attrs:
-            return "void"
-        if trial.state == TrialState.FAIL:
+        if trial.state == TrialState.FAIL and "key" in trial.user_attrs:
             return "retried" if len(_tries(trial)) <= self.retries else "failed"
-        names: dict[TrialState, State] = {
-            TrialState.WAITING: "waiting",
-            TrialState.RUNNING: "running",
-            TrialState.COMPLETE: "done",
-            TrialState.PRUNED: "void",
-        }
-        return names[trial.state]
+        return STATES[trial.state.name] if "key" in trial.user_attrs else "void"
 
     def try_again(self, number: int) -> None:
         """Queues a failed trial once more, unless it has been tried often enough."""
@@ -234,13 +232,11 @@ class Store:
         """Fails the running trials of a worker that is known to be gone, and queues them again."""
         lost = [trial.number for trial in self.trials() if trial.state == "running" and trial.worker == worker]
         for number in lost:
-            with self.errors():
-                try:
-                    self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
-                    self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
-                    self.study.tell(number, state=TrialState.FAIL)
-                except (UpdateFinishedTrialError, ValueError):
-                    continue  # its heartbeat was missed first: it is queued already
+            # Unless its heartbeat was missed first: then it is queued already.
+            with self.errors(), suppress(UpdateFinishedTrialError, ValueError):
+                self._database.set_trial_user_attr(self._id(number), NOTES, {"error": reason})
+                self._database.set_trial_user_attr(self._id(number), STOPPED, stopped)
+                self.study.tell(number, state=TrialState.FAIL)
         self.mend(worker)
         return lost
 
@@ -281,30 +277,11 @@ class Store:
             trials = self.study.get_trials(deepcopy=False)
         # Of one look into the store: what has been queued since must not be missed beside a newer state.
         last = {first_number(trial): trial for trial in trials}
-        return [trial for trial in map(self._known, last.values()) if trial.state == "retried"]
-
-
-def _take_turns(engine: Engine) -> None:
-    """Makes SQLite's transactions begin with their lock, as SQLAlchemy's documentation of the driver describes.
-
-    Optuna reads that a trial waits, and then takes it. Other databases lock the row in between; SQLite has no such
-    lock, and two processes were seen to take the same trial.
-    """
-    engine.dispose()  # closes connections that began otherwise
-    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return [trial for trial in map(self._read, last.values()) if trial.state == "retried"]
 
 
 def storage_url(text: str) -> str:
-    """Completes the address of a database with the driver that serves it.
-
-    Raises:
-        SearchError: the text is not an address.
-
-    Example:
-        >>> storage_url("postgresql://me@db/searches")
-        'postgresql+psycopg://me@db/searches'
-    """
+    """Completes the address of a database with the driver that serves it; raises SearchError if it is no address."""
     try:
         url = make_url(text)
     except ArgumentError as error:
@@ -312,8 +289,7 @@ def storage_url(text: str) -> str:
             "a store is an address such as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE.",
             received=repr(text),
         ) from error
-    driver = DRIVERS.get(url.drivername, url.drivername)
-    return url.set(drivername=driver).render_as_string(hide_password=False)
+    return url.set(drivername=DRIVERS.get(url.drivername, url.drivername)).render_as_string(hide_password=False)
 
 
 def shown_url(text: str) -> str:
@@ -341,16 +317,3 @@ def _tries(trial: FrozenTrial) -> list[int]:
     """Numbers of the tries that have failed by now, including this one."""
     before = trial.system_attrs.get("retry_history", [])
     return before if trial.user_attrs.get(STOPPED) else [*before, trial.number]
-
-
-def _advice(message: str) -> str:
-    low = message.lower()
-    if "locked" in low:
-        return "the store is locked by another process: end what holds it, and start the same command again"
-    if "not a database" in low or "malformed" in low or "corrupt" in low:
-        return "the store is no database, or a broken one: restore the file, or name another output folder"
-    if "no module named" in low or ("psycopg" in low and "import" in low):
-        return "the store needs a driver that is not installed: pip install 'keras-effnet[postgresql]'"
-    if "record does not exist" in low:
-        return "the store holds no such search"
-    return "the store cannot be used"

@@ -7,18 +7,17 @@ never end, and whoever can be promoted goes first. Here they are finitely many, 
 there is: it has as much to do, and fewer are promoted that would not have been among the best. One rung is a grid.
 
 Finalists and the paper's network are trained with the same further seeds, which took no part in choosing the finalists.
-Their differences, seed by seed, have a mean with a t-interval (Student 1908; any textbook: paired t). With few seeds it
-is wide, and says so.
+Their differences, seed by seed, have a mean with a t-interval (Student 1908; any textbook: paired t).
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from keras_effnet.checks import check_int, store_plain
@@ -50,12 +49,11 @@ class SuccessiveHalving(Plan):
         SearchError: a value outside its range.
 
     Example:
-        >>> from keras_effnet.search.coefficient_grid import coefficient_candidates
-        >>> found = coefficient_candidates("efficientnet_b0", step=0.25)
+        >>> from keras_effnet.search.coefficient_grid import CoefficientGrid
+        >>> found = CoefficientGrid("efficientnet_b0").candidates(step=0.25)
         >>> plan = SuccessiveHalving(tuple(each.candidate for each in found), rungs=(10, 40))
-        >>> job = plan.next_job([])
-        >>> job.steps, job.rung
-        (10, 0)
+        >>> plan.next_job([]).steps
+        10
     """
 
     kind: ClassVar[str] = "halving"
@@ -93,9 +91,9 @@ class SuccessiveHalving(Plan):
         return tuple(shuffled)
 
     @cached_property
-    def _by_choices(self) -> dict[tuple[tuple[str, Choice], ...], Candidate]:
+    def _by_choices(self) -> dict[frozenset[tuple[str, Choice]], Candidate]:
         # The last one wins: a reference that is also a candidate is a candidate like the others.
-        return {_frozen(each.choices): each for each in (*self.references, *self.candidates)}
+        return {frozenset(each.choices.items()): each for each in (*self.references, *self.candidates)}
 
     @property
     def distributions(self) -> Mapping[str, BaseDistribution]:
@@ -115,72 +113,53 @@ class SuccessiveHalving(Plan):
         return self.measure
 
     def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
-        return self._by_choices[_frozen(choices)]
+        return self._by_choices[frozenset(choices.items())]
 
     def next_job(self, trials: Sequence[Trial]) -> Job | None:
         found = outcomes(trials)
-        return self._start(found) or self._promote(found) or self._compare(found)
+        return next((job for job in self._jobs(found) if job.what not in found), None)
+
+    def _jobs(self, found: Mapping[Any, Trial]) -> Iterator[Job]:
+        """All jobs that may be done by now, in the order in which they come."""
+        for each in self.order:
+            yield Job(each.key, each.choices, self.rungs[0], self.seed)
+        for rung, steps in enumerate(self.rungs[1:]):
+            here = self._on_rung(found, rung)
+            for trial in here[: len(here) // self.eta]:
+                yield replace(trial.job, steps=steps, rung=rung + 1)
+        # Finalists and references with other seeds, once nobody is promoted any more.
+        if any(trial.state not in SETTLED for trial in found.values() if trial.job.seed == self.seed):
+            return
+        best = [trial.job for trial in self.best(list(found.values()))][: self.finalists]
+        compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
+        for seed, (key, choices) in product(self.final_seeds(), compared.items()):
+            yield Job(key, choices, self.rungs[-1], seed, len(self.rungs) - 1)
 
     def total(self) -> tuple[int, int]:
-        jobs = steps = before = 0
-        count = len(self.candidates)
+        jobs, steps, before, count = 0, 0, 0, len(self.candidates)
         for rung in self.rungs:
             jobs, steps = jobs + count, steps + count * (rung - before)
             count, before = count // self.eta, rung
         compared = (min(self.finalists, len(self.candidates)) + len(self.references)) * self.seeds
         return jobs + compared, steps + compared * self.rungs[-1]
 
-    def on_rung(self, trials: Sequence[Trial] | Mapping[Any, Trial], rung: int) -> list[Trial]:
+    def _on_rung(self, found: Mapping[Any, Trial], rung: int) -> list[Trial]:
         """Finished trials of a rung with the search's own seed, the best first."""
-        found = trials if isinstance(trials, Mapping) else outcomes(trials)
         what = self.seed, self.rungs[rung]
         here = (each for each in found.values() if each.state == "done" and (each.job.seed, each.job.steps) == what)
         return sorted(here, key=lambda trial: (-(trial.value or 0.0), trial.number))
 
     def best(self, trials: Sequence[Trial]) -> list[Trial]:
         """Finished trial of each candidate on its highest rung: higher rungs first, on one rung the best first."""
-        ranked: dict[str, Trial] = {}
+        ranked, found = dict[str, Trial](), outcomes(trials)
         for rung in reversed(range(len(self.rungs))):
-            for trial in self.on_rung(trials, rung):
+            for trial in self._on_rung(found, rung):
                 ranked.setdefault(trial.job.key, trial)
         return list(ranked.values())
 
     def final_seeds(self) -> range:
         """The seeds with which finalists and references are compared."""
         return range(self.seed + 1, self.seed + 1 + self.seeds)
-
-    def _promote(self, found: Mapping[Any, Trial]) -> Job | None:
-        """The best candidate that can be promoted from the lowest rung."""
-        for rung in range(len(self.rungs) - 1):
-            here = self.on_rung(found, rung)
-            for trial in here[: len(here) // self.eta]:
-                job = trial.job
-                if (job.key, self.seed, self.rungs[rung + 1]) not in found:
-                    return Job(job.key, job.choices, self.rungs[rung + 1], self.seed, rung + 1)
-        return None
-
-    def _start(self, found: Mapping[Any, Trial]) -> Job | None:
-        for each in self.order:
-            if (each.key, self.seed, self.rungs[0]) not in found:
-                return Job(each.key, each.choices, self.rungs[0], self.seed)
-        return None
-
-    def _compare(self, found: Mapping[Any, Trial]) -> Job | None:
-        """A finalist or a reference with another seed, once nobody is promoted any more."""
-        own = [trial for trial in found.values() if trial.job.seed == self.seed]
-        if any(trial.state not in SETTLED for trial in own):
-            return None
-        best = [trial.job for trial in self.best(list(found.values()))][: self.finalists]
-        compared = {job.key: job.choices for job in best} | {each.key: each.choices for each in self.references}
-        for seed in self.final_seeds():
-            for key, choices in compared.items():
-                if (key, seed, self.rungs[-1]) not in found:
-                    return Job(key, choices, self.rungs[-1], seed, len(self.rungs) - 1)
-        return None
-
-
-def _frozen(choices: Mapping[str, Choice]) -> tuple[tuple[str, Choice], ...]:
-    return tuple(sorted(choices.items()))
 
 
 @dataclass(frozen=True)
@@ -265,24 +244,9 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
 def paired_difference(
     ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics"
 ) -> PairedDifference | None:
-    """Compares two candidates by the seeds that both were trained with.
-
-    Args:
-        ours: metric of one candidate, by seed.
-        theirs: metric of the other candidate, by seed.
-        on: what the numbers are, as in `PairedDifference`.
-
-    Returns:
-        How far ours is ahead; None if they share fewer than two seeds.
-
-    Example:
-        >>> found = paired_difference({1: 0.8, 2: 0.82, 3: 0.81}, {1: 0.7, 2: 0.71, 3: 0.72})
-        >>> round(found.mean, 3), round(found.low, 3), found.verdict
-        (0.1, 0.075, 'better')
-    """
+    """Says how far one candidate is ahead of another, by the seeds that both have; None if these are fewer than two."""
     shared = sorted(set(ours) & set(theirs))
     if len(shared) < 2:
         return None
     differences = [ours[seed] - theirs[seed] for seed in shared]
-    low, high = t_interval(differences)
-    return PairedDifference(statistics.fmean(differences), low, high, len(shared), on)
+    return PairedDifference(statistics.fmean(differences), *t_interval(differences), len(shared), on)

@@ -47,11 +47,7 @@ TrainFunction = Callable[[Task], float]
 
 
 def read_metric(value: Any) -> float:
-    """Reads what a train function returned.
-
-    Raises:
-        SearchError: it is not a number.
-    """
+    """Reads what a train function returned; raises SearchError if it is not a number."""
     # Scalars of NumPy and the frameworks convert to float; so do texts, which have no `__float__`.
     numeric = isinstance(value, Real) or (hasattr(value, "__float__") and getattr(value, "shape", ()) == ())
     if isinstance(value, bool) or not numeric:
@@ -67,11 +63,6 @@ def data_classes(train: Any) -> int:
     return getattr(train, "classes", 1000)
 
 
-def chance_level(train: Any) -> float | None:
-    """Accuracy of guessing: 1 / classes if the metric is an accuracy; None for other metrics."""
-    return 1 / data_classes(train) if metric_name(train) == "accuracy" else None
-
-
 def metric_name(train: Any) -> str:
     """Names the number that a train function returns."""
     values = train_to_dict(train)
@@ -81,12 +72,8 @@ def metric_name(train: Any) -> str:
 def train_to_dict(train: Any) -> dict[str, Any]:
     """Describes a train function by JSON-able values, so that another process can find it.
 
-    Args:
-        train: an object that has `to_dict` (`ProxyTraining`, `ZeroCost`), a name "package.module:function", or any
-            function. Only the name of a function is kept: it can be called in this process alone.
-
-    Raises:
-        SearchError: `train` is none of these.
+    Of a function that is given itself, not by name, only the name is kept: it can be called in this process alone.
+    Raises SearchError for what is no function.
     """
     if hasattr(train, "to_dict"):
         return train.to_dict()

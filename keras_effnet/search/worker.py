@@ -14,8 +14,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import psutil
 from optuna.exceptions import UpdateFinishedTrialError
 
 from keras_effnet.errors import SearchError, TrainingError
-from keras_effnet.search.candidates import Candidate, Job, Plan
+from keras_effnet.search.candidates import Plan
 from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
 from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric
 
@@ -38,6 +39,13 @@ STORE_VARIABLE, PARENT_VARIABLE = "KERAS_EFFNET_STORE", "KERAS_EFFNET_PARENT"
 # that it has traced, whatever Keras clears (measured: 2.1 GB after 17 networks of 10 to 20 blocks).
 TRIALS_PER_PROCESS = 20
 SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
+# The classes that are told by their kind. Imported by name, so that a search loads only its own.
+KINDS = {
+    "halving": "successive_halving:SuccessiveHalving",
+    "evolution": "evolution:Evolution",
+    "proxy": "proxy_training:ProxyTraining",
+    "score": "scores:ZeroCost",
+}
 
 
 @dataclass
@@ -81,22 +89,17 @@ class Worker:
                     self.store.study.optimize(self._objective, n_trials=1, catch=(Exception,))
                 except (UpdateFinishedTrialError, ValueError):
                     logger.warning("trial %d went on in another worker: its signs of life came too late", self._number)
-                    return
-        except KeyboardInterrupt:
-            self._try_again()
-            raise
-        self._try_again()
+                    self._failed = False
+        finally:
+            if self._failed and self.store.trials()[self._number].state == "retried":
+                self.store.try_again(self._number)
         if self._fatal is not None:
             raise self._fatal
 
-    def _try_again(self) -> None:
-        """Queues the trial again if it has just failed."""
-        if self._failed and self.store.trials()[self._number].state == "retried":
-            self.store.try_again(self._number)
-
     def _objective(self, trial: optuna.Trial) -> tuple[float, float]:
         """Does the job of a trial; gives its metric and its cost."""
-        self._number, self._notes = trial.number, {}
+        curve: dict[int, float] = {}
+        self._number, self._notes = trial.number, {"curve": curve}
         try:
             known = self.store.trials()[trial.number]
         except Exception as error:  # the store failed: no other trial could go on
@@ -105,9 +108,23 @@ class Worker:
         if known.state == "void":
             raise optuna.TrialPruned("another worker was quicker")
         trial.set_user_attr(WORKER, self.name)
+        job, folder = known.job, self.output / TRIALS_FOLDER / f"{known.job.key}-{known.job.seed}"
+        parent = None if job.parent is None else folder.with_name(f"{job.parent}-{job.seed}")
+
+        def report(step: int, metric: float) -> None:
+            curve[int(step)] = read_metric(metric)
+
         try:
-            candidate = self.plan.candidate(known.job.choices)
-            metric = self._metric(known.job, candidate)
+            candidate = self.plan.candidate(job.choices)
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                note = self._notes.__setitem__
+                metric = read_metric(self.train(Task(candidate, job.seed, job.steps, folder, parent, report, note)))
+            except SystemExit as error:  # would end the worker, with a status that means something else
+                raise TrainingError("the train function ended its process.", received=repr(error)) from error
+            if not math.isfinite(metric):
+                raise TrainingError("the metric must be a finite number.", received=str(metric))
+            curve.setdefault(job.steps, metric)
             trial.set_user_attr(VALUE, self.plan.value(candidate, metric))
             return metric, candidate.cost[self.plan.cost]
         except BaseException as error:
@@ -120,69 +137,21 @@ class Worker:
         finally:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
 
-    def _metric(self, job: Job, candidate: Candidate) -> float:
-        folder = self.folder(job.key, job.seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        parent = None if job.parent is None else self.folder(job.parent, job.seed)
-        curve: dict[int, float] = {}
-        self._notes["curve"] = curve
-        task = Task(
-            candidate,
-            job.seed,
-            job.steps,
-            folder,
-            parent,
-            report=lambda step, metric: curve.__setitem__(int(step), read_metric(metric)),
-            note=self._notes.__setitem__,
-        )
-        try:
-            metric = read_metric(self.train(task))
-        except SystemExit as error:  # would end the worker, with a status that means something else
-            raise TrainingError("the train function ended its process.", received=repr(error)) from error
-        if not math.isfinite(metric):
-            raise TrainingError("the metric must be a finite number.", received=str(metric))
-        curve.setdefault(job.steps, metric)
-        return metric
 
-    def folder(self, key: str, seed: int) -> Path:
-        """Folder in which the trials of a candidate and seed keep what they need."""
-        return self.output / TRIALS_FOLDER / f"{key}-{seed}"
-
-
-def plan_from_dict(values: dict[str, Any]) -> Plan:
-    """Makes the plan that its `to_dict` wrote."""
-    from keras_effnet.search.evolution import Evolution
-    from keras_effnet.search.successive_halving import SuccessiveHalving
-
-    kinds = {kind.kind: kind for kind in (SuccessiveHalving, Evolution)}
-    if values.get("kind") not in kinds:
-        raise SearchError(f"a plan is one of {', '.join(kinds)}.", received=f"kind={values.get('kind')!r}")
-    return kinds[values["kind"]].from_dict(values)
-
-
-def train_from_dict(values: dict[str, Any]) -> TrainFunction:
-    """Makes the train function that `train_to_dict` wrote."""
-    if values["kind"] == "proxy":
-        from keras_effnet.search.proxy_training import ProxyTraining
-
-        return ProxyTraining.from_dict(values)
-    if values["kind"] == "score":
-        from keras_effnet.search.scores import ZeroCost
-
-        return ZeroCost.from_dict(values)
-    name = values["function"]
-    module, _, function = name.partition(":")
+def restore(values: Mapping[str, Any]) -> Any:
+    """Makes the plan or the train function that its `to_dict`, or `train_to_dict`, wrote."""
+    known = KINDS.get(values["kind"])
+    name = f"keras_effnet.search.{known}" if known else values.get("function", values["kind"])
+    module, _, path = name.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
+        found: Any = attrgetter(path)(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise SearchError(
             f"the train function cannot be imported: {error}. Name it as 'package.module:function', and put the folder "
             "of the module on PYTHONPATH.",
             received=repr(name),
         ) from error
-    return found
+    return found.from_dict(values) if known else found
 
 
 def makes_room(trials: int) -> bool:
@@ -191,23 +160,19 @@ def makes_room(trials: int) -> bool:
     return trials >= TRIALS_PER_PROCESS and memory.available < SCARCE * memory.total
 
 
-def end_with_parent(parent: int) -> None:
-    """Ends this process once its parent is gone, as nobody else would."""
+def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
+    """Runs a worker as a process of its own, and returns its exit status."""
+    parent = int(os.environ[PARENT_VARIABLE])
 
-    def watch() -> None:
+    def end_with_parent() -> None:  # nobody else would end this process
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> int:
-    """Runs a worker as a process of its own, and returns its exit status."""
-    end_with_parent(int(os.environ[PARENT_VARIABLE]))
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         store = Store(os.environ[STORE_VARIABLE], name=study, heartbeat=float(heartbeat), retries=int(retries))
-        plan, train = plan_from_dict(store.identity["plan"]), train_from_dict(store.identity["train"])
+        plan, train = restore(store.identity["plan"]), restore(store.identity["train"])
         Worker(store, plan, train, Path(output), name).run(makes_room)
     except SearchError as error:
         sys.stderr.write(f"{error}\n")

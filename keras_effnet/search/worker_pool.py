@@ -1,8 +1,7 @@
 """Workers as processes, here or on a Ray cluster: started, watched, and replaced when they die or hang.
 
 On a cluster Ray places one actor per worker on some node (`SPREAD`: one after another). The actor starts the worker as
-a process of its own, so that what kills a worker does not kill the actor, and tells whether it still runs. A worker
-ends with its actor.
+a process of its own, so that what kills it does not kill the actor, and tells when it ends. It ends with its actor.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from keras_effnet.errors import SearchError
-from keras_effnet.search.candidates import Trial
+from keras_effnet.search.candidates import SETTLED, Trial
 from keras_effnet.search.store import Store
 from keras_effnet.search.worker import FATAL, PARENT_VARIABLE, STORE_VARIABLE
 
@@ -40,7 +39,6 @@ SECONDS = 60.0  # for the cluster to answer; starting an actor took 2 to 10 seco
 # Tried in a process that can be ended.
 PROBE = "import ray, sys; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 LONGEST_NAME = 255  # characters of a host's name, RFC 1035
-_ADVICE = "no Ray cluster answers; start one with `ray start --head`, or name its address"
 
 
 Spawn = Callable[[Sequence[str], Mapping[str, str], Path], Any]
@@ -65,20 +63,22 @@ class LocalProcess:
         """Returns the exit status, or None while the process runs."""
         return self._process.poll()
 
+    def wait(self) -> int:
+        """Waits for the end of the process, and returns its exit status."""
+        return self._process.wait()
+
     def kill(self) -> None:
         """Ends the process at once."""
         self._process.kill()
         self._process.wait()
 
 
-@dataclass
-class PoolWorker:
+class PoolWorker(NamedTuple):
     """One worker of a pool: its name in the store, its process, and the file that its output goes to."""
 
     name: str
     handle: Any
     log: Path
-    trial: tuple[int, float] | None = None  # number of the current trial, and the time since when it runs
 
 
 @dataclass
@@ -95,38 +95,46 @@ class WorkerPool:
     workers: list[PoolWorker] = field(default_factory=list, init=False)
     _deaths: int = field(default=0, init=False)  # since the last trial finished
     _finished: int = field(default=0, init=False)  # trials at the last check
+    _since: dict[int, float] = field(default_factory=dict, init=False)  # when each trial was first seen running
 
-    def _start(self) -> None:
-        """Starts the workers that are missing."""
-        while len(self.workers) < self.size:
+    def look_after(self, trials: Sequence[Trial], done: bool) -> None:
+        """Ends workers that hang, and replaces those that are gone, unless the search is done."""
+        finished = sum(trial.state in SETTLED for trial in trials)
+        if finished > self._finished:
+            self._finished, self._deaths = finished, 0
+        running, now = {trial.worker: trial.number for trial in trials if trial.state == "running"}, time.monotonic()
+        for worker in list(self.workers):
+            number = running.get(worker.name)
+            hangs = number is not None and now - self._since.setdefault(number, now) > self.trial_timeout
+            if hangs:
+                logger.warning("trial %d hangs: ended after %.0f s", number, self.trial_timeout)
+                worker.handle.kill()
+            status = worker.handle.poll()
+            if status is None:
+                continue
+            self.workers.remove(worker)
+            if status == FATAL:
+                raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}.", received=last_line(worker.log))
+            ended = f"its process ended with status {status}"
+            lost = self.store.give_up(worker.name, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended)
+            if status == 0 or done:
+                continue
+            logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
+            self._deaths += not lost  # a trial can kill workers only as often as it is tried
+            if self._deaths > MAX_DEATHS * self.size:
+                raise SearchError(
+                    f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
+                    received=f"{self._deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}",
+                )
+        while not done and len(self.workers) < self.size:
             name = uuid4().hex[:8]
             log = self.output / LOGS_FOLDER / f"worker-{name}.log"
             options = [str(self.output), name, str(self.heartbeat), str(self.store.retries)]
             command = [sys.executable, "-m", "keras_effnet.search.worker", self.store.name, *options]
             # All users of the machine see commands, and an address may hold a password.
             environment = {STORE_VARIABLE: self.store.url, "TF_CPP_MIN_LOG_LEVEL": "2"}
-            if self.threads is not None:
-                environment |= dict.fromkeys(THREAD_VARIABLES, str(self.threads))
+            environment |= dict.fromkeys(THREAD_VARIABLES if self.threads else (), str(self.threads))
             self.workers.append(PoolWorker(name, self.spawn(command, environment, log), log))
-
-    def look_after(self, trials: Sequence[Trial], done: bool) -> None:
-        """Ends workers that hang, and replaces those that are gone, unless the search is done."""
-        finished = sum(trial.state in ("done", "failed") for trial in trials)
-        if finished > self._finished:
-            self._finished, self._deaths = finished, 0
-        running = {trial.worker: trial.number for trial in trials if trial.state == "running"}
-        for worker in list(self.workers):
-            hangs = self._hangs(worker, running.get(worker.name))
-            if hangs:
-                logger.warning("trial %d hangs: ended after %.0f s", running[worker.name], self.trial_timeout)
-                worker.handle.kill()
-            status = worker.handle.poll()
-            if status is not None:
-                self.workers.remove(worker)
-                ended = f"its process ended with status {status}"
-                self._bury(worker, status, f"hung: ended after {self.trial_timeout:g} s" if hangs else ended, done)
-        if not done:
-            self._start()
 
     def stop(self) -> None:
         """Ends all workers, and queues their trials again."""
@@ -136,37 +144,13 @@ class WorkerPool:
             self.store.give_up(worker.name, "interrupted", stopped=True)
         self.workers.clear()
 
-    def _hangs(self, worker: PoolWorker, number: int | None) -> bool:
-        if number is None:
-            worker.trial = None
-        elif worker.trial is None or worker.trial[0] != number:
-            worker.trial = (number, time.monotonic())
-        return worker.trial is not None and time.monotonic() - worker.trial[1] > self.trial_timeout
-
-    def _bury(self, worker: PoolWorker, status: int, reason: str, done: bool) -> None:
-        if status == FATAL:
-            raise SearchError(f"a worker cannot go on; see {str(worker.log)!r}.", received=last_line(worker.log))
-        lost = self.store.give_up(worker.name, reason)
-        if status == 0 or done:
-            return
-        logger.warning("worker %s ended with status %d at trial %s: another one starts", worker.name, status, lost)
-        if lost:
-            return  # a trial can do so only as often as it is tried
-        self._deaths += 1
-        if self._deaths > MAX_DEATHS * self.size:
-            raise SearchError(
-                f"workers die whatever they do; the last one said: {last_line(worker.log)!r}.",
-                received=(f"{self._deaths} deaths in a row, the last with status {status}; see {str(worker.log)!r}"),
-            )
-
 
 def last_line(log: Path) -> str:
     """Last line that a process has printed."""
     try:
-        lines = log.read_text(errors="replace").strip().splitlines()
+        return (log.read_text(errors="replace").strip() or "nothing").splitlines()[-1]
     except OSError:  # it ran on another host
         return "its output is on its own host"
-    return lines[-1] if lines else "nothing"
 
 
 def connect_ray(address: str) -> Spawn:
@@ -179,29 +163,26 @@ def connect_ray(address: str) -> Spawn:
             "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'.",
             received=f"ray_address={address!r}, and no module named 'ray'",
         ) from error
-    _check_answer(address)
-    try:
-        if not ray.is_initialized():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
-    actor: Any = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(LocalProcess)
-    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
-    return lambda command, environment, log: RayHandle(
-        actor.remote(command, {**inherited, **environment}, log, os.getcwd())
-    )
-
-
-def _check_answer(address: str) -> None:
-    """Fails early: Ray waits for minutes for a silent host, and for ever for one that is no cluster."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
+        # Fails early: Ray waits for minutes for a silent host, and for ever for one that is no cluster.
         if port.isdigit() and 0 < len(host) <= LONGEST_NAME:  # else "auto" and its like: Ray finds the address
             socket.create_connection((host, int(port)), timeout=SECONDS).close()
         probe = [sys.executable, "-c", PROBE, address]
         subprocess.run(probe, capture_output=True, timeout=SECONDS, check=True)  # noqa: S603 - our own text
-    except (OSError, OverflowError, subprocess.SubprocessError) as error:
-        raise SearchError(f"{_ADVICE}: {error!s:.300}.", received=f"ray_address={address!r}") from error
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, OverflowError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
+        raise SearchError(
+            f"no Ray cluster answers; start one with `ray start --head`, or name its address: {error!s:.300}.",
+            received=f"ray_address={address!r}",
+        ) from error
+    options = {"num_cpus": 1, "max_restarts": 0, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
+    actor: Any = ray.remote(**options)(LocalProcess)
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "HOME") if name in os.environ}
+    return lambda command, environment, log: RayHandle(
+        actor.remote(command, {**inherited, **environment}, log, os.getcwd())
+    )
 
 
 class RayHandle:
@@ -209,28 +190,21 @@ class RayHandle:
 
     def __init__(self, actor: Any) -> None:
         self._actor = actor
-        self._answer: Any = None
-        self._status: int | None = None
+        self._end = actor.wait.remote()
 
     def poll(self) -> int | None:
         import ray
         from ray.exceptions import RayError
 
-        if self._status is not None:
-            return self._status
         # Asked without waiting: an actor that still waits for a free node must hold up nobody.
-        if self._answer is None:
-            self._answer = self._actor.poll.remote()
-        ready, _ = ray.wait([self._answer], timeout=0)
-        if ready:
-            answer, self._answer = self._answer, None
-            try:
-                self._status = ray.get(answer)
-            except RayError:
-                self._status = LOST
-        if self._status is not None:
+        if not ray.wait([self._end], timeout=0)[0]:
+            return None
+        try:
+            return ray.get(self._end)
+        except RayError:
+            return LOST
+        finally:
             ray.kill(self._actor)  # gives its place on the node back
-        return self._status
 
     def kill(self) -> None:
         import ray
@@ -239,4 +213,3 @@ class RayHandle:
         with suppress(RayError):  # it is gone already, or was never placed
             ray.get(self._actor.kill.remote(), timeout=SECONDS)
         ray.kill(self._actor)
-        self._status = LOST

@@ -14,7 +14,7 @@ import pytest
 
 from keras_effnet.cli import search_command
 from keras_effnet.cli.main import main, parse
-from keras_effnet.search import architecture, coefficient_search, search_page
+from keras_effnet.search import search_page, searches
 from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.serialization import read_spec
 
@@ -34,8 +34,8 @@ def asked(monkeypatch, tmp_path) -> dict[str, Any]:
         options["output"].mkdir(parents=True, exist_ok=True)
         return SimpleNamespace(summary=None)
 
-    monkeypatch.setattr(coefficient_search, "search_coefficients", note)
-    monkeypatch.setattr(architecture, "search_architecture", note)
+    monkeypatch.setattr(searches, "search_coefficients", note)
+    monkeypatch.setattr(searches, "search_architecture", note)
     monkeypatch.setattr(search_page, "format_search", lambda summary: "found")
     monkeypatch.chdir(tmp_path)
     return found

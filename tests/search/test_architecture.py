@@ -17,9 +17,9 @@ from keras_effnet import BackboneSpec, StageSpec, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
 from keras_effnet.report.text import short
-from keras_effnet.search.architecture import ArchitectureResult, search_architecture
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.search_page import format_search
+from keras_effnet.search.searches import ArchitectureResult, search_architecture
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import Task
 from keras_effnet.serialization import read_spec

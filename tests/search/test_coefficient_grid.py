@@ -13,14 +13,14 @@ from keras_effnet.errors import SearchError
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
-from keras_effnet.search.coefficient_grid import Triple, coefficient_candidates, paper_candidate
-from keras_effnet.search.coefficient_search import (
+from keras_effnet.search.coefficient_grid import CoefficientGrid, Triple
+from keras_effnet.search.proxy_training import embedded_base
+from keras_effnet.search.searches import (
     EMBEDDED_ROUNDING,
     halving_rungs,
     plain_grid_steps,
     search_coefficients,
 )
-from keras_effnet.search.proxy_training import embedded_base
 from keras_effnet.search.successive_halving import ETA, SuccessiveHalving
 
 ROUNDING = Rounding(depth="round")
@@ -41,7 +41,7 @@ def brute_force(base, step, measure, tolerance):
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
 def test_the_candidates_are_all_networks_of_about_twice_the_cost(measure):
     base = resolve_backbone("mobilenet_v2")
-    made = coefficient_candidates(base, step=0.2, measure=measure, tolerance=0.15)
+    made = CoefficientGrid(base, measure=measure).candidates(step=0.2, tolerance=0.15)
     expected = brute_force(base, 0.2, measure, 0.15)
     assert {each.candidate.key for each in made} == set(expected)
     for each in made:
@@ -54,7 +54,7 @@ def test_the_candidates_are_all_networks_of_about_twice_the_cost(measure):
 
 
 def test_no_two_candidates_are_the_same_network_and_the_nearest_triple_stands_for_each():
-    made = coefficient_candidates("efficientnet_b0", step=0.05)
+    made = CoefficientGrid("efficientnet_b0").candidates(step=0.05)
     keys = [each.candidate.key for each in made]
     assert len(set(keys)) == len(keys)
     assert max(len(each.triples) for each in made) > 1
@@ -76,7 +76,7 @@ def test_no_network_of_the_papers_constants_is_nearer_to_the_cost(base, rounding
     def distance(spec):
         return abs(getattr(estimate_cost(spec), measure) / goal - 1)
 
-    paper = paper_candidate(base, factor=factor, measure=measure, rounding=rounding)
+    paper = CoefficientGrid(base, factor=factor, measure=measure, rounding=rounding).paper()
     # Between two steps of the search for phi there may be networks; they differ by a pixel or a few channels.
     nearest = min(distance(scale_spec(base, phi=number / 250, rounding=rounding)) for number in range(1500))
     assert distance(paper.spec) <= nearest + 0.02
@@ -94,14 +94,14 @@ def test_of_equal_networks_of_the_papers_constants_the_triple_itself_stands_for_
     theirs, other = (scale_spec(base, phi=phi, rounding=rounding) for phi in (1, 0.97))
     assert spec_key(theirs) == spec_key(other)
     factor = estimate_cost(theirs).macs / estimate_cost(base).macs
-    paper = paper_candidate(base, factor=factor, measure="macs", rounding=rounding)
+    paper = CoefficientGrid(base, factor=factor, rounding=rounding).paper()
     assert paper.key == spec_key(theirs)
     assert paper.choices == {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}
 
 
 def test_an_empty_set_says_which_limit_empties_it_and_what_is_nearest():
     with pytest.raises(SearchError, match=r"the nearest is \(2\.0, 1\.0, 1\.0\) with 2\.028 times") as caught:
-        coefficient_candidates("efficientnet_b0", tolerance=1e-5, step=0.25)
+        CoefficientGrid("efficientnet_b0").candidates(tolerance=1e-5, step=0.25)
     assert "Widen the tolerance" in str(caught.value)
     assert "Received: factor=2.0" in str(caught.value)
 
@@ -116,12 +116,15 @@ def test_an_empty_set_says_which_limit_empties_it_and_what_is_nearest():
     ],
 )
 def test_bad_values_are_named(options, said):
+    def make(factor=2, measure="macs", **others):
+        CoefficientGrid("efficientnet_b0", factor=factor, measure=measure).candidates(**others)
+
     with pytest.raises(SearchError, match=said):
-        coefficient_candidates("efficientnet_b0", **options)
+        make(**options)
 
 
 def test_the_embedded_base_has_a_grid_worth_searching():
-    made = coefficient_candidates(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40)
+    made = CoefficientGrid(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40).candidates()
     assert len(made) >= 12
     grown = {axis for each in made for axis, size in zip("abg", each.triples[0], strict=True) if size > 1}
     assert grown == {"a", "b", "g"}
@@ -151,11 +154,11 @@ def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_
 
 
 def test_the_quick_search_halves_and_has_the_seeds_to_tell_chance_from_learning():
-    asked = {"rounding": EMBEDDED_ROUNDING, "classes": 40}
+    grid = CoefficientGrid(embedded_base(), rounding=EMBEDDED_ROUNDING, classes=40)
     quick = dict(search_command.QUICK_COEFFICIENTS)
-    found = coefficient_candidates(embedded_base(), step=quick["step"], **asked)
+    found = grid.candidates(step=quick["step"])
     rungs = halving_rungs(quick["steps"], ETA, quick["rungs"])
-    paper = paper_candidate(embedded_base(), factor=2, measure="macs", **asked)
+    paper = grid.paper()
     candidates = tuple(each.candidate for each in found)
     plan = SuccessiveHalving(candidates, rungs, ETA, quick["finalists"], quick["seeds"], (paper,))
     assert plan.total()[1] <= plain_grid_steps(plan)

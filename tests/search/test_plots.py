@@ -12,11 +12,11 @@ import pytest
 from matplotlib import colormaps
 from matplotlib.patches import Rectangle
 from PIL import Image
-from summaries import RUNGS, architecture, coefficients, study_of
+from summaries import RUNGS, architecture, coefficients
 
-from keras_effnet.search import plots
+from keras_effnet.search import search_page
 from keras_effnet.search.candidates import Job, Trial
-from keras_effnet.search.plots import metric_curves, search_plots
+from keras_effnet.search.search_page import metric_curves, search_plots
 
 Draw = Callable[..., dict[str, Any]]
 
@@ -30,7 +30,7 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
         found.append(figure)
         return bytes([len(found) - 1])
 
-    monkeypatch.setattr(plots, "_png", keep)
+    monkeypatch.setattr(search_page, "_png", keep)
     return lambda *made: {each.name: found[(each.image or b"")[0]].axes[0] for each in search_plots(*made)}
 
 
@@ -90,7 +90,7 @@ def test_the_surface_has_the_metric_of_equal_steps_in_every_cell(draw: Draw) -> 
 
 def test_the_front_the_target_and_the_best_stand_out(draw: Draw) -> None:
     summary, trials = architecture(40)
-    axes = draw(summary, trials, study_of(summary))["front"]
+    axes = draw(summary, trials)["front"]
     by_key = {each.key: each for each in summary.candidates}
     front = {(round(by_key[key].cost["macs"], 3), round(by_key[key].metric or 0, 6)) for key in summary.front}
     assert {(x, y) for x, y in points(axes) if (x, y) in front} == front
@@ -103,12 +103,12 @@ def test_the_front_the_target_and_the_best_stand_out(draw: Draw) -> None:
 def test_chance_is_a_line_and_no_winner_of_nothing_stands_out(draw: Draw) -> None:
     grid, trials = coefficients(40)
     network, tried = architecture(40)
-    made = {**draw(grid, trials), **draw(network, tried, study_of(network))}
+    made = {**draw(grid, trials), **draw(network, tried)}
     for name in ("halving", "front"):
         assert lines(made[name], "chance")[0].get_ydata()[0] == grid.chance
     nothing = {
         **draw(replace(grid, chance=0.99), trials),
-        **draw(replace(network, chance=0.99), tried, study_of(network)),
+        **draw(replace(network, chance=0.99), tried),
     }
     for axes in nothing.values():
         shown = [*axes.get_legend_handles_labels()[1], *(label.get_text() for label in axes.get_yticklabels())]
@@ -131,7 +131,7 @@ CASES = {
 def test_nothing_is_cut_off() -> None:
     for case in CASES.values():
         network, tried = architecture(**case)
-        for plot in (*search_plots(*coefficients(**case)), *search_plots(network, tried, study_of(network))):
+        for plot in (*search_plots(*coefficients(**case)), *search_plots(network, tried)):
             with Image.open(io.BytesIO(plot.image)) as image:
                 colours, pixels = image.convert("RGB").getcolors(1 << 24), np.asarray(image.convert("RGB"))
             assert len(colours or ()) > 20

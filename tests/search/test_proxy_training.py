@@ -16,7 +16,7 @@ from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
 from keras_effnet.search.task import Task, read_metric, train_to_dict
-from keras_effnet.search.worker import train_from_dict
+from keras_effnet.search.worker import restore
 
 TINY = BackboneSpec(
     name="tiny",
@@ -117,15 +117,15 @@ def test_what_is_no_number_is_told(value):
 
 
 def test_a_train_function_is_found_by_its_name():
-    found = train_from_dict(train_to_dict("keras_effnet.search.task:read_metric"))
+    found = restore(train_to_dict("keras_effnet.search.task:read_metric"))
     assert found is read_metric  # pyright: ignore[reportUnnecessaryComparison]
-    assert train_from_dict(json.loads(json.dumps(train_to_dict(PROXY)))) == PROXY
+    assert restore(json.loads(json.dumps(train_to_dict(PROXY)))) == PROXY
 
 
 @pytest.mark.parametrize("name", ["nowhere:train", "keras_effnet.search.task:nothing", "no_function", ":"])
 def test_a_train_function_that_is_not_found_is_told(name):
     with pytest.raises(SearchError, match="PYTHONPATH"):
-        train_from_dict(train_to_dict(name))
+        restore(train_to_dict(name))
 
 
 def test_what_is_no_function_is_told():

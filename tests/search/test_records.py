@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,15 @@ def read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def write(log: TrialLog, *trials: Trial) -> None:
+    """Lists the trials of a store, which gives them by number."""
+    assert log.update(lambda: list(trials), candidate_of) == list(trials)
+
+
 def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
     path = tmp_path / "new" / "trials.csv"
-    TrialLog(path, CHOICES).append([trial(3), trial(1, "retried")], candidate_of)
-    done, failed = read(path)
+    write(TrialLog(path, CHOICES), trial(1, "retried"), trial(3))
+    failed, done = read(path)
     made = candidate(56)
     assert BackboneSpec.from_json(done.pop("spec")) == made.spec
     assert json.loads(done.pop("notes")) == {"test accuracy": 0.25}
@@ -89,17 +95,16 @@ def test_a_line_holds_all_of_a_trial(tmp_path: Path) -> None:
     assert len(path.read_bytes().splitlines()) == 3, "one line a trial"
 
 
-def test_only_finished_trials_are_listed_and_each_once_in_the_order_given(tmp_path: Path) -> None:
+def test_only_finished_trials_are_listed_and_each_once_by_number(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
-    states = ("waiting", "running", "void")
-    log.append([trial(number, state) for number, state in enumerate(states)], candidate_of)
+    write(log, *(trial(number, state) for number, state in enumerate(("waiting", "running", "void"))))
     assert read(path) == [], "the columns are there from the start"
-    log.append([trial(5), trial(0, "running"), trial(2)], candidate_of)
-    assert [each["number"] for each in read(path)] == ["5", "2"]
-    log.append([trial(0), trial(2), trial(5)], candidate_of)
-    TrialLog(path, CHOICES).append([trial(5), trial(0), trial(2)], candidate_of)
-    assert [each["number"] for each in read(path)] == ["5", "2", "0"]
+    write(log, trial(0, "running"), trial(2), trial(5))
+    assert [each["number"] for each in read(path)] == ["2", "5"]
+    write(log, trial(0), trial(2), trial(5))
+    write(TrialLog(path, CHOICES), trial(0), trial(2), trial(5))
+    assert [each["number"] for each in read(path)] == ["0", "2", "5"]
     assert TrialLog(path, CHOICES).numbers == {0, 2, 5}
 
 
@@ -107,7 +112,7 @@ def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("os.fsync", lambda _: None)  # hundreds of times
     trials = [trial(0), trial(1, "failed")]
     path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append(trials, candidate_of)
+    write(TrialLog(path, CHOICES), *trials)
     whole = path.read_bytes()
     ends = [end + 1 for end, byte in enumerate(whole) if byte == ord("\n")]
     edges = {end + side for end in (0, *ends) for side in (-1, 0, 1) if 0 <= end + side <= len(whole)}
@@ -115,34 +120,38 @@ def test_a_file_cut_anywhere_is_mended(tmp_path: Path, monkeypatch: pytest.Monke
         path.write_bytes(whole[:cut])
         log = TrialLog(path, CHOICES)
         assert len(log.numbers) == max(0, sum(end <= cut for end in ends) - 1)
-        log.append(trials, candidate_of)
+        write(log, *trials)
         assert path.read_bytes() == whole
 
 
 def test_two_drivers_write_one_file(tmp_path: Path) -> None:
-    path = tmp_path / "trials.csv"
+    path, store, taking = tmp_path / "trials.csv", [trial(0)], Lock()
 
-    def append_many(start: int) -> None:
+    def work(_: int) -> None:
         log = TrialLog(path, CHOICES)
-        for number in range(40):
-            # Each has trials that the other one has too.
-            log.append([trial(number), trial(1000 + start + number)], candidate_of)
+        for _ in range(40):
+            with taking:  # each finds trials in the store that the other one has ended
+                store.append(trial(len(store)))
+            before = len(read(path)) if path.exists() else 0
+            found = log.update(store.copy, candidate_of)
+            assert before <= len(read(path)), "nobody writes over what is newer"
+            assert len(found) <= len(read(path))
 
     # A lock belongs to an open file, not to a process: threads show what processes would.
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(append_many, (0, 20)))
-    assert sorted(int(each["number"]) for each in read(path)) == [*range(40), *range(1000, 1060)]
-    assert len(path.read_bytes().splitlines()) == 101
+        list(pool.map(work, range(2)))
+    assert [int(each["number"]) for each in read(path)] == [*range(81)]
+    assert len(path.read_bytes().splitlines()) == 82
 
 
 def test_an_emptied_or_deleted_file_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
-    log.append([trial(0)], candidate_of)
+    write(log, trial(0))
     whole = path.read_bytes()
     path.unlink()
-    log.append([trial(0)], candidate_of)
-    log.append([trial(0), trial(1)], candidate_of)
+    write(log, trial(0))
+    write(log, trial(0), trial(1))
     assert path.read_bytes().startswith(whole)
     assert [each["number"] for each in read(path)] == ["0", "1"]
 
@@ -153,7 +162,7 @@ def test_an_emptied_or_deleted_file_is_written_again(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "trials.csv"
     if content is None:
-        TrialLog(path, CHOICES).append([trial(0)], candidate_of)
+        write(TrialLog(path, CHOICES), trial(0))
         content = path.read_text() + "one,2\n"
     path.write_text(content)
     with pytest.raises(SearchError, match=r"columns number, key.*Move it away.*Received: "):
@@ -163,7 +172,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: str | N
 
 def test_other_choices_are_another_search(tmp_path: Path) -> None:
     path = tmp_path / "trials.csv"
-    TrialLog(path, CHOICES).append([trial(0)], candidate_of)
+    write(TrialLog(path, CHOICES), trial(0))
     with pytest.raises(SearchError, match="columns"):
         TrialLog(path, ("stage1.kernel",))
     with pytest.raises(SearchError, match="Received: alpha, steps"):
@@ -173,7 +182,7 @@ def test_other_choices_are_another_search(tmp_path: Path) -> None:
 def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "trials.csv"
     log = TrialLog(path, CHOICES)
-    log.append([trial(0)], candidate_of)
+    write(log, trial(0))
     whole = path.read_bytes()
 
     def full(_: int) -> None:
@@ -182,9 +191,9 @@ def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with monkeypatch.context() as patched:
         patched.setattr("os.fsync", full)
         with pytest.raises(DataError, match=r"No space left.*free some space.*Received: .*trials.csv"):
-            log.append([trial(0), trial(1)], candidate_of)
+            write(log, trial(0), trial(1))
     assert path.read_bytes() == whole
-    log.append([trial(0), trial(1)], candidate_of)
+    write(log, trial(0), trial(1))
     assert [each["number"] for each in read(path)] == ["0", "1"]
 
 

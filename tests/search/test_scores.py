@@ -21,7 +21,7 @@ from keras_effnet.registry import backbones
 from keras_effnet.search.candidates import Candidate
 from keras_effnet.search.scores import SCORES, ZENS, ZeroCost, naswot, synflow, zen_score
 from keras_effnet.search.task import Task, train_to_dict
-from keras_effnet.search.worker import train_from_dict
+from keras_effnet.search.worker import restore
 
 TESTS = Path(__file__).parents[1]
 Arrays = Mapping[str, np.ndarray]
@@ -222,7 +222,7 @@ def make_task(seed: int, notes: dict[str, Any], folder: Path) -> Task:
 
 @pytest.mark.slow
 def test_a_score_stands_in_for_training(tmp_path: Path) -> None:
-    score = train_from_dict(json.loads(json.dumps(train_to_dict(ZeroCost("naswot", images=5)))))
+    score = restore(json.loads(json.dumps(train_to_dict(ZeroCost("naswot", images=5)))))
     assert score == ZeroCost("naswot", images=5)
     first, again, other = (score(make_task(seed, {}, tmp_path)) for seed in (1, 1, 2))
     assert first == again != other

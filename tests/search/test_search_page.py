@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pages import Reader, assert_nothing_is_hidden, assert_nothing_is_outside, probe, read_page, screenshot
 from PIL import Image
-from summaries import ERROR, NAME, TABLE, architecture, coefficients, study_of
+from summaries import ERROR, NAME, TABLE, architecture, coefficients
 from support import run_python
 
 from keras_effnet.report.text import NOTHING, digits
@@ -40,8 +40,7 @@ def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A folder that a report was written to, and what it is made of."""
     folder = tmp_path_factory.mktemp("search") / "new"
     summary, trials = request.param(17)
-    study = study_of(summary) if isinstance(summary, ArchitectureSummary) else None
-    write_search_report(summary, trials, folder, study)
+    write_search_report(summary, trials, folder)
     return folder, summary, trials
 
 
@@ -126,7 +125,7 @@ def test_a_search_that_has_learned_nothing_says_so_and_names_no_winner(make: Any
 
 
 def test_two_drivers_report_to_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keras_effnet.search.search_page.search_plots", lambda summary, trials, study: [])
+    monkeypatch.setattr("keras_effnet.search.search_page.search_plots", lambda summary, trials: [])
     summary, trials = coefficients(5)
 
     def write_often(_: int) -> None:

@@ -49,15 +49,16 @@ def refused(folder: Path, words: str, **options: Any) -> None:
     assert stored(folder) == before
 
 
-def test_a_locked_store(tmp_path, made):
+def test_a_locked_store(tmp_path, made, monkeypatch):
+    monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
     put(made, tmp_path)
     connection = hold_lock(tmp_path / "search.db")
     with pytest.raises(SearchError, match=r"the store is locked by another process: end what holds it.* Received: "):
-        Store(sqlite_url(tmp_path), IDENTITY, patience=0.1)
+        Store(sqlite_url(tmp_path), IDENTITY)
     connection.rollback()
     connection.close()
     assert stored(tmp_path) == made
-    assert Store(sqlite_url(tmp_path), IDENTITY, patience=0.1).trials() == []
+    assert Store(sqlite_url(tmp_path), IDENTITY).trials() == []
 
 
 def test_a_file_that_is_no_database(tmp_path, made):
