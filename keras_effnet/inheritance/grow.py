@@ -23,6 +23,7 @@ from keras_effnet.inheritance.graph import finalize
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
 from keras_effnet.inheritance.inheritance_report import Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
+from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
@@ -140,13 +141,15 @@ def grow_model(
         raise _not_exact(found, new, build, plan)
     if not return_report:
         return new
-    if plan.pairing.differences:
-        return new, plan.report()
-    # Features of more channels are copies of the old ones.
-    pairing, features = plan.pairing, not embedded.include_top and not found.behind
+    return new, plan.report(None if plan.pairing.differences else _measured(found, new, build, plan.pairing))
+
+
+def _measured(found: EmbeddedNetwork, new: keras.Model, build: Callable[[Any], keras.Model], pairing: Pairing) -> float:
+    """By how much two models differ; features of more channels are compared with those that they are copies of."""
+    features = not found.embedded.include_top and not found.behind
     channels = pairing.rows(pairing.new.output, pairing.old.output) if features else None
     raw = pairing.preprocesses or bool(found.front)
-    return new, plan.report(measured_difference(old, new, build, raw=raw, channels=channels))
+    return measured_difference(found.model, new, build, raw=raw, channels=channels)
 
 
 def _plan(
