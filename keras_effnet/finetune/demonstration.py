@@ -119,9 +119,10 @@ class Demonstration:
 
     def _train_few(self, draws: list[DataSplits], runs: Sequence[tuple[int, str]], checkpoint: Checkpoint) -> None:
         learners: dict[str, Learner] = {}
-        for number, kind in runs:
+        # All networks before the first step: Keras' seeding has TensorFlow forget all functions that it has optimized.
+        networks = [self._network(kind, draws[number], self.options.seed + number) for number, kind in runs]
+        for (number, kind), model in zip(runs, networks, strict=True):
             draw, seed, name = draws[number], self.options.seed + number, phase_name(kind, number + 1)
-            model = self._network(kind, draw, seed)
             if kind not in learners:
                 learners[kind] = Learner(model, RECIPES[kind], self.options.epochs * EPOCHS[kind], name, draw.train)
             learner = learners[kind]
