@@ -167,38 +167,30 @@ def layers_of(model: keras.Model) -> list[dict[str, Any]]:
     return [layer for layer in json.loads(text)["config"]["layers"] if layer["name"] != "backbone_spec"]
 
 
-@pytest.mark.parametrize("top", TOPS, ids=["logits", "features"])
-@pytest.mark.parametrize("name", SMALL_FIRST)
-def test_small_namesakes_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> None:
-    compare(name, tmp_path, (64, 81) if "include_top" in top else (75, 75), write=save_weights, **top)
-
-
 @slow
 @pytest.mark.parametrize("name", SMALL)
-def test_small_namesakes_are_equal_with_pooling(name: str, tmp_path: Path) -> None:
+def test_pooled_namesakes_are_equal(name: str) -> None:
     """A pooled network is the one without pooling, which is compared in full, and a layer that pools."""
-    shape = {"include_top": False, "input_shape": (64, 81, 3)}
-    ours, theirs = both(name, tmp_path, **shape)
-    x = random_images(2, 64, 81, 3)
-    found, expected = outputs(ours, x), outputs(theirs, x)
-    assert_same_outputs(found, expected)
-    for pooling, reduced in (("avg", expected.mean(axis=(1, 2))), ("max", expected.max(axis=(1, 2)))):
+    shape = {"include_top": False, "input_shape": (64, 81, 3), "weights": None}
+    with without_weights():
+        bare = getattr(applications, name)(**shape)
+    features = random_images(2, *bare.output_shape[1:])
+    for pooling, reduced in (("avg", features.mean(axis=(1, 2))), ("max", features.max(axis=(1, 2)))):
         with without_weights():
-            pooled, namesake = (
-                getattr(module, name)(weights=None, pooling=pooling, **shape)
-                for module in (applications, keras.applications)
-            )
+            modules = (applications, keras.applications)
+            pooled, namesake = (getattr(module, name)(pooling=pooling, **shape) for module in modules)
         assert_same_structure(pooled, namesake)
-        assert layers_of(pooled)[:-1] == layers_of(ours)
+        assert layers_of(pooled)[:-1] == layers_of(bare)
         layer, twin = pooled.layers[-1], namesake.layers[-1]
         assert {**layer.get_config(), "name": None} == {**twin.get_config(), "name": None}
         assert type(layer) is type(twin)
-        assert_same_outputs(np.asarray(layer(found)), reduced)
+        assert_same_outputs(np.asarray(layer(features)), reduced)
 
 
 # Gigabytes each, twice: they end as their smaller sisters do, which is compared there.
 HUGE = ("ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L")
 CONVNEXTS = ("ConvNeXtTiny", "ConvNeXtSmall", "ConvNeXtBase")
+LARGE = [name for name in NAMES if name not in (*SMALL, *HUGE, *CONVNEXTS)]
 
 
 @slow
@@ -209,12 +201,12 @@ def test_convnexts_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> 
     compare(name, tmp_path, (75, 76), **top)
 
 
-@slow
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*SMALL, *HUGE, *CONVNEXTS)])
-def test_large_namesakes_are_equal(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [*SMALL_FIRST, *(pytest.param(name, marks=slow) for name in LARGE)])
+def test_namesakes_are_equal(name: str, tmp_path: Path) -> None:
     """Logits and features of one network; ours without a top is the part of ours that gives the features."""
+    write = save_weights if name in SMALL else write_legacy_h5
     shape = (*SIZES.get(name, (75, 76)), 3)
-    ours, theirs = both(name, tmp_path, input_shape=shape, classifier_activation=None)
+    ours, theirs = both(name, tmp_path, write, input_shape=shape, classifier_activation=None)
     with without_weights():
         bare = getattr(applications, name)(weights=None, input_shape=shape, include_top=False)
     part = layers_of(bare)
