@@ -314,6 +314,6 @@ def first_number(trial: FrozenTrial) -> int:
 
 
 def _tries(trial: FrozenTrial) -> list[int]:
-    """Numbers of the tries that have failed by now, including this one."""
-    before = trial.system_attrs.get("retry_history", [])
-    return before if trial.user_attrs.get(STOPPED) else [*before, trial.number]
+    """Numbers of the tries that have failed by now; one that was stopped, or lost before its job began, is none."""
+    before, attributes = trial.system_attrs.get("retry_history", []), trial.user_attrs
+    return before if attributes.get(STOPPED) or WORKER not in attributes else [*before, trial.number]

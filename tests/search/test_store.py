@@ -256,7 +256,8 @@ def test_a_host_that_was_gone_before_it_queued_its_trial_again(url, monkeypatch)
 def test_a_trial_whose_worker_was_killed_before_it_began_holds_up_nobody(tmp_path, monkeypatch, beats):
     monkeypatch.setattr(module, "GRACE", 1)
     plan = make_plan("evolution", 3)
-    store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1)
+    # Without a second try: a trial whose job never began has not been tried.
+    store = Store(sqlite_url(tmp_path), {"plan": plan.to_dict()}, heartbeat=1, retries=0)
     job = plan.next_job([])
     assert job is not None
     store.queue(job, plan.distributions, plan.candidate(job.choices).cost)
