@@ -22,11 +22,20 @@ from keras_effnet import (
     scale_spec,
 )
 from keras_effnet.backbones.catalogue import FAMILIES
-from keras_effnet.blocks import Block, ConvBlock, DepthwiseSeparable, FusedMBConv, MBConv
+from keras_effnet.blocks import (
+    Block,
+    Bottleneck,
+    ConvBlock,
+    DenselyConnected,
+    DepthwiseSeparable,
+    FusedMBConv,
+    MBConv,
+)
 from keras_effnet.errors import BuildError, InheritanceError, WeightsError
 from keras_effnet.ops import LayerNorm
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Rounding
+from keras_effnet.spec import Preprocessing
 
 slow = pytest.mark.slow
 
@@ -268,11 +277,12 @@ def test_shrinking_what_was_grown_gives_the_same_function_back() -> None:
     assert np.array_equal(np.array(ours.kernel), np.array(theirs.kernel))
 
 
+# The blocks of MobileNet, EfficientNet, ResNet and DenseNet.
 @slow
-@pytest.mark.parametrize("name", ["mobilenet_v1", "efficientnet_b0", "resnet50", "densenet121"])
-def test_a_grown_network_goes_on_learning(name: str) -> None:
+@pytest.mark.parametrize("block", [DepthwiseSeparable(), MBConv(), Bottleneck(), DenselyConnected()], ids=str)
+def test_a_grown_network_goes_on_learning(block: Block) -> None:
     """After 100 steps no channel is dead, and no copy is still a twin."""
-    spec = small(name, depth=0.3, width=0.2)
+    spec = tiny_spec(block, depth=1, preprocessing=Preprocessing(scale=1 / 127.5, offset=-1.0))
     model = build_model(spec, input_shape=(32, 32, 3), classes=4, classifier_activation=None)
     images, labels = _four_classes(256)
     _train(model, images, labels, 60)
