@@ -118,15 +118,21 @@ class Demonstration:
         checkpoint.save(phase=1, step=0)
 
     def _train_few(self, draws: list[DataSplits], runs: Sequence[tuple[int, str]], checkpoint: Checkpoint) -> None:
+        models: dict[str, keras.Model] = {}
+        starts: list[list[np.ndarray]] = []
+        # All first weights before the first step: Keras' seeding has TensorFlow forget the functions it has optimized.
+        for number, kind in runs:
+            model = self._network(kind, draws[number], self.options.seed + number)
+            models.setdefault(kind, model)
+            starts.append(model.get_weights())
         learners: dict[str, Learner] = {}
-        # All networks before the first step: Keras' seeding has TensorFlow forget all functions that it has optimized.
-        networks = [self._network(kind, draws[number], self.options.seed + number) for number, kind in runs]
-        for (number, kind), model in zip(runs, networks, strict=True):
+        for (number, kind), start in zip(runs, starts, strict=True):
             draw, seed, name = draws[number], self.options.seed + number, phase_name(kind, number + 1)
             if kind not in learners:
-                learners[kind] = Learner(model, RECIPES[kind], self.options.epochs * EPOCHS[kind], name, draw.train)
+                epochs = self.options.epochs * EPOCHS[kind]
+                learners[kind] = Learner(models[kind], RECIPES[kind], epochs, name, draw.train)
             learner = learners[kind]
-            learner.restart(model.get_weights())
+            learner.restart(start)
             learner.train(draw.train, draw.validation, checkpoint, name, seed, checks=CHECKS)
             if (number, kind) == (0, TRANSFERRED):
                 self._save(learner.model, self.output / "model.keras")

@@ -318,9 +318,7 @@ def _four_classes(count: int) -> tuple[np.ndarray, np.ndarray]:
 def _train(model: keras.Model, images: np.ndarray, labels: np.ndarray, steps: int) -> None:
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     optimizer: Any = keras.optimizers.Adam(1e-3)
-    optimizer.build(
-        model.trainable_variables
-    )  # quicker than inside the graph, where TensorFlow adds a condition to each
+    optimizer.build(model.trainable_variables)  # inside the graph TensorFlow would add a condition to each variable
     model.compile(optimizer, loss, jit_compile=False)
     generator = np.random.default_rng(1)
     for _ in range(steps):
