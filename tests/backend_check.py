@@ -14,7 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from support import BACKEND_SPECS, assert_same_outputs, outputs, random_images, randomize
+from support import BACKEND_SPECS, assert_same_outputs, every_operation_spec, outputs, random_images, randomize
 
 from keras_effnet import applications, build_model, scale_model, scale_spec
 from keras_effnet.data.augment import Augmentation, Augmenter
@@ -22,31 +22,45 @@ from keras_effnet.latency import measure_latency
 from keras_effnet.report.gradcam import grad_cam
 
 HERE = Path(__file__).parent
+EVERY_OPERATION = "every operation"
+SPECS = {**BACKEND_SPECS, EVERY_OPERATION: every_operation_spec()}
 
 
 def same_outputs(folder: Path) -> None:
-    """Files written under TensorFlow give the same outputs, and models train, save and load."""
-    for name, spec in BACKEND_SPECS.items():
-        model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
-        x = random_images(2, spec.resolution, spec.resolution, 3)
-        expected = np.load(folder / f"{name}.npy")
+    """Files written under TensorFlow give the same outputs."""
+    for name in SPECS:
+        model, x, expected = written(folder, name)
         assert_same_outputs(outputs(model, x), expected)
 
-        model.save(folder / f"{name}.{keras.backend.backend()}.keras")
-        loaded = keras.saving.load_model(folder / f"{name}.{keras.backend.backend()}.keras")
-        assert_same_outputs(outputs(loaded, x), expected)
 
-        if name == "mobilenet_v2":
-            grown = scale_model(model, phi=0.5, input_shape=model.input_shape[1:])
-            assert_same_outputs(outputs(grown, x), expected)
+def written(folder: Path, name: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A model with the weights that were written under TensorFlow, images, and its outputs there."""
+    spec = SPECS[name]
+    model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
+    return model, random_images(2, spec.resolution, spec.resolution, 3), np.load(folder / f"{name}.npy")
 
-        before = [weight.copy() for weight in model.get_weights()]
-        # JAX would otherwise compile a program for each operation; PyTorch's compiler takes a minute.
-        model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=keras.backend.backend() == "jax")
-        loss = float(model.train_on_batch(x, np.arange(2)))
-        assert np.isfinite(loss)
-        changed = sum(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
-        assert changed > len(before) / 2
+
+def growth(folder: Path) -> None:
+    """A grown model gives the outputs that its original gave under TensorFlow."""
+    model, x, expected = written(folder, "mobilenet_v2")
+    grown = scale_model(model, phi=0.5, input_shape=model.input_shape[1:])
+    assert_same_outputs(outputs(grown, x), expected)
+
+
+def training(folder: Path) -> None:
+    """A model with every operation is saved, loaded and trained."""
+    model, x, expected = written(folder, EVERY_OPERATION)
+    path = folder / f"{keras.backend.backend()}.keras"
+    model.save(path)
+    assert_same_outputs(outputs(keras.saving.load_model(path), x), expected)
+
+    before = [weight.copy() for weight in model.get_weights()]
+    # JAX would otherwise compile a program for each operation; PyTorch's compiler takes a minute.
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=keras.backend.backend() == "jax")
+    loss = float(model.train_on_batch(x, np.arange(2)))
+    assert np.isfinite(loss)
+    changed = sum(not np.array_equal(*pair) for pair in zip(before, model.get_weights(), strict=True))
+    assert changed > len(before) / 2
 
 
 def channels_first(folder: Path) -> None:
@@ -87,7 +101,7 @@ def grad_cams(folder: Path) -> None:
     assert files
     for file in files:
         name = file.name.removesuffix(".cam.npy")
-        spec = BACKEND_SPECS[name]
+        spec = SPECS[name]
         model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
         found = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
         np.testing.assert_allclose(found, np.load(file), atol=1e-3)
@@ -113,6 +127,8 @@ def augmented(engine: str) -> tuple[np.ndarray, np.ndarray]:
 
 CHECKS: dict[str, Callable[[Path], None]] = {
     "same outputs": same_outputs,
+    "growth": growth,
+    "training": training,
     "channels first": channels_first,
     "recalibration": recalibration,
     "grad cams": grad_cams,

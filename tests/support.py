@@ -99,6 +99,20 @@ def every_block_spec(resolution: int = 48) -> BackboneSpec:
     )
 
 
+def every_operation_spec() -> BackboneSpec:
+    """A small network of all operations that have weights or gradients of their own: all but `Flatten` and `Opaque`."""
+    return tiny_spec(
+        FusedMBConv(se_ratio=0.25, padding="symmetric"),
+        InvertedResidualV3(se_ratio=0.25),
+        ConvNeXtBlock(),
+        Bottleneck(groups=4, shortcut="pool", bias=False),
+        DenselyConnected(expand=2),
+        PreactBottleneck(expand=1),
+        resolution=48,
+        stem=StageSpec(ResNetStem(kernel=5), width=8, stride=4),
+    )
+
+
 @contextmanager
 def without_weights() -> Iterator[None]:
     """Inside, layers get weights that have shapes but no values: building takes half the time and no memory.
@@ -109,7 +123,7 @@ def without_weights() -> Iterator[None]:
     from keras.src.backend.common import global_state
 
     pending = "uninitialized_variables"
-    before = global_state.get_global_attribute(pending, [])
+    before = [*global_state.get_global_attribute(pending, [])]  # Keras appends to its list
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield

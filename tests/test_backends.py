@@ -6,22 +6,24 @@ import importlib.util
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 import numpy as np
 import pytest
-from backend_check import augmented
-from support import BACKEND_SPECS, outputs, random_images, randomize, run_python
+from backend_check import EVERY_OPERATION, SPECS, augmented
+from support import outputs, random_images, randomize, run_python
 
 from keras_effnet import build_model
+from keras_effnet.network import record_network
+from keras_effnet.ops import Flatten, Op, Opaque
 from keras_effnet.report.gradcam import grad_cam
 
 HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
 FAST = {"PYTHONPATH": str(HERE), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 # TensorFlow on a CPU builds models whose channels come first but cannot run them, and PyTorch is slow to; JAX can.
-EVERYWHERE = ("same outputs", "recalibration", "grad cams", "augmentation")
+EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation")
 ASKED = {"jax": (*EVERYWHERE, "channels first"), "torch": EVERYWHERE}
 # Classifiers of three kinds: dense, two convolutions, behind a normalisation.
 SEEN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")
@@ -38,7 +40,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tensorflow")
     keras.utils.set_random_seed(3)
     peaks = 0
-    for name, spec in BACKEND_SPECS.items():
+    for name, spec in SPECS.items():
         model = build_model(spec, classes=5)
         randomize(model, seed=3)
         model.save_weights(folder / f"{name}.weights.h5")
@@ -62,6 +64,11 @@ def answers(backend: str, folder: Path) -> dict[str, Any]:
     code = "import runpy; runpy.run_module('backend_check', run_name='__main__')"
     printed = run_python(code, str(folder), *ASKED[backend], KERAS_BACKEND=backend, **FAST, **kept)
     return json.loads(printed.splitlines()[-1])
+
+
+def test_the_network_that_is_trained_has_every_operation() -> None:
+    found = {type(node.op) for node in record_network(SPECS[EVERY_OPERATION]).nodes}
+    assert found == {*get_args(Op)} - {Flatten, Opaque}
 
 
 @pytest.mark.parametrize(("backend", "check"), [(backend, check) for backend in ASKED for check in ASKED[backend]])

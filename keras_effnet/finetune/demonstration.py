@@ -37,6 +37,7 @@ from keras_effnet.spec import BackboneSpec, Preprocessing
 from keras_effnet.training.checkpoint import Checkpoint, Snapshot
 from keras_effnet.training.loop import train
 from keras_effnet.training.schedules import Schedule
+from keras_effnet.training.seeding import seed_weights
 
 # The values below were found by trial on the embedded data, for two cores and a few minutes: docs/transfer.md.
 PRETRAINING = Recipe(
@@ -110,7 +111,7 @@ class Demonstration:
             render_letters(count, options.resolution, options.seed + number)
             for number, count in enumerate((options.letters, HELD_OUT_LETTERS))
         )
-        keras.utils.set_random_seed(options.seed)
+        seed_weights(options.seed)
         model = build_model(self.spec, classes=len(letters.class_names))
         learner = Learner(model, PRETRAINING, options.pretrain_epochs, LETTERS, letters)
         learner.train(letters, held_out, checkpoint, LETTERS, options.seed, checks=options.pretrain_epochs)
@@ -118,21 +119,15 @@ class Demonstration:
         checkpoint.save(phase=1, step=0)
 
     def _train_few(self, draws: list[DataSplits], runs: Sequence[tuple[int, str]], checkpoint: Checkpoint) -> None:
-        models: dict[str, keras.Model] = {}
-        starts: list[list[np.ndarray]] = []
-        # All first weights before the first step: Keras' seeding has TensorFlow forget the functions it has optimized.
-        for number, kind in runs:
-            model = self._network(kind, draws[number], self.options.seed + number)
-            models.setdefault(kind, model)
-            starts.append(model.get_weights())
         learners: dict[str, Learner] = {}
-        for (number, kind), start in zip(runs, starts, strict=True):
+        for number, kind in runs:
             draw, seed, name = draws[number], self.options.seed + number, phase_name(kind, number + 1)
+            network = self._network(kind, draw, seed)
             if kind not in learners:
                 epochs = self.options.epochs * EPOCHS[kind]
-                learners[kind] = Learner(models[kind], RECIPES[kind], epochs, name, draw.train)
+                learners[kind] = Learner(network, RECIPES[kind], epochs, name, draw.train)
             learner = learners[kind]
-            learner.restart(start)
+            learner.restart(network.get_weights())
             learner.train(draw.train, draw.validation, checkpoint, name, seed, checks=CHECKS)
             if (number, kind) == (0, TRANSFERRED):
                 self._save(learner.model, self.output / "model.keras")

@@ -19,6 +19,7 @@ from keras_effnet.inheritance.scaled_model import load_model, scale_model
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.training.seeding import seed_weights
 
 RANDOM = "random"  # weights are only random where a user says so
 
@@ -60,7 +61,7 @@ def make_network(
         >>> read_embedded_spec(model).class_names, read_embedded_spec(model).spec.classifier.dropout
         (('cat', 'dog'), 0.3)
     """
-    keras.utils.set_random_seed(recipe.seed)
+    seed_weights(recipe.seed)
     saved = is_saved_model(backbone)
     if (weights == "saved") != saved:
         raise TrainingError(

@@ -35,6 +35,7 @@ from keras_effnet.training.compilation import compile_model, set_batchnorm_momen
 from keras_effnet.training.evaluation import evaluate
 from keras_effnet.training.loop import train
 from keras_effnet.training.schedules import Schedule, batchnorm_momentum, warmup_cosine
+from keras_effnet.training.seeding import seed_weights
 
 EMBEDDED_RESOLUTION = 32  # pixels: the letters are drawn at 32, and more would show nothing more
 EMBEDDED_STRIDE = 8  # leaves a last map of 4 x 4 at 32 pixels; B0's own stride of 32 would leave 1 x 1
@@ -173,7 +174,7 @@ def _checkpoint(folder: Path, spec: BackboneSpec, proxy: ProxyTraining, seed: in
 
 
 def _network(spec: BackboneSpec, data: DataSplits, seed: int) -> keras.Model:
-    keras.utils.set_random_seed(seed)
+    seed_weights(seed)
     plain = regularized(raw_spec(spec), 0.0, Recipe(dropout=0.0, drop_path=0.0))
     side = spec.resolution
     return build_model(plain, classes=len(data.train.class_names), input_shape=(side, side, 3))

@@ -35,6 +35,7 @@ from keras_effnet.network import record_network
 from keras_effnet.search.candidates import Record
 from keras_effnet.search.proxy_training import ProxyTraining, load_splits
 from keras_effnet.search.task import Task
+from keras_effnet.training.seeding import seed_weights
 
 SMALL_STEP = 0.01  # alpha of arXiv:2102.01063: "mixup_gamma=1e-2" in its released code
 ZENS = 4  # of weights and noise, averaged; the released code takes 32, on a GPU
@@ -181,7 +182,7 @@ class ZeroCost(Record):
     def __call__(self, task: Task) -> float:
         """The score of a candidate; its steps are not made."""
         keras.utils.clear_session()
-        keras.utils.set_random_seed(task.seed)
+        seed_weights(task.seed)
         spec, data = raw_spec(task.candidate.spec), load_splits(ProxyTraining(self.data))
         side = spec.resolution
         model = build_model(spec, classes=len(data.train.class_names), input_shape=(side, side, 3))

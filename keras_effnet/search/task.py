@@ -15,6 +15,7 @@ import keras_effnet
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Candidate
 
+FUNCTION = "function"  # kind of a train function that is told by its name
 PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "optuna")  # their versions are noted with every result
 
 
@@ -78,7 +79,7 @@ def train_to_dict(train: Any) -> dict[str, Any]:
     if hasattr(train, "to_dict"):
         return train.to_dict()
     if isinstance(train, str):
-        return {"kind": "function", "function": train}
+        return {"kind": FUNCTION, "function": train}
     if not callable(train):
         raise SearchError(
             "`train` must be a function from a Task to a number, or its name 'package.module:function'.",

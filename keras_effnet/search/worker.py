@@ -27,7 +27,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Plan
 from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
-from keras_effnet.search.task import Task, TrainFunction, installed_versions, read_metric
+from keras_effnet.search.task import FUNCTION, Task, TrainFunction, installed_versions, read_metric
 
 logger = logging.getLogger(__name__)
 
@@ -117,13 +117,8 @@ class Worker:
         try:
             candidate = self.plan.candidate(job.choices)
             folder.mkdir(parents=True, exist_ok=True)
-            try:
-                note = self._notes.__setitem__
-                metric = read_metric(self.train(Task(candidate, job.seed, job.steps, folder, parent, report, note)))
-            except SystemExit as error:  # would end the worker, with a status that means something else
-                raise TrainingError("the train function ended its process.", received=repr(error)) from error
-            if not math.isfinite(metric):
-                raise TrainingError("the metric must be a finite number.", received=str(metric))
+            task = Task(candidate, job.seed, job.steps, folder, parent, report, self._notes.__setitem__)
+            metric = _trained(self.train, task)
             curve.setdefault(job.steps, metric)
             trial.set_user_attr(VALUE, self.plan.value(candidate, metric))
             return metric, candidate.cost[self.plan.cost]
@@ -138,10 +133,27 @@ class Worker:
             trial.set_user_attr(NOTES, {**self._notes, "versions": installed_versions()})
 
 
+def _trained(train: TrainFunction, task: Task) -> float:
+    """Calls a train function, and raises TrainingError if it ends its process or its metric is not finite."""
+    try:
+        metric = read_metric(train(task))
+    except SystemExit as error:  # would end the worker, with a status that means something else
+        raise TrainingError("the train function ended its process.", received=repr(error)) from error
+    if not math.isfinite(metric):
+        raise TrainingError("the metric must be a finite number.", received=str(metric))
+    return metric
+
+
 def restore(values: Mapping[str, Any]) -> Any:
     """Makes the plan or the train function that its `to_dict`, or `train_to_dict`, wrote."""
-    known = KINDS.get(values["kind"])
-    name = f"keras_effnet.search.{known}" if known else values.get("function", values["kind"])
+    kind = values["kind"]
+    if kind not in (*KINDS, FUNCTION):
+        raise SearchError(
+            f"a search is made of the kinds {', '.join((*KINDS, FUNCTION))}; this one was begun by another version of "
+            "keras-effnet, or with a train function that only its own process knows.",
+            received=repr(kind),
+        )
+    name = values["function"] if kind == FUNCTION else f"keras_effnet.search.{KINDS[kind]}"
     module, _, path = name.partition(":")
     try:
         found: Any = attrgetter(path)(importlib.import_module(module))
@@ -151,7 +163,7 @@ def restore(values: Mapping[str, Any]) -> Any:
             "of the module on PYTHONPATH.",
             received=repr(name),
         ) from error
-    return found.from_dict(values) if known else found
+    return found if kind == FUNCTION else found.from_dict(values)
 
 
 def makes_room(trials: int) -> bool:

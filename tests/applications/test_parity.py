@@ -23,6 +23,9 @@ from support import (
 )
 
 from keras_effnet import applications
+from keras_effnet.network import record_network
+from keras_effnet.ops import LayerNorm
+from keras_effnet.registry import backbones
 
 slow = pytest.mark.slow
 
@@ -203,19 +206,39 @@ def test_convnexts_are_equal(name: str, top: dict[str, Any], tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", [*SMALL_FIRST, *(pytest.param(name, marks=slow) for name in LARGE)])
 def test_namesakes_are_equal(name: str, tmp_path: Path) -> None:
-    """Logits and features of one network; ours without a top is the part of ours that gives the features."""
+    """Logits and features of one network."""
     write = save_weights if name in SMALL else write_legacy_h5
     shape = (*SIZES.get(name, (75, 76)), 3)
     ours, theirs = both(name, tmp_path, write, input_shape=shape, classifier_activation=None)
-    with without_weights():
-        bare = getattr(applications, name)(weights=None, input_shape=shape, include_top=False)
-    part = layers_of(bare)
-    assert part == layers_of(ours)[: len(part)]
+    if name in SMALL:
+        assert_without_top_the_part(name, ours, theirs)
     parts = [keras.Model(model.input, [features_of(model), model.output], name=model.name) for model in (ours, theirs)]
-    assert_same_structure(bare, keras.Model(theirs.input, features_of(theirs), name=theirs.name))
     x = random_images(2, *shape)
     for found, expected in zip(*(part(x, training=False) for part in parts), strict=True):
         assert_same_outputs(np.asarray(found), np.asarray(expected))
+
+
+def assert_without_top_the_part(name: str, ours: keras.Model, theirs: keras.Model) -> None:
+    """Ours without a top is the part of ours that gives the features, and Keras' own without a top."""
+    with without_weights():
+        bare = getattr(applications, name)(weights=None, input_shape=ours.input_shape[1:], include_top=False)
+    part = layers_of(bare)
+    assert part == layers_of(ours)[: len(part)]
+    assert_same_structure(bare, keras.Model(theirs.input, features_of(theirs), name=theirs.name))
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_without_its_top_a_network_is_the_part_that_gives_the_features(name: str) -> None:
+    """The same as for the built ones, said by what they are built from; some normalize features without a top."""
+
+    def said(**options: Any) -> list[tuple[Any, ...]]:
+        nodes = record_network(backbones.get(name), **options).nodes
+        return [(node.op, node.name, [each.name for each in node.inputs]) for node in nodes]
+
+    bare, whole = said(include_top=False), said()
+    ends = sum(isinstance(op, LayerNorm) for op, *_ in bare[-1:])
+    assert bare[: len(bare) - ends] == whole[: len(bare) - ends]
+    assert ends == name.startswith("convnext")
 
 
 def features_of(model: keras.Model) -> Any:

@@ -128,6 +128,13 @@ def test_a_train_function_that_is_not_found_is_told(name):
         restore(train_to_dict(name))
 
 
+@pytest.mark.parametrize("kind", ["here", "another"])
+def test_a_train_function_of_an_unknown_kind_is_told(kind):
+    with pytest.raises(SearchError, match=r"kinds halving, .*, function") as caught:
+        restore({"kind": kind, "function": "keras_effnet.search.task:read_metric"})
+    assert caught.value.received == repr(kind)
+
+
 def test_what_is_no_function_is_told():
     with pytest.raises(SearchError, match="must be a function"):
         train_to_dict(3)
