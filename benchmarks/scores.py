@@ -29,9 +29,9 @@ from tqdm import tqdm
 from keras_effnet.atomic import atomic_write
 from keras_effnet.search.candidates import Candidate, count_cost
 from keras_effnet.search.evolution import draw_feasible, some_feasible
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.search.scores import SCORES, ZeroCost
-from keras_effnet.search.searches import EMBEDDED_DIVISOR, MOST
+from keras_effnet.search.searches import EMBEDDED_DIVISOR, MOST, embedded_base
 from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.task import Task
 

@@ -39,9 +39,9 @@ from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.search.candidates import count_cost, steps_trained
 from keras_effnet.search.coefficient_grid import CoefficientGrid
 from keras_effnet.search.driver import Engine, run_search
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.proxy_training import ProxyTraining
 from keras_effnet.search.records import GridNetwork
-from keras_effnet.search.searches import EMBEDDED_ROUNDING, CoefficientResult
+from keras_effnet.search.searches import EMBEDDED_ROUNDING, CoefficientResult, embedded_base
 from keras_effnet.search.successive_halving import SuccessiveHalving
 from keras_effnet.search.task import Task
 from keras_effnet.search.worker_pool import THREAD_VARIABLES

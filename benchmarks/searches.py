@@ -27,8 +27,8 @@ from measure import save, this_command
 from keras_effnet import BackboneSpec, fit_to_budget, search_architecture
 from keras_effnet.search.candidates import Candidate, Trial, count_cost, outcomes, steps_trained
 from keras_effnet.search.driver import Engine, run_search
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
-from keras_effnet.search.searches import ArchitectureResult
+from keras_effnet.search.proxy_training import ProxyTraining
+from keras_effnet.search.searches import ArchitectureResult, embedded_base
 from keras_effnet.search.successive_halving import SuccessiveHalving, compare_finalists
 from keras_effnet.search.worker import restore
 from keras_effnet.serialization import read_spec

@@ -38,6 +38,23 @@ def test_scaling_counting_and_explaining_import_nothing_heavy() -> None:
     assert run_python(USE + REPORT) == ""
 
 
+SEARCH = """
+import sys
+from tempfile import mkdtemp
+from keras_effnet.search import worker
+from keras_effnet.search.searches import search_architecture
+def train(task):
+    return 1.0
+search_architecture("mobilenet_v1", train, output=mkdtemp(), trials=2)
+"""
+
+
+def test_a_search_with_a_train_function_of_ones_own_imports_no_framework() -> None:
+    told = run_python(SEARCH + REPORT).splitlines()[-1].split()
+    assert "numpy" in told  # Optuna's own
+    assert not {"keras", "tensorflow", "jax", "torch"} & {*told}
+
+
 def test_the_test_above_would_see_an_import(tmp_path: Path) -> None:
     # Stand-in packages of the same names, so that this takes no seconds.
     for module in HEAVY:

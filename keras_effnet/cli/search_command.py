@@ -138,11 +138,13 @@ def _train(arguments: argparse.Namespace, steps: int) -> Any:
     """Train function of a command line; None for the search's own."""
     if arguments.train is not None:
         return arguments.train
-    from keras_effnet.search.proxy_training import ProxyTraining
-
     score = getattr(arguments, "accuracy", None)
     if score not in (None, "training"):
         from keras_effnet.search.scores import ZeroCost
 
         return ZeroCost(score) if arguments.data is None else ZeroCost(score, arguments.data)
-    return None if arguments.data is None else ProxyTraining(arguments.data, horizon=steps)
+    if arguments.data is None:
+        return None
+    from keras_effnet.search.proxy_training import ProxyTraining
+
+    return ProxyTraining(arguments.data, horizon=steps)

@@ -24,7 +24,6 @@ from keras_effnet.data.glyphs import render_letters
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
-from keras_effnet.finetune.job import versions
 from keras_effnet.finetune.options import DemonstrationOptions
 from keras_effnet.finetune.phases import Phase, compile_phase
 from keras_effnet.finetune.recipe import Recipe
@@ -38,6 +37,7 @@ from keras_effnet.training.checkpoint import Checkpoint, Snapshot
 from keras_effnet.training.loop import train
 from keras_effnet.training.schedules import Schedule
 from keras_effnet.training.seeding import seed_weights
+from keras_effnet.versions import installed_versions
 
 # The values below were found by trial on the embedded data, for two cores and a few minutes: docs/transfer.md.
 PRETRAINING = Recipe(
@@ -156,7 +156,7 @@ class Demonstration:
         cost = estimate_cost(self.spec, classes=len(names))
         return {
             "options": self.options.to_dict(),
-            "versions": versions(),
+            "versions": {**installed_versions(), "backend": keras.backend.backend()},
             "network": {"params": cost.params, "macs": cost.macs, "flops": cost.flops},
             "images": {
                 "labelled": len(draw.train),

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-import platform
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast
 
 import keras
-import numpy as np
 
-import keras_effnet
 from keras_effnet.atomic import atomic_write
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.cost import estimate_cost
@@ -35,6 +32,7 @@ from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
 from keras_effnet.training.loop import train
 from keras_effnet.training.precision import set_precision
 from keras_effnet.training.seeding import set_determinism
+from keras_effnet.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +215,7 @@ class FinetuneJob:
         evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
         metrics = {
             "command": this_command(),
-            "versions": versions(),
+            "versions": {**installed_versions(), "backend": keras.backend.backend()},
             "data": describe_data(data),
             "model": self._describe_model(model),
             "recipe": self.recipe.to_dict(),
@@ -252,9 +250,3 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
         **{name: 0 if source is None else len(source) for name, source in splits.items()},
         "skipped": list(data.skipped),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that computes, to reproduce the numbers with."""
-    found = {"keras_effnet": keras_effnet.__version__, "keras": keras.version(), "backend": keras.backend.backend()}
-    return {**found, "numpy": np.__version__, "python": platform.python_version()}

@@ -22,9 +22,10 @@ from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_traine
 from keras_effnet.search.records import Summary, TrialLog
 from keras_effnet.search.search_page import write_search_report
 from keras_effnet.search.store import SQLITE_FILE, Store, shown_url, sqlite_url, study_name
-from keras_effnet.search.task import data_classes, installed_versions, metric_name, train_to_dict
+from keras_effnet.search.task import data_classes, metric_name, train_to_dict
 from keras_effnet.search.worker import Worker
 from keras_effnet.search.worker_pool import LocalProcess, WorkerPool, connect_ray
+from keras_effnet.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 

@@ -114,7 +114,7 @@ class Evolution(Plan):
         SearchError: a value outside its range, or limits that no network keeps.
 
     Example:
-        >>> from keras_effnet.search.proxy_training import embedded_base
+        >>> from keras_effnet.search.searches import embedded_base
         >>> plan = Evolution(ArchitectureSpace(embedded_base()), Reward(target=3e6), {"macs": 6e6})
         >>> plan.candidate(plan.next_job([]).choices).cost["macs"] <= 6e6
         True

@@ -7,7 +7,7 @@ the data embedded in the package is enough, and takes seconds.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,10 +26,9 @@ from keras_effnet.finetune.transfer_model import regularized
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.inheritance.recalibrate import recalibrate
-from keras_effnet.scaling import Coefficients, Rounding, limit_stride, scale_spec
 from keras_effnet.search.candidates import Record
 from keras_effnet.search.task import Task
-from keras_effnet.spec import BackboneSpec, Preprocessing
+from keras_effnet.spec import BackboneSpec
 from keras_effnet.training.checkpoint import Checkpoint, training_variables
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.evaluation import evaluate
@@ -37,8 +36,6 @@ from keras_effnet.training.loop import train
 from keras_effnet.training.schedules import Schedule, batchnorm_momentum, warmup_cosine
 from keras_effnet.training.seeding import seed_weights
 
-EMBEDDED_RESOLUTION = 32  # pixels: the letters are drawn at 32, and more would show nothing more
-EMBEDDED_STRIDE = 8  # leaves a last map of 4 x 4 at 32 pixels; B0's own stride of 32 would leave 1 x 1
 SPEC_FILE = "spec.json"
 # Statistics are computed anew before a network is measured: after a few dozen steps a moving average lags behind
 # weights that still change fast. Wu and Johnson 2021 (arXiv:2105.07576), section 3.
@@ -46,25 +43,6 @@ RECALIBRATION_IMAGES = 512
 WARMUP = 0.02  # fraction of the steps: a first rung of a sixteenth of them must not end before the rate has risen
 WEIGHT_DECAY = 1e-5  # Tan and Le 2019 (arXiv:1905.11946), section 5.2
 TEST_BATCH = 250  # images per batch where nothing is learned
-
-
-def embedded_base() -> BackboneSpec:
-    """EfficientNet-B0 for the embedded images of 32 px: a quarter of its width, 10 of its 16 blocks, stride 8.
-
-    It is small enough to be trained many times, and its stages have one or two blocks, so that depth grows in steps.
-
-    Example:
-        >>> base = embedded_base()
-        >>> base.resolution, base.total_stride, [stage.depth for stage in base.stages]
-        (32, 8, [1, 1, 1, 2, 2, 2, 1])
-    """
-    small = scale_spec(
-        "efficientnet_b0",
-        coefficients=Coefficients(depth=0.6, width=0.25, resolution=EMBEDDED_RESOLUTION / 224),
-        rounding=Rounding(depth="round"),
-    )
-    pixels = Preprocessing(scale=1 / 127.5, offset=-1.0)
-    return replace(limit_stride(small, EMBEDDED_STRIDE), name="efficientnet_b0_32px", preprocessing=pixels)
 
 
 @dataclass(frozen=True)

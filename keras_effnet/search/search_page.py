@@ -111,12 +111,11 @@ def _grid_results(summary: CoefficientSummary) -> list[Part]:
     header += (f"{MEASURES[measure].label} / base", "seeds")
     rows = []
     for each in summary.finalists:
-        labels = ["winner"] * (each.key == summary.winner and summary.learned) + ["the paper's"] * (
-            each.label == "paper"
-        )
+        labels = {"winner": each.key == summary.winner and summary.learned, "the paper's": each.label == "paper"}
         numbers = (digits(number) for number in (each.mean, each.sd, _mean(each.test.values())))
         cost = f"{each.cost[measure] / summary.base[measure]:.3f}"
-        rows.append((triple(each.choices), *numbers, ", ".join(labels), cost, str(len(each.metrics))))
+        said = ", ".join(label for label, holds in labels.items() if holds)
+        rows.append((triple(each.choices), *numbers, said, cost, str(len(each.metrics))))
     text = f"Trained anew to the end, all with the same seeds, none of which helped to choose them: {summary.metric}."
     return [winner, Part("Is it really better?", "compared", text, header, _with_chance(summary, header, rows))]
 

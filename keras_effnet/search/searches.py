@@ -18,7 +18,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.explanation import explain
 from keras_effnet.measures import COUNTED
 from keras_effnet.registry import resolve_backbone
-from keras_effnet.scaling import Compound, Rounding
+from keras_effnet.scaling import Coefficients, Compound, Rounding, limit_stride, scale_spec
 from keras_effnet.search.candidates import Trial, best_trial, count_cost, outcomes, spec_key
 from keras_effnet.search.coefficient_grid import CoefficientCandidate, CoefficientGrid
 from keras_effnet.search.driver import Engine, run_search
@@ -28,16 +28,36 @@ from keras_effnet.search.space import ArchitectureSpace
 from keras_effnet.search.successive_halving import ETA, SuccessiveHalving, compare_finalists, paired_difference
 from keras_effnet.search.task import data_classes, train_to_dict
 from keras_effnet.serialization import write_spec
-from keras_effnet.spec import BackboneSpec
+from keras_effnet.spec import BackboneSpec, Preprocessing
 
 logger = logging.getLogger(__name__)
 
+EMBEDDED_RESOLUTION = 32  # pixels: the letters are drawn at 32, and more would show nothing more
+EMBEDDED_STRIDE = 8  # leaves a last map of 4 x 4 at 32 pixels; B0's own stride of 32 would leave 1 x 1
 # For the embedded base, whose stages have 8 to 80 channels at 32 px: steps of 8 channels and 4 px would be too coarse.
 EMBEDDED_DIVISOR = 4
 EMBEDDED_ROUNDING = Rounding(divisor=EMBEDDED_DIVISOR, depth="round", resolution_multiple=2)
-# Default limit, as a multiple of the target. Some networks cost ten times the target and more: the reward would not
-# choose them, but training them would take most of the time.
+# Default limit, as a multiple of the target: the reward chooses none of the dearer ones, which take longest to train.
 MOST = 2.0
+
+
+def embedded_base() -> BackboneSpec:
+    """EfficientNet-B0 for the embedded images of 32 px: a quarter of its width, 10 of its 16 blocks, stride 8.
+
+    It is small enough to be trained many times, and its stages have one or two blocks, so that depth grows in steps.
+
+    Example:
+        >>> base = embedded_base()
+        >>> base.resolution, base.total_stride, [stage.depth for stage in base.stages]
+        (32, 8, [1, 1, 1, 2, 2, 2, 1])
+    """
+    small = scale_spec(
+        "efficientnet_b0",
+        coefficients=Coefficients(depth=0.6, width=0.25, resolution=EMBEDDED_RESOLUTION / 224),
+        rounding=Rounding(depth="round"),
+    )
+    pixels = Preprocessing(scale=1 / 127.5, offset=-1.0)
+    return replace(limit_stride(small, EMBEDDED_STRIDE), name="efficientnet_b0_32px", preprocessing=pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,11 +146,9 @@ def search_coefficients(
         Compound(alpha=1.0, beta=1.4, gamma=1.0)
     """
     check_choice(SearchError, "method", method, ("halving", "grid"))
-    from keras_effnet.search.proxy_training import ProxyTraining, embedded_base  # imports Keras
-
     where = Engine(Path(output), storage, workers, **engine)
     base = embedded_base() if spec is None else resolve_backbone(spec)
-    train = ProxyTraining(horizon=steps) if train is None else train
+    train = short_training(steps) if train is None else train
     rounding = EMBEDDED_ROUNDING if rounding is None and spec is None else rounding
     classes = data_classes(train) if classes is None else classes
     grid = CoefficientGrid(base, factor=factor, measure=measure, rounding=rounding, classes=classes)
@@ -163,6 +181,13 @@ def search_coefficients(
     with folder_lock(where.output):  # another host may have just finished the same search
         write_spec(best, where.output / "best.json")
     return CoefficientResult(Compound(**winner.choices), best, summary, tuple(trials))
+
+
+def short_training(steps: int) -> Any:
+    """The train function that stands in for none. Loads Keras, which a train function of one's own may do without."""
+    from keras_effnet.search.proxy_training import ProxyTraining
+
+    return ProxyTraining(horizon=steps)
 
 
 def plain_grid_steps(plan: SuccessiveHalving) -> int:
@@ -301,11 +326,9 @@ def search_architecture(
         >>> len(result.spec.stages), result.summary.size > 1e15
         (7, True)
     """
-    from keras_effnet.search.proxy_training import ProxyTraining, embedded_base  # imports Keras
-
     check_choice(SearchError, "cost", cost, COUNTED)
     where = Engine(Path(output), storage, workers, **engine)
-    train = ProxyTraining(horizon=steps) if train is None else train
+    train = short_training(steps) if train is None else train
     scored = train_to_dict(train)["kind"] == "score"
     if isinstance(spec, ArchitectureSpace):
         space = spec

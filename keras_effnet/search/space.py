@@ -85,7 +85,7 @@ class ArchitectureSpace(Record):
         SearchError: a value outside its range, an empty tuple, or a value that stands twice.
 
     Example:
-        >>> from keras_effnet.search.proxy_training import embedded_base
+        >>> from keras_effnet.search.searches import embedded_base
         >>> space = ArchitectureSpace(embedded_base(), kinds=("mbconv",), se_ratios=(0.25,), skips=(True,))
         >>> f"{space.size:,}"
         '3,057,647,616'

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
-import keras_effnet
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import Candidate
 
 FUNCTION = "function"  # kind of a train function that is told by its name
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "optuna")  # their versions are noted with every result
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +81,3 @@ def train_to_dict(train: Any) -> dict[str, Any]:
             received=f"train={train!r}",
         )
     return {"kind": "here", "function": f"{train.__module__}:{getattr(train, '__qualname__', type(train).__name__)}"}
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the packages that a trial was computed with, read without importing them."""
-    found = {"keras_effnet": keras_effnet.__version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found

@@ -27,7 +27,8 @@ from optuna.exceptions import UpdateFinishedTrialError
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Plan
 from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
-from keras_effnet.search.task import FUNCTION, Task, TrainFunction, installed_versions, read_metric
+from keras_effnet.search.task import FUNCTION, Task, TrainFunction, read_metric
+from keras_effnet.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 
@@ -148,11 +149,8 @@ def restore(values: Mapping[str, Any]) -> Any:
     """Makes the plan or the train function that its `to_dict`, or `train_to_dict`, wrote."""
     kind = values["kind"]
     if kind not in (*KINDS, FUNCTION):
-        raise SearchError(
-            f"a search is made of the kinds {', '.join((*KINDS, FUNCTION))}; this one was begun by another version of "
-            "keras-effnet, or with a train function that only its own process knows.",
-            received=repr(kind),
-        )
+        known = ", ".join((*KINDS, FUNCTION))
+        raise SearchError(f"a worker can only make {known}: give `train` by its name.", received=repr(kind))
     name = values["function"] if kind == FUNCTION else f"keras_effnet.search.{KINDS[kind]}"
     module, _, path = name.partition(":")
     try:

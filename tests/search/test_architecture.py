@@ -160,8 +160,8 @@ def test_a_metric_below_zero_ends_a_search_whose_reward_it_would_turn_round(tmp_
 
 @pytest.mark.slow
 def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
-    from keras_effnet.search.proxy_training import embedded_base
     from keras_effnet.search.scores import ZeroCost
+    from keras_effnet.search.searches import embedded_base
 
     base = replace(embedded_base(), stages=embedded_base().stages[:2])
     sizes: dict[str, Any] = {"trials": 3, "population": 2, "sample": 1, "lag": 0}

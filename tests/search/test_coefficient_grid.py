@@ -14,9 +14,9 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.coefficient_grid import CoefficientGrid, Triple
-from keras_effnet.search.proxy_training import embedded_base
 from keras_effnet.search.searches import (
     EMBEDDED_ROUNDING,
+    embedded_base,
     halving_rungs,
     plain_grid_steps,
     search_coefficients,

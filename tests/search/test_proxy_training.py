@@ -14,7 +14,8 @@ from keras_effnet import BackboneSpec, StageSpec
 from keras_effnet.blocks import ConvBlock, FusedMBConv, MBConv
 from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Candidate
-from keras_effnet.search.proxy_training import ProxyTraining, embedded_base
+from keras_effnet.search.proxy_training import ProxyTraining
+from keras_effnet.search.searches import embedded_base
 from keras_effnet.search.task import Task, read_metric, train_to_dict
 from keras_effnet.search.worker import restore
 
@@ -130,7 +131,7 @@ def test_a_train_function_that_is_not_found_is_told(name):
 
 @pytest.mark.parametrize("kind", ["here", "another"])
 def test_a_train_function_of_an_unknown_kind_is_told(kind):
-    with pytest.raises(SearchError, match=r"kinds halving, .*, function") as caught:
+    with pytest.raises(SearchError, match=r"can only make halving, .*, function") as caught:
         restore({"kind": kind, "function": "keras_effnet.search.task:read_metric"})
     assert caught.value.received == repr(kind)
 
