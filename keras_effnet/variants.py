@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import fmean
 
 from keras_effnet.backbones.catalogue import FAMILIES, family_of
@@ -74,11 +75,19 @@ def variant_rows(
     is_published = backbones.get(spec.name) == spec
     members = [backbones.get(name) for name in FAMILIES[base_name]] if is_published else [spec]
     try:
-        rows = [_row(base, member, rule, rounding) for member in members]
+        if rule is None and rounding is None:
+            rows = [_usual_row(base, member) for member in members]
+        else:
+            rows = [_row(base, member, rule, rounding) for member in members]
     except ScalingError:
         # A table, or a rule for one direction: it has no phi for every size.
         return None, ()
     return base_name, tuple(sorted(rows, key=lambda row: row.macs))
+
+
+@lru_cache(maxsize=256)  # a row takes up to 0.1 s, and every network of a family shows those of all
+def _usual_row(base: BackboneSpec, variant: BackboneSpec) -> VariantRow:
+    return _row(base, variant, None, None)
 
 
 def _row(

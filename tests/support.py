@@ -123,7 +123,7 @@ def without_weights() -> Iterator[None]:
     from keras.src.backend.common import global_state
 
     pending = "uninitialized_variables"
-    before = [*global_state.get_global_attribute(pending, [])]  # Keras appends to its list
+    before = [*(global_state.get_global_attribute(pending) or ())]  # Keras appends to its list
     try:
         with keras.StatelessScope(initialize_variables=False):
             yield

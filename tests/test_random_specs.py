@@ -73,9 +73,9 @@ def test_a_spec_comes_back_from_its_file(spec: BackboneSpec) -> None:
 
 
 @slow
-@settings(max_examples=2000, **FRESH)
+@settings(max_examples=300, **FRESH)
 @given(spec=specs(max_width=10**38))  # whole groups of channels may be a little wider
-def test_any_spec_comes_back_from_its_file(spec: BackboneSpec) -> None:
+def test_a_spec_of_any_width_comes_back_from_its_file(spec: BackboneSpec) -> None:
     check_round_trip(spec)
 
 
@@ -112,15 +112,6 @@ PHIS = st.lists(st.floats(0.01, 3) | st.floats(-3, -0.01), min_size=2, max_size=
 @settings(max_examples=150, **FIXED)
 @given(spec=specs(), rule=growing_rules(), rounding=roundings(), phis=PHIS)
 def test_no_cost_falls_as_phi_grows(spec: BackboneSpec, rule: Compound, rounding: Rounding, phis: list[float]) -> None:
-    check_monotone(spec, rule, rounding, phis)
-
-
-@slow
-@settings(max_examples=1500, **FRESH)
-@given(spec=specs(), rule=growing_rules(), rounding=roundings(), phis=PHIS)
-def test_no_cost_ever_falls_as_phi_grows(
-    spec: BackboneSpec, rule: Compound, rounding: Rounding, phis: list[float]
-) -> None:
     check_monotone(spec, rule, rounding, phis)
 
 
@@ -185,13 +176,6 @@ def test_a_spec_with_junk_in_it_is_our_error(data: st.DataObject, spec: Backbone
     check_changed(data, spec)
 
 
-@slow
-@settings(max_examples=4000, **FRESH)
-@given(data=st.data(), spec=specs())
-def test_any_spec_with_junk_in_it_is_our_error(data: st.DataObject, spec: BackboneSpec) -> None:
-    check_changed(data, spec)
-
-
 JSON_JUNK: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 7, 33, 10**39, -(10**40), 0.0, 0.5, 1.0, 1.5, 1e-300, 1e300, "", "junk", "a/b"),
     *("mbconv", "conv", "batch", "layer", "dense", "same", "none", [], [1], [None, {}], {}, {"block": "mbconv"}),
@@ -236,13 +220,6 @@ def test_a_changed_file_is_read_or_refused(data: st.DataObject, spec: BackboneSp
     check_changed_json(data, spec)
 
 
-@slow
-@settings(max_examples=2500, **FRESH)
-@given(data=st.data(), spec=specs())
-def test_any_changed_file_is_read_or_refused(data: st.DataObject, spec: BackboneSpec) -> None:
-    check_changed_json(data, spec)
-
-
 @settings(max_examples=100, **FIXED)
 @given(data=st.data(), spec=specs())
 def test_a_text_with_other_characters_is_read_or_refused(data: st.DataObject, spec: BackboneSpec) -> None:
@@ -258,3 +235,18 @@ def test_a_text_with_other_characters_is_read_or_refused(data: st.DataObject, sp
         check_use(BackboneSpec.from_json(text))
     except SpecError as error:
         assert_ours(error)
+
+
+@slow
+@settings(max_examples=1200, **FRESH)
+@given(data=st.data(), spec=specs(), rule=growing_rules(), rounding=roundings(), phis=PHIS)
+def test_any_spec_keeps_every_law(
+    data: st.DataObject, spec: BackboneSpec, rule: Compound, rounding: Rounding, phis: list[float]
+) -> None:
+    """Drawing a spec takes as long as most of the laws, so that each one drawn serves them all."""
+    check_round_trip(spec)
+    check_monotone(spec, rule, rounding, phis)
+    for _ in range(3):
+        check_changed(data, spec)
+    for _ in range(2):
+        check_changed_json(data, spec)
