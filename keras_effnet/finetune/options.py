@@ -88,7 +88,7 @@ class DemonstrationOptions:
         TrainingError: a value is out of range.
     """
 
-    backbone: BackboneSpec | str = "efficientnet_b0"
+    backbone: BackboneSpec | str = "mobilenet_v1"  # learns three times as fast on a CPU as EfficientNet-B0
     phi: float = -10.0
     data: str = "digits"
     resolution: int = 16
