@@ -220,7 +220,8 @@ def computation(model: keras.Model) -> int:
         if len(below) == 1 and (type(layer).__name__ in WITHOUT_MEANING or layer.name == "backbone_spec"):
             known[layer.name] = below[0]
         else:
-            sides = layer.output.shape[1:3] if hasattr(layer, "strides") else ()  # where paddings tell
+            output: Any = layer.output
+            sides = output.shape[1:3] if hasattr(layer, "strides") else ()  # where paddings tell
             known[layer.name] = hash((described(layer), sides, below))
     return known[model.layers[-1].name]
 
