@@ -17,10 +17,9 @@ COUNT = 100_000
 SPACE = """
 import time
 from random import Random
-from keras_effnet.search.searches import EMBEDDED_DIVISOR
+from keras_effnet.search.searches import EMBEDDED_DIVISOR, embedded_base
 from keras_effnet.search.evolution import excess
 from keras_effnet.search.space import ArchitectureSpace
-from keras_effnet.search.searches import embedded_base
 space, generator = ArchitectureSpace(embedded_base(), divisor=EMBEDDED_DIVISOR, classes=62), Random("candidates")
 """
 OURS = f"""{SPACE}
