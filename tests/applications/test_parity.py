@@ -211,8 +211,8 @@ def described(layer: Any) -> tuple[Any, ...]:
 def computation(model: keras.Model) -> int:
     """A number for what a model computes: each layer's, made of its own description and the numbers of what it reads.
 
-    Equal for models of equal layers that are wired in the same way. Where a padding puts its cells and what preprocessing
-    scales by is left out: both write them in layers of their own, and running the smaller sisters compares them.
+    Equal for models of equal layers that are wired in the same way. Left out is on which side a padding lies, and what
+    preprocessing scales by: both sides write these in layers of their own; running the smaller sisters compares them.
     """
     known: dict[str, int] = {}
     for layer in model.layers:
