@@ -31,6 +31,8 @@ _HOMES = {
     "build_model": "builder.model",
     "estimate_cost": "cost",
     "explain": "explanation",
+    "fold_batchnorm": "export.fold",
+    "read_model": "reading.read_model",
     "fit_to_budget": "budget",
     "grow_model": "inheritance.grow",
     "load_data": "data.sets",

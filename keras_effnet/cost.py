@@ -34,6 +34,7 @@ from keras_effnet.ops import (
     Opaque,
     Pool,
     Standardize,
+    ZeroPad,
 )
 from keras_effnet.padding import window_cells
 from keras_effnet.registry import resolve_backbone
@@ -288,7 +289,9 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             return LayerCost(Shape(1, 1, channels))
         case Dense():
             cells, weights = x.height * x.width, channels * op.width
-            return LayerCost(x._replace(channels=op.width), weights + op.width, 0, cells * weights, cells * op.width)
+            return LayerCost(
+                x._replace(channels=op.width), weights + op.width * op.bias, 0, cells * weights, cells * op.width
+            )
         case LayerNorm():
             return LayerCost(x, 2 * channels)
         case ChannelScale():
@@ -299,6 +302,8 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             if x[:2] != others[0][:2]:
                 raise SpecError(f"layer {name!r} joins images of different sizes.", received=f"{x} and {others[0]}")
             return LayerCost(x._replace(channels=channels + others[0].channels))
+        case ZeroPad():
+            return LayerCost(Shape(x.height + sum(op.rows), x.width + sum(op.columns), channels))
         case Standardize(mean=None):
             # A mean and a variance per channel, and Keras' count of the images they were taken from.
             return LayerCost(x, 0, 2 * channels + 1)

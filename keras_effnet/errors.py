@@ -70,6 +70,10 @@ class InheritanceError(KerasEffnetError, ValueError):
     """Weights that cannot follow a model into another spec, or not exactly where that was asked for."""
 
 
+class ExportError(KerasEffnetError, ValueError):
+    """A model that a file format cannot hold, or a file that does not do what its model does; no file is left."""
+
+
 class RecipeError(KerasEffnetError, ValueError):
     """A recipe of training that cannot be followed."""
 

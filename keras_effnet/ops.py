@@ -17,6 +17,7 @@ one method, `read(op, name, *inputs)`. Readers (count, build, trace, latency) ma
 | `concat` | `Concat` | appends the channels of one image to those of another | no |
 | `dropout` | `Dropout` | drops single values, or whole samples (drop-path) | no |
 | `flatten` | `Flatten` | (1, 1, channels) to (channels,) | no |
+| | `ZeroPad` | zeros around an image, a given number on each side; blocks say `padding` instead | no |
 | `rescale` | `Rescale` | multiplies pixels by a number and adds another | no |
 | `standardize` | `Standardize` | subtracts a mean and divides by a deviation, per channel | without statistics |
 | `layer` | `Opaque` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
@@ -28,10 +29,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from keras_effnet.checks import check_number, check_rate, store_plain
-from keras_effnet.errors import SpecError
+from keras_effnet.normalization import KERAS_NORM, BatchNorm, LayerNorm, Norm, check_norm  # noqa: F401 - for blocks
 from keras_effnet.padding import Padding
 
 PoolKind = Literal["avg", "max"]
@@ -83,60 +83,17 @@ class Depthwise:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A fully connected layer with a bias, over the channels of each cell.
+    """A fully connected layer over the channels of each cell.
 
     Args:
         width: number of output channels.
         activation: activation applied to the output; None for none.
+        bias: whether a trained bias is added to each output channel.
     """
-
-    bias: ClassVar[bool] = True
 
     width: int
     activation: ActivationFunction = None
-
-
-@dataclass(frozen=True, slots=True)
-class BatchNorm:
-    """Batch normalization (Ioffe and Szegedy 2015, arXiv:1502.03167): 4 parameters per channel, 2 of them trained.
-
-    Args:
-        epsilon: number added to the variance, at least 0. Keras' default.
-        momentum: momentum of the moving statistics, in [0, 1). Keras' default.
-
-    Raises:
-        SpecError: a value is outside its range.
-    """
-
-    epsilon: float = 1e-3
-    momentum: float = 0.99
-
-    def __post_init__(self) -> None:
-        store_plain(self)
-        check_number(SpecError, "epsilon", self.epsilon, 0)
-        check_rate(SpecError, "momentum", self.momentum)
-
-
-@dataclass(frozen=True, slots=True)
-class LayerNorm:
-    """Layer normalization over the channels of each cell (Ba et al. 2016, arXiv:1607.06450): 2 parameters per channel.
-
-    Args:
-        epsilon: number added to the variance, at least 0. The default is ConvNeXt's (arXiv:2201.03545, released code).
-
-    Raises:
-        SpecError: a value is outside its range.
-    """
-
-    epsilon: float = 1e-6
-
-    def __post_init__(self) -> None:
-        store_plain(self)
-        check_number(SpecError, "epsilon", self.epsilon, 0)
-
-
-Norm = BatchNorm | LayerNorm
-KERAS_NORM = BatchNorm()
+    bias: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +182,19 @@ class Flatten:
 
 
 @dataclass(frozen=True, slots=True)
+class ZeroPad:
+    """Zeros around an image.
+
+    Args:
+        rows: number of rows of zeros (above, below).
+        columns: number of columns of zeros (left, right).
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Rescale:
     """Computes x * scale + offset.
 
@@ -263,6 +233,7 @@ class Opaque:
         params: number of all weights, untrained ones included.
         trainable_params: number of weights that training changes.
         macs: multiply-adds per image.
+        inert: whether it passes on what it reads when the network is not training, as noise and augmentation do.
     """
 
     make: Callable[[str], Any]
@@ -270,21 +241,16 @@ class Opaque:
     params: int = 0
     trainable_params: int = 0
     macs: int = 0
+    inert: bool = False
 
 
 Weighted = Conv | Depthwise | Dense | Norm | ChannelScale
 Joining = Add | Multiply | Concat
-Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | Rescale | Standardize | Opaque
+Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | ZeroPad | Rescale | Standardize | Opaque
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
 # Hundreds of these stand in a network, and few differ: looking one up takes a fifth of the time of making it.
 _conv, _depthwise, _activation, _dropout = (lru_cache(4096)(kind) for kind in (Conv, Depthwise, Activation, Dropout))
-
-
-def check_norm(norm: object) -> None:
-    """Raises SpecError unless `norm` is a BatchNorm or a LayerNorm."""
-    if not isinstance(norm, BatchNorm | LayerNorm):
-        raise SpecError("`norm` must be a BatchNorm or a LayerNorm.", received=f"norm={norm!r}")
 
 
 class Ops(ABC, Generic[T]):

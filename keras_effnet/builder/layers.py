@@ -29,6 +29,7 @@ from keras_effnet.ops import (
     Pool,
     Rescale,
     Standardize,
+    ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.spec import Initializer
@@ -140,6 +141,8 @@ class KerasLayers:
                 return layers.Concatenate(axis=self.channel_axis, name=name)
             case Flatten():
                 return layers.Reshape((shape[self.channel_axis],), name=name)
+            case ZeroPad():
+                return layers.ZeroPadding2D((op.rows, op.columns), name=name)
             case Rescale():
                 return layers.Rescaling(op.scale, op.offset, name=name)
             case Standardize():
@@ -199,7 +202,13 @@ class KerasLayers:
                 "stand last: use keras.config.set_image_data_format('channels_last').",
                 received="'channels_first'",
             )
-        return layers.Dense(op.width, activation=op.activation, kernel_initializer=self.dense_initializer, name=name)
+        return layers.Dense(
+            op.width,
+            activation=op.activation,
+            use_bias=op.bias,
+            kernel_initializer=self.dense_initializer,
+            name=name,
+        )
 
 
 def check_activation(activation: ActivationFunction) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.inheritance.graph import finalize
 from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.ops import Dropout
+from keras_effnet.reading.graph import finalize
 from keras_effnet.trace import Value
 
 _IMAGES = 4

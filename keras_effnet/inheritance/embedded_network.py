@@ -16,9 +16,9 @@ import keras
 from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, carries_spec, read_embedded_spec
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
-from keras_effnet.inheritance.graph import Graph, Tensor, read_graph, replay
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
+from keras_effnet.reading.graph import Graph, Tensor, read_graph, replay
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")

@@ -19,11 +19,11 @@ from keras_effnet.inheritance.adapt import AdaptedStem, Stem, per_image_channel
 from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import measured_difference, stage_differences, with_weights
 from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network
-from keras_effnet.inheritance.graph import finalize
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
 from keras_effnet.inheritance.inheritance_report import Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.inheritance.pairing import Pairing
+from keras_effnet.reading.graph import finalize
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network

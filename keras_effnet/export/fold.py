@@ -1,0 +1,179 @@
+"""Batch normalization folded into the convolution before it.
+
+After training, BatchNorm multiplies each channel by a number and adds another. A convolution right before it can do
+both: y = gamma (W x + b - mean) / sqrt(variance + epsilon) + beta is a convolution with the kernel s W and the bias
+s (b - mean) + beta, where s = gamma / sqrt(variance + epsilon) (Jacob et al. 2018, arXiv:1712.05877, section 3.2).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import keras
+import numpy as np
+
+from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
+from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise, Rescale, Standardize
+from keras_effnet.reading.graph import finalize
+from keras_effnet.reading.read_model import read_model
+
+Weights = dict[str, list[np.ndarray]]
+
+
+def fold_batchnorm(model: keras.Model) -> keras.Model:
+    """Folds each BatchNorm that follows a convolution or a dense layer into that layer.
+
+    The model computes the same with fewer layers. Fold last: a folded model cannot be grown, and should not be trained.
+
+    Args:
+        model: a functional or Sequential model, of this package or not, that calls each layer once. It stays as it is.
+
+    Returns:
+        A new flat model of stock layers, uncompiled, with the names and weights of the old one's layers. BatchNorm that
+        follows something else (the pre-activations of ResNetV2 and DenseNet) stays.
+
+    Raises:
+        InheritanceError: the model has no graph, or one that cannot be read (see `read_model`).
+
+    Example:
+        >>> from keras_effnet import build_model, fold_batchnorm
+        >>> model = build_model("mobilenet_v2", input_shape=(32, 32, 3))
+        >>> len(model.layers), len(fold_batchnorm(model).layers)
+        (157, 105)
+    """
+    network = read_model(model)
+    folded, norms = fold_network(network)
+    with paused_garbage_collection(), deep_recursion():
+        inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+        outputs = folded.run(KerasLayers(), *inputs)
+        made = keras.Model(_alone(inputs), _alone(list(outputs)), name=model.name)
+    layers = _layers_by_name(model)
+    for layer in made.layers:
+        if layer.weights:
+            layer.set_weights(_folded_weights(layers[layer.name], layers.get(norms.get(layer.name, ""))))
+            finalize(layer)
+    return made
+
+
+def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
+    """Leaves out each BatchNorm that can be folded into the operation before it.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The network without them, whose convolutions in their place have a bias; and the name of the BatchNorm that each
+        operation takes in, by the operation's name.
+
+    Example:
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> from keras_effnet.network import record_network
+        >>> folded, norms = fold_network(record_network(resnet50_spec))
+        >>> norms["conv1_conv"], any(isinstance(node.op, BatchNorm) for node in folded.nodes)
+        ('conv1_bn', False)
+    """
+    readers = Counter(given for node in network.nodes for given in node.inputs)
+    readers.update(network.outputs)
+    swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
+    norms: dict[str, str] = {}
+    blocks: dict[RecordedBlock, RecordedBlock] = {}
+    for block in network.blocks:
+        nodes = []
+        for node in block.nodes:
+            given = tuple(swapped[each] for each in node.inputs)
+            if isinstance(node.op, BatchNorm) and readers[node.inputs[0]] == 1 and _takes_norm(given[0], norms):
+                before = given[0]
+                before.op = replace(cast(Conv | Depthwise | Dense, before.op), bias=True)
+                norms[before.name] = node.name
+                swapped[node] = before
+                continue
+            swapped[node] = Node(node.op, node.name, given, node.channels)
+            nodes.append(swapped[node])
+        blocks[block] = RecordedBlock(swapped[block.input], nodes, swapped[block.output], block.times)
+    stages = tuple(
+        replace(stage, blocks=[blocks[block] for block in stage.blocks])  # a copy: the old network stays as it is
+        for stage in network.stages
+    )
+    return Network(network.name, network.inputs, tuple(swapped[node] for node in network.outputs), stages), norms
+
+
+def _takes_norm(node: Node, norms: dict[str, str]) -> bool:
+    """Whether a BatchNorm behind an operation can be folded into it."""
+    if not isinstance(node.op, Conv | Depthwise | Dense) or node.name in norms:
+        return False
+    return isinstance(node.op, Depthwise) or node.op.activation is None
+
+
+def factor_and_shift(
+    op: BatchNorm | Rescale | Standardize, weights: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that a trained layer multiplies each channel by and adds.
+
+    Args:
+        op: its operation.
+        weights: its weights, as `read_weights` gives them.
+
+    Returns:
+        The factors and the shifts, float64: one of each per channel, or one for all.
+
+    Example:
+        >>> factor_and_shift(Rescale(2.0, -1.0), [])
+        (array([2.]), array([-1.]))
+    """
+    match op:
+        case Rescale():
+            return np.array([op.scale]), np.array([op.offset])
+        case BatchNorm():
+            gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+            factor = gamma / np.sqrt(variance + op.epsilon)
+            return factor, beta - mean * factor
+    mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+    factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())  # as keras.layers.Normalization does
+    return factor, -mean * factor
+
+
+def _folded_weights(layer: Any, norm: Any) -> list[np.ndarray]:
+    """The weights of a layer that takes in a BatchNorm, or its own if there is none."""
+    weights = layer.get_weights()
+    if norm is None:
+        return weights
+    kernel, bias = weights[0], weights[1] if layer.use_bias else 0.0
+    factor, shift = factor_and_shift(BatchNorm(norm.epsilon), norm.get_weights())
+    # A depthwise kernel has its outputs on two axes: channels and multiplier.
+    per_output = factor.reshape(kernel.shape[-2:]) if isinstance(layer, keras.layers.DepthwiseConv2D) else factor
+    return [(kernel * per_output).astype(np.float32), (bias * factor + shift).astype(np.float32)]
+
+
+def read_weights(model: keras.Model) -> Weights:
+    """All weights of a model, by the name of the layer.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
+    """
+
+    def arrays(layer: Any) -> list[np.ndarray]:
+        if isinstance(layer, keras.layers.Normalization):
+            return [np.ravel(keras.ops.convert_to_numpy(each)) for each in (layer.mean, layer.variance)]
+        return layer.get_weights()
+
+    return {name: arrays(layer) for name, layer in _layers_by_name(model).items()}
+
+
+def _layers_by_name(model: Any) -> dict[str, Any]:
+    """All layers of a model, those of models inside the model included."""
+    found: dict[str, Any] = {}
+    for layer in model.layers:
+        found.update(_layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
+    return found
+
+
+def _alone(tensors: list[Any]) -> Any:
+    return tensors[0] if len(tensors) == 1 else tensors

@@ -1,0 +1,193 @@
+"""The reader that writes a TensorFlow graph of constants: what SavedModel and LiteRT files are made from.
+
+It needs TensorFlow, whichever backend Keras runs on, and no Keras layer: dropout is left out, weights are constants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_effnet.errors import ExportError
+from keras_effnet.export.fold import Weights, factor_and_shift
+from keras_effnet.network import Network
+from keras_effnet.ops import (
+    Activation,
+    ActivationFunction,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    LayerNorm,
+    Multiply,
+    Op,
+    Opaque,
+    Pool,
+    Rescale,
+    Standardize,
+    ZeroPad,
+)
+from keras_effnet.padding import padding_zeros
+
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "relu": tf.nn.relu,
+    "relu6": tf.nn.relu6,
+    "sigmoid": tf.nn.sigmoid,
+    "tanh": tf.nn.tanh,
+    "elu": tf.nn.elu,
+    "softplus": tf.nn.softplus,
+    "softsign": tf.nn.softsign,
+    "exponential": tf.exp,
+    "leaky_relu": tf.nn.leaky_relu,
+    "silu": lambda x: x * tf.nn.sigmoid(x),
+    "swish": lambda x: x * tf.nn.sigmoid(x),
+    "hard_sigmoid": lambda x: tf.nn.relu6(x + 3.0) * (1 / 6),
+    "hard_silu": lambda x: x * tf.nn.relu6(x + 3.0) * (1 / 6),
+    "softmax": tf.nn.softmax,
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "linear": tf.identity,
+}
+
+
+class TensorFlowGraph:
+    """The reader.
+
+    Args:
+        weights: arrays of each layer by the layer's name, as `read_weights` gives them.
+    """
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights = weights
+
+    def read(self, op: Op, name: str, *inputs: Any) -> Any:
+        """Writes one operation; images have their channels last.
+
+        Raises:
+            ExportError: a layer or an activation that is not written here.
+        """
+        x = inputs[0]
+        match op:
+            case Conv() | Depthwise() | Dense() | ChannelScale():
+                return self._weighted(op, name, x)
+            case BatchNorm() | Rescale() | Standardize():
+                factor, shift = factor_and_shift(op, self.weights[name])
+                return x * factor.astype(np.float32) + shift.astype(np.float32)
+            case LayerNorm():
+                gamma, beta = self.weights[name]
+                mean, variance = tf.nn.moments(x, -1, keepdims=True)
+                return (x - mean) * tf.math.rsqrt(variance + op.epsilon) * gamma + beta
+            case Activation():
+                return self.activate(op.activation, name, x)
+            case Pool():
+                pool = tf.nn.max_pool2d if op.kind == "max" else tf.nn.avg_pool2d
+                image, padding = self._padded(op, x)
+                return pool(image, op.kernel, op.stride, padding)
+            case GlobalPool():
+                reduce = tf.reduce_max if op.kind == "max" else tf.reduce_mean
+                return reduce(x, (1, 2), keepdims=op.keepdims)
+            case Add():
+                return inputs[0] + inputs[1]
+            case Multiply():
+                return inputs[0] * inputs[1]
+            case Concat():
+                return tf.concat(inputs, -1)
+            case Flatten():
+                return tf.reshape(x, (-1, x.shape[-1]))
+            case ZeroPad():
+                return tf.pad(x, ((0, 0), op.rows, op.columns, (0, 0)))
+            case Dropout():
+                return x
+            case Opaque() if op.inert:
+                return x
+        raise ExportError(
+            "an exported file holds the stock layers of image classifiers: replace the layer by some of them.",
+            received=f"layer {name!r}",
+        )
+
+    def activate(self, activation: ActivationFunction, name: str, x: Any) -> Any:
+        """Writes an activation function.
+
+        Raises:
+            ExportError: an activation that is not written here.
+        """
+        if activation is None:
+            return x
+        if activation not in _ACTIVATIONS:
+            raise ExportError(
+                f"an activation in an exported file must be one of {', '.join(sorted(_ACTIVATIONS))}.",
+                received=f"{activation!r} at {name!r}",
+            )
+        return _ACTIVATIONS[activation](x)
+
+    def _weighted(self, op: Conv | Depthwise | Dense | ChannelScale, name: str, x: Any) -> Any:
+        kernel, *bias = self.weights[name]
+        activation = None
+        match op:
+            case Conv():
+                image, padding = self._padded(op, x)
+                convolve = tf.nn.conv2d if op.groups == 1 else _grouped_conv2d
+                y, activation = convolve(image, kernel, op.stride, padding), op.activation
+            case Depthwise():
+                image, padding = self._padded(op, x)
+                y = tf.nn.depthwise_conv2d(image, kernel, (1, op.stride, op.stride, 1), padding)
+            case Dense():
+                # Over an image the same numbers are a convolution, which engines run without moving it about.
+                image = len(x.shape) == 4
+                y = tf.nn.conv2d(x, kernel[None, None], 1, "VALID") if image else tf.matmul(x, kernel)
+                activation = op.activation
+            case ChannelScale():
+                y = x * kernel
+        return self.activate(activation, name, tf.nn.bias_add(y, bias[0]) if bias else y)
+
+    @staticmethod
+    def _padded(op: Conv | Depthwise | Pool, x: Any) -> tuple[Any, str]:
+        """The image, and the padding that is left to TensorFlow."""
+        if op.padding in ("same", "valid"):
+            return x, op.padding.upper()
+        sides = (padding_zeros(op.padding, op.kernel, op.stride, side) for side in x.shape[1:3])
+        return tf.pad(x, ((0, 0), *sides, (0, 0))), "VALID"
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _grouped_conv2d(image: Any, kernel: Any, stride: int, padding: str) -> Any:
+    """By XLA: TensorFlow's own kernel for processors cannot convolve in groups where an activation follows."""
+    return tf.nn.conv2d(image, kernel, stride, padding)
+
+
+def tensorflow_function(
+    network: Network, weights: Weights, shapes: list[tuple[int | None, ...]], batch: int | None = None
+) -> Any:
+    """Writes a recorded network as a TensorFlow function of its inputs.
+
+    Args:
+        network: the network.
+        weights: arrays of each layer by the layer's name, as `read_weights` gives them.
+        shapes: shape of each input with the batch, channels last.
+        batch: number of images in a call; None for any.
+
+    Returns:
+        A `tf.function` with one signature.
+
+    Raises:
+        ExportError: a layer or an activation that a file cannot hold.
+    """
+    signature = [
+        tf.TensorSpec((batch, *shape[1:]), tf.float32, name=node.name)
+        for node, shape in zip(network.inputs, shapes, strict=True)
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def compute(*images: Any) -> Any:
+        made = network.run(TensorFlowGraph(weights), *images)
+        return made[0] if len(made) == 1 else made
+
+    return compute
