@@ -7,13 +7,18 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_effnet.cli.predictor import Predictor, add_model_arguments, open_classifier, predict_source, show
+from keras_effnet.cli.predictor import (
+    Predictor,
+    add_model_arguments,
+    class_numbers,
+    open_classifier,
+    predict_source,
+    show,
+)
 from keras_effnet.errors import DataError
 from keras_effnet.explanation import aligned
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from keras_effnet.data.sets import DataSplits
     from keras_effnet.data.source import Source
     from keras_effnet.training.evaluation import Evaluation
@@ -61,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
     names, sources = _choose(data, arguments.split)
     classifier = open_classifier(arguments)
-    matching = _match(classifier, sources[0].class_names)
+    matching = class_numbers(classifier, sources[0].class_names)
     import numpy as np
 
     from keras_effnet.training.evaluation import evaluate_probabilities
@@ -95,28 +100,6 @@ def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source
             received=f"--split={split} for {data.name!r}",
         )
     return list(found), list(found.values())
-
-
-def _match(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
-    """The model's class number for each class of the data."""
-    import numpy as np
-
-    own = classifier.class_names
-    if not classifier.named:
-        if len(data_names) != len(own):
-            raise DataError(
-                f"the model's file has no class names, so the data must have the same {len(own)} classes in the same "
-                "order; otherwise give the names with `--classes`.",
-                received=f"{len(data_names)} classes",
-            )
-        return np.arange(len(own))
-    strange = [name for name in data_names if name not in own]
-    if strange:
-        raise DataError(
-            f"each class of the data must be one of the model's: {', '.join(own):.300}.",
-            received=f"{', '.join(strange):.300}",
-        )
-    return np.array([own.index(name) for name in data_names])
 
 
 def _names(classifier: Predictor, source: Source) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from keras_effnet import __version__
 from keras_effnet.cli import (
     evaluate_command,
     explain_command,
+    export_command,
     finetune_command,
     fit_command,
     grow_command,
@@ -38,6 +39,7 @@ COMMANDS = (
     finetune_command,
     predict_command,
     evaluate_command,
+    export_command,
     search_command,
 )
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from keras_effnet.data.source import Source
+    from keras_effnet.export.engines import Exported
+    from keras_effnet.training.evaluation import Predicting
 
 MODES = ("none", "tf", "torch", "caffe")
 
@@ -35,7 +37,7 @@ class Predictor:
         channels: number of channels of the input images, 1 or 3.
     """
 
-    model: keras.Model
+    model: Predicting
     class_names: tuple[str, ...]
     named: bool
     resolution: int
@@ -44,7 +46,12 @@ class Predictor:
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments for the model, and for properties that its file may lack."""
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a trained model: .keras or .h5")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        type=Path,
+        help="a trained model: .keras or .h5, or what `export` made of one: .tflite, .onnx, .xml or a SavedModel",
+    )
     group = parser.add_argument_group("properties that the model's file may lack")
     group.add_argument(
         "--classes",
@@ -77,6 +84,10 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
         WeightsError: there is no such model, or it cannot be read.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
+    from keras_effnet.export.engines import is_exported, open_exported
+
+    if is_exported(arguments.model):
+        return _exported_classifier(open_exported(arguments.model), arguments)
     from keras_effnet.inheritance.raw_pixels import take_raw_pixels
     from keras_effnet.inheritance.scaled_model import load_model
 
@@ -100,6 +111,56 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
     whole = _with_mode(model, arguments.preprocessing or "none") if tag is None else take_raw_pixels(model)
     numbers = tuple(str(number) for number in range(shape[1]))
     return Predictor(_with_softmax(whole), names or numbers, names is not None, side, channels)
+
+
+def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Predictor:
+    """A predictor of an exported file.
+
+    Raises:
+        BuildError: the file is not a classifier of pixels, or the arguments contradict it.
+    """
+    told = exported.metadata
+    if told.outputs == "features" or not told.pixels:
+        raise BuildError(
+            "the file must be a classifier that takes pixels from 0 to 255, as all those exported from models of this "
+            "package do.",
+            received=f"{str(arguments.model)!r}, which returns {told.outputs}",
+        )
+    if arguments.preprocessing is not None:
+        raise BuildError(
+            "an exported file knows its preprocessing; omit `--preprocessing`.", received=repr(arguments.preprocessing)
+        )
+    side = arguments.resolution or told.resolution or (told.spec or {}).get("backbone", {}).get("resolution")
+    if side is None or told.resolution not in (None, side):
+        raise BuildError(
+            "`--resolution` must be the side of the images that the file takes.",
+            received=f"--resolution={side} for a side of {told.resolution}",
+        )
+    classes = exported.predict_on_batch(_blank(side, told.channels)).shape[1]
+    names = told.class_names if arguments.classes is None else _read_names(arguments.classes, classes)
+    model = exported if told.outputs == "probabilities" else _Softmax(exported)
+    numbers = tuple(map(str, range(classes)))
+    return Predictor(model, names or numbers, names is not None, side, told.channels)
+
+
+def _blank(side: int, channels: int) -> np.ndarray:
+    import numpy as np
+
+    return np.zeros((1, side, side, channels), np.float32)
+
+
+class _Softmax:
+    """An exported file that returns logits, as one that returns probabilities."""
+
+    def __init__(self, exported: Exported) -> None:
+        self._exported = exported
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        logits = self._exported.predict_on_batch(x)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
 
 
 def predict_source(classifier: Predictor, source: Source, arguments: argparse.Namespace, title: str) -> np.ndarray:
@@ -132,6 +193,39 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     )
     with tqdm(total=len(batches), desc=title, unit="batch") as progress:
         return predict_all(classifier.model, _Watched(batches, progress.update))
+
+
+def class_numbers(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:
+    """The model's class number for each class of some data.
+
+    Args:
+        classifier: the model.
+        data_names: names of the data's classes.
+
+    Returns:
+        int array with a number for each class: by name if the model has names, else by order.
+
+    Raises:
+        DataError: the model lacks a class, or its number of classes differs and it has no names.
+    """
+    import numpy as np
+
+    own = classifier.class_names
+    if not classifier.named:
+        if len(data_names) != len(own):
+            raise DataError(
+                f"the model's file has no class names, so the data must have the same {len(own)} classes in the same "
+                "order; otherwise give the names with `--classes`.",
+                received=f"{len(data_names)} classes",
+            )
+        return np.arange(len(own))
+    strange = [name for name in data_names if name not in own]
+    if strange:
+        raise DataError(
+            f"each class of the data must be one of the model's: {', '.join(own):.300}.",
+            received=f"{', '.join(strange):.300}",
+        )
+    return np.array([own.index(name) for name in data_names])
 
 
 def show(text: str, output: Path | None) -> None:

@@ -49,7 +49,10 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
     network = read_model(model)
     folded, norms = fold_network(network)
     with paused_garbage_collection(), deep_recursion():
-        inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name) for tensor in model.inputs]
+        inputs = [
+            keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=node.name)
+            for node, tensor in zip(network.inputs, model.inputs, strict=True)
+        ]
         outputs = folded.run(KerasLayers(), *inputs)
         made = keras.Model(_alone(inputs), _alone(list(outputs)), name=model.name)
     layers = _layers_by_name(model)
@@ -161,7 +164,7 @@ def read_weights(model: keras.Model) -> Weights:
 
     def arrays(layer: Any) -> list[np.ndarray]:
         if isinstance(layer, keras.layers.Normalization):
-            return [np.ravel(keras.ops.convert_to_numpy(each)) for each in (layer.mean, layer.variance)]
+            return [np.asarray(keras.ops.convert_to_numpy(each)).ravel() for each in (layer.mean, layer.variance)]
         return layer.get_weights()
 
     return {name: arrays(layer) for name, layer in _layers_by_name(model).items()}

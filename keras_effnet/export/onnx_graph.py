@@ -163,7 +163,7 @@ class OnnxGraph:
         """
         if activation in (None, "linear"):
             return x
-        if activation in _ONE_NODE:
+        if isinstance(activation, str) and activation in _ONE_NODE:
             kind, attributes = _ONE_NODE[activation]
             return self.node(kind, name, x, **attributes)
         match activation:

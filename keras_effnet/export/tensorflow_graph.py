@@ -5,7 +5,7 @@ It needs TensorFlow, whichever backend Keras runs on, and no Keras layer: dropou
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,7 +121,7 @@ class TensorFlowGraph:
         """
         if activation is None:
             return x
-        if activation not in _ACTIVATIONS:
+        if not isinstance(activation, str) or activation not in _ACTIVATIONS:
             raise ExportError(
                 f"an activation in an exported file must be one of {', '.join(sorted(_ACTIVATIONS))}.",
                 received=f"{activation!r} at {name!r}",
@@ -129,7 +129,9 @@ class TensorFlowGraph:
         return _ACTIVATIONS[activation](x)
 
     def _weighted(self, op: Conv | Depthwise | Dense | ChannelScale, name: str, x: Any) -> Any:
+        kernel: Any
         kernel, *bias = self.weights[name]
+        y: Any = x
         activation = None
         match op:
             case Conv():
@@ -146,10 +148,10 @@ class TensorFlowGraph:
                 activation = op.activation
             case ChannelScale():
                 y = x * kernel
-        return self.activate(activation, name, tf.nn.bias_add(y, bias[0]) if bias else y)
+        return self.activate(activation, name, y + bias[0] if bias else y)
 
     @staticmethod
-    def _padded(op: Conv | Depthwise | Pool, x: Any) -> tuple[Any, str]:
+    def _padded(op: Conv | Depthwise | Pool, x: Any) -> tuple[Any, Any]:
         """The image, and the padding that is left to TensorFlow."""
         if op.padding in ("same", "valid"):
             return x, op.padding.upper()
@@ -158,21 +160,26 @@ class TensorFlowGraph:
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _grouped_conv2d(image: Any, kernel: Any, stride: int, padding: str) -> Any:
+def _grouped_conv2d(image: Any, kernel: Any, stride: int, padding: Any) -> Any:
     """By XLA: TensorFlow's own kernel for processors cannot convolve in groups where an activation follows."""
     return tf.nn.conv2d(image, kernel, stride, padding)
 
 
 def tensorflow_function(
-    network: Network, weights: Weights, shapes: list[tuple[int | None, ...]], batch: int | None = None
+    network: Network,
+    weights: Weights,
+    shapes: Sequence[tuple[int | None, ...]],
+    batch: int | None = None,
+    channels_first: bool = False,
 ) -> Any:
     """Writes a recorded network as a TensorFlow function of its inputs.
 
     Args:
         network: the network.
         weights: arrays of each layer by the layer's name, as `read_weights` gives them.
-        shapes: shape of each input with the batch, channels last.
+        shapes: shape of each input with the batch, as Keras gives it.
         batch: number of images in a call; None for any.
+        channels_first: whether the model's images have their channels first.
 
     Returns:
         A `tf.function` with one signature.
@@ -187,7 +194,14 @@ def tensorflow_function(
 
     @tf.function(input_signature=signature, autograph=False)
     def compute(*images: Any) -> Any:
-        made = network.run(TensorFlowGraph(weights), *images)
-        return made[0] if len(made) == 1 else made
+        last = [_moved(image, (0, 2, 3, 1)) if channels_first else image for image in images]
+        made = network.run(TensorFlowGraph(weights), *last)
+        outputs = [_moved(output, (0, 3, 1, 2)) if channels_first else output for output in made]
+        return outputs[0] if len(outputs) == 1 else outputs
 
     return compute
+
+
+def _moved(x: Any, axes: tuple[int, ...]) -> Any:
+    """An image with its axes in another order; a vector as it is."""
+    return tf.transpose(x, axes) if len(x.shape) == 4 else x

@@ -27,6 +27,7 @@ from keras_effnet.ops import (
     Op,
     Opaque,
     Pool,
+    PoolKind,
     Rescale,
     Standardize,
     ZeroPad,
@@ -80,10 +81,6 @@ def _opaque(layer: Any) -> Opaque:
         sum(math.prod(weight.shape) for weight in layer.trainable_weights) if hasattr(layer, "weights") else 0,
         inert=isinstance(layer, _INERT) or type(layer).__name__.startswith("Random"),
     )
-
-
-def _channels_last(layer: Any) -> bool:
-    return layer.data_format == "channels_last"
 
 
 def _channel_axis(shape: Shape) -> int:
@@ -155,10 +152,11 @@ def _softmax(layer: Any, shapes: list[Shape]) -> Op | None:
 
 
 def _pool(layer: Any, shapes: list[Shape]) -> Op | None:
+    padding: Any = layer.padding
     if not _square(layer.pool_size, layer.strides):
         return None
-    kind = "max" if isinstance(layer, layers.MaxPooling2D) else "avg"
-    return Pool(_side(layer.pool_size), _side(layer.strides), kind, layer.padding)
+    kind: PoolKind = "max" if isinstance(layer, layers.MaxPooling2D) else "avg"
+    return Pool(_side(layer.pool_size), _side(layer.strides), kind, padding)
 
 
 def _global_pool(layer: Any, shapes: list[Shape]) -> Op | None:

@@ -16,7 +16,8 @@ from keras_effnet.reading.read_layer import read_layer
 def read_model(model: keras.Model) -> Network:
     """Reads a Keras model into a recorded network: what every reader can be run over, whoever built the model.
 
-    Models inside the model are flattened. A layer that the vocabulary has no word for is an `Opaque` operation.
+    What is read is what the model computes when it predicts (`training=False`). Models inside it are flattened. A layer
+    that the vocabulary has no word for is an `Opaque` operation.
 
     Args:
         model: a functional or Sequential model that calls each of its layers once.
@@ -26,7 +27,7 @@ def read_model(model: keras.Model) -> Network:
 
     Raises:
         InheritanceError: the model has no graph, as subclassed models have none; a layer is called twice or has several
-            outputs; layers of nested models have one name; or a layer is called with `training=True`.
+            outputs; or layers of nested models have one name.
 
     Example:
         >>> pixels = keras.Input((32, 32, 3))
@@ -100,8 +101,6 @@ class _Reading:
     def _check(self, layer: GraphLayer) -> None:
         if len(layer.calls) != 1:
             raise self._error(f"is called {len(layer.calls)} times", layer.name)
-        if layer.calls[0].options.get("training"):
-            raise self._error("is called with `training=True`, which would be lost", layer.name)
 
     def _error(self, reason: str, name: str) -> InheritanceError:
         return InheritanceError(

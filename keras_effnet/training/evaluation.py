@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -78,7 +78,15 @@ def evaluate(model: keras.Model, batches: Any) -> dict[str, float]:
     return {"loss": float(found["cross_entropy"]), "accuracy": float(found["accuracy"])}
 
 
-def predict_all(model: keras.Model, batches: Any) -> np.ndarray:
+class Predicting(Protocol):
+    """A Keras model, or an exported file in its engine."""
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for a batch of images."""
+        ...
+
+
+def predict_all(model: Predicting, batches: Any) -> np.ndarray:
     """The probabilities of every image.
 
     Args:

@@ -15,8 +15,8 @@ from keras_effnet.blocks import MBConv
 from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, read_embedded_spec
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
-from keras_effnet.reading.graph import read_graph
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
+from keras_effnet.reading.graph import read_graph
 from keras_effnet.scaling import Coefficients, Rounding
 from keras_effnet.spec import BackboneSpec, Preprocessing
 

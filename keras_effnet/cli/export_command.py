@@ -1,0 +1,110 @@
+"""`keras-effnet export MODEL.keras --format litert-int8 onnx`: writes a model for a device, and checks the files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_effnet.checks import check_int
+from keras_effnet.errors import DataError, ExportError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DESCRIPTION = """Writes a model for the engines that run it on a device, runs each file in its engine, and compares it
+with the model. A file that does not do what the model does is not kept. Prints a table: same class, differences,
+accuracy, size and latency."""
+
+NAMES = ("litert", "litert-float16", "litert-dynamic", "litert-int8", "onnx", "openvino", "saved_model")
+_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "saved_model": "-saved_model"}
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the parser of this command."""
+    parser = commands.add_parser(
+        "export", help="write a model for a device, and check the file", description=DESCRIPTION
+    )
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a trained model: .keras or .h5")
+    parser.add_argument(
+        "--format", nargs="+", choices=NAMES, default=["litert"], help="one or several formats (default: litert)"
+    )
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for the files (default: the model's)")
+    parser.add_argument("--batch", type=int, help="number of images in a call, fixed in the file (default: any)")
+    parser.add_argument(
+        "--calibration",
+        metavar="DATA",
+        help="labelled images, as for finetune: those to train on give the ranges of litert-int8, the others are what "
+        "the files are compared on (default: two photographs, which cannot calibrate)",
+    )
+    parser.add_argument("--data-dir", metavar="FOLDER", help="folder of a named set, where it is also downloaded to")
+    parser.add_argument(
+        "--images", type=int, default=200, help="number of images to calibrate with, and to compare on (default: 200)"
+    )
+    parser.add_argument(
+        "--tolerance", type=float, help="largest difference that counts as rounding (default: by format)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the files and prints how they compare."""
+    if not arguments.model.is_file():
+        raise ExportError("there must be such a model.", received=repr(str(arguments.model)))
+    check_int(DataError, "images", arguments.images, 1)
+    if "litert-int8" in arguments.format and arguments.calibration is None:
+        raise ExportError(
+            "an int8 network is made for the ranges of real images: name some with `--calibration`.",
+            received="--format litert-int8 without --calibration",
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
+    folder = arguments.output or arguments.model.parent
+    paths = {name: folder / _file_name(arguments.model.stem, name) for name in dict.fromkeys(arguments.format)}
+    from keras_effnet.export.exporter import export_files
+    from keras_effnet.export.verify import report_table
+
+    images = {} if arguments.calibration is None else _images(arguments)
+    reports = export_files(
+        arguments.model,
+        paths,
+        batch=arguments.batch,
+        tolerance=arguments.tolerance,
+        progress=lambda name: sys.stderr.write(f"keras-effnet export: writing {paths[name]}\n"),
+        **images,
+    )
+    as_json = (
+        json.dumps({"model": str(arguments.model), "files": [each.to_dict() for each in reports]}, indent=2) + "\n"
+    )
+    sys.stdout.write(as_json if arguments.json else report_table(reports))
+
+
+def _file_name(stem: str, name: str) -> str:
+    return stem + (_SUFFIXES.get(name) or f"{name.removeprefix('litert')}.tflite")
+
+
+def _images(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Images to calibrate with, images to compare on, and their classes: as many of each class as the others."""
+    import numpy as np
+
+    from keras_effnet.cli.predictor import class_numbers, open_classifier
+    from keras_effnet.data.reading import resize_square
+    from keras_effnet.data.sets import load_data
+    from keras_effnet.data.splits import at_most
+
+    data = load_data(arguments.calibration, data_dir=arguments.data_dir)
+    options = {"classes": None, "resolution": None, "preprocessing": None}
+    classifier = open_classifier(argparse.Namespace(model=arguments.model, **options))
+    numbers = class_numbers(classifier, data.train.class_names)
+    found = {}
+    for name, source in (("calibration", data.train), ("images", data.test or data.validation)):
+        chosen = at_most(source, math.ceil(arguments.images / len(source.class_names)), seed=0)
+        side, gray = classifier.resolution, classifier.channels == 1
+        pixels = [resize_square(chosen.read(number, side), side, gray=gray) for number in range(len(chosen))]
+        found[name] = np.stack(pixels).astype(np.float32)
+        found["labels"] = numbers[chosen.labels]
+    return found

@@ -1,0 +1,74 @@
+"""What travels in an exported file: all that a program needs to show it images and to name what it says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import keras_effnet
+from keras_effnet.errors import ExportError
+
+Outputs = Literal["probabilities", "logits", "features"]
+METADATA_KEY = "keras_effnet"
+
+
+@dataclass(frozen=True)
+class ExportMetadata:
+    """What an exported file says about itself.
+
+    Args:
+        name: name of the model.
+        format: format of the file, such as "litert-int8".
+        resolution: side of the square images that it takes, in pixels; None if it takes any.
+        channels: number of channels of the images.
+        pixels: whether it takes pixels from 0 to 255 in RGB and preprocesses them itself; if not, it takes what the
+            model took.
+        outputs: what it returns: "probabilities", "logits" or "features".
+        class_names: one name per class, in the order of the scores; None if they are unknown.
+        spec: the spec that the model was built from, as a spec file holds it; None if the model carries none.
+        version: version of this package that wrote the file.
+    """
+
+    name: str
+    format: str
+    resolution: int | None
+    channels: int
+    pixels: bool
+    outputs: Outputs
+    class_names: tuple[str, ...] | None = None
+    spec: dict[str, Any] | None = None
+    version: str = keras_effnet.__version__
+
+    def to_json(self) -> str:
+        """The text that stands in the file."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def metadata_from_json(text: str, received: str) -> ExportMetadata:
+    """Reads the text that `to_json` wrote.
+
+    Args:
+        text: the text.
+        received: what it was found in, for the message.
+
+    Returns:
+        The metadata.
+
+    Raises:
+        ExportError: the text is something else.
+
+    Example:
+        >>> written = ExportMetadata("net", "onnx", 32, 3, True, "probabilities", ("cat", "dog"))
+        >>> metadata_from_json(written.to_json(), "net.onnx") == written
+        True
+    """
+    try:
+        content = json.loads(text)
+        names = content.pop("class_names")
+        return ExportMetadata(**content, class_names=None if names is None else tuple(names))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ExportError(
+            "the file's metadata cannot be read: export the model again.",
+            received=f"{received}, in which {text!r:.100}",
+        ) from error

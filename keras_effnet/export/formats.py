@@ -1,0 +1,146 @@
+"""The formats, each with the function that writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_effnet.export.engines import METADATA_FILE, import_engine, pack_metadata, weights_digest
+from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata
+from keras_effnet.export.fold import Weights
+from keras_effnet.network import Network
+
+
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A network that is about to be written.
+
+    Args:
+        network: the recorded network, folded.
+        weights: arrays of each layer.
+        shapes: shape of each input with the batch, as Keras gives it.
+        channels_first: whether its images have their channels first.
+        batch: number of images in a call; None for any.
+        metadata: what the file says about itself.
+        calibration: images whose ranges a quantized network is made for, float32; None without quantization.
+    """
+
+    network: Network
+    weights: Weights
+    shapes: tuple[tuple[int | None, ...], ...]
+    channels_first: bool
+    batch: int | None
+    metadata: ExportMetadata
+    calibration: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class ExportFormat:
+    """One format.
+
+    Args:
+        name: its name: "litert", "onnx", ...
+        suffix: end of the file's name; "" for a folder.
+        write: writes a draft to a path.
+        tolerance: largest difference from the Keras model that counts as rounding, as a share of the largest output;
+            None for a quantized network, of which the agreement of the classes is asked instead.
+        calibrated: whether it needs images to calibrate with.
+    """
+
+    name: str
+    suffix: str
+    write: Callable[[Draft, Path], None]
+    tolerance: float | None
+    calibrated: bool = False
+
+
+def _write_onnx(draft: Draft, path: Path) -> None:
+    path.write_bytes(_onnx_bytes(draft))
+
+
+def _onnx_bytes(draft: Draft) -> bytes:
+    onnx = import_engine("onnx")
+    from keras_effnet.export.onnx_graph import onnx_model
+
+    properties = {METADATA_KEY: draft.metadata.to_json()}
+    model = onnx_model(draft.network, draft.weights, draft.shapes, properties, draft.batch, draft.channels_first)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def _write_openvino(draft: Draft, path: Path) -> None:
+    """Through ONNX: from Keras' own export the engine is 2 to 3.5 times slower on EfficientNet (docs/export.md)."""
+    openvino = import_engine("openvino")
+    model = openvino.Core().read_model(_onnx_bytes(draft))
+    model.set_rt_info(draft.metadata.to_json(), METADATA_KEY)
+    openvino.save_model(model, path, compress_to_fp16=False)
+    # Now that the weights are known, the other file is bound to them.
+    model.set_rt_info(weights_digest(path), f"{METADATA_KEY}_weights")
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _tensorflow_function(draft: Draft) -> Any:
+    import_engine("tensorflow")
+    from keras_effnet.export.tensorflow_graph import tensorflow_function
+
+    return tensorflow_function(draft.network, draft.weights, draft.shapes, draft.batch, draft.channels_first)
+
+
+def _write_saved_model(draft: Draft, path: Path) -> None:
+    tf = import_engine("tensorflow")
+    module = tf.Module()
+    module.serve = _tensorflow_function(draft)
+    tf.saved_model.save(module, str(path), signatures=module.serve.get_concrete_function())
+    extra = path / "assets.extra"
+    extra.mkdir()
+    (extra / METADATA_FILE).write_text(draft.metadata.to_json(), encoding="utf-8")
+
+
+def _litert(**options: Any) -> Callable[[Draft, Path], None]:
+    """A function that writes a LiteRT file with these settings of the converter."""
+
+    def write(draft: Draft, path: Path) -> None:
+        import_engine("ai_edge_litert")  # what runs it; better to learn now that it is missing
+        tf = import_engine("tensorflow")
+        function = _tensorflow_function(draft)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        if options:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if options.get("float16"):
+            converter.target_spec.supported_types = [tf.float16]
+        if options.get("int8"):
+            converter.representative_dataset = lambda: _one_by_one(draft)
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.inference_input_type = tf.uint8  # pixels as they are
+        path.write_bytes(converter.convert())
+        pack_metadata(path, draft.metadata)
+
+    return write
+
+
+def _one_by_one(draft: Draft) -> Iterable[list[np.ndarray]]:
+    images = draft.calibration
+    if images is None:
+        return
+    for number in range(len(images)):
+        yield [np.repeat(images[number : number + 1], draft.batch or 1, axis=0)]
+
+
+# Rounding in float32, and float16's 11 bits, add up over a network's layers.
+_FLOAT32, _FLOAT16 = 1e-3, 5e-2
+FORMATS = {
+    made.name: made
+    for made in (
+        ExportFormat("litert", ".tflite", _litert(), _FLOAT32),
+        ExportFormat("litert-float16", ".tflite", _litert(float16=True), _FLOAT16),
+        ExportFormat("litert-dynamic", ".tflite", _litert(dynamic=True), None),
+        ExportFormat("litert-int8", ".tflite", _litert(int8=True), None, calibrated=True),
+        ExportFormat("onnx", ".onnx", _write_onnx, _FLOAT32),
+        ExportFormat("openvino", ".xml", _write_openvino, _FLOAT32),
+        ExportFormat("saved_model", "", _write_saved_model, _FLOAT32),
+    )
+}

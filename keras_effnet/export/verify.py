@@ -1,0 +1,144 @@
+"""An exported file is run in its engine, and compared with the Keras model that it was made from."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_effnet.explanation import aligned
+from keras_effnet.export.engines import Exported
+
+# A quantized network that names another class for more than one image in ten has lost what it learned.
+LEAST_AGREEMENT = 0.9
+_TIMED_CALLS, _WARM_UP_CALLS = 15, 3
+_SMALLEST = 1e-30  # a probability whose logarithm float32 still holds
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """How an exported file compares with its model.
+
+    Args:
+        path: the file.
+        format: its format.
+        engine: engine that ran it.
+        bytes: size in bytes, all files together.
+        images: number of images that were compared.
+        agreement: fraction of them that the file gives the same class as the model; None without a classifier.
+        difference: largest difference of an output, as a share of the model's largest.
+        logit_difference: largest difference of a logit; None without a classifier.
+        accuracy: fraction of right classes; None without labels.
+        model_accuracy: that of the Keras model on the same images; None without labels.
+        latency_ms: median time of a call with one image (or with the file's batch) in milliseconds.
+    """
+
+    path: str
+    format: str
+    engine: str
+    bytes: int
+    images: int
+    agreement: float | None
+    difference: float
+    logit_difference: float | None
+    accuracy: float | None
+    model_accuracy: float | None
+    latency_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON holds it."""
+        return asdict(self)
+
+
+def report_table(reports: list[ExportReport]) -> str:
+    """A table with one line for each file.
+
+    Args:
+        reports: the reports, at least one.
+
+    Returns:
+        Lines of text.
+    """
+
+    def share(value: float | None) -> str:
+        return "-" if value is None else f"{value:.1%}"
+
+    cells = [("file", "engine", "size", "same class", "difference", "of a logit", "accuracy", "ms a call")]
+    for each in reports:
+        logit = "-" if each.logit_difference is None else f"{each.logit_difference:.2g}"
+        size = f"{each.bytes / 1e6:.2f} MB"
+        numbers = (
+            share(each.agreement),
+            f"{each.difference:.2g}",
+            logit,
+            share(each.accuracy),
+            f"{each.latency_ms:.2f}",
+        )
+        cells.append((each.path, each.engine, size, *numbers))
+    first = reports[0]
+    lines = aligned(cells, text_column=0)
+    right = "" if first.model_accuracy is None else f", of which it classifies {first.model_accuracy:.1%} right"
+    lines += [
+        "",
+        f"Compared with the Keras model on {first.images} images{right}.",
+        "Difference: the largest one of an output, as a share of the largest output.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def compare_outputs(
+    exported: Exported, path: Path, images: np.ndarray, expected: np.ndarray, labels: np.ndarray | None
+) -> ExportReport:
+    """Runs a file and compares it with what its model gave.
+
+    Args:
+        exported: the file, opened.
+        path: where it will stand.
+        images: float32 array of images as the file takes them.
+        expected: the model's outputs for them.
+        labels: the true classes; None if they are unknown.
+
+    Returns:
+        The report, without a size yet.
+    """
+    found = exported.predict_on_batch(images)
+    classifies = exported.metadata.outputs != "features"
+    agreement = logit_difference = accuracy = model_accuracy = None
+    if classifies:
+        agreement = float((found.argmax(1) == expected.argmax(1)).mean())
+        probable = exported.metadata.outputs == "probabilities"
+        logit_difference = float(np.abs(_logits(found, probable) - _logits(expected, probable)).max())
+    if classifies and labels is not None:
+        accuracy = float((found.argmax(1) == labels).mean())
+        model_accuracy = float((expected.argmax(1) == labels).mean())
+    return ExportReport(
+        str(path),
+        exported.metadata.format,
+        exported.engine,
+        0,
+        len(images),
+        agreement,
+        float(np.abs(found - expected).max() / max(np.abs(expected).max(), _SMALLEST)),
+        logit_difference,
+        accuracy,
+        model_accuracy,
+        _median_ms(exported, images[: exported.batch or 1]),
+    )
+
+
+def _logits(outputs: np.ndarray, probable: bool) -> np.ndarray:
+    """Logits with a mean of 0: a softmax forgets the mean."""
+    logits = np.log(np.maximum(outputs.astype(np.float64), _SMALLEST)) if probable else outputs.astype(np.float64)
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def _median_ms(exported: Exported, images: np.ndarray) -> float:
+    times = []
+    for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
+        started = time.perf_counter()
+        exported.predict_on_batch(images)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times[_WARM_UP_CALLS:]) * 1e3)
