@@ -27,7 +27,7 @@ from keras_effnet.scaling import Compound
 Strategy = st.SearchStrategy
 
 # Every run the same cases: a test that fails now and then teaches to look away. With FRESH=1 in the environment the
-# slow tests, which try thousands, draw new ones.
+# slow tests, which try the most, draw new ones.
 FIXED: dict[str, Any] = {
     "deadline": None,
     "database": None,

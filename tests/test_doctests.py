@@ -13,11 +13,21 @@ import keras_effnet
 from keras_effnet import applications
 
 PACKAGE = Path(keras_effnet.__file__).parent
-# Modules whose examples take over 10 s.
+# Modules whose examples take over a second.
 SLOW = (
+    "keras_effnet.applications.own_arguments",
+    "keras_effnet.inheritance.embedded_network",
+    "keras_effnet.inheritance.grow",
+    "keras_effnet.inheritance.recalibrate",
+    "keras_effnet.inheritance.scaled_model",
+    "keras_effnet.latency.timing",
+    "keras_effnet.report.gradcam",
+    "keras_effnet.search.evolution",
     "keras_effnet.search.scores",
     "keras_effnet.search.searches",
     "keras_effnet.testing",
+    "keras_effnet.training.seeding",
+    "keras_effnet.weights.load",
 )
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -41,7 +51,12 @@ def test_examples(module: str) -> None:
     assert found.attempted >= 1
 
 
-@pytest.mark.parametrize("name", ["EfficientNetB0", "EfficientNetB3", "ResNet50", "MobileNetV3Small"])
+SLOW_BUILDERS = ("EfficientNetB0", "EfficientNetB3", "ResNet50")
+
+
+@pytest.mark.parametrize(
+    "name", ["MobileNetV3Small", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_BUILDERS)]
+)
 def test_examples_of_builders_made_by_a_function(name: str) -> None:
     # doctest does not find these by itself: their code lies in another module than their name.
     [example] = doctest.DocTestFinder().find(getattr(applications, name), name, globs={})

@@ -95,7 +95,7 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
 
     Example:
         >>> from keras_effnet import build_model
-        >>> read_embedded_spec(build_model("mobilenet_v2", classes=10)).classes
+        >>> read_embedded_spec(build_model("mobilenet_v1", classes=10)).classes
         10
     """
     text = _carrier(model).seed
@@ -127,7 +127,7 @@ def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
 
     Example:
         >>> from keras_effnet import build_model
-        >>> model = build_model("mobilenet_v2", classes=2)
+        >>> model = build_model("mobilenet_v1", classes=2)
         >>> name_classes(model, ["cat", "dog"])
         >>> read_embedded_spec(model).class_names
         ('cat', 'dog')

@@ -99,7 +99,7 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
 
     Example:
         >>> from keras_effnet import build_model
-        >>> inner = build_model("mobilenet_v2", include_top=False, pooling="avg", input_shape=(32, 32, 3))
+        >>> inner = build_model("mobilenet_v1", include_top=False, pooling="avg", input_shape=(32, 32, 3))
         >>> model = keras.Sequential([inner, keras.layers.Dense(2, name="mine")])
         >>> find_network(model).behind
         ('mine',)

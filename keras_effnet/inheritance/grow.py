@@ -100,7 +100,7 @@ def grow_model(
 
     Example:
         >>> from keras_effnet import build_model, grow_model, scale_spec
-        >>> small = scale_spec("mobilenet_v2", phi=-3)
+        >>> small = scale_spec("mobilenet_v1", phi=-3)
         >>> model, report = grow_model(build_model(small, classes=3), scale_spec(small, phi=1), return_report=True)
         >>> report.exact
         True

@@ -43,7 +43,7 @@ def recalibrate(model: keras.Model, batches: Iterable[Any]) -> int:
     Example:
         >>> import numpy as np
         >>> from keras_effnet import build_model, recalibrate, scale_model
-        >>> small = scale_model(build_model("mobilenet_v2", classes=2, input_shape=(32, 32, 3)), phi=-4)
+        >>> small = scale_model(build_model("mobilenet_v1", classes=2, input_shape=(32, 32, 3)), phi=-4)
         >>> recalibrate(small, [np.zeros((8, 32, 32, 3)), np.ones((4, 32, 32, 3))])
         12
     """

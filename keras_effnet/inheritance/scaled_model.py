@@ -64,12 +64,12 @@ def scale_model(
 
     Example:
         >>> from keras_effnet import scale_model
-        >>> from keras_effnet.applications import resnet50_spec
-        >>> model = scale_model(resnet50_spec, phi=-2, classes=10)
+        >>> from keras_effnet.applications import mobilenet_v1_spec
+        >>> model = scale_model(mobilenet_v1_spec, phi=-2, classes=10)
         >>> model.count_params()
-        15063322
+        2043786
         >>> scale_model(model, phi=0.5).count_params()
-        21137066
+        3336562
     """
     check_choice(WeightsError, "member", member, get_args(Member))
     scaling: dict[str, Any] = {"rule": rule, "coefficients": coefficients, "rounding": rounding}

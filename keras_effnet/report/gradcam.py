@@ -35,7 +35,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
 
     Example:
         >>> from keras_effnet import build_model
-        >>> model = build_model("mobilenet_v2", classes=3, input_shape=(64, 64, 3))
+        >>> model = build_model("mobilenet_v1", classes=3, input_shape=(64, 64, 3))
         >>> grad_cam(model, np.ones((1, 64, 64, 3), "float32"), np.array([2])).shape
         (1, 2, 2)
     """

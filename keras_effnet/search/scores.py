@@ -64,7 +64,7 @@ def synflow(model: keras.Model, images: np.ndarray, seed: int = 0) -> float:
         TrainingError: the score is not finite.
 
     Example:
-        >>> spec = "mobilenet_v2"
+        >>> spec = "mobilenet_v1"
         >>> keras.utils.set_random_seed(0)
         >>> images = np.zeros((2, 64, 64, 3), "float32")
         >>> small, large = (build_model(spec, classes=n, input_shape=(64, 64, 3)) for n in (5, 50))

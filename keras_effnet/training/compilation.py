@@ -43,7 +43,7 @@ def compile_model(
         >>> from functools import partial
         >>> from keras_effnet import build_model
         >>> from keras_effnet.training.schedules import warmup_cosine
-        >>> model = build_model("mobilenet_v2", classes=2, input_shape=(32, 32, 3))
+        >>> model = build_model("mobilenet_v1", classes=2, input_shape=(32, 32, 3))
         >>> compile_model(model, partial(warmup_cosine, peak=0.1, steps=10), steps=10)
         >>> round(float(model.optimizer.learning_rate), 3)
         0.1

@@ -28,7 +28,7 @@ def seed_weights(seed: int) -> None:
         >>> sums = []
         >>> for seed in (1, 1, 2):
         ...     seed_weights(seed)
-        ...     model = build_model("mobilenet_v2", classes=2, input_shape=(32, 32, 3))
+        ...     model = build_model("mobilenet_v1", classes=2, input_shape=(32, 32, 3))
         ...     sums.append(float(abs(model.get_weights()[0]).sum()))
         >>> sums[0] == sums[1], sums[0] == sums[2]
         (True, False)

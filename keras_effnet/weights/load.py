@@ -53,7 +53,7 @@ def load_weights(
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
         >>> from keras_effnet import build_model, scale_spec
-        >>> small, large = (build_model(scale_spec("mobilenet_v2", phi=phi), classes=10) for phi in (-5, -3))
+        >>> small, large = (build_model(scale_spec("mobilenet_v1", phi=phi), classes=10) for phi in (-5, -3))
         >>> with TemporaryDirectory() as folder:
         ...     small.save_weights(Path(folder) / "small.weights.h5")
         ...     report = load_weights(large, Path(folder) / "small.weights.h5", partial=True)

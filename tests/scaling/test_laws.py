@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support import BASES
 
 from keras_effnet import Coefficients, Cost, Rounding, estimate_cost, scale_spec
 from keras_effnet.backbones.catalogue import FAMILIES
@@ -38,12 +39,30 @@ def test_cost_grows_with_phi(name: str, rule: str) -> None:
     check_growth(name, rule, Rounding())
 
 
+# The whole product says little more: each backbone meets every rounding, each family every rule, each rule every
+# rounding.
+TURNS = [
+    (name, rule, ROUNDINGS[(number + place) % len(ROUNDINGS)])
+    for number, name in enumerate(backbones.names())
+    for place, rule in enumerate(EVERY_PHI)
+    if name in BASES or (number + place // len(ROUNDINGS)) % 2 == 0
+]
+
+
 @slow
-@pytest.mark.parametrize("rounding", ROUNDINGS, ids=["paper", "nearest", "exact"])
-@pytest.mark.parametrize("rule", EVERY_PHI)
-@pytest.mark.parametrize("name", backbones.names())
+@pytest.mark.parametrize(("name", "rule", "rounding"), TURNS)
 def test_cost_grows_with_phi_for_every_rule_backbone_and_rounding(name: str, rule: str, rounding: Rounding) -> None:
     check_growth(name, rule, rounding)
+
+
+def test_every_two_of_backbone_rule_and_rounding_take_a_turn_together() -> None:
+    assert {(rule, repr(rounding)) for _, rule, rounding in TURNS} == {
+        (rule, repr(rounding)) for rule in EVERY_PHI for rounding in ROUNDINGS
+    }
+    for name in backbones.names():
+        turns = [(rule, rounding) for other, rule, rounding in TURNS if other == name]
+        assert {rounding for _, rounding in turns} == set(ROUNDINGS)
+        assert name not in BASES or [rule for rule, _ in turns] == EVERY_PHI
 
 
 @pytest.mark.parametrize("name", backbones.names())
