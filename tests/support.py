@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import accumulate
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -111,6 +112,21 @@ def every_operation_spec() -> BackboneSpec:
         resolution=48,
         stem=StageSpec(ResNetStem(kernel=5), width=8, stride=4),
     )
+
+
+def without_repetition(spec: BackboneSpec, depth: int | None = None) -> BackboneSpec:
+    """A backbone with one stage of each block and of each stride: laws of layers hold stage by stage.
+
+    Args:
+        spec: the backbone.
+        depth: the most blocks that a stage keeps; None for all.
+    """
+    stages: list[StageSpec] = []
+    for stage in spec.stages:
+        known = (stage.block in [one.block for one in stages], stage.stride in [one.stride for one in stages])
+        if len(stages) < 2 or not all(known):
+            stages.append(stage if depth is None else replace(stage, depth=min(stage.depth, depth)))
+    return replace(spec, stages=tuple(stages))
 
 
 @contextmanager

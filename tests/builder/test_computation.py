@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support import random_images
 
-from keras_effnet import build_model
+from keras_effnet import Coefficients, build_model, scale_spec
 from keras_effnet.builder.computation import Computation, Flow
 from keras_effnet.errors import BuildError
 from keras_effnet.network import record_network
@@ -15,10 +15,14 @@ from keras_effnet.ops import Opaque
 from keras_effnet.registry import backbones
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v3_small", "densenet121", "regnet_y_400mf"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilenet_v3_small", *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet121", "regnet_y_400mf"))],
+)
 def test_what_is_computed_is_what_the_model_gives(name: str) -> None:
     keras.utils.set_random_seed(0)
-    spec, images = backbones.get(name), random_images(2, 64, 64, 3)
+    spec = scale_spec(backbones.get(name), coefficients=Coefficients(depth=0.3, width=0.5, resolution=1))
+    images = random_images(2, 64, 64, 3)
     model = build_model(spec, include_top=False, input_shape=(64, 64, 3))
     [found] = record_network(spec, include_top=False).run(Computation(model), Flow(images))
     # Keras itself normalises each batch by its own statistics in training.

@@ -17,8 +17,8 @@ from support import (
     every_block_spec,
     outputs,
     random_images,
-    run_python,
     tiny_spec,
+    without_weights,
     write_legacy_h5,
 )
 
@@ -55,16 +55,15 @@ def built(spec: BackboneSpec = SPEC, **arguments: Any) -> keras.Model:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        name if name in ("mobilenet_v2", "every block") else pytest.param(name, marks=slow)
-        for name in (*BASES, "every block")
-    ],
+    [name if name == "mobilenet_v2" else pytest.param(name, marks=slow) for name in (*BASES, "every block")],
 )
 def test_a_tag_says_what_was_built(name: str) -> None:
     spec = every_block_spec() if name == "every block" else small(name)
     side = {"input_shape": (spec.total_stride * 2, spec.total_stride * 2, 2)}
-    assert read_embedded_spec(build_model(spec, classes=7, **side)) == EmbeddedSpec(spec, True, None, 7)
-    model = build_model(spec, include_top=False, pooling="max", name="mine", **side)
+    with without_weights():
+        whole = build_model(spec, classes=7, **side)
+        model = build_model(spec, include_top=False, pooling="max", name="mine", **side)
+    assert read_embedded_spec(whole) == EmbeddedSpec(spec, True, None, 7)
     assert read_embedded_spec(model) == EmbeddedSpec(spec, False, "max", 1000)
 
 
@@ -136,7 +135,7 @@ WAYS = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [way if way in ("keras", "clone") else pytest.param(way, marks=slow) for way in WAYS])
 def test_a_tag_goes_with_the_model(way: str, tmp_path: Path) -> None:
     model = built()
     copy = WAYS[way](model, tmp_path)
@@ -147,32 +146,7 @@ def test_a_tag_goes_with_the_model(way: str, tmp_path: Path) -> None:
     assert_same_outputs(outputs(again, x), outputs(model, x), 1e-6)
 
 
-@slow
-def test_a_tag_needs_nothing_of_this_package(tmp_path: Path) -> None:
-    model = built()
-    model.save(tmp_path / "model.keras")
-    model.save(tmp_path / "model.h5")
-    x = random_images(2, 32, 32, 3)
-    np.save(tmp_path / "x.npy", x)
-    run_python(
-        """
-import sys
-sys.modules["keras_effnet"] = None  # importing it now fails
-import keras, numpy as np
-for name in ("keras", "h5"):
-    model = keras.saving.load_model(f"model.{name}", safe_mode=True, compile=False)
-    np.save(f"{name}.npy", keras.ops.convert_to_numpy(model(np.load("x.npy"), training=False)))
-    model.save(f"again_{name}.keras")
-""",
-        cwd=tmp_path,
-    )
-    for name in ("keras", "h5"):
-        assert_same_outputs(np.load(tmp_path / f"{name}.npy"), outputs(model, x), 1e-6)
-        loaded: Any = keras.models.load_model(tmp_path / f"again_{name}.keras")
-        assert read_embedded_spec(loaded) == read_embedded_spec(model)
-
-
-@pytest.mark.parametrize("layout", ["theirs.weights.h5", "legacy.h5"])
+@pytest.mark.parametrize("layout", ["theirs.weights.h5", pytest.param("legacy.h5", marks=slow)])
 def test_files_of_keras_networks_load_as_before(layout: str, tmp_path: Path) -> None:
     arguments = {"weights": None, "alpha": 0.25, "input_shape": (32, 32, 3), "classes": 5}
     theirs = keras.applications.MobileNet(**arguments)

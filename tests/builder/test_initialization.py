@@ -1,7 +1,9 @@
-"""First values drawn by NumPy have the distributions of Keras' own initialisers."""
+"""First values drawn by NumPy have the distributions of Keras' own initialisers; Python's garbage collection waits."""
 
 from __future__ import annotations
 
+import gc
+from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
@@ -11,8 +13,8 @@ import pytest
 from support import tiny_spec
 
 from keras_effnet import build_model
-from keras_effnet.blocks import Bottleneck, MBConv
-from keras_effnet.builder.initialization import draw_variance_scaling
+from keras_effnet.blocks import Block, Bottleneck, MBConv
+from keras_effnet.builder.initialization import draw_variance_scaling, paused_garbage_collection
 
 KINDS = list(
     product((2.0, 1 / 3), ("fan_in", "fan_out", "fan_avg"), ("truncated_normal", "untruncated_normal", "uniform"))
@@ -96,3 +98,34 @@ def test_every_layer_of_a_model_gets_what_its_initialisers_would_give(initialize
                 assert np.abs(found).max() < 2 * np.abs(expected).max()
             compared += 1
     assert compared == sum(len(layer.weights) for layer in model.layers if "normalization_" not in layer.name) - 3
+
+
+@dataclass(frozen=True)
+class Failing(Block):
+    """A user's block that breaks while Keras layers are made, not while it is counted."""
+
+    def apply(self, ops: Any, x: Any, at: Any) -> Any:
+        def make(name: str) -> Any:
+            assert not gc.isenabled(), "building pauses garbage collection"
+            raise RuntimeError("broken block")
+
+        return ops.layer(x, make, shape=(*ops.size(x), ops.channels(x)), name=f"broken{at.index}")
+
+    def describe(self) -> str:
+        return "Failing"
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_before_also_after_an_error(enabled: bool) -> None:
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(RuntimeError, match="broken block"):
+            build_model(tiny_spec(Failing()))
+        assert gc.isenabled() is enabled
+        build_model(tiny_spec(MBConv()))
+        assert gc.isenabled() is enabled
+        with paused_garbage_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()

@@ -6,6 +6,7 @@ Nothing is downloaded: the tests write files in the layout of the published ones
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def scaled(name: str, phi: float) -> BackboneSpec:
     return replace(made, resolution=224)
 
 
-@pytest.mark.parametrize("phi", PHIS)
+@pytest.mark.parametrize("phi", [phi if phi in (-1.5, 1.0) else pytest.param(phi, marks=slow) for phi in PHIS])
 @pytest.mark.parametrize("name", BASES)
 def test_the_member_is_the_largest_below_or_the_smallest_above(name: str, phi: float) -> None:
     spec = scaled(name, phi)
@@ -162,11 +163,18 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 FILES = ("mobilenet_2_5_128_tf.h5", "mobilenet_2_5_128_tf_no_top.h5")
 
 
-def publish(folder: Path, include_top: bool = True, **arguments: Any) -> keras.Model:
-    """Keras' own network with weights as training leaves them, and its file."""
-    options = {"alpha": 0.25, "input_shape": (128, 128, 3), "include_top": include_top, **arguments}
+@cache
+def published(include_top: bool, pooling: str | None) -> keras.Model:
+    """Keras' own network with weights as training leaves them; no test changes it."""
+    options = {"alpha": 0.25, "input_shape": (128, 128, 3), "include_top": include_top, "pooling": pooling}
     theirs = keras.applications.MobileNet(weights=None, classifier_activation=None, **options)
     as_if_trained(theirs)
+    return theirs
+
+
+def publish(folder: Path, include_top: bool = True, pooling: str | None = None) -> keras.Model:
+    """The network, and its file."""
+    theirs = published(include_top, pooling)
     write_legacy_h5(theirs, folder / FILES[0 if include_top else 1])
     return theirs
 
@@ -220,6 +228,7 @@ def test_classes_channels_and_sides_are_free(tmp_path: Path, served: list[str]) 
     assert_same_outputs(outputs(some, x), logits[:, [7, 999]], 1e-4)
 
 
+@slow
 def test_features_without_top_are_those_of_the_member(tmp_path: Path, served: list[str]) -> None:
     theirs = publish(tmp_path, include_top=False, pooling="avg")
     model, report = grown(include_top=False, pooling="avg", return_report=True)
@@ -233,6 +242,7 @@ def test_features_without_top_are_those_of_the_member(tmp_path: Path, served: li
     assert nearest.max() <= 1e-4 * np.abs(before).max()
 
 
+@slow
 def test_a_larger_member_shrinks(tmp_path: Path, served: list[str]) -> None:
     publish(tmp_path)
     thin = Coefficients(width=0.5)
@@ -277,22 +287,22 @@ def test_the_weights_are_those_that_build_model_takes(resolution: int, served: l
 
 
 @slow
-@pytest.mark.parametrize("phi", [0.5, -0.5])
-def test_efficientnet_inherits_too(phi: float, tmp_path: Path, served: list[str]) -> None:
-    below = nearest_member(scale_spec("efficientnet_b0", phi)).name[-2:]
-    theirs = getattr(keras.applications, f"EfficientNet{below.upper()}")(weights=None, classifier_activation=None)
+def test_efficientnet_inherits_too(tmp_path: Path, served: list[str]) -> None:
+    theirs = keras.applications.EfficientNetB0(weights=None)
     as_if_trained(theirs)
-    write_legacy_h5(theirs, tmp_path / f"efficientnet{below}.h5")
-    shape = theirs.input_shape[1:]
-    options = {"input_shape": shape, "classifier_activation": None}
-    model, report = scale_model("efficientnet_b0", phi, weights="imagenet", return_report=True, **options)
-    assert report.source == f"efficientnet_{below}"
-    expected = build_model(f"efficientnet_{below}", weights="imagenet", **options)
-    x = random_images(1, *shape)
-    if phi > 0:
-        assert_same_outputs(outputs(model, x), outputs(expected, x), 1e-4)
-    else:
-        assert "selected" in report.counts
+    write_legacy_h5(theirs, tmp_path / "efficientnetb0.h5")
+    options = {"input_shape": (224, 224, 3), "classifier_activation": None}
+    expected = build_model("efficientnet_b0", weights="imagenet", **options)
+    x = random_images(1, 224, 224, 3)
+    wider, smaller = {"coefficients": Coefficients(width=1.1)}, {"phi": -0.5}
+    for scaling in (wider, smaller):
+        model, report = scale_model("efficientnet_b0", **scaling, weights="imagenet", return_report=True, **options)
+        assert report.source == "efficientnet_b0"
+        if scaling is wider:
+            assert model.count_params() > expected.count_params()
+            assert_same_outputs(outputs(model, x), outputs(expected, x), 1e-4)
+        else:
+            assert "selected" in report.counts
 
 
 def test_errors_come_before_anything_is_fetched(served: list[str]) -> None:
