@@ -9,6 +9,10 @@ from keras_effnet.data.sets import load_data as load_data
 from keras_effnet.errors import KerasEffnetError as KerasEffnetError
 from keras_effnet.explanation import Explanation as Explanation
 from keras_effnet.explanation import explain as explain
+from keras_effnet.export.engines import open_exported as open_exported
+from keras_effnet.export.exporter import export_model as export_model
+from keras_effnet.export.fold import fold_batchnorm as fold_batchnorm
+from keras_effnet.export.verify import ExportReport as ExportReport
 from keras_effnet.finetune.job import FinetuneJob as FinetuneJob
 from keras_effnet.finetune.options import FinetuneOptions as FinetuneOptions
 from keras_effnet.finetune.recipe import Recipe as Recipe
@@ -16,6 +20,7 @@ from keras_effnet.inheritance.grow import grow_model as grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport as InheritanceReport
 from keras_effnet.inheritance.recalibrate import recalibrate as recalibrate
 from keras_effnet.inheritance.scaled_model import scale_model as scale_model
+from keras_effnet.reading.read_model import read_model as read_model
 from keras_effnet.scaling import Coefficients as Coefficients
 from keras_effnet.scaling import Rounding as Rounding
 from keras_effnet.scaling import scale_spec as scale_spec
@@ -34,6 +39,7 @@ __all__ = [
     "Coefficients",
     "Cost",
     "Explanation",
+    "ExportReport",
     "FinetuneJob",
     "FinetuneOptions",
     "InheritanceReport",
@@ -46,10 +52,14 @@ __all__ = [
     "build_model",
     "estimate_cost",
     "explain",
+    "export_model",
     "fit_to_budget",
+    "fold_batchnorm",
     "grow_model",
     "load_data",
     "load_weights",
+    "open_exported",
+    "read_model",
     "recalibrate",
     "scale_model",
     "scale_spec",

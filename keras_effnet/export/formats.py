@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,10 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
             converter.representative_dataset = lambda: _one_by_one(draft)
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.inference_input_type = tf.uint8  # pixels as they are
-        path.write_bytes(converter.convert())
+        with warnings.catch_warnings():
+            # It asks for the ranges of an input that is uint8, though `representative_dataset` has just told them.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            path.write_bytes(converter.convert())
         pack_metadata(path, draft.metadata)
 
     return write
