@@ -45,6 +45,7 @@ _HOMES = {
     "scale_spec": "scaling",
     "search_architecture": "search.searches",
     "search_coefficients": "search.searches",
+    "to_edge": "edge",
     "timm_spec": "backbones.timm_specs",
 }
 

@@ -6,6 +6,7 @@ from keras_effnet.cost import Cost as Cost
 from keras_effnet.cost import estimate_cost as estimate_cost
 from keras_effnet.data.augment import Augmentation as Augmentation
 from keras_effnet.data.sets import load_data as load_data
+from keras_effnet.edge import to_edge as to_edge
 from keras_effnet.errors import KerasEffnetError as KerasEffnetError
 from keras_effnet.explanation import Explanation as Explanation
 from keras_effnet.explanation import explain as explain
@@ -66,4 +67,5 @@ __all__ = [
     "search_architecture",
     "search_coefficients",
     "timm_spec",
+    "to_edge",
 ]

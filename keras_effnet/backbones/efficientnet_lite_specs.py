@@ -15,28 +15,25 @@ from keras_effnet.backbones.efficientnet_specs import efficientnet_b0_spec
 from keras_effnet.backbones.imagenet_pixels import EDGE_PIXELS
 from keras_effnet.backbones.published import TPU_MODELS, Variant
 from keras_effnet.blocks import ConvBlock, MBConv
+from keras_effnet.lite import lite_form
 from keras_effnet.scaling import Coefficients, Rounding, Tabulated, scale_spec
-from keras_effnet.spec import BackboneSpec, Fixed, StageSpec
+from keras_effnet.spec import BackboneSpec, StageSpec
 
 
-def _lite(stage: StageSpec, fixed: Fixed) -> StageSpec:
+def _padded(stage: StageSpec) -> StageSpec:
+    """With the padding of the released code, where B0 has Keras' own: they differ for images of an unknown size."""
     block = stage.block
-    if isinstance(block, MBConv):
-        block = replace(block, se_ratio=0, activation="relu6", padding="same")
-    elif isinstance(block, ConvBlock):
-        block = replace(block, activation="relu6", padding="same")
-    return replace(stage, block=block, fixed=fixed)
+    return replace(stage, block=replace(block, padding="same")) if isinstance(block, MBConv | ConvBlock) else stage
 
 
 def _lite0() -> BackboneSpec:
-    b0 = efficientnet_b0_spec
-    first, *middle, last = b0.stages
+    lite = lite_form(efficientnet_b0_spec)
     return replace(
-        b0,
+        lite,
         name="efficientnet_lite0",
-        stem=_lite(b0.stem, "both"),
-        stages=(_lite(first, "depth"), *(_lite(stage, "nothing") for stage in middle), _lite(last, "depth")),
-        head=None if b0.head is None else _lite(b0.head, "both"),
+        stem=_padded(lite.stem),
+        stages=tuple(map(_padded, lite.stages)),
+        head=None if lite.head is None else _padded(lite.head),
         preprocessing=EDGE_PIXELS,
     )
 

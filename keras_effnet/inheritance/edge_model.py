@@ -1,0 +1,62 @@
+"""A trained model in its Lite form, with all weights that still have a place there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from keras_effnet.builder.embedded_spec import name_classes
+from keras_effnet.builder.model import build_model
+from keras_effnet.errors import InheritanceError
+from keras_effnet.inheritance.embedded_network import find_network
+from keras_effnet.lite import lite_form
+from keras_effnet.weights.assign import assign_tensors, layer_weights
+from keras_effnet.weights.load_report import LoadReport
+from keras_effnet.weights.tensors import Tensor
+
+
+def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
+    """Builds the Lite form of a trained model, and gives it the weights of the layers that both have.
+
+    Args:
+        model: a model that carries its spec, with nothing around its network.
+
+    Returns:
+        The model, and a report on every weight: those of squeeze-and-excitation are left over.
+
+    Raises:
+        BuildError: the model carries no spec.
+        InheritanceError: the model is not what its spec says, or has layers around its network.
+        SpecError: the network has no Lite form.
+
+    Example:
+        >>> from keras_effnet import build_model, scale_spec
+        >>> made, report = edge_model(build_model(scale_spec("efficientnet_b0", phi=-5), classes=2))
+        >>> report.counts["loaded"] > 100, report.counts["missing"]
+        (True, 0)
+    """
+    found = find_network(model)
+    if not found.alone:
+        raise InheritanceError(
+            "only a network that nothing surrounds has a Lite form: cut the layers around it off, and add them again.",
+            received=f"{', '.join(map(repr, found.front + found.behind))} around the network",
+        )
+    embedded = found.embedded
+    made = build_model(
+        lite_form(embedded.spec),
+        embedded.include_top,
+        input_shape=found.model.input_shape[1:],
+        pooling=embedded.pooling,
+        classes=embedded.classes,
+        classifier_activation=found.activation,
+    )
+    if embedded.class_names is not None:
+        name_classes(made, embedded.class_names)
+    there = {layer.name for layer in made.layers}
+    tensors = [
+        Tensor(f"{layer.name}/{index}", layer.name if layer.name in there else None, index, variable.numpy())
+        for layer in found.model.layers
+        for index, variable in enumerate(layer_weights(layer))
+    ]
+    return made, assign_tensors(made, tensors, Path(model.name), "keras", partial=True)
