@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,44 +48,73 @@ def our_convnext(depths: tuple[int, ...] = DEPTHS, prefix: str = "convnext_x") -
     return replace(spec, name="mine", stem=replace(spec.stem, width=WIDTHS[0]), stages=stages)
 
 
+TOPS: dict[str, dict[str, Any]] = {
+    "top": {"classifier_activation": None},
+    "features": {"include_top": False},
+    "pooled": {"include_top": False, "pooling": "max"},
+}
+IMAGES = random_images(2, 75, 66, 3)
+
+
+@cache
+def theirs_with(top: str) -> tuple[keras.Model, np.ndarray]:
+    """A model that no test changes, and its outputs."""
+    model = keras_convnext(**TOPS[top])
+    return model, outputs(model, IMAGES)
+
+
+@cache
+def ours_with(top: str) -> tuple[keras.Model, list[np.ndarray]]:
+    """A model that is loaded again and again, and weights that no file has."""
+    model = build_model(our_convnext(), input_shape=(75, 66, 3), classes=5, **TOPS[top])
+    return model, [weight.copy() for weight in model.get_weights()]
+
+
 @pytest.mark.parametrize(
     "top",
-    [
-        {"classifier_activation": None},
-        # What is new without a top, no layout changes: these wait for the slow run.
-        pytest.param({"include_top": False}, marks=pytest.mark.slow),
-        pytest.param({"include_top": False, "pooling": "max"}, marks=pytest.mark.slow),
-    ],
-    ids=["top", "features", "pooled"],
+    # What is new without a top, no layout changes: these wait for the slow run.
+    ["top", pytest.param("features", marks=pytest.mark.slow), pytest.param("pooled", marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("layout", WRITERS)
-def test_files_of_keras_own_convnext_load_into_a_flat_graph(layout: str, top: dict[str, Any], tmp_path: Path) -> None:
+def test_files_of_keras_own_convnext_load_into_a_flat_graph(layout: str, top: str, tmp_path: Path) -> None:
     name, write = WRITERS[layout]
-    theirs = keras_convnext(**top)
+    theirs, expected = theirs_with(top)
     write(theirs, tmp_path / name)
-    ours = build_model(our_convnext(), input_shape=(75, 66, 3), classes=5, weights=str(tmp_path / name), **top)
+    ours, fresh = ours_with(top)
+    ours.set_weights(fresh)
+    load_weights(ours, tmp_path / name)
     assert not any(isinstance(layer, keras.Model) for layer in ours.layers)
-    x = random_images(2, 75, 66, 3)
-    assert_same_outputs(outputs(ours, x), outputs(theirs, x))
+    assert_same_outputs(outputs(ours, IMAGES), expected)
 
 
-@pytest.mark.parametrize("layout", WRITERS)
+@cache
+def unlike(depths: tuple[int, ...], classes: int) -> keras.Model:
+    """A model that no test changes."""
+    return build_model(our_convnext(depths), classes=classes)
+
+
+# Files of whole models are read as their parts are.
+SLOW_LAYOUTS = ("keras", "legacy, by Keras 3")
+QUICK_FIRST = [pytest.param(layout, marks=[pytest.mark.slow] if layout in SLOW_LAYOUTS else []) for layout in WRITERS]
+
+
+@pytest.mark.parametrize("layout", QUICK_FIRST)
 @pytest.mark.parametrize(
-    ("spec", "classes", "first"),
+    ("depths", "classes", "first"),
     [
-        (our_convnext(), 4, "head_dense"),
-        (our_convnext((1, 2, 3, 1)), 5, "tensor '"),
-        (our_convnext((1, 2, 1, 1)), 5, "tensor '"),
-        (our_convnext((1, 3, 2, 1)), 5, "tensor '"),
+        (DEPTHS, 4, "head_dense"),
+        ((1, 2, 3, 1), 5, "tensor '"),
+        ((1, 2, 1, 1), 5, "tensor '"),
+        ((1, 3, 2, 1), 5, "tensor '"),
     ],
     ids=["classes", "a block more", "a block less", "a block more before"],
 )
 def test_another_architecture_loads_nothing(
-    layout: str, spec: BackboneSpec, classes: int, first: str, tmp_path: Path
+    layout: str, depths: tuple[int, ...], classes: int, first: str, tmp_path: Path
 ) -> None:
     name, write = WRITERS[layout]
-    write(keras_convnext(), tmp_path / name)
-    assert_refused(build_model(spec, classes=classes), tmp_path / name, first)
+    write(theirs_with("top")[0], tmp_path / name)
+    assert_refused(unlike(depths, classes), tmp_path / name, first)
 
 
 def assert_refused(model: keras.Model, path: Path, words: str) -> None:
@@ -123,38 +153,60 @@ def test_a_grouped_convolution_is_a_depthwise_one_also_with_several_filters_a_ch
     assert_same_outputs(outputs(ours, image), outputs(theirs, image))
 
 
-@pytest.mark.parametrize("layout", WRITERS)
+def thin(name: str) -> BackboneSpec:
+    return scale_spec(name, coefficients=Coefficients(depth=0.2, width=0.2, resolution=0.3))
+
+
+@cache
+def trained(name: str) -> keras.Model:
+    """A model that no test changes."""
+    model = build_model(thin(name), classes=5)
+    randomize(model, seed=7)
+    return model
+
+
+@cache
+def fresh(name: str) -> tuple[keras.Model, list[np.ndarray]]:
+    """A model that is loaded again and again, and weights that no file has."""
+    model = build_model(thin(name), classes=5)
+    return model, [np.full_like(weight, 0.625) for weight in model.get_weights()]
+
+
+@pytest.mark.parametrize("layout", QUICK_FIRST)
 @pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_small"])
 def test_our_own_files_load_every_value(name: str, layout: str, tmp_path: Path) -> None:
     file, write = WRITERS[layout]
-    spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
-    model = build_model(spec, classes=5)
-    randomize(model, seed=7)
-    write(model, tmp_path / file)
-    loaded = build_model(spec, classes=5, weights=str(tmp_path / file))
-    assert all(np.array_equal(*pair) for pair in zip(loaded.get_weights(), model.get_weights(), strict=True))
+    write(trained(name), tmp_path / file)
+    loaded, other = fresh(name)
+    loaded.set_weights(other)
+    load_weights(loaded, tmp_path / file)
+    pairs = zip(loaded.get_weights(), trained(name).get_weights(), strict=True)
+    assert all(np.array_equal(*pair) for pair in pairs)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["convnext_tiny", "mobilenet_v3_large"])
-def test_saved_models_load_without_this_package_in_safe_mode(name: str, tmp_path: Path) -> None:
-    spec = scale_spec(name, coefficients=Coefficients(depth=0.4, width=0.2, resolution=0.3))
-    model = build_model(spec, classes=5)
-    randomize(model, seed=1)
-    x = random_images(2, spec.resolution, spec.resolution, 3)
-    model.save(tmp_path / "model.keras")
+def test_saved_models_load_without_this_package_in_safe_mode(tmp_path: Path) -> None:
+    names, size = ("convnext_tiny", "mobilenet_v3_large"), (64, 64, 3)
+    models = {name: build_model(thin(name), classes=5, input_shape=size) for name in names}
+    x = random_images(2, *size)
     np.save(tmp_path / "x.npy", x)
+    for seed, (name, model) in enumerate(models.items()):
+        randomize(model, seed)
+        model.save(tmp_path / f"{name}.keras")
     run_python(
         """
 import sys
 sys.modules["keras_effnet"] = None  # importing it now fails
 import keras, numpy as np
-model = keras.saving.load_model("model.keras", safe_mode=True)
-np.save("y.npy", keras.ops.convert_to_numpy(model(np.load("x.npy"), training=False)))
+for name in sys.argv[1:]:
+    model = keras.saving.load_model(f"{name}.keras", safe_mode=True)
+    np.save(f"{name}.npy", keras.ops.convert_to_numpy(model(np.load("x.npy"), training=False)))
 """,
+        *models,
         cwd=tmp_path,
     )
-    assert_same_outputs(np.load(tmp_path / "y.npy"), outputs(model, x), tolerance=1e-6)
+    for name, model in models.items():
+        assert_same_outputs(np.load(tmp_path / f"{name}.npy"), outputs(model, x), tolerance=1e-6)
 
 
 def test_convnext_with_channels_first_is_refused_as_in_keras() -> None:

@@ -19,7 +19,8 @@ from timm_files import written
 from keras_effnet import Coefficients, build_model, load_weights, scale_spec, timm_spec
 from keras_effnet.errors import WeightsError
 
-SMALL = scale_spec(timm_spec("mobilenetv3_small_050"), coefficients=Coefficients(width=0.3, resolution=0.2))
+THIN = Coefficients(depth=0.3, width=0.3, resolution=0.2)
+SMALL = scale_spec(timm_spec("mobilenetv3_small_050"), coefficients=THIN)
 
 
 @pytest.fixture
