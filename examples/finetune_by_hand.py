@@ -34,7 +34,7 @@ def pretrained(path: Path) -> None:
         stem=StageSpec(ConvBlock(activation="swish"), width=16, stride=2),
         stages=(
             StageSpec(MBConv(expand=4), width=24, depth=1, stride=2),
-            StageSpec(MBConv(kernel=5, expand=4), width=40, depth=2),
+            StageSpec(MBConv(kernel=5, expand=4), width=40, depth=1),
         ),
         head=StageSpec(ConvBlock(kernel=1, names=("top_conv", "top_bn", "top_activation")), width=128),
         resolution=SIDE,

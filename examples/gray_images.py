@@ -64,13 +64,17 @@ def train(model: keras.Model, data: DataSplits, epochs: int) -> None:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # with Keras' 0.99 the statistics would not converge in so few steps
-    model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.compile(keras.optimizers.Adam(3e-3), "categorical_crossentropy", jit_compile=False)
     model.fit(batches(data, model.input_shape[-1]), epochs=epochs, verbose=0)
 
 
-def accuracy(model: keras.Model, data: DataSplits) -> float:
-    model.compile(metrics=["accuracy"], loss="categorical_crossentropy", jit_compile=False)
-    return model.evaluate(batches(data, model.input_shape[-1], "validation"), verbose=0)[1]
+def probabilities(model: keras.Model, data: DataSplits) -> np.ndarray:
+    """What the model says of all held-out images."""
+    return model.predict(batches(data, model.input_shape[-1], "validation"), verbose=0)
+
+
+def accuracy(found: np.ndarray, data: DataSplits) -> float:
+    return float(np.mean(found.argmax(axis=1) == data.validation.labels))
 
 
 def main() -> None:
@@ -81,18 +85,17 @@ def main() -> None:
         data = load_data(str(folder), validation=0.4, cache=Path(name) / "cache")
         colours = build_model(spec, classes=2)
         train(colours, data, epochs=10)
-        print(f"three channels: {accuracy(colours, data):.3f} of {len(data.validation)} held-out images")
+        before = probabilities(colours, data)
+        print(f"three channels: {accuracy(before, data):.3f} of {len(data.validation)} held-out images")
 
         # One channel replaces three equal ones: the kernels of the stem are summed.
         gray = grow_model(colours, channels=1, stem="sum")
-        print(f"one channel:    {accuracy(gray, data):.3f}")
-        both = [
-            model.predict(batches(data, model.input_shape[-1], "validation"), verbose=0) for model in (colours, gray)
-        ]
-        print(f"largest difference of the probabilities: {np.abs(both[0] - both[1]).max():.1e}")
+        after = probabilities(gray, data)
+        print(f"one channel:    {accuracy(after, data):.3f}")
+        print(f"largest difference of the probabilities: {np.abs(before - after).max():.1e}")
 
         train(gray, data, epochs=5)
-        print(f"trained further: {accuracy(gray, data):.3f}")
+        print(f"trained further: {accuracy(probabilities(gray, data), data):.3f}")
 
 
 if __name__ == "__main__":

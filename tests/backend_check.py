@@ -9,21 +9,55 @@ import importlib.util
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
-from support import BACKEND_SPECS, assert_same_outputs, every_operation_spec, outputs, random_images, randomize
+from support import (
+    BACKEND_SPECS,
+    as_if_trained,
+    assert_same_outputs,
+    every_operation_spec,
+    outputs,
+    random_images,
+    tiny_spec,
+)
 
 from keras_effnet import applications, build_model, scale_model, scale_spec
 from keras_effnet.data.augment import Augmentation, Augmenter
 from keras_effnet.latency import measure_latency
 from keras_effnet.report.gradcam import grad_cam
+from keras_effnet.search.scores import SCORES
 
 HERE = Path(__file__).parent
 EVERY_OPERATION = "every operation"
-SPECS = {**BACKEND_SPECS, EVERY_OPERATION: every_operation_spec()}
+_MANY = every_operation_spec()
+# Of one block a stage, but for one that has a plain shortcut: what takes time is the compiler.
+_FEW = (_MANY.stages[0], *(replace(stage, depth=1) for stage in _MANY.stages[1:]))
+SPECS = {**BACKEND_SPECS, EVERY_OPERATION: replace(_MANY, stages=_FEW)}
+
+
+@contextmanager
+def without_draws() -> Iterator[None]:
+    """Inside, kernels start as zeros, for models that get all their weights afterwards.
+
+    JAX compiles a program for each shape that it draws random numbers in.
+    """
+    draw = keras.initializers.VarianceScaling.__call__
+
+    def zeros(self: Any, shape: Any, dtype: Any = None) -> np.ndarray:
+        return np.zeros(shape, dtype or "float32")
+
+    keras.initializers.VarianceScaling.__call__ = zeros  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        keras.initializers.VarianceScaling.__call__ = draw  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def same_outputs(folder: Path) -> None:
@@ -36,7 +70,8 @@ def same_outputs(folder: Path) -> None:
 def written(folder: Path, name: str) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """A model with the weights that were written under TensorFlow, images, and its outputs there."""
     spec = SPECS[name]
-    model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
+    with without_draws():
+        model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
     return model, random_images(2, spec.resolution, spec.resolution, 3), np.load(folder / f"{name}.npy")
 
 
@@ -52,7 +87,9 @@ def training(folder: Path) -> None:
     model, x, expected = written(folder, EVERY_OPERATION)
     path = folder / f"{keras.backend.backend()}.keras"
     model.save(path)
-    assert_same_outputs(outputs(keras.saving.load_model(path), x), expected)
+    with without_draws():
+        loaded: Any = keras.saving.load_model(path)
+    assert_same_outputs(outputs(loaded, x), expected)
 
     before = [weight.copy() for weight in model.get_weights()]
     # JAX would otherwise compile a program for each operation; PyTorch's compiler takes a minute.
@@ -69,8 +106,9 @@ def channels_first(folder: Path) -> None:
     try:
         for name, shape in (("EfficientNetB0", (3, 49, 64)), ("MobileNet", (3, 64, 65)), ("MobileNetV2", (3, 64, 65))):
             options = {"include_top": False, "pooling": "avg", "input_shape": shape}
-            theirs = getattr(keras.applications, name)(weights=None, **options)
-            randomize(theirs, seed=1)
+            with without_draws():
+                theirs = getattr(keras.applications, name)(weights=None, **options)
+            as_if_trained(theirs, seed=1)
             path = folder / f"{name}.first.weights.h5"
             theirs.save_weights(path)
             ours = getattr(applications, name)(weights=str(path), **options)
@@ -83,13 +121,22 @@ def channels_first(folder: Path) -> None:
         keras.config.set_image_data_format("channels_last")
 
 
-def recalibration(folder: Path) -> None:
-    """Tests of `recalibrate` that do not depend on the backend."""
-    spec = importlib.util.spec_from_file_location("recalibration", HERE / "inheritance" / "test_recalibrate.py")
+def import_tests(path: str) -> Any:
+    """One of the files of tests, as a module."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, HERE / path)
     assert spec is not None
     assert spec.loader is not None
     tests = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tests)
+    return tests
+
+
+def recalibration(folder: Path) -> None:
+    """Tests of `recalibrate` that do not depend on the backend."""
+    tests = import_tests("inheritance/test_recalibrate.py")
+    # Each size of a batch, and each block, is one more program to compile.
+    tests.BATCHES = (4, 1)
+    tests.tiny_spec = partial(tiny_spec, depth=1)
     tests.test_the_first_layer_gets_what_numpy_finds_in_all_images_at_once()
     tests.test_a_second_time_changes_nothing_and_only_statistics_change()
     tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
@@ -101,9 +148,8 @@ def grad_cams(folder: Path) -> None:
     assert files
     for file in files:
         name = file.name.removesuffix(".cam.npy")
-        spec = SPECS[name]
-        model = build_model(spec, classes=5, weights=str(folder / f"{name}.weights.h5"))
-        found = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
+        model, _, _ = written(folder, name)
+        found = grad_cam(model, random_images(3, *model.input_shape[1:]), np.arange(3))
         np.testing.assert_allclose(found, np.load(file), atol=1e-3)
 
 
@@ -125,6 +171,22 @@ def augmented(engine: str) -> tuple[np.ndarray, np.ndarray]:
     return Augmenter(options, 16, 8)(images, np.eye(8, dtype="float32"), (1, 2, 3))
 
 
+def scored(model: keras.Model) -> dict[str, float]:
+    """All scores of a network that is not trained."""
+    return {name: score(model, random_images(4, 6, 6, 3), 5) for name, score in SCORES.items()}
+
+
+def scores(folder: Path) -> None:
+    """A network scores what it scored under TensorFlow."""
+    with without_draws():
+        model: Any = keras.saving.load_model(folder / "scored.keras")
+    expected = json.loads((folder / "scores.json").read_text())
+    found = scored(model)
+    assert set(found) == set(expected)
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-3, err_msg=name)
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     "same outputs": same_outputs,
     "growth": growth,
@@ -133,6 +195,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "recalibration": recalibration,
     "grad cams": grad_cams,
     "augmentation": augmentation,
+    "scores": scores,
 }
 
 

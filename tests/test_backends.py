@@ -1,4 +1,4 @@
-"""JAX and PyTorch give what TensorFlow gives: outputs, heat maps, augmented images; models train, save and load."""
+"""JAX and PyTorch give what TensorFlow gives: outputs, heat maps, augmented images, scores; they train, save, load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
-from backend_check import EVERY_OPERATION, SPECS, augmented
+from backend_check import EVERY_OPERATION, SPECS, augmented, import_tests, scored
 from support import outputs, random_images, randomize, run_python
 
 from keras_effnet import build_model
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
 FAST = {"PYTHONPATH": str(HERE), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 # TensorFlow on a CPU builds models whose channels come first but cannot run them, and PyTorch is slow to; JAX can.
-EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation")
+EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation", "scores")
 ASKED = {"jax": (*EVERYWHERE, "channels first"), "torch": EVERYWHERE}
 # Classifiers of three kinds: dense, two convolutions, behind a normalisation.
 SEEN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")
@@ -36,7 +36,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with weights and outputs of each family, Grad-CAM maps of three, and augmented images."""
+    """A folder with weights and outputs of each family, Grad-CAM maps of three, augmented images and scores."""
     folder = tmp_path_factory.mktemp("tensorflow")
     keras.utils.set_random_seed(3)
     peaks = 0
@@ -53,6 +53,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for engine in ("keras", "keras_cv"):
         if engine == "keras" or importlib.util.find_spec(engine):
             np.savez(folder / f"{engine}.augmented.npz", *augmented(engine))
+    model = import_tests("search/test_scores.py").small_model(activation="swish")
+    model.save(folder / "scored.keras")
+    (folder / "scores.json").write_text(json.dumps(scored(model)))
     return folder
 
 

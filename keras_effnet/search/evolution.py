@@ -261,9 +261,11 @@ def some_feasible(space: ArchitectureSpace, limits: Costs) -> Choices:
         return excess(space.cost(choices), limits)
 
     generator = Random("feasible")
-    found = [min((space.draw(generator) for _ in range(DRAWS)), key=beyond)]
-    if not beyond(found[0]):
-        return found[0]
+    found = []
+    for _ in range(DRAWS):
+        found.append(space.draw(generator))
+        if not beyond(found[-1]):
+            return found[-1]
     for name, limit in limits.items():
         least = smallest(space, lambda cost, name=name: cost[name])
         if space.cost(least)[name] > limit:

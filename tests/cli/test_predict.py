@@ -204,10 +204,10 @@ def without_spec(model: keras.Model) -> keras.Model:
     return plain
 
 
-@pytest.mark.parametrize("mode", ["caffe", "tf", "torch"])
+@pytest.mark.parametrize("mode", ["caffe", *(pytest.param(each, marks=pytest.mark.slow) for each in ("tf", "torch"))])
 def test_preprocessing_is_applied_once(predict: Predict, mode: Any) -> None:
     # The same network three times: as it was built, with its spec; within another model; and with no spec at all.
-    spec = tiny_spec(InvertedResidual(), resolution=32, preprocessing=Preprocessing(mode=mode))
+    spec = tiny_spec(InvertedResidual(), depth=1, resolution=32, preprocessing=Preprocessing(mode=mode))
     model = build_model(spec, classes=3, input_shape=(32, 32, 3))
     as_if_trained(model)
     name_classes(model, NAMES)

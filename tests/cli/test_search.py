@@ -99,7 +99,10 @@ def test_errors_are_one_line(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["coefficients", "architecture"])
 def test_both_searches_from_the_command_to_the_files(name, tmp_path, monkeypatch, capsys):
     (tmp_path / "trains.py").write_text(TRAINS)
-    options = {"coefficients": ["--seeds", "2", "--tolerance", "0.2"], "architecture": ["--trials", "24"]}[name]
+    options = {
+        "coefficients": ["--seeds", "2", "--tolerance", "0.2", "--step", "0.1"],
+        "architecture": ["--trials", "8", "--population", "6", "--sample", "2"],
+    }[name]
     words = ["search", name, "--train", "trains:train", "--workers", "2", "--output", "out", *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path))}
     command = [sys.executable, "-m", "keras_effnet", *words]

@@ -59,9 +59,9 @@ def metrics(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Words that ask for two draws with a network of two blocks."""
+    """Words that ask for two draws with a network of one block."""
     path = tmp_path_factory.mktemp("spec") / "small.json"
-    write_spec(tiny_spec(MBConv(expand=2), MBConv(expand=2, se_ratio=0.25), depth=1), path)
+    write_spec(tiny_spec(MBConv(expand=2, se_ratio=0.25), depth=1), path)
     return "--backbone", str(path), "--repeats", "2"
 
 

@@ -28,8 +28,18 @@ slow = pytest.mark.slow
 
 
 @slow
-@pytest.mark.parametrize("mode", ["tf", "torch", "caffe"])
-@pytest.mark.parametrize("name", ["resnet50", "mobilenet_v2", "densenet121"])
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    # Each mode with two families, and each family with two modes.
+    [
+        ("resnet50", "caffe"),
+        ("resnet50", "torch"),
+        ("mobilenet_v2", "tf"),
+        ("mobilenet_v2", "torch"),
+        ("densenet121", "caffe"),
+        ("densenet121", "tf"),
+    ],
+)
 def test_a_model_that_takes_pixels_computes_what_it_computed_of_preprocessed_ones(name: str, mode: Any) -> None:
     spec = scale_spec(backbones.get(name), coefficients=Coefficients(depth=0.1, width=0.2, resolution=1))
     spec = replace(spec, preprocessing=Preprocessing(mode=mode))

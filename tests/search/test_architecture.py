@@ -171,7 +171,7 @@ def test_scores_and_training_on_the_embedded_data(tmp_path: Path) -> None:
     assert scored.summary.reward["exponent"] == 0
     limits = {"macs": 0.7 * target}
     trained = search_architecture(
-        base, None, output=tmp_path / "train", steps=2, workers=2, inherit=True, limits=limits, **sizes
+        base, None, output=tmp_path / "train", steps=2, workers=1, inherit=True, limits=limits, **sizes
     )
     assert trained.summary.metric == "accuracy"
     assert 0 <= (trained.summary.candidates[0].metric or 0) <= 1
