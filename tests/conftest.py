@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from lean_keras import make_keras_lean
 
 # TensorFlow's own chatter would bury what a failing test has to say.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -39,6 +40,7 @@ def share_variable_kernels() -> None:
 def keras_state() -> Iterator[None]:
     """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
     share_variable_kernels()
+    make_keras_lean()
     keras = sys.modules.get("keras")
     if keras is not None:
         keras.config.disable_traceback_filtering()  # wraps every call of a layer, of which building makes thousands

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from support import without_weights
-
-from keras_effnet.builder.initialization import draw_variance_scaling, paused_garbage_collection
 
 # Types of attributes that hold neither weights nor layers.
 PLAIN = (str, int, float, bool, tuple, type(None))
@@ -36,32 +34,43 @@ def _known_signature(function: Any, **options: Any) -> inspect.Signature:
     return inspect.Signature.from_callable(function, **options)
 
 
+def make_keras_lean() -> None:
+    """Lets Keras build layers in less time, for all tests of the process; does nothing before Keras is imported.
+
+    TensorFlow no longer tracks what layers hold, which only its own SavedModels of Keras models need; and Keras asks
+    for the signature of a function once.
+    """
+    layer_module = sys.modules.get("keras.src.layers.layer")
+    if layer_module is None or hasattr(layer_module.inspect, "lean"):
+        return
+    operation_module = sys.modules["keras.src.ops.operation"]
+    lean_inspect = SimpleNamespace(**{**vars(inspect), "signature": _known_signature, "lean": True})
+    layer_module.inspect = operation_module.inspect = lean_inspect  # pyright: ignore[reportAttributeAccessIssue]
+    trackable = sys.modules.get("keras.src.backend.tensorflow.trackable")
+    if trackable is not None:
+        trackable.KerasAutoTrackable.__setattr__ = object.__setattr__
+    layer_class: Any = layer_module.Layer
+    set_attribute = layer_class.__setattr__
+
+    def set_plain(layer: Any, name: str, value: Any) -> None:
+        (object.__setattr__ if type(value) in PLAIN else set_attribute)(layer, name, value)
+
+    layer_class.__setattr__ = set_plain
+
+
 @contextmanager
 def lean_layers() -> Iterator[None]:
-    """Inside, layers are built in half the time, and can be called, counted and saved in the formats of Keras.
-
-    TensorFlow does not track them, so that it could not export them. NumPy draws kernels, from the distribution that
-    the layer asks for.
-    """
+    """Inside, NumPy draws kernels, from the distribution that the layer asks for, and nobody looks for garbage."""
     import keras
-    from keras.src.backend.tensorflow.trackable import KerasAutoTrackable
 
-    set_attribute = keras.Layer.__setattr__
+    from keras_effnet.builder.initialization import draw_variance_scaling, paused_garbage_collection
+
     generator = np.random.default_rng(0)
-
-    def set_plain(layer: keras.Layer, name: str, value: Any) -> None:
-        (object.__setattr__ if type(value) in PLAIN else set_attribute)(layer, name, value)
 
     def draw(self: Any, shape: tuple[int, ...], dtype: Any = None, **_: Any) -> Any:
         return keras.ops.convert_to_tensor(draw_variance_scaling(self, tuple(shape), generator), dtype=dtype)
 
-    with (
-        paused_garbage_collection(),
-        patch.object(inspect, "signature", _known_signature),
-        patch.object(KerasAutoTrackable, "__setattr__", object.__setattr__),
-        patch.object(keras.Layer, "__setattr__", set_plain),
-        patch.object(keras.initializers.VarianceScaling, "__call__", draw),
-    ):
+    with paused_garbage_collection(), patch.object(keras.initializers.VarianceScaling, "__call__", draw):
         yield
 
 
@@ -73,6 +82,7 @@ def graphs_alone() -> Iterator[None]:
     """
     import keras
     from keras.src.ops.node import Node
+    from support import without_weights
 
     def call(layer: keras.Layer, *tensors: Any, **options: Any) -> Any:
         first = tensors[0]
