@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "onnxruntime", "openvino", "ai-edge-litert", "timm")
 
 
 def in_turn(programs: Mapping[str, str], rounds: int, **environment: str) -> dict[str, list[float]]:

@@ -21,6 +21,9 @@ AUGMENT = DOCS.with_name("augment.md")
 DATA = DOCS.with_name("data.md")
 FINETUNE = DOCS.with_name("finetune.md")
 SEARCH = DOCS.with_name("search.md")
+EXPORT = DOCS.with_name("export.md")
+# Exported files that compute in float32: the others compute less.
+FLOAT32 = ("litert", "onnx", "openvino")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -224,6 +227,27 @@ def speed(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _where(content)])
 
 
+def on_device(content: dict[str, Any]) -> str:
+    """What benchmarks/on_device.py measured, as Markdown."""
+    rows = content["rows"]
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    lines = [
+        f"Milliseconds an image, {content['threads']} threads, medians of calls in turn. Last two columns: ratios of "
+        "our fastest float32 file to the fastest of the others, and to `predict`.",
+        "",
+        f"| network, batch | {' | '.join(names)} | ours / best other | ours / predict |",
+        f"|---|{'---|' * len(names)}---|---|",
+    ]
+    for network, batch in dict.fromkeys((row["network"], row["batch"]) for row in rows):
+        found = {row["contender"]: row for row in rows if (row["network"], row["batch"]) == (network, batch)}
+        ours = min((row for name, row in found.items() if name in FLOAT32), key=lambda row: row["ms"])
+        other = min(row["ms"] for row in found.values() if not row["ours"])
+        cells = [f"{found[name]['ms']:.2f}" if name in found else "" for name in names]
+        ratios = (f"**{ours['ms'] / other:.2f}**", f"{ours['of_predict']:.2f}")
+        lines.append(f"| {network}, {batch} | {' | '.join([*cells, *ratios])} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -253,6 +277,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "methods": (SEARCH, methods),
     "sharing": (SEARCH, sharing),
     "speed": (SEARCH, speed),
+    "on_device": (EXPORT, on_device),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {"coefficients": "search", "speed": "search", "methods": "searches", "sharing": "searches"}

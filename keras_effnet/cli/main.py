@@ -19,6 +19,7 @@ from absl.flags import argparse_flags
 
 from keras_effnet import __version__
 from keras_effnet.cli import (
+    benchmark_command,
     evaluate_command,
     explain_command,
     export_command,
@@ -40,6 +41,7 @@ COMMANDS = (
     predict_command,
     evaluate_command,
     export_command,
+    benchmark_command,
     search_command,
 )
 

@@ -113,6 +113,7 @@ def export_files(
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
+    least_calibration: int | None = None,
     progress: Callable[[str], Any] = lambda name: None,
 ) -> list[ExportReport]:
     """Writes a model in several formats; folds it and runs it only once.
@@ -125,6 +126,7 @@ def export_files(
         images: as in `export_model`.
         labels: as in `export_model`.
         tolerance: as in `export_model`.
+        least_calibration: smallest number of images to calibrate with; None for the number of classes.
         progress: called with the name of each format before it is written.
 
     Returns:
@@ -143,9 +145,9 @@ def export_files(
     shape = _image_shape(whole)
     classes = whole.output_shape[-1] if _outputs(whole) != "features" else 1
     if calibration is not None or any(kind.calibrated for kind in kinds):
-        calibration = _checked(calibration, "calibration", shape, pixels, classes)
+        calibration = _checked(calibration, "calibration", shape, pixels, least_calibration or classes)
     seen = calibration if images is None else _checked(images, "images", shape, pixels)
-    seen = _photographs(shape, pixels) if seen is None else seen
+    seen = photographs(shape, pixels) if seen is None else seen
     folded = fold_batchnorm(whole)
     draft = Draft(
         read_model(folded),
@@ -283,8 +285,17 @@ def _checked(given: Any, name: str, shape: tuple[int | None, ...], pixels: bool,
     return found
 
 
-def _photographs(shape: tuple[int | None, ...], pixels: bool) -> np.ndarray:
-    """Pieces of the two photographs that scikit-learn ships, at several sizes."""
+def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = _CHECKED_IMAGES) -> np.ndarray:
+    """Pieces of the two photographs that scikit-learn ships, at several sizes.
+
+    Args:
+        shape: shape of one image in Keras' image data format; 224 pixels where a side is None.
+        pixels: whether values go from 0 to 255; if not, from -1 to 1, as most models of others take them.
+        count: number of images, at least 1.
+
+    Returns:
+        float32 array of shape (count, *shape), the same in every call.
+    """
     from sklearn.datasets import load_sample_images
 
     from keras_effnet.data.reading import resize_square
@@ -293,14 +304,14 @@ def _photographs(shape: tuple[int | None, ...], pixels: bool) -> np.ndarray:
     *sides, channels = (*shape[1:], shape[0]) if first else shape
     height, width = (side or _FREE_SIDE for side in sides)
     generator, pieces = np.random.default_rng(0), []
-    for number in range(_CHECKED_IMAGES):
+    for number in range(count):
         photograph = load_sample_images().images[number % 2]
         side = int(generator.integers(100, min(photograph.shape[:2])))
         top, left = (int(generator.integers(0, extent - side + 1)) for extent in photograph.shape[:2])
         piece = resize_square(photograph[top : top + side, left : left + side], max(height, width))[:height, :width]
         pieces.append(np.resize(np.moveaxis(piece, 2, 0), (int(channels or 3), height, width)))
     made = np.stack(pieces).astype(np.float32)
-    made = made if pixels else made / 127.5 - 1  # a model of others may take any range: most take one about zero
+    made = made if pixels else made / 127.5 - 1
     return made if first else np.moveaxis(made, 1, 3)
 
 

@@ -1,0 +1,183 @@
+"""How long networks take in the engines that run them on a device, timed in turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.checks import check_choice, check_int
+from keras_effnet.errors import ExportError
+from keras_effnet.explanation import aligned
+from keras_effnet.export.engines import open_exported
+from keras_effnet.export.exporter import export_files, photographs
+from keras_effnet.export.formats import FORMATS
+
+ENGINES = (*FORMATS, "keras")
+WARM_UP_ROUNDS, ROUNDS = 3, 15
+
+
+@dataclass(frozen=True)
+class EngineLatency:
+    """The times of one network in one engine.
+
+    Args:
+        network: name of the network.
+        engine: format of the file that ran, such as "litert-int8"; "keras" for `predict_on_batch`.
+        batch: number of images in a call.
+        median_ms: median time of a call, in milliseconds.
+        low_ms: 10 % quantile of the times, in milliseconds.
+        high_ms: 90 % quantile of the times, in milliseconds.
+        bytes: size of the file in bytes; None for Keras.
+        rounds: number of timed calls, in turn with all others.
+    """
+
+    network: str
+    engine: str
+    batch: int
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    bytes: int | None
+    rounds: int
+
+    @property
+    def images_per_second(self) -> float:
+        """Images a second, by the median."""
+        return 1e3 * self.batch / self.median_ms
+
+    def to_dict(self) -> dict[str, Any]:
+        """The times as JSON holds them."""
+        return {**asdict(self), "images_per_second": self.images_per_second}
+
+
+def time_engines(
+    models: Mapping[str, keras.Model],
+    engines: Sequence[str],
+    *,
+    batches: Sequence[int] = (1,),
+    threads: int | None = None,
+    progress: Callable[[str], Any] = lambda text: None,
+) -> list[EngineLatency]:
+    """Exports models to each engine and times them on pieces of photographs, one call each in turn.
+
+    In turn, so that a machine that slows down slows all of them. What is computed is not asked for here, so that models
+    need no training; an int8 file is calibrated on the same pieces.
+
+    Args:
+        models: classifiers of images by name.
+        engines: formats of `export_model`, or "keras".
+        batches: numbers of images in a call, each at least 1.
+        threads: number of threads of an engine, at least 1; by default as many as there are processors. TensorFlow's
+            own setting stays as it is.
+        progress: called with what is done next.
+
+    Returns:
+        The times, by model, engine and batch.
+
+    Raises:
+        ExportError: an unknown engine, a batch below 1, or as `export_model`.
+
+    Example:
+        >>> from keras_effnet import build_model, scale_spec
+        >>> small = build_model(scale_spec("mobilenet_v1", phi=-6), classes=2)
+        >>> [found] = time_engines({"small": small}, ["onnx"])
+        >>> found.engine, found.low_ms <= found.median_ms <= found.high_ms
+        ('onnx', True)
+    """
+    for engine in engines:
+        check_choice(ExportError, "engine", engine, ENGINES)
+    batches = [check_int(ExportError, "batch", batch, 1) for batch in batches]
+    calls: dict[tuple[str, str], tuple[Callable[[np.ndarray], Any], int | None]] = {}
+    images = {}
+    with TemporaryDirectory() as folder:
+        for number, (name, model) in enumerate(models.items()):
+            progress(f"exporting {name}")
+            images[name] = photographs(model.input_shape[1:], pixels=True, count=max(*batches, 16))
+            paths = {
+                each: Path(folder) / f"{number}-{each}{FORMATS[each].suffix}" for each in engines if each != "keras"
+            }
+            made = export_files(
+                model,
+                paths,
+                calibration=images[name],
+                images=images[name][:1],
+                tolerance=float("inf"),  # random weights do not survive int8, and need not
+                least_calibration=1,
+            )
+            for engine, report in zip(paths, made, strict=True):
+                calls[name, engine] = open_exported(paths[engine], threads=threads).predict_on_batch, report.bytes
+            if "keras" in engines:
+                calls[name, "keras"] = model.predict_on_batch, None
+        return [row for batch in batches for row in _in_turn(calls, images, batch, progress)]
+
+
+def _in_turn(
+    calls: Mapping[tuple[str, str], tuple[Callable[[np.ndarray], Any], int | None]],
+    images: Mapping[str, np.ndarray],
+    batch: int,
+    progress: Callable[[str], Any],
+) -> list[EngineLatency]:
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in calls}
+    progress(f"timing {len(calls)} networks, batch {batch}")
+    for number in range(WARM_UP_ROUNDS + ROUNDS):
+        for (name, engine), (call, _) in calls.items():
+            started = time.perf_counter()
+            call(images[name][:batch])
+            if number >= WARM_UP_ROUNDS:
+                times[name, engine].append((time.perf_counter() - started) * 1e3)
+    rows = []
+    for (name, engine), found in times.items():
+        low, median, high = (float(value) for value in np.quantile(found, (0.1, 0.5, 0.9)))
+        rows.append(EngineLatency(name, engine, batch, median, low, high, calls[name, engine][1], ROUNDS))
+    return rows
+
+
+def latency_table(rows: Sequence[EngineLatency]) -> str:
+    """A table with one line for each network, engine and batch.
+
+    Args:
+        rows: the times, at least one.
+
+    Returns:
+        Lines of text.
+    """
+    cells = [("network", "engine", "batch", "ms a call", "10 % to 90 %", "images/s", "size")]
+    for row in rows:
+        size = "-" if row.bytes is None else f"{row.bytes / 1e6:.2f} MB"
+        spread = f"{row.low_ms:.2f} to {row.high_ms:.2f}"
+        numbers = (str(row.batch), f"{row.median_ms:.2f}", spread, f"{row.images_per_second:.1f}", size)
+        cells.append((row.network, row.engine, *numbers))
+    return "\n".join(aligned(cells, text_column=0)) + "\n"
+
+
+def write_latency_plot(rows: Sequence[EngineLatency], path: Path) -> None:
+    """Draws a bar for each network, engine and batch, with its 10 % and 90 % quantiles.
+
+    Args:
+        rows: the times, at least one.
+        path: `.png` file to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 1.2 + 0.32 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    labels = [f"{row.network}, {row.engine}, batch {row.batch}" for row in rows]
+    each = [row.median_ms / row.batch for row in rows]
+    errors = [
+        [(row.median_ms - row.low_ms) / row.batch for row in rows],
+        [(row.high_ms - row.median_ms) / row.batch for row in rows],
+    ]
+    bars = axes.barh(range(len(rows)), each, xerr=errors, color="#4c78a8", ecolor="#444444", capsize=2)
+    axes.bar_label(bars, [f" {value:.2f}" for value in each], padding=8)
+    axes.set_yticks(range(len(rows)), labels)
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds an image: median, 10 % and 90 % quantiles")
+    axes.margins(x=0.12)
+    figure.savefig(path, dpi=120)

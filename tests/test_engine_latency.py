@@ -1,0 +1,50 @@
+"""Times of networks in the engines of devices: all are there and add up. No test asserts how long anything takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support import every_operation_spec
+
+from keras_effnet import build_model, scale_spec
+from keras_effnet.cli.main import main, parse
+from keras_effnet.errors import ExportError
+from keras_effnet.latency.engine_latency import ENGINES, latency_table, time_engines
+
+
+def test_every_engine_is_timed_at_every_batch() -> None:
+    engines = [engine for engine in ENGINES if engine not in ("litert-float16", "litert-dynamic", "saved_model")]
+    model = build_model(every_operation_spec(), classes=3)
+    rows = time_engines({"net": model}, engines, batches=(1, 2), threads=1)
+    assert [(row.batch, row.engine) for row in rows] == [(batch, engine) for batch in (1, 2) for engine in engines]
+    for row in rows:
+        assert 0 < row.low_ms <= row.median_ms <= row.high_ms
+        assert row.images_per_second == pytest.approx(1e3 * row.batch / row.median_ms)
+        assert (row.bytes is None) == (row.engine == "keras")
+    assert len(latency_table(rows).splitlines()) == 2 + len(rows)
+
+
+def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "small.json").write_text(scale_spec("mobilenet_v1", -6).to_json())
+    words = ["--engine", "onnx", "--output", str(tmp_path / "times.json"), "--plot", str(tmp_path / "times.png")]
+    assert main(parse(["keras-effnet", "benchmark", str(tmp_path / "small.json"), *words])) == 0
+    assert "images/s" in capsys.readouterr().out
+    [row] = json.loads((tmp_path / "times.json").read_text())["rows"]
+    assert (row["network"], row["engine"], row["batch"]) == ("small", "onnx", 1)
+    assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["missing.keras"], "there must be such a model"), (["mobilenet_v1", "--batch", "0"], "`batch` must be")],
+)
+def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(parse(["keras-effnet", "benchmark", *words, "--engine", "onnx"])) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_engine_is_named() -> None:
+    with pytest.raises(ExportError, match=r"`engine` must be one of.*'coreml'"):
+        time_engines({}, ["coreml"])
