@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_choice, check_int, check_number
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
 from keras_effnet.measures import count
@@ -51,6 +51,7 @@ def fit_to_budget(
     resolution: int | None = None,
     channels: int = 3,
     classes: int = 1000,
+    engine: str = "keras",
 ) -> BackboneSpec:
     """Finds the largest network of a family at or under every limit given.
 
@@ -67,8 +68,7 @@ def fit_to_budget(
         activations: largest number of outputs of convolutions and dense layers per image, above 0.
         model_bytes: largest size of the weights as float32 (4 bytes each), above 0. A saved file also holds the graph,
             some 0.1 to 1 MB.
-        latency_ms: longest time for one image through the compiled model on this machine, in milliseconds, above 0;
-            see `keras_effnet.latency`.
+        latency_ms: longest time for one image on this machine, in milliseconds, above 0; see `keras_effnet.latency`.
         rule: scaling rule to follow, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone
             (width and resolution in `DepthOnly`) stays as in the base.
         rounding: how sizes become whole numbers; by default the paper's `Rounding()`, but with depths rounded to the
@@ -76,14 +76,16 @@ def fit_to_budget(
         resolution: side of the image to keep, in pixels, at least the total stride; None scales it too.
         channels: channels of the image, at least 1.
         classes: number of classes that the classifier tells apart, at least 1.
+        engine: what `latency_ms` is timed in: "keras" (the compiled model), or a format of `export_model`, such as
+            "litert-int8".
 
     Returns:
         A spec with the base's name. Every limit holds; the one that binds is used to within 3 % where the family's
         sizes are fine enough (docs/budget.md has the distribution).
 
     Raises:
-        BudgetError: no limit was given, or no network of the family meets one; the error then names that limit and the
-            smallest value that can be reached.
+        BudgetError: no limit was given, the engine is unknown, or no network of the family meets a limit; the error
+            then names that limit and the smallest value that can be reached.
         RegistryError, ScalingError, SpecError, BuildError: as in `scale_spec` and `estimate_cost`.
 
     Example:
@@ -115,9 +117,11 @@ def fit_to_budget(
     path = _Path(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
     if latency_ms is None:
         return _fit(path, limits, meter)
+    from keras_effnet.export.formats import ENGINES
     from keras_effnet.latency.latency_budget import fit_latency
 
-    return fit_latency(lambda timed: _fit(path, limits, timed), meter, limits["latency_ms"], channels, classes)
+    check_choice(BudgetError, "engine", engine, ENGINES)
+    return fit_latency(lambda timed: _fit(path, limits, timed), meter, limits["latency_ms"], channels, classes, engine)
 
 
 def _fit(path: _Path, limits: Mapping[str, float], meter: Meter) -> BackboneSpec:

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from support import every_operation_spec
 
-from keras_effnet import build_model, scale_spec
+from keras_effnet import build_model, fit_to_budget, scale_spec
 from keras_effnet.cli.main import main, parse
-from keras_effnet.errors import ExportError
-from keras_effnet.latency.engine_latency import ENGINES, latency_table, time_engines
+from keras_effnet.errors import BudgetError, ExportError
+from keras_effnet.export.formats import ENGINES
+from keras_effnet.latency import measure_latency
+from keras_effnet.latency.engine_latency import latency_table, time_engines
 
 
 def test_every_engine_is_timed_at_every_batch() -> None:
@@ -48,3 +50,13 @@ def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureF
 def test_an_unknown_engine_is_named() -> None:
     with pytest.raises(ExportError, match=r"`engine` must be one of.*'coreml'"):
         time_engines({}, ["coreml"])
+
+
+def test_a_latency_is_that_of_the_engine_asked_for() -> None:
+    found = measure_latency(scale_spec("mobilenet_v1", -6), classes=2, engine="onnx")
+    assert found.machine["engine"] == "onnx"
+    assert found.calls >= 15
+    with pytest.raises(BudgetError, match=r"`engine` must be one of.*'coreml'"):
+        measure_latency("mobilenet_v1", engine="coreml")
+    with pytest.raises(BudgetError, match=r"`engine` must be one of.*'coreml'"):
+        fit_to_budget("mobilenet_v1", latency_ms=5, engine="coreml")

@@ -132,7 +132,7 @@ def test_a_prediction_that_is_wrong_by_half_is_corrected(monkeypatch: pytest.Mon
     wrong = LatencyTable(
         Work(*(unit * factor for unit, factor in zip(TRUE, (1, 3, 0.5, 2, 0.3, 0.6), strict=True))), {}, 0
     )
-    monkeypatch.setattr("keras_effnet.latency.latency_budget.calibrate_latency", lambda: wrong)
+    monkeypatch.setattr("keras_effnet.latency.latency_budget.calibrate_latency", lambda **_: wrong)
     found = fit_to_budget("efficientnet_b0", latency_ms=30)
     assert 0.9 * 30 <= true_time(found) <= 30
     assert len(machine) <= 5

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from keras_effnet.atomic import atomic_write
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.errors import ExportError
+from keras_effnet.export.formats import ENGINES
 
 if TYPE_CHECKING:
     import keras
 
 DESCRIPTION = """Exports each network to each engine and times all of them in turn, on pieces of photographs: median and
 spread of a call, images a second, size. Networks need no training for that."""
-
-ENGINES = ("litert", "litert-float16", "litert-dynamic", "litert-int8", "onnx", "openvino", "saved_model", "keras")
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

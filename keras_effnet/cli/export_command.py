@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import check_int
 from keras_effnet.errors import DataError, ExportError
+from keras_effnet.export.formats import FORMATS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,6 @@ DESCRIPTION = """Writes a model for the engines that run it on a device, runs ea
 with the model. A file that does not do what the model does is not kept. Prints a table: same class, differences,
 accuracy, size and latency."""
 
-NAMES = ("litert", "litert-float16", "litert-dynamic", "litert-int8", "onnx", "openvino", "saved_model")
 _SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "saved_model": "-saved_model"}
 
 
@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="a trained model: .keras or .h5")
     parser.add_argument(
-        "--format", nargs="+", choices=NAMES, default=["litert"], help="one or several formats (default: litert)"
+        "--format", nargs="+", choices=FORMATS, default=["litert"], help="one or several formats (default: litert)"
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="folder for the files (default: the model's)")
     parser.add_argument("--batch", type=int, help="number of images in a call, fixed in the file (default: any)")

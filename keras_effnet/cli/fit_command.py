@@ -11,6 +11,7 @@ from typing import Any
 from keras_effnet.budget import fit_to_budget
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.explanation import explain
+from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import MEASURES, count
 from keras_effnet.registry import resolve_backbone, rules
 
@@ -27,6 +28,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     for measure in MEASURES.values():
         option = f"--{measure.name.replace('_', '-')}"
         parser.add_argument(option, type=float, metavar="LIMIT", help=f"most {measure.unit}")
+    parser.add_argument(
+        "--engine", choices=ENGINES, default="keras", help="what --latency-ms is timed in (default: keras)"
+    )
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
     parser.add_argument("--resolution", type=int, help="side of the image to keep, in pixels (default: it scales too)")
     parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
@@ -41,7 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
     base = resolve_backbone(backbone_argument(arguments.backbone))
     limits = {name: getattr(arguments, name) for name in MEASURES if getattr(arguments, name) is not None}
     options = {"channels": arguments.channels, "classes": arguments.classes}
-    spec = fit_to_budget(base, **limits, rule=arguments.rule, resolution=arguments.resolution, **options)
+    shape = {"rule": arguments.rule, "resolution": arguments.resolution, "engine": arguments.engine}
+    spec = fit_to_budget(base, **limits, **shape, **options)
     made = explain(spec, **options)
     found = count(made.cost)
     shares = {name: found[name] / limit for name, limit in limits.items() if name in found}

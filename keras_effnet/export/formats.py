@@ -1,4 +1,4 @@
-"""The formats, each with the function that writes it."""
+"""The formats, each with the function that writes it. Importing this loads neither keras nor an engine."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from keras_effnet.export.engines import METADATA_FILE, import_engine, pack_metadata, weights_digest
 from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata
-from keras_effnet.export.fold import Weights
 from keras_effnet.network import Network
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from keras_effnet.export.fold import Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,8 @@ def _write_onnx(draft: Draft, path: Path) -> None:
 
 
 def _onnx_bytes(draft: Draft) -> bytes:
+    from keras_effnet.export.engines import import_engine
+
     onnx = import_engine("onnx")
     from keras_effnet.export.onnx_graph import onnx_model
 
@@ -75,6 +78,8 @@ def _onnx_bytes(draft: Draft) -> bytes:
 
 def _write_openvino(draft: Draft, path: Path) -> None:
     """Through ONNX: from Keras' own export the engine is 2 to 3.5 times slower on EfficientNet (docs/export.md)."""
+    from keras_effnet.export.engines import import_engine, weights_digest
+
     openvino = import_engine("openvino")
     model = openvino.Core().read_model(_onnx_bytes(draft))
     model.set_rt_info(draft.metadata.to_json(), METADATA_KEY)
@@ -85,13 +90,14 @@ def _write_openvino(draft: Draft, path: Path) -> None:
 
 
 def _tensorflow_function(draft: Draft) -> Any:
-    import_engine("tensorflow")
     from keras_effnet.export.tensorflow_graph import tensorflow_function
 
     return tensorflow_function(draft.network, draft.weights, draft.shapes, draft.batch, draft.channels_first)
 
 
 def _write_saved_model(draft: Draft, path: Path) -> None:
+    from keras_effnet.export.engines import METADATA_FILE, import_engine
+
     tf = import_engine("tensorflow")
     module = tf.Module()
     module.serve = _tensorflow_function(draft)
@@ -105,6 +111,8 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
     """A function that writes a LiteRT file with these settings of the converter."""
 
     def write(draft: Draft, path: Path) -> None:
+        from keras_effnet.export.engines import import_engine, pack_metadata
+
         import_engine("ai_edge_litert")  # what runs it; better to learn now that it is missing
         tf = import_engine("tensorflow")
         function = _tensorflow_function(draft)
@@ -127,6 +135,8 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
 
 
 def _one_by_one(draft: Draft) -> Iterable[list[np.ndarray]]:
+    import numpy as np
+
     images = draft.calibration
     if images is None:
         return
@@ -148,3 +158,5 @@ FORMATS = {
         ExportFormat("saved_model", "", _write_saved_model, _FLOAT32),
     )
 }
+ENGINES = (*FORMATS, "keras")
+"""What can run a network: a file in one of the formats, or `predict_on_batch` of the Keras model."""

@@ -17,9 +17,8 @@ from keras_effnet.errors import ExportError
 from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files, photographs
-from keras_effnet.export.formats import FORMATS
+from keras_effnet.export.formats import ENGINES, FORMATS
 
-ENGINES = (*FORMATS, "keras")
 WARM_UP_ROUNDS, ROUNDS = 3, 15
 
 

@@ -26,6 +26,7 @@ def fit_latency(
     limit: float,
     channels: int,
     classes: int,
+    engine: str,
 ) -> BackboneSpec:
     """Searches by predicted times, times the result, corrects the prediction by it, and searches again.
 
@@ -35,6 +36,7 @@ def fit_latency(
         limit: longest time for one image, in milliseconds, above 0.
         channels: channels of the image.
         classes: number of classes.
+        engine: what runs the network, as in `measure_latency`.
 
     Returns:
         The slowest of the timed networks that met the limit.
@@ -42,7 +44,7 @@ def fit_latency(
     Raises:
         BudgetError: none met it.
     """
-    table = calibrate_latency()
+    table = calibrate_latency(engine=engine)
     correction, best, fastest = 1.0, None, math.inf
     tried: set[BackboneSpec] = set()
     best_time = 0.0
@@ -55,7 +57,7 @@ def fit_latency(
         if candidate in tried:
             break
         tried.add(candidate)
-        found = measure_latency(candidate, channels=channels, classes=classes).median_ms
+        found = measure_latency(candidate, channels=channels, classes=classes, engine=engine).median_ms
         logger.info("%d px, %d blocks: %.2f ms of %.2f", candidate.resolution, candidate.depth, found, limit)
         fastest = min(fastest, found)
         if best_time < found <= limit:

@@ -56,13 +56,14 @@ class LatencyTable:
         return sum(unit * amount for unit, amount in zip(self.milliseconds, work, strict=True))
 
 
-def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> LatencyTable:
+def calibrate_latency(*, again: bool = False, cache: Path | None = None, engine: str = "keras") -> LatencyTable:
     """Loads this machine's table from disk, or makes it in about a minute if there is none.
 
     Args:
         again: whether to measure even if there is a table.
         cache: JSON file with a table for each machine, backend, version, data format and number of threads; by default
             `keras_effnet/latency.json` in the user's cache folder (`XDG_CACHE_HOME`).
+        engine: what runs the networks, as in `measure_latency`; each has a table of its own.
 
     Returns:
         The table. A file that cannot be read or written is logged and otherwise ignored.
@@ -72,12 +73,12 @@ def calibrate_latency(*, again: bool = False, cache: Path | None = None) -> Late
         >>> milliseconds = table.estimate(read_work("efficientnet_b0"))  # doctest: +SKIP
     """
     path = _default_cache() if cache is None else cache
-    machine = describe_machine()
+    machine = describe_machine(engine)
     tables = _read_tables(path)
     key = " / ".join(machine.values())
     if key in tables and not again:
         return tables[key]
-    tables[key] = _measured_table(machine)
+    tables[key] = _measured_table(machine, engine)
     _write_tables(path, tables)
     return tables[key]
 
@@ -115,7 +116,7 @@ def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error
     return LatencyTable(Work(*units), dict(machine), float(error))
 
 
-def _measured_table(machine: Mapping[str, str]) -> LatencyTable:
+def _measured_table(machine: Mapping[str, str], engine: str) -> LatencyTable:
     import numpy as np
     from scipy.optimize import nnls
     from tqdm.auto import tqdm
@@ -124,7 +125,7 @@ def _measured_table(machine: Mapping[str, str]) -> LatencyTable:
     for name, phi in tqdm(CALIBRATION, desc="calibrating latency", unit="network"):
         spec = scale_spec(name, phi)
         works.append(read_work(spec))
-        times.append(measure_latency(spec).median_ms)
+        times.append(measure_latency(spec, engine=engine).median_ms)
     matrix, target = np.asarray(works, float), np.asarray(times)
     # Relative errors count, so each row is divided by its time; columns are scaled so that none is lost to rounding.
     rows = matrix / target[:, None]

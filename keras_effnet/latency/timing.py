@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BudgetError
+from keras_effnet.export.formats import ENGINES
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
@@ -42,22 +43,26 @@ class Latency:
     machine: Mapping[str, str]
 
 
-def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int = 3, classes: int = 1000) -> Latency:
-    """Builds a network and times `predict_on_batch`, the compiled call, on random pixels.
+def measure_latency(
+    spec: BackboneSpec | str, *, batch: int = 1, channels: int = 3, classes: int = 1000, engine: str = "keras"
+) -> Latency:
+    """Builds a network and times it: `predict_on_batch`, the compiled call, on random pixels, or an exported file.
 
     Args:
         spec: a backbone, or the name of a registered one.
         batch: number of images in a call, at least 1.
         channels: channels of the image, at least 1.
         classes: number of classes, at least 1.
+        engine: what runs the network: "keras", or a format of `export_model`, such as "litert-int8".
 
     Returns:
         Median and quantiles over at least 15 calls and half a second, after 3 calls to warm up.
 
     Raises:
-        BudgetError: `batch` is not an integer of at least 1, or Keras is set to "channels_first", which TensorFlow
-            cannot run on a CPU.
+        BudgetError: `batch` is not an integer of at least 1, the engine is unknown, or Keras is set to
+            "channels_first", which TensorFlow cannot run on a CPU.
         BuildError, RegistryError, SpecError: as in `build_model`.
+        ExportError: the engine is not installed, or its format cannot hold the network.
 
     Example:
         >>> from keras_effnet import scale_spec
@@ -65,6 +70,7 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
         >>> found.low_ms <= found.median_ms <= found.high_ms, found.calls >= 15
         (True, True)
     """
+    check_choice(BudgetError, "engine", engine, ENGINES)
     import keras
     import numpy as np
 
@@ -79,6 +85,12 @@ def measure_latency(spec: BackboneSpec | str, *, batch: int = 1, channels: int =
         _check_channels_first()
         shape = (channels, side, side)
     model = build_model(spec, input_shape=shape, classes=classes)
+    if engine != "keras":
+        from keras_effnet.latency.engine_latency import WARM_UP_ROUNDS, time_engines
+
+        [row] = time_engines({model.name: model}, [engine], batches=[batch])
+        machine = describe_machine(engine)
+        return Latency(row.median_ms, row.low_ms, row.high_ms, row.rounds, WARM_UP_ROUNDS, batch, machine)
     pixels = np.random.default_rng(0).uniform(0, 255, (batch, *model.input_shape[1:])).astype("float32")
     for _ in range(WARM_UP_CALLS):
         model.predict_on_batch(pixels)
@@ -102,8 +114,11 @@ def _check_channels_first() -> None:
         )
 
 
-def describe_machine() -> dict[str, str]:
+def describe_machine(engine: str = "keras") -> dict[str, str]:
     """Describes what a time depends on: backend, versions, processor, threads, devices, precision and data format.
+
+    Args:
+        engine: what runs the network, as in `measure_latency`; named if it is not Keras.
 
     Returns:
         A text for each, by name.
@@ -140,6 +155,7 @@ def describe_machine() -> dict[str, str]:
         "devices": devices,
         "float": keras.config.dtype_policy().name,
         "data format": keras.config.image_data_format(),
+        **({} if engine == "keras" else {"engine": engine}),
     }
 
 
