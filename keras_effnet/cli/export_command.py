@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_effnet.export.exporter import export_files
     from keras_effnet.export.verify import report_table
 
-    images = {} if arguments.calibration is None else _images(arguments)
+    images: dict[str, Any] = {} if arguments.calibration is None else _images(arguments)
     reports = export_files(
         arguments.model,
         paths,
