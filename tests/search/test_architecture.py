@@ -17,6 +17,7 @@ from keras_effnet import BackboneSpec, StageSpec, estimate_cost
 from keras_effnet.blocks import ConvBlock, MBConv
 from keras_effnet.errors import SearchError
 from keras_effnet.report.text import short
+from keras_effnet.search import driver
 from keras_effnet.search.candidates import spec_key
 from keras_effnet.search.search_page import format_search
 from keras_effnet.search.searches import ArchitectureResult, search_architecture
@@ -130,6 +131,13 @@ def test_every_measure_can_be_weighed_and_has_its_column(tmp_path: Path) -> None
         assert short(each.cost["model_bytes"]) in page
 
 
+@pytest.fixture
+def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without plots and pages, which other tests read."""
+    monkeypatch.setattr(driver, "write_search_report", lambda *_: None)
+
+
+@pytest.mark.usefixtures("unreported")
 def test_random_search_has_no_parents(tmp_path: Path) -> None:
     result = search(tmp_path, method="random", trials=8)
     assert {each.parent for each in result.summary.candidates} == {None}
@@ -146,6 +154,7 @@ def test_a_train_function_that_returns_no_number_is_told(tmp_path: Path) -> None
         search(tmp_path, lambda task: "good")
 
 
+@pytest.mark.usefixtures("unreported")
 def test_metrics_below_zero_are_ranked_where_the_cost_is_left_out(tmp_path: Path) -> None:
     result = search(tmp_path, lambda task: blocks(task) - 1, exponent=0, trials=6)
     metrics = {each.key: each.metric for each in result.summary.candidates if each.metric is not None}

@@ -81,8 +81,10 @@ def test_no_two_candidates_are_the_same_network_and_the_nearest_triple_stands_fo
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
 @pytest.mark.parametrize(
     ("base", "rounding", "factor"),
-    [(embedded_base(), EMBEDDED_ROUNDING, 2), (resolve_backbone("resnet50"), Rounding(depth="ceil"), 3)],
-    ids=["embedded", "resnet50"],
+    [
+        pytest.param(embedded_base(), EMBEDDED_ROUNDING, 2, id="embedded"),
+        pytest.param(resolve_backbone("resnet50"), Rounding(depth="ceil"), 3, id="resnet50", marks=pytest.mark.slow),
+    ],
 )
 def test_no_network_of_the_papers_constants_is_nearer_to_the_cost(base, rounding, factor, measure):
     goal = factor * getattr(estimate_cost(base), measure)
@@ -151,18 +153,24 @@ def test_rungs_end_at_the_steps_asked_for():
         halving_rungs(10, 4, 3)
 
 
-def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_path, caplog):
-    def train(task):
-        return 1 / task.candidate.cost["macs"]
+def the_smaller_the_better(task):
+    return 1 / task.candidate.cost["macs"]
 
+
+def test_halving_that_would_cost_more_than_the_grid_is_replaced_and_says_so(tmp_path, caplog):
     asked = {"step": 0.25, "steps": 16, "tolerance": 0.05}  # four networks
-    few = search_coefficients("efficientnet_b0", train, output=tmp_path / "few", **asked)
+    few = search_coefficients("efficientnet_b0", the_smaller_the_better, output=tmp_path, **asked)
     assert len(few.summary.candidates) * 16 == few.summary.grid_steps == few.summary.steps
     assert (few.summary.method, few.summary.finalists) == ("grid", ())
     assert few.summary.note is not None
     assert few.summary.note in caplog.text
-    assert few.summary.note in (tmp_path / "few" / "report.html").read_text()
-    many = search_coefficients("efficientnet_b0", train, output=tmp_path / "many", **{**asked, "step": 0.1}, seeds=1)
+    assert few.summary.note in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_halving_that_costs_less_than_the_grid_is_what_is_done(tmp_path):
+    asked = {"step": 0.1, "steps": 16, "tolerance": 0.05, "seeds": 1}
+    many = search_coefficients("efficientnet_b0", the_smaller_the_better, output=tmp_path, **asked)
     assert (many.summary.method, many.summary.note) == ("halving", None)
     assert many.summary.steps <= many.summary.grid_steps
 

@@ -16,11 +16,14 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from search_trains import steady
 
     from keras_effnet import search_architecture, search_coefficients
+    from keras_effnet.search import driver
 
     folder = tmp_path_factory.mktemp("optuna")
-    search_coefficients("efficientnet_b0", steady, output=folder / "coefficients", step=0.2, steps=16, finalists=1)
     sizes = {"trials": 8, "population": 4, "sample": 2, "steps": 1, "lag": 2}
-    search_architecture("efficientnet_b0", steady, output=folder / "architecture", **sizes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "write_search_report", lambda *_: None)  # other tests read it; it takes seconds
+        search_coefficients("efficientnet_b0", steady, output=folder / "coefficients", step=0.2, steps=16, finalists=1)
+        search_architecture("efficientnet_b0", steady, output=folder / "architecture", **sizes)
     return folder
 
 
