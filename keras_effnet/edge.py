@@ -42,7 +42,7 @@ def to_edge(network: BackboneSpec | str | keras.Model, *, return_report: bool = 
         >>> lite = to_edge("efficientnet_b0")
         >>> lite.stages[1].block
         MBConv(kernel=3, expand=6, se_ratio=0, activation='relu6', ...)
-        >>> estimate_cost(lite).params == estimate_cost("efficientnet_lite0").params
+        >>> estimate_cost(lite).macs == estimate_cost("efficientnet_lite0").macs
         True
     """
     if not isinstance(network, BackboneSpec | str):

@@ -44,7 +44,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         >>> from keras_effnet import build_model, fold_batchnorm
         >>> model = build_model("mobilenet_v2", input_shape=(32, 32, 3))
         >>> len(model.layers), len(fold_batchnorm(model).layers)
-        (157, 105)
+        (153, 101)
     """
     network = read_model(model)
     folded, norms = fold_network(network)
