@@ -32,7 +32,7 @@ from keras_effnet import build_model, export_model, open_exported, scale_spec  #
 from keras_effnet.data.reading import resize_square  # noqa: E402
 from keras_effnet.export.formats import FORMATS  # noqa: E402
 
-ROUNDS, WARM_UP = 15, 3
+ROUNDS, WARM_UP = 11, 2
 BATCHES = (1, 16)
 # Name, spec, builder of keras.applications, name in timm.
 NETWORKS: tuple[tuple[str, Any, str | None, str | None], ...] = (
