@@ -1,7 +1,7 @@
 """One picture and batches through exported files, against Keras and timm as people call them
 
-Command: python benchmarks/on_device.py
-Time: about 15 minutes on 2 cores, on a machine that does nothing else.
+Command: python benchmarks/on_device.py [BATCH ...]
+Time: about 5 minutes with a batch of 1 on 2 cores, on a machine that does nothing else; 15 with the default, 1 and 16.
 Result: results/on_device.json and its table in docs/export.md.
 
 All contenders of a network take turns in one process, with two threads each, on pieces of photographs. timm takes part
@@ -28,12 +28,13 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from measure import save, this_command  # noqa: E402
 
-from keras_effnet import build_model, export_model, open_exported, scale_spec  # noqa: E402
+from keras_effnet import build_model, open_exported, scale_spec  # noqa: E402
 from keras_effnet.data.reading import resize_square  # noqa: E402
+from keras_effnet.export.exporter import export_files  # noqa: E402
 from keras_effnet.export.formats import FORMATS  # noqa: E402
 
-ROUNDS, WARM_UP = 11, 2
-BATCHES = (1, 16)
+ROUNDS, WARM_UP = 9, 2
+BATCHES = tuple(map(int, sys.argv[1:])) or (1, 16)
 # Name, spec, builder of keras.applications, name in timm.
 NETWORKS: tuple[tuple[str, Any, str | None, str | None], ...] = (
     ("EfficientNet-B0", "efficientnet_b0", "EfficientNetB0", "efficientnet_b0"),
@@ -65,7 +66,9 @@ def ours(model: keras.Model, folder: Path, images: np.ndarray) -> dict[str, Call
     for name in OURS:
         path = folder / f"net-{name}{FORMATS[name].suffix}"
         # Random weights do not survive int8, and need not: only the time is asked for.
-        export_model(model, path, format=name, calibration=images, tolerance=1.0 if name == "litert-int8" else None)
+        tolerance = 1.0 if name == "litert-int8" else None
+        options: dict[str, Any] = {"calibration": images, "images": images[:2], "least_calibration": 1}
+        export_files(model, {name: path}, tolerance=tolerance, **options)
         calls[name] = open_exported(path, threads=THREADS).predict_on_batch
     return calls
 
@@ -107,6 +110,7 @@ def timed(calls: dict[str, Call], images: np.ndarray) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(WARM_UP + ROUNDS):
         for name, call in calls.items():
+            call(images)  # the threads of the one before may still be spinning
             started = time.perf_counter()
             call(images)
             if number >= WARM_UP:

@@ -127,6 +127,7 @@ def _in_turn(
     progress(f"timing {len(calls)} networks, batch {batch}")
     for number in range(WARM_UP_ROUNDS + ROUNDS):
         for (name, engine), (call, _) in calls.items():
+            call(images[name][:batch])  # the threads of the engine before may still be spinning
             started = time.perf_counter()
             call(images[name][:batch])
             if number >= WARM_UP_ROUNDS:
