@@ -20,7 +20,14 @@ from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata, me
 METADATA_FILE = "keras_effnet.json"
 LABELS_FILE = "labels.txt"
 SUFFIXES = (".tflite", ".onnx", ".xml")
-_EXTRAS = {"ai_edge_litert": "litert", "onnxruntime": "onnx", "onnx": "onnx", "openvino": "openvino"}
+# The extra of each module, and what it installs.
+_EXTRAS = {
+    "ai_edge_litert": ("litert", "ai-edge-litert"),
+    "onnx": ("onnx", "onnx onnxruntime"),
+    "onnxruntime": ("onnx", "onnx onnxruntime"),
+    "openvino": ("openvino", "onnx openvino"),
+    "tensorflow": ("tensorflow", "tensorflow"),
+}
 
 
 def import_engine(name: str) -> Any:
@@ -35,9 +42,9 @@ def import_engine(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        package = name.split(".")[0]
+        extra, packages = _EXTRAS[name.split(".")[0]]
         raise ExportError(
-            f"this format needs the package {package!r}: pip install 'keras-effnet[{_EXTRAS.get(package, package)}]'.",
+            f"this format needs what the extra [{extra}] of keras-effnet installs: pip install {packages}.",
             received=str(error),
         ) from error
 

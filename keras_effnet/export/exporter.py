@@ -138,7 +138,8 @@ def export_files(
     kinds = [_format(name, path) for name, path in paths.items()]
     batch = None if batch is None else check_int(ExportError, "batch", batch, 1)
     for kind in kinds:
-        import_engine("tensorflow" if kind.name.startswith(("litert", "saved")) else "onnx")
+        for module in kind.needs:  # better to learn now than after minutes that one is missing
+            import_engine(module)
     whole = load_model(model) if isinstance(model, str | os.PathLike) else model
     pixels = carries_spec(whole)
     whole = take_raw_pixels(whole) if pixels else whole

@@ -50,6 +50,7 @@ class ExportFormat:
         write: writes a draft to a path.
         tolerance: largest difference from the Keras model that counts as rounding, as a share of the largest output;
             None for a quantized network, of which the agreement of the classes is asked instead.
+        needs: modules that write and run it.
         calibrated: whether it needs images to calibrate with.
     """
 
@@ -57,6 +58,7 @@ class ExportFormat:
     suffix: str
     write: Callable[[Draft, Path], None]
     tolerance: float | None
+    needs: tuple[str, ...]
     calibrated: bool = False
 
 
@@ -113,7 +115,6 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
     def write(draft: Draft, path: Path) -> None:
         from keras_effnet.export.engines import import_engine, pack_metadata
 
-        import_engine("ai_edge_litert")  # what runs it; better to learn now that it is missing
         tf = import_engine("tensorflow")
         function = _tensorflow_function(draft)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
@@ -146,16 +147,17 @@ def _one_by_one(draft: Draft) -> Iterable[list[np.ndarray]]:
 
 # Rounding in float32, and float16's 11 bits, add up over a network's layers.
 _FLOAT32, _FLOAT16 = 1e-3, 5e-2
+_LITERT = ("tensorflow", "ai_edge_litert")
 FORMATS = {
     made.name: made
     for made in (
-        ExportFormat("litert", ".tflite", _litert(), _FLOAT32),
-        ExportFormat("litert-float16", ".tflite", _litert(float16=True), _FLOAT16),
-        ExportFormat("litert-dynamic", ".tflite", _litert(dynamic=True), None),
-        ExportFormat("litert-int8", ".tflite", _litert(int8=True), None, calibrated=True),
-        ExportFormat("onnx", ".onnx", _write_onnx, _FLOAT32),
-        ExportFormat("openvino", ".xml", _write_openvino, _FLOAT32),
-        ExportFormat("saved_model", "", _write_saved_model, _FLOAT32),
+        ExportFormat("litert", ".tflite", _litert(), _FLOAT32, _LITERT),
+        ExportFormat("litert-float16", ".tflite", _litert(float16=True), _FLOAT16, _LITERT),
+        ExportFormat("litert-dynamic", ".tflite", _litert(dynamic=True), None, _LITERT),
+        ExportFormat("litert-int8", ".tflite", _litert(int8=True), None, _LITERT, calibrated=True),
+        ExportFormat("onnx", ".onnx", _write_onnx, _FLOAT32, ("onnx", "onnxruntime")),
+        ExportFormat("openvino", ".xml", _write_openvino, _FLOAT32, ("onnx", "openvino")),
+        ExportFormat("saved_model", "", _write_saved_model, _FLOAT32, ("tensorflow",)),
     )
 }
 ENGINES = (*FORMATS, "keras")

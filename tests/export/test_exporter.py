@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ from keras_effnet import build_model, export_model, open_exported
 from keras_effnet.builder.embedded_spec import name_classes
 from keras_effnet.cli.main import main, parse
 from keras_effnet.errors import DataError, ExportError
-from keras_effnet.export.engines import is_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
@@ -227,11 +227,21 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         export_model(trained(), tmp_path / "folder")
 
 
-def test_an_engine_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "onnx", None)
-    with pytest.raises(ExportError, match=r"pip install 'keras-effnet\[onnx\]'"):
-        export_model(trained(), tmp_path / "net.onnx")
-    assert not is_exported(tmp_path / "net.onnx") or not (tmp_path / "net.onnx").exists()
+@pytest.mark.parametrize(
+    ("module", "name", "said"),
+    [
+        ("onnx", "net.onnx", r"the extra \[onnx\] .* pip install onnx onnxruntime\."),
+        ("openvino", "net.xml", r"the extra \[openvino\] .* pip install onnx openvino\."),
+        ("ai_edge_litert", "net.tflite", r"the extra \[litert\] .* pip install ai-edge-litert\."),
+    ],
+)
+def test_an_engine_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, name: str, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ExportError, match=said):
+        export_model(trained(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_predict_and_evaluate_take_files_as_they_take_models(
