@@ -15,17 +15,16 @@ import keras
 import numpy as np
 
 from keras_effnet.atomic import as_data_error
-from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.engines import import_engine, open_exported
 from keras_effnet.export.export_metadata import ExportMetadata, Outputs
-from keras_effnet.export.fold import fold_batchnorm, read_weights
+from keras_effnet.export.fold import read_folded
 from keras_effnet.export.formats import FORMATS, Draft, ExportFormat
 from keras_effnet.export.verify import LEAST_AGREEMENT, ExportReport, compare_outputs
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
-from keras_effnet.reading.read_model import read_model
 
 _CHECKED_IMAGES = 16  # enough to see a wrong layer, few enough for a second
 _FREE_SIDE = 224  # side of the images that a network of any resolution is checked with
@@ -144,19 +143,18 @@ def export_files(
     pixels = carries_spec(whole)
     whole = take_raw_pixels(whole) if pixels else whole
     shape = _image_shape(whole)
-    classes = whole.output_shape[-1] if _outputs(whole) != "features" else 1
+    metadata = _metadata(whole, shape, pixels)
+    classes = whole.output_shape[-1] if metadata.outputs != "features" else 1
     if calibration is not None or any(kind.calibrated for kind in kinds):
         calibration = _checked(calibration, "calibration", shape, pixels, least_calibration or classes)
     seen = calibration if images is None else _checked(images, "images", shape, pixels)
     seen = photographs(shape, pixels) if seen is None else seen
-    folded = fold_batchnorm(whole)
     draft = Draft(
-        read_model(folded),
-        read_weights(folded),
-        tuple(tuple(tensor.shape) for tensor in folded.inputs),
+        *read_folded(whole),
+        ((None, *shape),),
         keras.config.image_data_format() == "channels_first",
         batch,
-        _metadata(whole, shape, pixels),
+        metadata,
         calibration,
     )
     expected = np.concatenate([_run(whole, seen[start : start + 32]) for start in range(0, len(seen), 32)])
@@ -235,9 +233,8 @@ def _image_shape(model: keras.Model) -> tuple[int | None, ...]:
     return shapes[0][1:]
 
 
-def _outputs(model: keras.Model) -> Outputs:
+def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> Outputs:
     """What a model returns."""
-    embedded = read_embedded_spec(model) if carries_spec(model) else None
     if len(model.output_shape) != 2 or (embedded is not None and not embedded.include_top):
         return "features"
     last = getattr(model.layers[-1], "activation", None)
@@ -254,7 +251,7 @@ def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -
         height,
         int(channels or 0),
         pixels,
-        _outputs(model),
+        _outputs(model, embedded),
         None if embedded is None else embedded.class_names,
         None if embedded is None else json.loads(embedded.spec.to_json()),
     )

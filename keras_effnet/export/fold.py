@@ -19,7 +19,7 @@ from keras_effnet.builder.initialization import deep_recursion, paused_garbage_c
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.network import Network, Node, RecordedBlock
 from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise, Rescale, Standardize
-from keras_effnet.reading.graph import finalize
+from keras_effnet.reading.graph import alone, finalize
 from keras_effnet.reading.read_model import read_model
 
 Weights = dict[str, list[np.ndarray]]
@@ -46,21 +46,49 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         >>> len(model.layers), len(fold_batchnorm(model).layers)
         (153, 101)
     """
-    network = read_model(model)
-    folded, norms = fold_network(network)
+    network, weights = read_folded(model)
     with paused_garbage_collection(), deep_recursion():
         inputs = [
             keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=node.name)
             for node, tensor in zip(network.inputs, model.inputs, strict=True)
         ]
-        outputs = folded.run(KerasLayers(), *inputs)
-        made = keras.Model(_alone(inputs), _alone(list(outputs)), name=model.name)
+        outputs = network.run(KerasLayers(), *inputs)
+        made = keras.Model(alone(inputs), alone(list(outputs)), name=model.name)
     layers = _layers_by_name(model)
     for layer in made.layers:
-        if layer.weights:
-            layer.set_weights(_folded_weights(layers[layer.name], layers.get(norms.get(layer.name, ""))))
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights(layers[layer.name].get_weights())  # with Keras' count of images, if they are weights
             finalize(layer)
+        elif layer.weights:
+            layer.set_weights(weights[layer.name])
     return made
+
+
+def read_folded(model: keras.Model) -> tuple[Network, Weights]:
+    """Reads a model with BatchNorm folded, without building another one.
+
+    Args:
+        model: as in `fold_batchnorm`.
+
+    Returns:
+        The recorded network, and the arrays of each layer by the layer's name, as `read_weights` gives them.
+
+    Raises:
+        InheritanceError: as `fold_batchnorm`.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> network, weights = read_folded(build_model("mobilenet_v1", input_shape=(32, 32, 3)))
+        >>> [array.shape for array in weights["conv1"]]
+        [(3, 3, 3, 32), (32,)]
+    """
+    network, weights = read_model(model), read_weights(model)
+    folded, norms = fold_network(network)
+    ops = {node.name: node.op for node in network.nodes}
+    for name, norm in norms.items():
+        factor, shift = factor_and_shift(cast(BatchNorm, ops[norm]), weights[norm])
+        weights[name] = _scaled(ops[name], weights[name], factor, shift)
+    return folded, weights
 
 
 def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
@@ -140,15 +168,11 @@ def factor_and_shift(
     return factor, -mean * factor
 
 
-def _folded_weights(layer: Any, norm: Any) -> list[np.ndarray]:
-    """The weights of a layer that takes in a BatchNorm, or its own if there is none."""
-    weights = layer.get_weights()
-    if norm is None:
-        return weights
-    kernel, bias = weights[0], weights[1] if layer.use_bias else 0.0
-    factor, shift = factor_and_shift(BatchNorm(norm.epsilon), norm.get_weights())
+def _scaled(op: Any, weights: list[np.ndarray], factor: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
+    """Kernel and bias of a layer whose outputs are multiplied by a factor and shifted."""
+    kernel, bias = weights[0], weights[1] if op.bias else 0.0
     # A depthwise kernel has its outputs on two axes: channels and multiplier.
-    per_output = factor.reshape(kernel.shape[-2:]) if isinstance(layer, keras.layers.DepthwiseConv2D) else factor
+    per_output = factor.reshape(kernel.shape[-2:]) if isinstance(op, Depthwise) else factor
     return [(kernel * per_output).astype(np.float32), (bias * factor + shift).astype(np.float32)]
 
 
@@ -176,7 +200,3 @@ def _layers_by_name(model: Any) -> dict[str, Any]:
     for layer in model.layers:
         found.update(_layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
     return found
-
-
-def _alone(tensors: list[Any]) -> Any:
-    return tensors[0] if len(tensors) == 1 else tensors

@@ -18,7 +18,7 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, Tensor, read_graph, replay
+from keras_effnet.reading.graph import Graph, Tensor, alone, read_graph, replay
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -79,7 +79,7 @@ class EmbeddedNetwork:
         replay(self.graph, self.front, values)
         values[self.output] = build(input_tensor=values[self.image]).output
         replay(self.graph, self.behind, values)
-        return keras.Model(pixels, _alone([values[tensor] for tensor in self.graph.outputs]), name=name)
+        return keras.Model(pixels, alone([values[tensor] for tensor in self.graph.outputs]), name=name)
 
 
 def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> EmbeddedNetwork:
@@ -141,18 +141,13 @@ def unfolded(model: keras.Model) -> keras.Model:
     values: dict[Tensor, Any] = dict(inputs)
     replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, _holds_spec)
     try:
-        outputs = _alone([values[tensor] for tensor in graph.outputs])
-        return keras.Model(_alone(list(inputs.values())), outputs, name=model.name)
+        outputs = alone([values[tensor] for tensor in graph.outputs])
+        return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
     except ValueError as error:
         raise InheritanceError(
             f"models inside a model cannot be unfolded: {error} Give all layers names of their own.",
             received=repr(model.name),
         ) from error
-
-
-def _alone(tensors: list[Any]) -> Any:
-    """One tensor instead of a list of one."""
-    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _holds_spec(layer: Any) -> bool:

@@ -165,6 +165,11 @@ def _copy_weights(layer: GraphLayer, graph: Graph, operation: Any, copy: Any) ->
     finalize(copy)
 
 
+def alone(tensors: list[Any]) -> Any:
+    """One tensor instead of a list of one."""
+    return tensors[0] if len(tensors) == 1 else tensors
+
+
 def finalize(layer: Any) -> None:
     """Lets a Normalization layer compute with weights that were just assigned: it uses copies of them."""
     if isinstance(layer, keras.layers.Normalization):
@@ -183,7 +188,7 @@ def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: 
     mine = dict(zip(inner.inputs, read, strict=True))
     replay(inner, [name for name, layer in inner.layers.items() if layer.calls], mine, unfold)
     made = [mine[tensor] for tensor in inner.outputs]
-    return made[0] if len(made) == 1 else made
+    return alone(made)
 
 
 def _unfit(layer: GraphLayer, graph: Graph, reason: str) -> InheritanceError:
