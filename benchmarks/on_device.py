@@ -13,8 +13,8 @@ from __future__ import annotations
 import os
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,9 +29,10 @@ import tensorflow as tf  # noqa: E402
 from measure import save, this_command  # noqa: E402
 
 from keras_effnet import build_model, open_exported, scale_spec  # noqa: E402
-from keras_effnet.data.reading import resize_square  # noqa: E402
+from keras_effnet.data.photographs import photographs  # noqa: E402
 from keras_effnet.export.exporter import export_files  # noqa: E402
 from keras_effnet.export.formats import FORMATS  # noqa: E402
+from keras_effnet.latency.turns import time_in_turn  # noqa: E402
 
 ROUNDS, WARM_UP = 9, 2
 BATCHES = tuple(map(int, sys.argv[1:])) or (1, 16)
@@ -45,19 +46,6 @@ NETWORKS: tuple[tuple[str, Any, str | None, str | None], ...] = (
 )
 OURS = ("litert", "litert-float16", "litert-int8", "onnx", "openvino")
 Call = Callable[[np.ndarray], Any]
-
-
-def pictures(count: int, side: int) -> np.ndarray:
-    """Pieces of the two photographs that scikit-learn ships."""
-    from sklearn.datasets import load_sample_images
-
-    photographs, generator, made = load_sample_images().images, np.random.default_rng(0), []
-    for number in range(count):
-        photograph = photographs[number % 2]
-        extent = int(generator.integers(200, 420))
-        top, left = (int(generator.integers(0, length - extent)) for length in photograph.shape[:2])
-        made.append(resize_square(photograph[top : top + extent, left : left + extent], side))
-    return np.stack(made).astype(np.float32)
 
 
 def ours(model: keras.Model, folder: Path, images: np.ndarray) -> dict[str, Call]:
@@ -85,7 +73,7 @@ def keras_calls(model: keras.Model) -> dict[str, Call]:
 
 
 def timm_calls(name: str) -> dict[str, Call]:
-    """timm as people call it: eager, compiled, and in ONNX Runtime."""
+    """timm as people call it: eager and compiled."""
     if find_spec("timm") is None:
         return {}
     import timm  # pyright: ignore[reportMissingImports]
@@ -105,29 +93,17 @@ def timm_calls(name: str) -> dict[str, Call]:
     return {"timm eager": run(model), "timm torch.compile": run(compiled)}
 
 
-def timed(calls: dict[str, Call], images: np.ndarray) -> dict[str, list[float]]:
-    """Milliseconds an image of each contender, in turn."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(WARM_UP + ROUNDS):
-        for name, call in calls.items():
-            call(images)  # the threads of the one before may still be spinning
-            started = time.perf_counter()
-            call(images)
-            if number >= WARM_UP:
-                found[name].append((time.perf_counter() - started) * 1e3 / len(images))
-    return found
-
-
 def measure(label: str, spec: Any, peer: str | None, timm_name: str | None) -> list[dict[str, Any]]:
     model = build_model(spec)
     side, rows = model.input_shape[1], []
-    images = pictures(max(BATCHES), side)
+    images = photographs((side, side, 3), pixels=True, count=max(*BATCHES, 2))
     with TemporaryDirectory() as folder:
         calls = ours(model, Path(folder), images)
         calls |= keras_calls(getattr(keras.applications, peer)(weights=None) if peer else model)
         calls |= timm_calls(timm_name) if timm_name else {}
         for batch in BATCHES:
-            found = timed(calls, images[:batch])
+            turns = {name: partial(call, images[:batch]) for name, call in calls.items()}
+            found = {name: [ms / batch for ms in times] for name, times in time_in_turn(turns, ROUNDS, WARM_UP).items()}
             for name, times in found.items():
                 low, median, high = np.quantile(times, (0.1, 0.5, 0.9))
                 rows.append(

@@ -17,6 +17,7 @@ import numpy as np
 from keras_effnet.atomic import as_data_error
 from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
+from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
 from keras_effnet.export.engines import import_engine, open_exported
 from keras_effnet.export.export_metadata import ExportMetadata, Outputs
@@ -25,9 +26,6 @@ from keras_effnet.export.formats import FORMATS, Draft, ExportFormat
 from keras_effnet.export.verify import LEAST_AGREEMENT, ExportReport, compare_outputs
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
-
-_CHECKED_IMAGES = 16  # enough to see a wrong layer, few enough for a second
-_FREE_SIDE = 224  # side of the images that a network of any resolution is checked with
 
 
 def export_model(
@@ -281,36 +279,6 @@ def _checked(given: Any, name: str, shape: tuple[int | None, ...], pixels: bool,
         rule = "pixels from 0 to 255, as the model takes them" if pixels else "finite numbers"
         raise ExportError(f"`{name}` must be {rule}.", received=f"values from {found.min()} to {found.max()}")
     return found
-
-
-def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = _CHECKED_IMAGES) -> np.ndarray:
-    """Pieces of the two photographs that scikit-learn ships, at several sizes.
-
-    Args:
-        shape: shape of one image in Keras' image data format; 224 pixels where a side is None.
-        pixels: whether values go from 0 to 255; if not, from -1 to 1, as most models of others take them.
-        count: number of images, at least 1.
-
-    Returns:
-        float32 array of shape (count, *shape), the same in every call.
-    """
-    from sklearn.datasets import load_sample_images
-
-    from keras_effnet.data.reading import resize_square
-
-    first = keras.config.image_data_format() == "channels_first"
-    *sides, channels = (*shape[1:], shape[0]) if first else shape
-    height, width = (side or _FREE_SIDE for side in sides)
-    generator, pieces = np.random.default_rng(0), []
-    for number in range(count):
-        photograph = load_sample_images().images[number % 2]
-        side = int(generator.integers(100, min(photograph.shape[:2])))
-        top, left = (int(generator.integers(0, extent - side + 1)) for extent in photograph.shape[:2])
-        piece = resize_square(photograph[top : top + side, left : left + side], max(height, width))[:height, :width]
-        pieces.append(np.resize(np.moveaxis(piece, 2, 0), (int(channels or 3), height, width)))
-    made = np.stack(pieces).astype(np.float32)
-    made = made if pixels else made / 127.5 - 1
-    return made if first else np.moveaxis(made, 1, 3)
 
 
 def _run(model: keras.Model, images: np.ndarray) -> np.ndarray:

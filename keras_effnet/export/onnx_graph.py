@@ -56,7 +56,7 @@ _ONE_NODE: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 
-class Tensor(NamedTuple):
+class OnnxValue(NamedTuple):
     """What flows between the nodes.
 
     Args:
@@ -80,7 +80,7 @@ class OnnxGraph:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
 
-    def read(self, op: Op, name: str, *inputs: Tensor) -> Tensor:
+    def read(self, op: Op, name: str, *inputs: OnnxValue) -> OnnxValue:
         """Writes the nodes of one operation.
 
         Raises:
@@ -134,14 +134,14 @@ class OnnxGraph:
             received=f"layer {name!r}",
         )
 
-    def node(self, kind: str, name: str, *inputs: Tensor | str, **attributes: Any) -> Tensor:
+    def node(self, kind: str, name: str, *inputs: OnnxValue | str, **attributes: Any) -> OnnxValue:
         """Writes one node, whose output is as large as its first input."""
         from onnx import helper
 
-        read = [each.name if isinstance(each, Tensor) else each for each in inputs]
+        read = [each.name if isinstance(each, OnnxValue) else each for each in inputs]
         self.nodes.append(helper.make_node(kind, read, [name], name=name, **attributes))
         first = inputs[0]
-        return Tensor(name, first.sides if isinstance(first, Tensor) else ())
+        return OnnxValue(name, first.sides if isinstance(first, OnnxValue) else ())
 
     def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
         """Writes a constant, and returns its name."""
@@ -150,12 +150,12 @@ class OnnxGraph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
         return name
 
-    def per_channel(self, name: str, values: Any, x: Tensor) -> str:
+    def per_channel(self, name: str, values: Any, x: OnnxValue) -> str:
         """A constant with one number per channel of an image, or of a vector."""
         shape = (1, -1, *(1 for _ in x.sides))
         return self.constant(f"{name}_values", np.reshape(np.asarray(values, np.float32), shape))
 
-    def activate(self, activation: ActivationFunction, name: str, x: Tensor) -> Tensor:
+    def activate(self, activation: ActivationFunction, name: str, x: OnnxValue) -> OnnxValue:
         """Writes an activation function.
 
         Raises:
@@ -186,7 +186,7 @@ class OnnxGraph:
             f"an activation in an ONNX file must be one of {known}.", received=f"{activation!r} at {name!r}"
         )
 
-    def _convolution(self, op: Conv | Depthwise, name: str, x: Tensor) -> Tensor:
+    def _convolution(self, op: Conv | Depthwise, name: str, x: OnnxValue) -> OnnxValue:
         kernel, *bias = self.weights[name]
         if isinstance(op, Conv):
             groups, kernel = op.groups, np.transpose(kernel, (3, 2, 0, 1))
@@ -203,12 +203,12 @@ class OnnxGraph:
         made = self.node("Conv", inner, x, *weights, group=groups, **window)._replace(sides=self._sides(op, x))
         return self.activate(activation, name, made)
 
-    def _pool(self, op: Pool, name: str, x: Tensor) -> Tensor:
+    def _pool(self, op: Pool, name: str, x: OnnxValue) -> OnnxValue:
         kind = "MaxPool" if op.kind == "max" else "AveragePool"
         return self.node(kind, name, x, **self._window(op, x))._replace(sides=self._sides(op, x))
 
     @staticmethod
-    def _window(op: Conv | Depthwise | Pool, x: Tensor) -> dict[str, Any]:
+    def _window(op: Conv | Depthwise | Pool, x: OnnxValue) -> dict[str, Any]:
         window: dict[str, Any] = {"kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2}
         if op.padding == "same" and op.stride > 1 and None in x.sides:
             return {**window, "auto_pad": "SAME_UPPER"}  # TensorFlow's rule
@@ -216,10 +216,10 @@ class OnnxGraph:
         return {**window, "pads": [top, left, bottom, right]}
 
     @staticmethod
-    def _sides(op: Conv | Depthwise | Pool, x: Tensor) -> tuple[int | None, ...]:
+    def _sides(op: Conv | Depthwise | Pool, x: OnnxValue) -> tuple[int | None, ...]:
         return tuple(window_cells(side, op.kernel, op.stride, op.padding) for side in x.sides)
 
-    def _dense(self, op: Dense, name: str, x: Tensor) -> Tensor:
+    def _dense(self, op: Dense, name: str, x: OnnxValue) -> OnnxValue:
         """A matrix for vectors; over an image the same numbers are a convolution with a kernel of 1."""
         kernel, *bias = self.weights[name]
         inner = name if op.activation is None else f"{name}_linear"
@@ -230,7 +230,7 @@ class OnnxGraph:
         made = self.node("Conv" if x.sides else "Gemm", inner, x, *weights)
         return self.activate(op.activation, name, made)
 
-    def _layer_norm(self, op: LayerNorm, name: str, x: Tensor) -> Tensor:
+    def _layer_norm(self, op: LayerNorm, name: str, x: OnnxValue) -> OnnxValue:
         gamma, beta = self.weights[name]
         weights = [self.constant(f"{name}_gamma", gamma), self.constant(f"{name}_beta", beta)]
         if not x.sides:
@@ -239,10 +239,10 @@ class OnnxGraph:
         made = self.node("LayerNormalization", f"{name}_normal", last, *weights, axis=-1, epsilon=op.epsilon)
         return self.node("Transpose", name, made, perm=[0, 3, 1, 2])
 
-    def _flatten(self, name: str, x: Tensor) -> Tensor:
+    def _flatten(self, name: str, x: OnnxValue) -> OnnxValue:
         return self.node("Flatten", name, x, axis=1)._replace(sides=())
 
-    def _zero_pad(self, op: ZeroPad, name: str, x: Tensor) -> Tensor:
+    def _zero_pad(self, op: ZeroPad, name: str, x: OnnxValue) -> OnnxValue:
         (top, bottom), (left, right) = op.rows, op.columns
         pads = self.constant(f"{name}_pads", [0, 0, top, left, 0, 0, bottom, right], np.int64)
         sides = tuple(
@@ -251,7 +251,7 @@ class OnnxGraph:
         )
         return self.node("Pad", name, x, pads)._replace(sides=sides)
 
-    def _pixels(self, op: Rescale | Standardize, name: str, x: Tensor) -> Tensor:
+    def _pixels(self, op: Rescale | Standardize, name: str, x: OnnxValue) -> OnnxValue:
         factor, shift = factor_and_shift(op, self.weights[name])
         scaled = self.node("Mul", f"{name}_scaled", x, self.per_channel(f"{name}_factor", factor, x))
         return self.node("Add", name, scaled, self.per_channel(f"{name}_shift", shift, x))
@@ -291,7 +291,7 @@ def onnx_model(
             *(side or f"{node.name}_{axis}" for axis, side in enumerate(shape)),
         ]
         given.append(helper.make_tensor_value_info(node.name, TensorProto.FLOAT, dims))
-        image = Tensor(node.name, tuple(shape[1:] if channels_first else shape[:-1]) if len(shape) == 3 else ())
+        image = OnnxValue(node.name, tuple(shape[1:] if channels_first else shape[:-1]) if len(shape) == 3 else ())
         if len(shape) == 3 and not channels_first:
             image = graph.node("Transpose", f"{node.name}_channels_first", image, perm=[0, 3, 1, 2])
         inputs.append(image)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import Exported
+from keras_effnet.latency.turns import time_in_turn
 
 # A quantized network that names another class for more than one image in ten has lost what it learned.
 LEAST_AGREEMENT = 0.9
-_TIMED_CALLS, _WARM_UP_CALLS = 15, 3
 _SMALLEST = 1e-30  # a probability whose logarithm float32 still holds
 
 
@@ -114,6 +114,7 @@ def compare_outputs(
     if classifies and labels is not None:
         accuracy = float((found.argmax(1) == labels).mean())
         model_accuracy = float((expected.argmax(1) == labels).mean())
+    times = time_in_turn({"file": partial(exported.predict_on_batch, images[: exported.batch or 1])})
     return ExportReport(
         str(path),
         exported.metadata.format,
@@ -125,7 +126,7 @@ def compare_outputs(
         logit_difference,
         accuracy,
         model_accuracy,
-        _median_ms(exported, images[: exported.batch or 1]),
+        float(np.median(times["file"])),
     )
 
 
@@ -133,12 +134,3 @@ def _logits(outputs: np.ndarray, probable: bool) -> np.ndarray:
     """Logits with a mean of 0: a softmax forgets the mean."""
     logits = np.log(np.maximum(outputs.astype(np.float64), _SMALLEST)) if probable else outputs.astype(np.float64)
     return logits - logits.mean(axis=1, keepdims=True)
-
-
-def _median_ms(exported: Exported, images: np.ndarray) -> float:
-    times = []
-    for _ in range(_WARM_UP_CALLS + _TIMED_CALLS):
-        started = time.perf_counter()
-        exported.predict_on_batch(images)
-        times.append(time.perf_counter() - started)
-    return float(np.median(times[_WARM_UP_CALLS:]) * 1e3)

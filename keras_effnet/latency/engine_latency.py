@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,13 +13,13 @@ import keras
 import numpy as np
 
 from keras_effnet.checks import check_choice, check_int
+from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
 from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import open_exported
-from keras_effnet.export.exporter import export_files, photographs
+from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
-
-WARM_UP_ROUNDS, ROUNDS = 3, 15
+from keras_effnet.latency.turns import ROUNDS, time_in_turn
 
 
 @dataclass(frozen=True)
@@ -123,15 +123,8 @@ def _in_turn(
     batch: int,
     progress: Callable[[str], Any],
 ) -> list[EngineLatency]:
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in calls}
     progress(f"timing {len(calls)} networks, batch {batch}")
-    for number in range(WARM_UP_ROUNDS + ROUNDS):
-        for (name, engine), (call, _) in calls.items():
-            call(images[name][:batch])  # the threads of the engine before may still be spinning
-            started = time.perf_counter()
-            call(images[name][:batch])
-            if number >= WARM_UP_ROUNDS:
-                times[name, engine].append((time.perf_counter() - started) * 1e3)
+    times = time_in_turn({key: partial(call, images[key[0]][:batch]) for key, (call, _) in calls.items()})
     rows = []
     for (name, engine), found in times.items():
         low, median, high = (float(value) for value in np.quantile(found, (0.1, 0.5, 0.9)))

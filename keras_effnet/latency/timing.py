@@ -86,7 +86,8 @@ def measure_latency(
         shape = (channels, side, side)
     model = build_model(spec, input_shape=shape, classes=classes)
     if engine != "keras":
-        from keras_effnet.latency.engine_latency import WARM_UP_ROUNDS, time_engines
+        from keras_effnet.latency.engine_latency import time_engines
+        from keras_effnet.latency.turns import WARM_UP_ROUNDS
 
         [row] = time_engines({model.name: model}, [engine], batches=[batch])
         machine = describe_machine(engine)

@@ -1,0 +1,42 @@
+"""Real images without a download: pieces of the two photographs that scikit-learn ships."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from sklearn.datasets import load_sample_images
+
+from keras_effnet.data.reading import resize_square
+
+_FREE_SIDE = 224  # side of the images for a network of any resolution
+
+
+def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = 16) -> np.ndarray:
+    """Pieces of the two photographs that scikit-learn ships, at several sizes.
+
+    Args:
+        shape: shape of one image in Keras' image data format; 224 pixels where a side is None.
+        pixels: whether values go from 0 to 255; if not, from -1 to 1, as most models of others take them.
+        count: number of images, at least 1. The default is enough to see a wrong layer, and few enough for a second.
+
+    Returns:
+        float32 array of shape (count, *shape), the same in every call.
+
+    Example:
+        >>> photographs((None, 32, 3), pixels=True).shape
+        (16, 224, 32, 3)
+    """
+    first = keras.config.image_data_format() == "channels_first"
+    *sides, channels = (*shape[1:], shape[0]) if first else shape
+    height, width = (side or _FREE_SIDE for side in sides)
+    generator, pieces = np.random.default_rng(0), []
+    both = load_sample_images().images
+    for number in range(count):
+        photograph = both[number % 2]
+        side = int(generator.integers(100, min(photograph.shape[:2])))
+        top, left = (int(generator.integers(0, extent - side + 1)) for extent in photograph.shape[:2])
+        piece = resize_square(photograph[top : top + side, left : left + side], max(height, width))[:height, :width]
+        pieces.append(np.resize(np.moveaxis(piece, 2, 0), (int(channels or 3), height, width)))
+    made = np.stack(pieces).astype(np.float32)
+    made = made if pixels else made / 127.5 - 1
+    return made if first else np.moveaxis(made, 1, 3)
