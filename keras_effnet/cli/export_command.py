@@ -15,6 +15,7 @@ from keras_effnet.errors import DataError, ExportError
 from keras_effnet.export.formats import FORMATS
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 DESCRIPTION = """Writes a model for the engines that run it on a device, runs each file in its engine, and compares it
@@ -67,10 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
     paths = {name: folder / _file_name(arguments.model.stem, name) for name in dict.fromkeys(arguments.format)}
     from keras_effnet.export.exporter import export_files
     from keras_effnet.export.verify import report_table
+    from keras_effnet.inheritance.scaled_model import load_model
 
-    images: dict[str, Any] = {} if arguments.calibration is None else _images(arguments)
+    model = load_model(arguments.model)
+    images: dict[str, Any] = {} if arguments.calibration is None else _images(model, arguments)
     reports = export_files(
-        arguments.model,
+        model,
         paths,
         batch=arguments.batch,
         tolerance=arguments.tolerance,
@@ -87,18 +90,18 @@ def _file_name(stem: str, name: str) -> str:
     return stem + (_SUFFIXES.get(name) or f"{name.removeprefix('litert')}.tflite")
 
 
-def _images(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
+def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     """Images to calibrate with, images to compare on, and their classes: as many of each class as the others."""
     import numpy as np
 
-    from keras_effnet.cli.predictor import class_numbers, open_classifier
+    from keras_effnet.cli.predictor import class_numbers, classifier_of
     from keras_effnet.data.reading import resize_square
     from keras_effnet.data.sets import load_data
     from keras_effnet.data.splits import at_most
 
     data = load_data(arguments.calibration, data_dir=arguments.data_dir)
     options = {"classes": None, "resolution": None, "preprocessing": None}
-    classifier = open_classifier(argparse.Namespace(model=arguments.model, **options))
+    classifier = classifier_of(model, argparse.Namespace(model=arguments.model, **options))
     numbers = class_numbers(classifier, data.train.class_names)
     found = {}
     for name, source in (("calibration", data.train), ("images", data.test or data.validation)):

@@ -88,10 +88,23 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
 
     if is_exported(arguments.model):
         return _exported_classifier(open_exported(arguments.model), arguments)
-    from keras_effnet.inheritance.raw_pixels import take_raw_pixels
     from keras_effnet.inheritance.scaled_model import load_model
 
-    model = load_model(arguments.model)
+    return classifier_of(load_model(arguments.model), arguments)
+
+
+def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predictor:
+    """A predictor of a model that is loaded already.
+
+    Args:
+        model: the model.
+        arguments: the parsed arguments of `add_model_arguments`; `arguments.model` names the model in messages.
+
+    Raises:
+        BuildError, DataError: as `open_classifier`.
+    """
+    from keras_effnet.inheritance.raw_pixels import take_raw_pixels
+
     tag = _tag_of(model)
     shape = model.output_shape
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < 2:
