@@ -172,5 +172,5 @@ def write_latency_plot(rows: Sequence[EngineLatency], path: Path) -> None:
     axes.set_yticks(range(len(rows)), labels)
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds an image: median, 10 % and 90 % quantiles")
-    axes.margins(x=0.12)
+    axes.margins(x=0.25)  # room for the label of the longest bar
     figure.savefig(path, dpi=120)
