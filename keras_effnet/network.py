@@ -56,7 +56,8 @@ class Node:
 
     op: Op | None
     name: str
-    inputs: tuple[Node, ...]
+    # Not shown: each shows its own, and with sums of sums their number doubles at every step.
+    inputs: tuple[Node, ...] = field(repr=False)
     channels: int
 
 

@@ -63,7 +63,8 @@ class Value:
     """
 
     runs: tuple[Run, ...]
-    maker: TracedNode | None = None
+    # Not shown, as `TracedNode.inputs`: each shows its own, down to the image, and again for every way there.
+    maker: TracedNode | None = field(default=None, repr=False)
 
     @property
     def resolved(self) -> list[Run]:
@@ -88,7 +89,7 @@ class TracedNode:
 
     op: Op
     name: str
-    inputs: tuple[Value, ...]
+    inputs: tuple[Value, ...] = field(repr=False)
     output: Value = field(init=False)
 
     @property

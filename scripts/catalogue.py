@@ -175,7 +175,7 @@ def families_table() -> str:
         title = title_of(module)
         if found := re.search(r"arXiv:(\d{4}\.\d{5})", module.__doc__ or ""):
             title = f"[{title}](https://arxiv.org/abs/{found[1]})"
-        top1 = ranged([f"{value} %" for value in sorted(accuracies)])
+        top1 = ranged([f"{value:.1f} %" for value in sorted(accuracies)])
         lines.append(f"| {title} | {ranged([millions(count) for count in sorted(params)])} | {top1} | {keras} |")
     return "\n".join(lines) + "\n"
 
@@ -219,7 +219,7 @@ def family_section(module: ModuleType) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|"
     for variant in module.VARIANTS:
         cost = estimate_cost(variant.spec)
-        top1 = "" if variant.top1 is None else f"{variant.top1} %"
+        top1 = "" if variant.top1 is None else f"{variant.top1:.1f} %"
         keras = "" if variant.keras is None else f"`{variant.keras}`"
         timm = "" if variant.timm is None else f"`{variant.timm}`"
         macs = f"{cost.macs / 1e6:,.0f} M"

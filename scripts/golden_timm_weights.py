@@ -40,6 +40,7 @@ WITH_LOGITS = (
     *("mobilenetv3_large_100", "tf_mobilenetv3_small_100", "tf_mobilenetv3_small_minimal_100"),
     *("resnet26", "resnet50", "seresnet50", "resnext50_32x4d", "resnetrs50", "regnetx_004", "regnety_004"),
     *("convnext_atto", "convnext_tiny"),
+    *("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "ghostnet_100", "repvgg_a0", "mobileone_s0", "mobileone_s4"),
 )
 
 

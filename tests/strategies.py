@@ -52,6 +52,7 @@ HEADS: dict[str, tuple[str, ...]] = {
 # Values of fields whose type says too little. A new field of a block comes here, unless its type tells all.
 FIELDS: dict[str, Strategy[Any]] = {
     "activation": st.sampled_from(["relu", "relu6", "swish", "gelu", "hard_swish"]),
+    "branches": st.integers(1, 3),
     "compression": st.sampled_from([0.3, 0.5, 1]),
     "depthwise_name": st.sampled_from(["dwconv", "dwconv2"]),
     "dropout": st.sampled_from([0, 0.1, 0.5]),
@@ -64,6 +65,7 @@ FIELDS: dict[str, Strategy[Any]] = {
     "pool_name": st.sampled_from(["pool1_pool", "pool1"]),
     "prefix": st.sampled_from(["convnext", "convnext_mine"]),
     "se_ratio": st.sampled_from([0, 0.1, 0.25, 1]),
+    "start_kernel": st.sampled_from([0, 1, 3, 5]),
     "width": st.integers(1, 32),
 }
 

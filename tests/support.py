@@ -28,12 +28,16 @@ from keras_effnet.blocks import (
     DenselyConnected,
     DepthwiseSeparable,
     FusedMBConv,
+    GhostBottleneck,
     InvertedResidual,
     InvertedResidualV3,
     MBConv,
+    MobileOneBlock,
     NormActivation,
     PreactBottleneck,
+    RepVGGBlock,
     ResNetStem,
+    UniversalInvertedBottleneck,
 )
 from keras_effnet.blocks.base import Block
 from keras_effnet.registry import backbones
@@ -69,6 +73,12 @@ STAGE_BLOCKS: tuple[Block, ...] = (
     MBConv(kernel=7, padding="symmetric", skip=False, depthwise_name="dwconv2"),
     FusedMBConv(kernel=5, expand=2.5, se_ratio=0.3, padding="symmetric", expands="output"),
     FusedMBConv(expand=1),
+    GhostBottleneck(kernel=5, expand=2.5, se_ratio=0.25),
+    RepVGGBlock(),
+    MobileOneBlock(branches=2, se_ratio=0.25),
+    UniversalInvertedBottleneck(start_kernel=3, kernel=5, expand=2.5),
+    UniversalInvertedBottleneck(start_kernel=5, kernel=0),
+    UniversalInvertedBottleneck(kernel=0),
 )
 
 
@@ -193,6 +203,8 @@ def stage_of(name: str, spec: BackboneSpec) -> int:
 
     if found := re.match(r"block(\d+)[a-z]+_", name):
         return int(found[1])
+    if found := re.match(r"(?:ghost|one|rep|uib)(\d+)[a-z]+_", name):
+        return int(found[1])
     if found := re.match(r"conv(\d+)_block\d+_", name):
         return int(found[1]) - 1
     if found := re.match(r"pool(\d+)_(bn|relu|conv|pool)$", name):
@@ -214,7 +226,10 @@ def stage_of(name: str, spec: BackboneSpec) -> int:
         return int(found[1]) + 1
     if found := re.match(r"convnext\w*_downsampling_[a-z]+(?:_(\d+))?$", name):
         return 1 if found[1] is None else int(found[1]) + 2
-    if name in ("predictions", "conv_preds", "conv_2", "logits", "layer_normalization") or "_head_" in name:
+    if (
+        name in ("predictions", "conv_preds", "conv_2", "conv_2_bn", "logits", "layer_normalization")
+        or "_head_" in name
+    ):
         return head + (spec.head is not None)
     return 0
 

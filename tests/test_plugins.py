@@ -36,33 +36,32 @@ def test_the_names_of_a_plugin_are_listed_without_importing_it(installed: str) -
     code = """
 import sys
 from keras_effnet.registry import backbones, blocks, rules
-assert "ghostnet" in backbones.names() and "ghost" in blocks.names() and "ghost_width" in rules.names()
-assert "keras_effnet_ghost" not in sys.modules
+assert "squeezenet" in backbones.names() and "fire" in blocks.names() and "fire_width" in rules.names()
+assert "keras_effnet_fire" not in sys.modules
 from keras_effnet import estimate_cost, fit_to_budget, scale_spec
 estimate_cost("resnet50")
-assert "keras_effnet_ghost" not in sys.modules
-# huggingface/pytorch-image-models 1.0.31, ghostnet_100: parameters, multiply-adds of its convolutions.
-cost = estimate_cost("ghostnet")
-assert (cost.trainable_params, cost.macs) == (5_182_508, 141_150_512)
-assert scale_spec("ghostnet", 1, rule="ghost_width").stages[0].width == 24
-fitted = estimate_cost(fit_to_budget("ghostnet", macs=50e6)).macs
+assert "keras_effnet_fire" not in sys.modules
+# pytorch/vision, torchvision/models/squeezenet.py, SqueezeNet1_1_Weights: `num_params`.
+assert estimate_cost("squeezenet").trainable_params == 1_235_496
+assert scale_spec("squeezenet", 1, rule="fire_width").stages[0].width == 192
+fitted = estimate_cost(fit_to_budget("squeezenet", macs=50e6)).macs
 assert 48.5e6 < fitted <= 50e6
 from keras_effnet import BackboneSpec
-spec = scale_spec("ghostnet", 1)
-assert '"ghost"' in spec.to_json() and BackboneSpec.from_json(spec.to_json()) == spec
+spec = scale_spec("squeezenet", 1)
+assert '"fire"' in spec.to_json() and BackboneSpec.from_json(spec.to_json()) == spec
 assert "keras" not in sys.modules
 """
     run_python(code, PYTHONPATH=installed)
 
 
 def test_without_the_plugin_its_names_and_files_are_clear_errors(installed: str) -> None:
-    text = run_python("from keras_effnet.registry import backbones; print(backbones.get('ghostnet').to_json())",
+    text = run_python("from keras_effnet.registry import backbones; print(backbones.get('squeezenet').to_json())",
                       PYTHONPATH=installed)  # fmt: skip
     code = """
 import sys
 from keras_effnet import BackboneSpec, estimate_cost
 from keras_effnet.errors import KerasEffnetError
-for call in (lambda: estimate_cost("ghostnet"), lambda: BackboneSpec.from_json(sys.argv[1])):
+for call in (lambda: estimate_cost("squeezenet"), lambda: BackboneSpec.from_json(sys.argv[1])):
     try:
         call()
     except KerasEffnetError as error:
@@ -70,15 +69,15 @@ for call in (lambda: estimate_cost("ghostnet"), lambda: BackboneSpec.from_json(s
 """
     said = run_python(code, text).splitlines()
     assert len(said) == 2
-    assert "ghostnet" in said[0]
-    assert "ghost" in said[1]
+    assert "squeezenet" in said[0]
+    assert "fire" in said[1]
     assert all("Received:" in line for line in said)
 
 
 def test_the_program_takes_the_plugins_names(installed: str) -> None:
-    said = run_python("from keras_effnet.cli.main import run; import sys; "
-                      "sys.argv[1:] = ['explain', 'ghostnet', '--phi', '1']; run()", PYTHONPATH=installed)  # fmt: skip
-    assert "Ghost3, k5x5" in said
+    code = "from keras_effnet.cli.main import run; import sys; sys.argv[1:] = ['explain', 'squeezenet', '--phi', '1']; "
+    said = run_python(code + "run()", PYTHONPATH=installed)
+    assert "Fire0.125, k3x3" in said
 
 
 def test_a_broken_plugin_harms_no_other_name(installed: str, tmp_path: Path) -> None:
@@ -88,17 +87,17 @@ def test_a_broken_plugin_harms_no_other_name(installed: str, tmp_path: Path) -> 
     declare(tmp_path, "missing", "[keras_effnet.blocks]\nabsent = missing:Absent\n")
     declare(tmp_path, "wrong", "[keras_effnet.backbones]\nnumber = wrong:spec\n", "spec = 5")
     declare(tmp_path, "greedy", "[keras_effnet.backbones]\nresnet50 = wrong:spec\n")
-    declare(tmp_path, "twin", "[keras_effnet.scaling]\nghost_width = wrong:spec\n")
+    declare(tmp_path, "twin", "[keras_effnet.scaling]\nfire_width = wrong:spec\n")
     code = """
 import logging
 from keras_effnet import scale_spec
 from keras_effnet.applications import resnet50_spec
 from keras_effnet.errors import RegistryError
 from keras_effnet.registry import backbones, blocks, rules
-assert {"crash", "number", "ghostnet", "efficientnet_b0"} <= set(backbones.names())
+assert {"crash", "number", "squeezenet", "efficientnet_b0"} <= set(backbones.names())
 assert backbones.get("resnet50") is resnet50_spec
-scale_spec("ghostnet", 1), blocks.get("ghost"), rules.get("compound")(1)
-broken = ((backbones, "crash"), (blocks, "absent"), (backbones, "number"), (rules, "ghost_width"))
+scale_spec("squeezenet", 1), blocks.get("fire"), rules.get("compound")(1)
+broken = ((backbones, "crash"), (blocks, "absent"), (backbones, "number"), (rules, "fire_width"))
 for registry, name in (*broken, (rules, "quits"), (blocks, "garble")):
     try:
         registry.get(name)
@@ -113,7 +112,7 @@ for registry, name in (*broken, (rules, "quits"), (blocks, "garble")):
     assert "'number' of the package 'wrong' is an object of another kind" in number
     assert "'quits' of the package 'leaving' cannot be imported: SystemExit(1)" in quits
     assert "'garble' of the package 'garbled' cannot be imported: SyntaxError" in garble
-    assert "'keras-effnet-ghost'" in twice
+    assert "'keras-effnet-fire'" in twice
     assert "'twin'" in twice
     assert all("Received:" in line for line in said)
 

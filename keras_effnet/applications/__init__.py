@@ -100,7 +100,20 @@ from keras_effnet.backbones.efficientnet_lite_specs import (
     efficientnet_lite3_spec,
     efficientnet_lite4_spec,
 )
+from keras_effnet.backbones.ghostnet_specs import ghostnet_spec
 from keras_effnet.backbones.mnasnet_specs import mnasnet_a1_spec, mnasnet_b1_spec, mnasnet_small_spec
+from keras_effnet.backbones.mobilenet_v4_specs import (
+    mobilenet_v4_conv_large_spec,
+    mobilenet_v4_conv_medium_spec,
+    mobilenet_v4_conv_small_spec,
+)
+from keras_effnet.backbones.mobileone_specs import (
+    mobileone_s0_spec,
+    mobileone_s1_spec,
+    mobileone_s2_spec,
+    mobileone_s3_spec,
+    mobileone_s4_spec,
+)
 from keras_effnet.backbones.regnet_specs import (
     regnet_x_1_6gf_spec,
     regnet_x_4_0gf_spec,
@@ -110,6 +123,15 @@ from keras_effnet.backbones.regnet_specs import (
     regnet_y_4_0gf_spec,
     regnet_y_400mf_spec,
     regnet_y_800mf_spec,
+)
+from keras_effnet.backbones.repvgg_specs import (
+    repvgg_a0_spec,
+    repvgg_a1_spec,
+    repvgg_a2_spec,
+    repvgg_b0_spec,
+    repvgg_b1_spec,
+    repvgg_b2_spec,
+    repvgg_b3_spec,
 )
 from keras_effnet.backbones.resnet_rs_specs import (
     resnet_rs50_spec,
@@ -197,6 +219,7 @@ __all__ = [
     "efficientnet_v2_m_spec",
     "efficientnet_v2_s_spec",
     "efficientnet_v2_xl_spec",
+    "ghostnet_spec",
     "mnasnet_a1_spec",
     "mnasnet_b1_spec",
     "mnasnet_small_spec",
@@ -206,6 +229,14 @@ __all__ = [
     "mobilenet_v3_large_spec",
     "mobilenet_v3_small_minimalistic_spec",
     "mobilenet_v3_small_spec",
+    "mobilenet_v4_conv_large_spec",
+    "mobilenet_v4_conv_medium_spec",
+    "mobilenet_v4_conv_small_spec",
+    "mobileone_s0_spec",
+    "mobileone_s1_spec",
+    "mobileone_s2_spec",
+    "mobileone_s3_spec",
+    "mobileone_s4_spec",
     "regnet_x_1_6gf_spec",
     "regnet_x_4_0gf_spec",
     "regnet_x_400mf_spec",
@@ -214,6 +245,13 @@ __all__ = [
     "regnet_y_4_0gf_spec",
     "regnet_y_400mf_spec",
     "regnet_y_800mf_spec",
+    "repvgg_a0_spec",
+    "repvgg_a1_spec",
+    "repvgg_a2_spec",
+    "repvgg_b0_spec",
+    "repvgg_b1_spec",
+    "repvgg_b2_spec",
+    "repvgg_b3_spec",
     "resnet50_spec",
     "resnet50_v2_spec",
     "resnet101_spec",

@@ -2,7 +2,7 @@
 
 A timm network differs from our network of that name in details that no weight file holds: padding, the epsilon of its
 normalisation, which convolution strides. So it has a spec of its own, which gives timm's outputs with timm's weights.
-Sources: timm/models/efficientnet.py, mobilenetv3.py, resnet.py, regnet.py and convnext.py.
+Sources: timm/models/efficientnet.py, mobilenetv3.py, ghostnet.py, byobnet.py, resnet.py, regnet.py and convnext.py.
 
 | | padding | epsilon | source |
 |---|---|---|---|
@@ -80,7 +80,7 @@ def timm_names() -> list[str]:
 
 @cache
 def _makers() -> dict[str, Made]:
-    return dict((*_efficientnets(), *_mobilenets(), *_resnets(), *_regnets(), *_convnexts()))
+    return dict((*_efficientnets(), *_mobilenets(), *_resnets(), *_regnets(), *_branched(), *_convnexts()))
 
 
 def _efficientnets() -> Iterator[tuple[str, Made]]:
@@ -117,6 +117,9 @@ def _mobilenets() -> Iterator[tuple[str, Made]]:
         for size in (50, 75, 100, 140):
             yield f"{name}_{size:03}", partial(_widened, base, size / 100)
     yield "mnasnet_small", _mnasnet_small
+    for size in ("small", "medium", "large"):
+        yield f"mobilenetv4_conv_{size}", partial(_as_pytorch, f"mobilenet_v4_conv_{size}")
+    yield "ghostnet_100", partial(_as_pytorch, "ghostnet")
 
 
 def _resnets() -> Iterator[tuple[str, Made]]:
@@ -139,6 +142,13 @@ def _regnets() -> Iterator[tuple[str, Made]]:
     for kind in "xy":
         for number, size in (("004", "400mf"), ("008", "800mf"), ("016", "1_6gf"), ("040", "4_0gf")):
             yield f"regnet{kind}_{number}", partial(_as_pytorch, f"regnet_{kind}_{size}")
+
+
+def _branched() -> Iterator[tuple[str, Made]]:
+    for size in ("a0", "a1", "a2", "b0", "b1", "b2", "b3"):
+        yield f"repvgg_{size}", partial(_as_pytorch, f"repvgg_{size}")
+    for size in range(5):
+        yield f"mobileone_s{size}", partial(_as_pytorch, f"mobileone_s{size}")
 
 
 def _convnexts() -> Iterator[tuple[str, Made]]:

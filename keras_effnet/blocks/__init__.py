@@ -2,6 +2,7 @@
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.blocks.bottleneck import Bottleneck
+from keras_effnet.blocks.branched import MobileOneBlock, RepVGGBlock
 from keras_effnet.blocks.convnext_block import ConvNeXtBlock, PatchStem
 from keras_effnet.blocks.ends import (
     Classifier,
@@ -11,11 +12,13 @@ from keras_effnet.blocks.ends import (
     HiddenConvClassifier,
     NormClassifier,
 )
+from keras_effnet.blocks.ghost import GhostBottleneck
 from keras_effnet.blocks.mbconv import FusedMBConv, MBConv
 from keras_effnet.blocks.mobile import DepthwiseSeparable, InvertedResidual
 from keras_effnet.blocks.mobile_v3 import InvertedResidualV3
 from keras_effnet.blocks.preact import DenselyConnected, NormActivation, PreactBottleneck
 from keras_effnet.blocks.stem import DeepStem, ResNetStem
+from keras_effnet.blocks.universal import UniversalInvertedBottleneck
 
 __all__ = [
     "Block",
@@ -29,14 +32,18 @@ __all__ = [
     "DenselyConnected",
     "DepthwiseSeparable",
     "FusedMBConv",
+    "GhostBottleneck",
     "HiddenConvClassifier",
     "InvertedResidual",
     "InvertedResidualV3",
     "MBConv",
+    "MobileOneBlock",
     "NormActivation",
     "NormClassifier",
     "PatchStem",
     "Placement",
     "PreactBottleneck",
+    "RepVGGBlock",
     "ResNetStem",
+    "UniversalInvertedBottleneck",
 ]

@@ -145,6 +145,7 @@ class HiddenConvClassifier(Classifier):
     Args:
         width: number of channels of the hidden convolution, at least 1.
         activation: activation of the hidden convolution, a name in `keras.activations`.
+        norm: normalisation of the hidden convolution, which then has no bias (MobileNetV4); None for none.
 
     Raises:
         SpecError: a value outside its range.
@@ -156,14 +157,19 @@ class HiddenConvClassifier(Classifier):
 
     width: int = 1280
     activation: str = "hard_swish"
+    norm: Norm | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_int(SpecError, "width", self.width, 1)
+        if self.norm is not None:
+            check_norm(self.norm)
 
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         x = ops.global_pool(x, keepdims=True, name="avg_pool")
-        x = ops.conv(x, self.width, bias=True, name="conv_2")
+        x = ops.conv(x, self.width, bias=self.norm is None, name="conv_2")
+        if self.norm is not None:
+            x = ops.norm(x, self.norm, name="conv_2_bn")
         x = ops.act(x, self.activation, name="conv_2_activation")
         x = ops.dropout(x, self.dropout, name="dropout")
         x = ops.conv(x, classes, bias=True, name="logits")

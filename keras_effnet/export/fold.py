@@ -1,4 +1,4 @@
-"""Batch normalization folded into the convolution before it.
+"""Batch normalization folded into the convolution before it, and parallel branches into one convolution.
 
 After training, BatchNorm multiplies each channel by a number and adds another. A convolution right before it can do
 both: y = gamma (W x + b - mean) / sqrt(variance + epsilon) + beta is a convolution with the kernel s W and the bias
@@ -8,7 +8,6 @@ s (b - mean) + beta, where s = gamma / sqrt(variance + epsilon) (Jacob et al. 20
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -17,18 +16,20 @@ import numpy as np
 
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.export.branches import merge_network, merge_weights
+from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_by_name, read_weights
 from keras_effnet.network import Network, Node, RecordedBlock
-from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise, Rescale, Standardize
+from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
 from keras_effnet.reading.graph import alone, finalize
 from keras_effnet.reading.read_model import read_model
 
-Weights = dict[str, list[np.ndarray]]
-
 
 def fold_batchnorm(model: keras.Model) -> keras.Model:
-    """Folds each BatchNorm that follows a convolution or a dense layer into that layer.
+    """Folds each BatchNorm into the convolution or dense layer before it, and parallel convolutions into one.
 
-    The model computes the same with fewer layers. Fold last: a folded model cannot be grown, and should not be trained.
+    Convolutions that read the same image and are added (the branches of RepVGG and MobileOne) become one, with the
+    image itself or its BatchNorm where that is added too. The model computes the same with fewer layers. Fold last: a
+    folded model cannot be grown, and should not be trained.
 
     Args:
         model: a functional or Sequential model, of this package or not, that calls each layer once. It stays as it is.
@@ -54,7 +55,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         ]
         outputs = network.run(KerasLayers(), *inputs)
         made = keras.Model(alone(inputs), alone(list(outputs)), name=model.name)
-    layers = _layers_by_name(model)
+    layers = layers_by_name(model)
     for layer in made.layers:
         if isinstance(layer, keras.layers.Normalization):
             layer.set_weights(layers[layer.name].get_weights())  # with Keras' count of images, if they are weights
@@ -65,7 +66,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
 
 
 def read_folded(model: keras.Model) -> tuple[Network, Weights]:
-    """Reads a model with BatchNorm folded, without building another one.
+    """Reads a model as `fold_batchnorm` leaves it, without building another one.
 
     Args:
         model: as in `fold_batchnorm`.
@@ -88,7 +89,8 @@ def read_folded(model: keras.Model) -> tuple[Network, Weights]:
     for name, norm in norms.items():
         factor, shift = factor_and_shift(cast(BatchNorm, ops[norm]), weights[norm])
         weights[name] = _scaled(ops[name], weights[name], factor, shift)
-    return folded, weights
+    merged, merges = merge_network(folded)
+    return merged, merge_weights(merges, weights)
 
 
 def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
@@ -140,63 +142,9 @@ def _takes_norm(node: Node, norms: dict[str, str]) -> bool:
     return isinstance(node.op, Depthwise) or node.op.activation is None
 
 
-def factor_and_shift(
-    op: BatchNorm | Rescale | Standardize, weights: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The numbers that a trained layer multiplies each channel by and adds.
-
-    Args:
-        op: its operation.
-        weights: its weights, as `read_weights` gives them.
-
-    Returns:
-        The factors and the shifts, float64: one of each per channel, or one for all.
-
-    Example:
-        >>> factor_and_shift(Rescale(2.0, -1.0), [])
-        (array([2.]), array([-1.]))
-    """
-    match op:
-        case Rescale():
-            return np.array([op.scale]), np.array([op.offset])
-        case BatchNorm():
-            gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
-            factor = gamma / np.sqrt(variance + op.epsilon)
-            return factor, beta - mean * factor
-    mean, variance = (np.asarray(weight, np.float64) for weight in weights)
-    factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())  # as keras.layers.Normalization does
-    return factor, -mean * factor
-
-
 def _scaled(op: Any, weights: list[np.ndarray], factor: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
     """Kernel and bias of a layer whose outputs are multiplied by a factor and shifted."""
     kernel, bias = weights[0], weights[1] if op.bias else 0.0
     # A depthwise kernel has its outputs on two axes: channels and multiplier.
     per_output = factor.reshape(kernel.shape[-2:]) if isinstance(op, Depthwise) else factor
     return [(kernel * per_output).astype(np.float32), (bias * factor + shift).astype(np.float32)]
-
-
-def read_weights(model: keras.Model) -> Weights:
-    """All weights of a model, by the name of the layer.
-
-    Args:
-        model: the model.
-
-    Returns:
-        The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
-    """
-
-    def arrays(layer: Any) -> list[np.ndarray]:
-        if isinstance(layer, keras.layers.Normalization):
-            return [np.asarray(keras.ops.convert_to_numpy(each)).ravel() for each in (layer.mean, layer.variance)]
-        return layer.get_weights()
-
-    return {name: arrays(layer) for name, layer in _layers_by_name(model).items()}
-
-
-def _layers_by_name(model: Any) -> dict[str, Any]:
-    """All layers of a model, those of models inside the model included."""
-    found: dict[str, Any] = {}
-    for layer in model.layers:
-        found.update(_layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
-    return found

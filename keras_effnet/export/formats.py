@@ -14,7 +14,7 @@ from keras_effnet.network import Network
 if TYPE_CHECKING:
     import numpy as np
 
-    from keras_effnet.export.fold import Weights
+    from keras_effnet.export.layer_weights import Weights
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.errors import ExportError
-from keras_effnet.export.fold import Weights, factor_and_shift
+from keras_effnet.export.layer_weights import Weights, factor_and_shift
 from keras_effnet.network import Network
 from keras_effnet.ops import (
     Activation,

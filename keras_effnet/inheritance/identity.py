@@ -1,7 +1,8 @@
 """How a block that is new starts as the identity, so that a deeper network computes what the shallower one did.
 
 * A block that adds what it reads starts with zeros in the last layer of its branch: a normalisation (Goyal et al. 2017,
-  arXiv:1706.02677, section 5.1), a layer scale or a kernel.
+  arXiv:1706.02677, section 5.1), a layer scale or a kernel. What it reads may pass a normalisation that changes
+  nothing (RepVGG, MobileOne).
 * One that joins new channels to what it reads starts anyhow: nothing reads the new channels yet.
 * One that does neither starts with identity kernels (Chen et al. 2016, arXiv:1511.05641, section 2.3). Where its
   activations would change what it reads:
@@ -113,6 +114,9 @@ def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarr
         return None
     if isinstance(node.op, Dropout | Concat) or (isinstance(node.op, Activation) and _keeps(node.op.activation, x)):
         return _handed_on(node.inputs[0], x, fresh)
+    if isinstance(node.op, BatchNorm):
+        kept = _handed_on(node.inputs[0], x, fresh)
+        return None if kept is None else {**kept, node.name: _plain(node, fresh[node.name])}
     if isinstance(node.op, Add):
         for branch, other in (node.inputs, node.inputs[::-1]):
             kept = _handed_on(branch, x, fresh)
@@ -120,6 +124,13 @@ def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarr
             if kept is not None and zeros is not None:
                 return {**kept, **zeros}
     return None
+
+
+def _plain(node: TracedNode, fresh: list[np.ndarray]) -> list[np.ndarray]:
+    """A batch normalisation that leaves all channels as they are."""
+    gamma = fresh[0]
+    epsilon = node.op.epsilon if isinstance(node.op, BatchNorm) else 0.0
+    return [np.full_like(gamma, np.sqrt(1 + epsilon)), *(np.full_like(gamma, value) for value in (0, 0, 1))]
 
 
 def _zeroed(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]] | None:

@@ -16,13 +16,17 @@ from keras_effnet.blocks import (
     ConvNeXtBlock,
     DeepStem,
     FusedMBConv,
+    GhostBottleneck,
     InvertedResidual,
     InvertedResidualV3,
     MBConv,
+    MobileOneBlock,
     PatchStem,
+    RepVGGBlock,
     ResNetStem,
+    UniversalInvertedBottleneck,
 )
-from keras_effnet.ops import Conv
+from keras_effnet.ops import Conv, Depthwise
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import TracedBlock
 
@@ -31,6 +35,9 @@ Names = list[str]
 # timm's stage of each of our stages, by the number of our stages: timm merges rows of arXiv:1905.02244, Tables 1 and 2
 # (mobilenetv3.py, `_gen_mobilenet_v3`). Large has nine rows, small seven.
 _V3_STAGES = {9: (0, 1, 1, 2, 3, 3, 3, 4, 5), 7: (0, 1, 1, 2, 2, 3, 4)}
+# The same of GhostNet's sixteen rows: ghostnet.py, `_create_ghostnet`.
+_GHOST_STAGES = (0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 7, 8, 8, 8, 8)
+_GHOST_PARTS = ("primary_conv", "cheap_operation")
 
 
 class TimmFamily(ABC):
@@ -68,6 +75,12 @@ class TimmFamily(ABC):
 
     @abstractmethod
     def classifier(self, section: TracedBlock) -> Names: ...
+
+    def at_its_stride(self, part: int) -> tuple[int, int]:
+        """Where timm begins a new stage with each stride: the number of the stage, and of blocks in it before ours."""
+        first = max((one for one in range(part) if self.spec.stages[one].stride > 1), default=0)
+        number = sum(stage.stride > 1 for stage in self.spec.stages[1:part])
+        return number, sum(stage.depth for stage in self.spec.stages[first : part - 1])
 
 
 class TimmEfficientNet(TimmFamily):
@@ -109,6 +122,88 @@ class TimmMobileNetV3(TimmEfficientNet):
 
     def classifier(self, section: TracedBlock) -> Names:
         return ["conv_head", "classifier"]
+
+
+class TimmMobileNetV4(TimmEfficientNet):
+    """mobilenetv3.py, which holds MobileNetV4 as well; UniversalInvertedResidual, ConvBnAct and EdgeResidual."""
+
+    def place(self, part: int, block: int) -> str:
+        number, before = self.at_its_stride(part)
+        return f"blocks.{number}.{before + block}"
+
+    def block(self, block: Any, section: TracedBlock) -> Names:
+        if not isinstance(block, UniversalInvertedBottleneck):
+            return super().block(block, section)
+        has = {"dw_start": block.start_kernel, "pw_exp": 1, "dw_mid": block.kernel, "pw_proj": 1}
+        return [f"{name}.{part}" for name, kernel in has.items() if kernel for part in ("conv", "bn")]
+
+    def head(self) -> Names:
+        number = self.at_its_stride(len(self.spec.stages))[0] + 1
+        return [f"blocks.{number}.0.conv", f"blocks.{number}.0.bn1"]
+
+    def classifier(self, section: TracedBlock) -> Names:
+        return ["conv_head", "norm_head", "classifier"]
+
+
+class TimmGhostNet(TimmEfficientNet):
+    """ghostnet.py; GhostBottleneck."""
+
+    def place(self, part: int, block: int) -> str:
+        number = _GHOST_STAGES[part - 1]
+        before = sum(self.spec.stages[other].depth for other in range(part - 1) if _GHOST_STAGES[other] == number)
+        return f"blocks.{number}.{before + block}"
+
+    def block(self, block: GhostBottleneck, section: TracedBlock) -> Names:
+        one, two = ([f"ghost{n}.{part}.{k}" for part in _GHOST_PARTS for k in range(2)] for n in (1, 2))
+        strides = any(isinstance(node.op, Depthwise) and node.op.stride > 1 for node in section.nodes)
+        squeeze = ["se.conv_reduce", "se.conv_expand"] if block.se_ratio else []
+        shortcut = strides or section.input.channels != section.output.channels
+        return [
+            *one,
+            *(["conv_dw", "bn_dw"] if strides else []),
+            *squeeze,
+            *two,
+            *([f"shortcut.{k}" for k in range(4)] if shortcut else []),
+        ]
+
+    def head(self) -> Names:
+        number = _GHOST_STAGES[-1] + 1
+        return [f"blocks.{number}.0.conv", f"blocks.{number}.0.bn1"]
+
+    def classifier(self, section: TracedBlock) -> Names:
+        return ["conv_head", "classifier"]
+
+
+class TimmByob(TimmFamily):
+    """byobnet.py; RepVggBlock and MobileOneBlock."""
+
+    def stem(self, block: Any) -> Names:
+        # The same block by two names: of MobileOne's lists of branches, the stem's has one.
+        mobileone = isinstance(self.spec.stages[0].block, MobileOneBlock)
+        names = ("conv_kxk.0", "conv_scale") if mobileone else ("conv_kxk", "conv_1x1")
+        return [f"stem.{name}.{part}" for name in names for part in ("conv", "bn")]
+
+    def place(self, part: int, block: int) -> str:
+        number, before = self.at_its_stride(part)
+        if isinstance(self.spec.stages[part - 1].block, MobileOneBlock):
+            return f"stages.{number}"  # two of timm's blocks are one of ours
+        return f"stages.{number}.{before + block}"
+
+    def block(self, block: Any, section: TracedBlock) -> Names:
+        strides = any(isinstance(node.op, Conv | Depthwise) and node.op.stride > 1 for node in section.nodes)
+        same = section.input.channels == section.output.channels
+        if isinstance(block, RepVGGBlock):
+            names = [f"{name}.{part}" for name in ("conv_kxk", "conv_1x1") for part in ("conv", "bn")]
+            return [*names, *(["identity"] if same and not strides else [])]
+        first = 2 * (self.at_its_stride(section.stage)[1] + section.block)
+        squeeze = ["attn.fc1", "attn.fc2"] if block.se_ratio else []
+        copies = [f"conv_kxk.{number}.{part}" for number in range(block.branches) for part in ("conv", "bn")]
+        depthwise = ["conv_scale.conv", "conv_scale.bn", *copies, *([] if strides else ["identity"]), *squeeze]
+        pointwise = [*copies, *(["identity"] if same else []), *squeeze]
+        return [*(f"{first}.{name}" for name in depthwise), *(f"{first + 1}.{name}" for name in pointwise)]
+
+    def classifier(self, section: TracedBlock) -> Names:
+        return ["head.fc"]
 
 
 class TimmResNet(TimmFamily):
@@ -183,10 +278,20 @@ class TimmConvNeXt(TimmFamily):
 _FAMILIES: tuple[tuple[type[TimmFamily], tuple[type[Block], ...], tuple[type[Block], ...]], ...] = (
     (TimmEfficientNet, (MBConv, FusedMBConv, InvertedResidual), (ConvBlock,)),
     (TimmMobileNetV3, (InvertedResidualV3,), (ConvBlock,)),
+    (TimmMobileNetV4, (FusedMBConv, UniversalInvertedBottleneck), (ConvBlock,)),
+    (TimmGhostNet, (GhostBottleneck,), (ConvBlock,)),
+    (TimmByob, (RepVGGBlock,), (RepVGGBlock,)),
+    (TimmByob, (MobileOneBlock,), (RepVGGBlock,)),
     (TimmResNet, (Bottleneck,), (ResNetStem, DeepStem)),
     (TimmRegNet, (Bottleneck,), (ConvBlock,)),
     (TimmConvNeXt, (ConvNeXtBlock,), (PatchStem,)),
 )
+
+# Numbers of stages that a family's table knows.
+_ROWS: dict[type[TimmFamily], tuple[int, ...]] = {
+    TimmMobileNetV3: tuple(_V3_STAGES),
+    TimmGhostNet: (len(_GHOST_STAGES),),
+}
 
 
 def timm_family(spec: BackboneSpec) -> TimmFamily | None:
@@ -199,6 +304,6 @@ def timm_family(spec: BackboneSpec) -> TimmFamily | None:
     """
     for family, blocks, stems in _FAMILIES:
         if isinstance(spec.stem.block, stems) and all(isinstance(stage.block, blocks) for stage in spec.stages):
-            known = family is not TimmMobileNetV3 or len(spec.stages) in _V3_STAGES
+            known = len(spec.stages) in _ROWS.get(family, (len(spec.stages),))
             return family(spec) if known else None
     return None

@@ -12,7 +12,9 @@ from support import as_if_trained, assert_same_outputs, every_operation_spec, ou
 from keras_effnet import build_model, fold_batchnorm, grow_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import InheritanceError
-from keras_effnet.export.fold import fold_network, read_weights
+from keras_effnet.export.branches import merge_network
+from keras_effnet.export.fold import fold_network
+from keras_effnet.export.layer_weights import read_weights
 from keras_effnet.network import record_network
 from keras_effnet.ops import BatchNorm
 from keras_effnet.registry import backbones
@@ -38,9 +40,12 @@ def test_one_network_of_every_operation_computes_the_same_with_fewer_layers() ->
 def test_every_normalization_behind_a_convolution_goes(name: str) -> None:
     network = record_network(backbones.get(name))
     folded, norms = fold_network(network)
-    left = [node for node in folded.nodes if isinstance(node.op, BatchNorm)]
     assert sum(1 for _ in folded.nodes) == sum(1 for _ in network.nodes) - len(norms)
+    # Those of what a block reads, beside convolutions of it, go with the branches.
+    merged, merges = merge_network(folded)
+    left = [node for node in merged.nodes if isinstance(node.op, BatchNorm)]
     assert bool(left) == (name in KEEPING)
+    assert bool(merges) == name.startswith(("mobileone", "repvgg"))
     # The old record is untouched, so that it can be folded again.
     assert fold_network(network)[1] == norms
 

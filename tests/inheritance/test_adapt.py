@@ -75,34 +75,59 @@ def level(model: keras.Model) -> None:
             layer.finalize_state()
 
 
+# What stands between pixels and the first convolution; the noise, which is none, carries the spec.
+PIXELS = (
+    *(keras.layers.Rescaling, keras.layers.Normalization, keras.layers.ZeroPadding2D),
+    keras.layers.GaussianNoise,
+)
+
+
+def readers(layer: Any, model: keras.Model) -> list[Any]:
+    """The layers of a model that read what a layer makes."""
+    read = {node.operation for node in layer._outbound_nodes}
+    return [each for each in model.layers if each in read]
+
+
+def stems_of(model: keras.Model) -> list[tuple[Any, Any]]:
+    """The convolutions that read pixels, each with the batch normalisation behind it, where there is one."""
+    found, todo = [], [model.layers[0]]
+    for layer in todo:
+        todo += [each for each in readers(layer, model) if isinstance(each, PIXELS)]
+        for conv in readers(layer, model):
+            if isinstance(conv, keras.layers.Conv2D):
+                behind = [each for each in readers(conv, model) if isinstance(each, keras.layers.BatchNormalization)]
+                found.append((conv, behind[0] if behind else None))
+    return sorted(found, key=lambda pair: pair[0].name)
+
+
 def stem_of(model: keras.Model) -> tuple[Any, Any]:
-    """The first convolution and, where it stands behind it, batch normalisation."""
-    at = next(i for i, layer in enumerate(model.layers) if isinstance(layer, keras.layers.Conv2D))
-    behind = model.layers[at + 1]
-    return model.layers[at], behind if isinstance(behind, keras.layers.BatchNormalization) else None
+    """The only convolution that reads pixels, and the normalisation behind it."""
+    [stem] = stems_of(model)
+    return stem
 
 
 def stem_outputs(model: keras.Model, old: keras.Model, x: np.ndarray) -> np.ndarray:
-    """What the stem's convolution makes of pixels, as the layers of the old model behind it would get it.
+    """What the stem's convolutions make of pixels, as the layers of the old model behind them would get it.
 
-    Its bias, and what the normalisation behind it takes off besides the old model's mean, count as pixels' part.
+    Their bias, and what the normalisation behind them takes off besides the old model's mean, count as pixels' part.
     """
-    conv, norm = stem_of(model)
-    old_conv, old_norm = stem_of(old)
-    found = outputs(keras.Model(model.input, conv.output), x)
-    if old_conv.use_bias:
-        found = found - np.array(old_conv.bias)
-    if norm is not None:
-        found = found - (np.array(norm.moving_mean) - np.array(old_norm.moving_mean))
-    return found
+    parts = []
+    for (conv, norm), (old_conv, old_norm) in zip(stems_of(model), stems_of(old), strict=True):
+        found = outputs(keras.Model(model.input, conv.output), x)
+        if old_conv.use_bias:
+            found = found - np.array(old_conv.bias)
+        if norm is not None:
+            found = found - (np.array(norm.moving_mean) - np.array(old_norm.moving_mean))
+        parts.append(found)
+    return np.concatenate(parts, axis=-1)
 
 
 def inside(model: keras.Model, found: np.ndarray) -> np.ndarray:
     """The cells whose windows lie inside the image."""
-    conv, _ = stem_of(model)
-    padded = conv.padding == "same" or f"{conv.name}_pad" in [layer.name for layer in model.layers]
-    margin = -(-(conv.kernel_size[0] // 2) // conv.strides[0]) if padded else 0
-    size = found.shape[1]
+    names, margin, size = [layer.name for layer in model.layers], 0, found.shape[1]
+    for conv, _ in stems_of(model):
+        if conv.padding == "same" or f"{conv.name}_pad" in names:
+            margin = max(margin, -(-(conv.kernel_size[0] // 2) // conv.strides[0]))
     return found[:, margin : size - margin, margin : size - margin]
 
 
@@ -132,11 +157,11 @@ def kinds(report: Any) -> dict[str, set[str]]:
 
 def check_sum(model: keras.Model, channels: int) -> None:
     new, report = adapted(model, channels, "sum")
-    conv, norm = stem_of(new)
-    names = {conv.name, *(layer.name for layer in new.layers if isinstance(layer, keras.layers.Normalization))}
-    names &= {layer.name for layer in new.layers if layer.weights}
-    if not equal_channels(model) and norm is not None:
-        names.add(norm.name)
+    stems = stems_of(new)
+    names = {conv.name for conv, _ in stems}
+    names |= {layer.name for layer in new.layers if isinstance(layer, keras.layers.Normalization) and layer.weights}
+    if not equal_channels(model):
+        names |= {norm.name for _, norm in stems if norm is not None}
     assert kinds(report) == {"adapted": names, "copied": {row.layer for row in report.layers} - names}
     check_rest_is_copied(model, new, names)
     [difference] = report.differences
@@ -241,13 +266,14 @@ def test_a_fresh_stem_leaves_the_rest_as_it_was(name: str) -> None:
     model = short_trained(name)
     new, report = adapted(model, 2, "fresh")
     fresh = kinds(report)["fresh"]
-    conv, _ = stem_of(new)
-    assert conv.name in fresh
-    assert fresh <= {conv.name, *(layer.name for layer in new.layers if isinstance(layer, keras.layers.Normalization))}
+    convs = [conv for conv, _ in stems_of(new)]
+    names = {conv.name for conv in convs}
+    assert names <= fresh
+    assert fresh <= {*names, *(layer.name for layer in new.layers if isinstance(layer, keras.layers.Normalization))}
     assert set(kinds(report)) == {"fresh", "copied"}
     check_rest_is_copied(model, new, fresh)
-    if conv.use_bias:
-        assert not np.array(conv.bias).any(), "a first value"
+    for conv in convs:
+        assert not conv.use_bias or not np.array(conv.bias).any(), "a first value"
 
 
 def test_channels_go_there_and_back() -> None:

@@ -26,11 +26,13 @@ def costs(name: str, rule: str, phis: list[float], rounding: Rounding) -> list[C
 def check_growth(name: str, rule: str, rounding: Rounding) -> None:
     phis = [step / 4 for step in range(-8, 13)]
     found = costs(name, rule, phis, rounding)
+    # Stages of one block (GhostNet's) get no shallower.
+    shallow = max(stage.depth for stage in backbones.get(name).stages) == 1
     for quantity in ("params", "macs", "activations"):
         values = [getattr(cost, quantity) for cost in found]
         assert values == sorted(values), quantity
         if rule != "resolution_only" or quantity != "params":
-            assert values[0] < values[8] < values[-1]
+            assert (values[0] < values[8] or shallow) and values[8] < values[-1]  # noqa: PT018 - one chain
 
 
 @pytest.mark.parametrize("rule", EVERY_PHI)

@@ -1,0 +1,227 @@
+"""Parallel branches merged into one convolution.
+
+Convolutions are linear: the sum of several that read the same image is one, whose kernel is the sum of theirs, each
+smaller one padded with zeros to the size of the largest. The image itself is a convolution too, with a one in the
+middle of the kernel, and so is BatchNorm of it (RepVGG, Ding et al. 2021, arXiv:2101.03697, section 3.3 and Figure 4).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_effnet.export.layer_weights import Weights, factor_and_shift
+from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.ops import Add, BatchNorm, Conv, Depthwise, Dropout, ZeroPad
+from keras_effnet.padding import padding_zeros
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What a node computes of an image: a convolution, a BatchNorm or nothing at all.
+
+    Args:
+        node: the node that makes the branch's output; the image itself if the branch does nothing.
+        source: the image.
+        before: zeros that the branch puts (above, to the left of) the image.
+        dropout: nodes of dropout behind it, which do nothing once the network is trained.
+    """
+
+    node: Node
+    source: Node
+    before: tuple[int, int] = (0, 0)
+    dropout: tuple[Node, ...] = ()
+
+    @property
+    def op(self) -> Conv | Depthwise | BatchNorm | None:
+        """The operation; None for the image itself."""
+        return None if self.node is self.source else self.node.op  # pyright: ignore[reportReturnType]
+
+    @property
+    def kernel(self) -> int:
+        return self.op.kernel if isinstance(self.op, Conv | Depthwise) else 1
+
+    @property
+    def stride(self) -> int:
+        return self.op.stride if isinstance(self.op, Conv | Depthwise) else 1
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One branch taken into a convolution beside it.
+
+    Args:
+        into: name of the convolution's layer.
+        op: the convolution.
+        branch: name of the branch's layer; None for the image itself.
+        branch_op: the branch's operation; None for the image itself.
+        channels: number of channels of the sum.
+        place: (row, column) of the branch's kernel in the convolution's.
+    """
+
+    into: str
+    op: Conv | Depthwise
+    branch: str | None
+    branch_op: Conv | Depthwise | BatchNorm | None
+    channels: int
+    place: tuple[int, int]
+
+
+def merge_network(network: Network) -> tuple[Network, list[Merge]]:
+    """Replaces sums of branches that read the same image by one convolution each.
+
+    Args:
+        network: the network, with its normalization folded.
+
+    Returns:
+        The network with fewer operations, and what was merged, in order.
+
+    Example:
+        >>> import keras
+        >>> from keras_effnet.reading.read_model import read_model
+        >>> pixels = keras.Input((8, 8, 3))
+        >>> wide = keras.layers.Conv2D(4, 3, padding="same", name="wide")(pixels)
+        >>> point = keras.layers.Conv2D(4, 1, name="point")(pixels)
+        >>> merged, merges = merge_network(read_model(keras.Model(pixels, keras.layers.Add(name="sum")([wide, point]))))
+        >>> [node.name for node in merged.nodes], merges[0].branch, merges[0].place
+        (['wide'], 'point', (1, 1))
+    """
+    readers = Counter(given for node in network.nodes for given in node.inputs)
+    readers.update(network.outputs)
+    swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
+    single: set[Node] = set()  # new nodes that one operation reads
+    merges: list[Merge] = []
+    blocks: dict[RecordedBlock, RecordedBlock] = {}
+    for block in network.blocks:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            made = Node(node.op, node.name, tuple(swapped[each] for each in node.inputs), node.channels)
+            pair = _pair(made, single.intersection(nodes)) if isinstance(node.op, Add) else None
+            if pair is not None:
+                made, merge = _merged(*pair)
+                merges.append(merge)
+                gone = {each for branch in pair for each in branch.dropout}
+                gone |= {branch.node for branch in pair if branch.op is not None}
+                nodes = [each for each in nodes if each not in gone]
+            nodes.append(made)
+            swapped[node] = made
+            if readers[node] == 1:
+                single.add(made)
+        blocks[block] = RecordedBlock(swapped[block.input], nodes, swapped[block.output], block.times)
+    stages = tuple(replace(stage, blocks=[blocks[block] for block in stage.blocks]) for stage in network.stages)
+    return Network(network.name, network.inputs, tuple(swapped[node] for node in network.outputs), stages), merges
+
+
+def _pair(total: Node, movable: set[Node]) -> tuple[Branch, Branch] | None:
+    """The two branches of a sum, the one with the larger kernel first; None if they cannot be merged.
+
+    Args:
+        total: the sum.
+        movable: nodes of its block that nothing else reads.
+    """
+    first, second = total.inputs
+    for one in _branches(first, movable):
+        for other in _branches(second, movable):
+            large, small = (other, one) if _reach(other) > _reach(one) else (one, other)
+            if one.source is other.source and _fits(large, small):
+                return large, small
+    return None
+
+
+def _reach(branch: Branch) -> tuple[bool, int]:
+    return isinstance(branch.op, Conv | Depthwise), branch.kernel
+
+
+def _branches(node: Node, movable: set[Node]) -> list[Branch]:
+    """How a node can be seen: as an operation on what it reads, and as an image."""
+    dropout: list[Node] = []
+    while isinstance(node.op, Dropout) and node in movable:
+        dropout.append(node)
+        node = node.inputs[0]
+    return [replace(branch, dropout=tuple(dropout)) for branch in _views(node, movable)]
+
+
+def _views(node: Node, movable: set[Node]) -> list[Branch]:
+    seen = [Branch(node, node)]
+    if node not in movable:
+        return seen
+    match node.op:
+        case BatchNorm():
+            seen.append(Branch(node, node.inputs[0]))
+        case Conv() | Depthwise() as op if isinstance(op, Depthwise) or op.activation is None:
+            read = node.inputs[0]
+            if isinstance(read.op, ZeroPad) and op.padding == "valid":
+                seen.append(Branch(node, read.inputs[0], (read.op.rows[0], read.op.columns[0])))
+            # The zeros of other paddings depend on the size of the image where there is a stride.
+            elif op.stride == 1 or op.kernel == 1 or op.padding in ("symmetric", "valid"):
+                before, _ = padding_zeros(op.padding, op.kernel, op.stride, op.stride)
+                seen.append(Branch(node, read, (before, before)))
+    return seen
+
+
+def _fits(large: Branch, small: Branch) -> bool:
+    """Whether the sum of two branches of one image is one convolution."""
+    if not isinstance(large.op, Conv | Depthwise) or large.stride != small.stride:
+        return False
+    if isinstance(small.op, Conv | Depthwise):
+        bare = (replace(op, kernel=1, padding="valid", bias=False) for op in (large.op, small.op))
+        if len({(type(op), op) for op in bare}) > 1:
+            return False
+    elif isinstance(large.op, Depthwise) and large.op.multiplier > 1:
+        return False
+    return all(0 <= place <= large.kernel - small.kernel for place in _place(large, small))
+
+
+def _place(large: Branch, small: Branch) -> tuple[int, int]:
+    return large.before[0] - small.before[0], large.before[1] - small.before[1]
+
+
+def _merged(large: Branch, small: Branch) -> tuple[Node, Merge]:
+    old, op = large.node, large.node.op
+    if not isinstance(op, Conv | Depthwise):
+        raise TypeError(f"only a convolution takes in a branch, not {op!r}")
+    name = None if small.op is None else small.node.name
+    merge = Merge(old.name, op, name, small.op, old.channels, _place(large, small))
+    return Node(replace(op, bias=True), old.name, old.inputs, old.channels), merge
+
+
+def merge_weights(merges: list[Merge], weights: Weights) -> Weights:
+    """Adds the weights of merged branches to those of the convolutions that took them in.
+
+    Args:
+        merges: what was merged, from `merge_network`.
+        weights: the arrays of each layer, by name, as `read_weights` gives them.
+
+    Returns:
+        The arrays of the layers that are left; those of the layers that took in nothing are the same ones.
+    """
+    found = dict(weights)
+    for merge in merges:
+        kernel, *bias = (np.asarray(array, np.float64) for array in found[merge.into])
+        total = kernel.copy()
+        added, shift = _kernel_of(merge, found.pop(merge.branch) if merge.branch is not None else [])
+        row, column = merge.place
+        total[row : row + added.shape[0], column : column + added.shape[1]] += added
+        found[merge.into] = [total, (bias[0] if bias else 0.0) + shift]
+    for name in {merge.into for merge in merges} & found.keys():
+        found[name] = [array.astype(np.float32) for array in found[name]]
+    return found
+
+
+def _kernel_of(merge: Merge, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """A branch's kernel, in the shape that the convolution's has, and its bias."""
+    shift = np.zeros(merge.channels)
+    if isinstance(merge.branch_op, Conv | Depthwise):
+        return np.asarray(weights[0], np.float64), np.asarray(weights[1], np.float64) if len(weights) > 1 else shift
+    factor = np.ones(merge.channels)
+    if merge.branch_op is not None:
+        factor, shift = factor_and_shift(merge.branch_op, weights)
+    if isinstance(merge.op, Depthwise):
+        return factor[None, None, :, None], shift
+    # One factor where the input channel is the output channel.
+    inside = merge.channels // merge.op.groups
+    kernel, outputs = np.zeros((1, 1, inside, merge.channels)), np.arange(merge.channels)
+    kernel[0, 0, outputs % inside, outputs] = factor
+    return kernel, shift

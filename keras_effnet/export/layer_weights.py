@@ -1,0 +1,67 @@
+"""The weights of a model by layer, and what normalization does to a channel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet.ops import BatchNorm, Rescale, Standardize
+
+Weights = dict[str, list[np.ndarray]]
+
+
+def read_weights(model: keras.Model) -> Weights:
+    """All weights of a model, by the name of the layer.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
+    """
+
+    def arrays(layer: Any) -> list[np.ndarray]:
+        if isinstance(layer, keras.layers.Normalization):
+            return [np.asarray(keras.ops.convert_to_numpy(each)).ravel() for each in (layer.mean, layer.variance)]
+        return layer.get_weights()
+
+    return {name: arrays(layer) for name, layer in layers_by_name(model).items()}
+
+
+def layers_by_name(model: Any) -> dict[str, Any]:
+    """All layers of a model, those of models inside the model included."""
+    found: dict[str, Any] = {}
+    for layer in model.layers:
+        found.update(layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
+    return found
+
+
+def factor_and_shift(
+    op: BatchNorm | Rescale | Standardize, weights: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers that a trained layer multiplies each channel by and adds.
+
+    Args:
+        op: its operation.
+        weights: its weights, as `read_weights` gives them.
+
+    Returns:
+        The factors and the shifts, float64: one of each per channel, or one for all.
+
+    Example:
+        >>> factor_and_shift(Rescale(2.0, -1.0), [])
+        (array([2.]), array([-1.]))
+    """
+    match op:
+        case Rescale():
+            return np.array([op.scale]), np.array([op.offset])
+        case BatchNorm():
+            gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+            factor = gamma / np.sqrt(variance + op.epsilon)
+            return factor, beta - mean * factor
+    mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+    factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())  # as keras.layers.Normalization does
+    return factor, -mean * factor

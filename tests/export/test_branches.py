@@ -1,0 +1,121 @@
+"""Parallel branches as one convolution: the same outputs, and nothing is merged that is not linear."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+from support import as_if_trained, assert_same_outputs, outputs, random_images
+
+from keras_effnet import fold_batchnorm
+
+SIDE, WIDTH = 9, 6
+Branch = Callable[[Any], Any]
+
+
+def norm(x: Any) -> Any:
+    return keras.layers.BatchNormalization()(x)
+
+
+def conv(kernel: int, **options: Any) -> Branch:
+    return lambda x: norm(keras.layers.Conv2D(WIDTH, kernel, **{"padding": "same", "use_bias": False, **options})(x))
+
+
+def depthwise(kernel: int, **options: Any) -> Branch:
+    return lambda x: norm(keras.layers.DepthwiseConv2D(kernel, **{"padding": "same", **options})(x))
+
+
+def padded(zeros: Any, branch: Branch) -> Branch:
+    return lambda x: branch(keras.layers.ZeroPadding2D(zeros)(x))
+
+
+def dropped(branch: Branch) -> Branch:
+    return lambda x: keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(branch(x))
+
+
+def itself(x: Any) -> Any:
+    return x
+
+
+def summed(*branches: Branch) -> keras.Model:
+    pixels = keras.Input((SIDE, SIDE, WIDTH))
+    image = keras.layers.ReLU(name="image")(pixels)
+    total = branches[0](image)
+    for branch in branches[1:]:
+        total = keras.layers.Add()([total, branch(image)])
+    model = keras.Model(pixels, keras.layers.ReLU(name="last")(total))
+    as_if_trained(model)
+    return model
+
+
+def kinds(model: keras.Model) -> list[str]:
+    """Of the layers between the image and the last activation."""
+    return sorted(type(layer).__name__ for layer in model.layers[2:-1])
+
+
+STRIDES = {"strides": 2, "padding": "valid"}
+
+
+@pytest.mark.parametrize(
+    ("branches", "left"),
+    [
+        ((conv(3), conv(1), norm), ["Conv2D"]),  # RepVGG
+        ((norm, conv(1), conv(3)), ["Conv2D"]),
+        ((conv(1), conv(1), conv(1), itself), ["Conv2D"]),
+        ((dropped(conv(3)), conv(1), dropped(norm)), ["Conv2D"]),
+        ((conv(3, groups=2), conv(1, groups=2), norm), ["Conv2D"]),
+        ((conv(5), conv(3), conv(1), itself), ["Conv2D"]),
+        ((conv(3, use_bias=True, padding="valid"), conv(3, padding="valid")), ["Conv2D"]),
+        ((depthwise(3), depthwise(1), norm), ["DepthwiseConv2D"]),  # MobileOne
+        ((depthwise(3, depth_multiplier=2), depthwise(1, depth_multiplier=2)), ["DepthwiseConv2D"]),
+        ((padded(1, conv(3, **STRIDES)), conv(1, strides=2)), ["Conv2D", "ZeroPadding2D"]),
+        # A window that begins at the pixel itself, beside one that is centred.
+        ((padded(((0, 2), (1, 1)), conv(3, padding="valid")), conv(1), norm), ["Conv2D", "ZeroPadding2D"]),
+    ],
+)
+def test_a_sum_of_branches_is_one_convolution(branches: tuple[Branch, ...], left: list[str]) -> None:
+    model = summed(*branches)
+    folded = fold_batchnorm(model)
+    assert kinds(folded) == left
+    images = random_images(3, SIDE, SIDE, WIDTH) / 100
+    assert_same_outputs(outputs(folded, images), outputs(model, images))
+
+
+def bent(x: Any) -> Any:
+    return keras.layers.Conv2D(WIDTH, 1, activation="relu")(x)
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [
+        (conv(3), bent),
+        (conv(3, groups=2), conv(1)),
+        (conv(3), depthwise(1)),
+        (conv(3, dilation_rate=2), conv(1)),
+        # "same" puts its zeros elsewhere where there is a stride.
+        (conv(3, strides=2), conv(1, strides=2)),
+        (lambda x: conv(3)(keras.layers.ReLU()(x)), conv(1)),
+        (norm, itself),
+        (conv(2), lambda x: padded(((1, 0), (1, 0)), conv(2, padding="valid"))(x)),
+    ],
+)
+def test_what_is_no_sum_of_aligned_convolutions_stays(branches: tuple[Branch, ...]) -> None:
+    model = summed(*branches)
+    folded = fold_batchnorm(model)
+    assert any(isinstance(layer, keras.layers.Add) for layer in folded.layers)
+    images = random_images(3, SIDE, SIDE, WIDTH) / 100
+    assert_same_outputs(outputs(folded, images), outputs(model, images))
+
+
+def test_a_branch_that_something_else_reads_stays() -> None:
+    pixels = keras.Input((SIDE, SIDE, WIDTH))
+    one, other = conv(3)(pixels), conv(1)(pixels)
+    total = keras.layers.Add(name="sum")([one, other])
+    model = keras.Model(pixels, keras.layers.Concatenate(name="joint")([total, other]))
+    as_if_trained(model)
+    folded = fold_batchnorm(model)
+    assert "sum" in {layer.name for layer in folded.layers}
+    images = random_images(2, SIDE, SIDE, WIDTH) / 100
+    assert_same_outputs(outputs(folded, images), outputs(model, images))
