@@ -37,8 +37,9 @@ def _known_signature(function: Any, **options: Any) -> inspect.Signature:
 def make_keras_lean() -> None:
     """Lets Keras build layers in less time, for all tests of the process; does nothing before Keras is imported.
 
-    TensorFlow no longer tracks what layers hold, which only its own SavedModels of Keras models need; and Keras asks
-    for the signature of a function once.
+    TensorFlow no longer tracks what layers hold, which only its own SavedModels of Keras models need; Keras asks for
+    the signature of a function once, and makes the optimizer's variables before it traces a step, which it otherwise
+    traces twice.
     """
     layer_module = sys.modules.get("keras.src.layers.layer")
     if layer_module is None or hasattr(layer_module.inspect, "lean"):
@@ -49,6 +50,16 @@ def make_keras_lean() -> None:
     trackable = sys.modules.get("keras.src.backend.tensorflow.trackable")
     if trackable is not None:
         trackable.KerasAutoTrackable.__setattr__ = object.__setattr__
+    trainer = sys.modules.get("keras.src.backend.tensorflow.trainer")
+    if trainer is not None:
+        make = trainer.TensorFlowTrainer.make_train_function
+
+        def make_once(model: Any, force: bool = False) -> None:
+            if model.optimizer is not None and model.built and not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
+            make(model, force)
+
+        trainer.TensorFlowTrainer.make_train_function = make_once
     layer_class: Any = layer_module.Layer
     set_attribute = layer_class.__setattr__
 

@@ -16,6 +16,7 @@ from keras_effnet.latency import measure_latency
 from keras_effnet.latency.engine_latency import latency_table, time_engines
 
 
+@pytest.mark.slow
 def test_every_engine_is_timed_at_every_batch() -> None:
     engines = [engine for engine in ENGINES if engine not in ("litert-float16", "litert-dynamic", "saved_model")]
     model = build_model(every_operation_spec(), classes=3)

@@ -226,6 +226,7 @@ def test_a_changed_file_is_read_or_refused(data: st.DataObject, spec: BackboneSp
     check_changed_json(data, spec)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, **FIXED)
 @given(data=st.data(), spec=specs())
 def test_a_text_with_other_characters_is_read_or_refused(data: st.DataObject, spec: BackboneSpec) -> None:

@@ -150,6 +150,7 @@ def test_every_family_goes_into_every_float_format(tmp_path: Path, name: str) ->
     assert_same_outputs(found, outputs(raw, images), 1e-4)
 
 
+@pytest.mark.slow
 def test_features_and_sides_that_vary(tmp_path: Path) -> None:
     model = build_model(every_operation_spec(), include_top=False, input_shape=(None, None, 3))
     as_if_trained(model)
@@ -244,6 +245,7 @@ def test_an_engine_that_is_missing_is_named_with_its_extra(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_predict_and_evaluate_take_files_as_they_take_models(
     files: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

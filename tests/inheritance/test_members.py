@@ -192,6 +192,7 @@ def grown(**arguments: Any) -> Any:
     return scale_model(quarter(), weights="imagenet", **options)
 
 
+@pytest.mark.slow
 def test_a_grown_network_computes_what_the_member_does(tmp_path: Path, served: list[str]) -> None:
     theirs = publish(tmp_path)
     model, report = grown(classifier_activation=None, return_report=True)
@@ -208,6 +209,7 @@ def test_a_grown_network_computes_what_the_member_does(tmp_path: Path, served: l
     )
 
 
+@pytest.mark.slow
 def test_classes_channels_and_sides_are_free(tmp_path: Path, served: list[str]) -> None:
     theirs = publish(tmp_path)
     shape = (96, 64, 1)

@@ -73,6 +73,7 @@ def test_after_one_batch_the_model_predicts_as_it_does_in_training() -> None:
     assert training.std() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_second_time_changes_nothing_and_only_statistics_change() -> None:
     model = trained()
     before = state(model)

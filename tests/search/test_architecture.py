@@ -137,6 +137,7 @@ def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "write_search_report", lambda *_: None)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unreported")
 def test_random_search_has_no_parents(tmp_path: Path) -> None:
     result = search(tmp_path, method="random", trials=8)

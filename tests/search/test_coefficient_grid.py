@@ -78,6 +78,7 @@ def test_no_two_candidates_are_the_same_network_and_the_nearest_triple_stands_fo
         assert all(abs(first.nominal() - 2) <= abs(other.nominal() - 2) for other in others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ["macs", "params", "activations"])
 @pytest.mark.parametrize(
     ("base", "rounding", "factor"),

@@ -37,6 +37,7 @@ def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
 
 
+@pytest.mark.slow
 def test_the_coefficients_are_parameters_and_metric_and_cost_are_values(output: Path) -> None:
     study = read(output / "coefficients")
     assert study.directions == [optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE]

@@ -101,6 +101,7 @@ def test_synflow_of_one_layer_is_counted_by_hand() -> None:
     assert synflow(model, random_images(1, 2, 2, 3)) == pytest.approx(math.log(3 * 24 * 3.0), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_synflow_of_a_deep_network_does_not_overflow() -> None:
     model = build_model("efficientnet_b0", classes=10, input_shape=(32, 32, 3))
     assert 88 < synflow(model, random_images(1, 32, 32, 3)) < 700  # exp(88) is the largest float of 32 bits
