@@ -31,6 +31,7 @@ _HOMES = {
     "build_model": "builder.model",
     "estimate_cost": "cost",
     "explain": "explanation",
+    "explain_int8": "export.explain_int8",
     "export_model": "export.exporter",
     "ExportReport": "export.verify",
     "open_exported": "export.engines",

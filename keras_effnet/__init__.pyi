@@ -11,6 +11,7 @@ from keras_effnet.errors import KerasEffnetError as KerasEffnetError
 from keras_effnet.explanation import Explanation as Explanation
 from keras_effnet.explanation import explain as explain
 from keras_effnet.export.engines import open_exported as open_exported
+from keras_effnet.export.explain_int8 import explain_int8 as explain_int8
 from keras_effnet.export.exporter import export_model as export_model
 from keras_effnet.export.fold import fold_batchnorm as fold_batchnorm
 from keras_effnet.export.verify import ExportReport as ExportReport
@@ -53,6 +54,7 @@ __all__ = [
     "build_model",
     "estimate_cost",
     "explain",
+    "explain_int8",
     "export_model",
     "fit_to_budget",
     "fold_batchnorm",

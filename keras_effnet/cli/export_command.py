@@ -49,6 +49,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--tolerance", type=float, help="largest difference that counts as rounding (default: by format)"
     )
+    parser.add_argument(
+        "--float-layers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="number of layers of litert-int8 that stay in float32: those that lose the most (default: 0)",
+    )
+    parser.add_argument(
+        "--explain-int8",
+        action="store_true",
+        help="also say what each layer loses as int8, the worst first, and write all to MODEL-int8-layers.csv",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
@@ -58,10 +70,11 @@ def run(arguments: argparse.Namespace) -> None:
     if not arguments.model.is_file():
         raise ExportError("there must be such a model.", received=repr(str(arguments.model)))
     check_int(DataError, "images", arguments.images, 1)
-    if "litert-int8" in arguments.format and arguments.calibration is None:
+    asked = "--explain-int8" if arguments.explain_int8 else "--format litert-int8"
+    if ("litert-int8" in arguments.format or arguments.explain_int8) and arguments.calibration is None:
         raise ExportError(
             "an int8 network is made for the ranges of real images: name some with `--calibration`.",
-            received="--format litert-int8 without --calibration",
+            received=f"{asked} without --calibration",
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     folder = arguments.output or arguments.model.parent
@@ -77,13 +90,23 @@ def run(arguments: argparse.Namespace) -> None:
         paths,
         batch=arguments.batch,
         tolerance=arguments.tolerance,
+        float_layers=arguments.float_layers,
         progress=lambda name: sys.stderr.write(f"keras-effnet export: writing {paths[name]}\n"),
         **images,
     )
-    as_json = (
-        json.dumps({"model": str(arguments.model), "files": [each.to_dict() for each in reports]}, indent=2) + "\n"
-    )
-    sys.stdout.write(as_json if arguments.json else report_table(reports))
+    found: dict[str, Any] = {"model": str(arguments.model), "files": [each.to_dict() for each in reports]}
+    text = report_table(reports)
+    if arguments.explain_int8:
+        from keras_effnet.atomic import atomic_write
+        from keras_effnet.export.explain_int8 import explain_int8, int8_csv, int8_table
+
+        layers = explain_int8(model, images["calibration"])
+        table = folder / f"{arguments.model.stem}-int8-layers.csv"
+        atomic_write(table, lambda path: path.write_text(int8_csv(layers), encoding="utf-8"))
+        sys.stderr.write(f"keras-effnet export: wrote {table}\n")
+        found["int8_layers"] = [each.to_dict() for each in layers]
+        text += "\n" + int8_table(layers)
+    sys.stdout.write(json.dumps(found, indent=2) + "\n" if arguments.json else text)
 
 
 def _file_name(stem: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -15,17 +14,14 @@ import keras
 import numpy as np
 
 from keras_effnet.atomic import as_data_error
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
+from keras_effnet.export.draft import Draft
+from keras_effnet.export.drafting import check_images, draft_model
 from keras_effnet.export.engines import import_engine, open_exported
-from keras_effnet.export.export_metadata import ExportMetadata, Outputs
-from keras_effnet.export.fold import read_folded
-from keras_effnet.export.formats import FORMATS, Draft, ExportFormat
+from keras_effnet.export.formats import FORMATS, ExportFormat
 from keras_effnet.export.verify import LEAST_AGREEMENT, ExportReport, compare_outputs
-from keras_effnet.inheritance.raw_pixels import take_raw_pixels
-from keras_effnet.inheritance.scaled_model import load_model
 
 
 def export_model(
@@ -38,6 +34,7 @@ def export_model(
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
+    float_layers: int = 0,
 ) -> ExportReport:
     """Writes a model as a file for a device, runs the file in its engine, and compares it with the model.
 
@@ -68,6 +65,8 @@ def export_model(
         labels: true class of each of `images`, to report the accuracy; None if unknown.
         tolerance: largest difference of an output, as a share of the largest, that counts as rounding; by default
             0.001 in float32 and 0.05 in float16. A quantized network must name the same class for 9 images in 10.
+        float_layers: number of layers of "litert-int8" that stay in float32, at least 0: those that lose the most as
+            int8 (`explain_int8` lists them). The file then takes float32 pixels.
 
     Returns:
         How the file compares with the model: agreement, differences, accuracy, size, latency.
@@ -97,6 +96,7 @@ def export_model(
         images=images,
         labels=labels,
         tolerance=tolerance,
+        float_layers=float_layers,
     )
     return report
 
@@ -110,6 +110,7 @@ def export_files(
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
+    float_layers: int = 0,
     least_calibration: int | None = None,
     progress: Callable[[str], Any] = lambda name: None,
 ) -> list[ExportReport]:
@@ -123,6 +124,7 @@ def export_files(
         images: as in `export_model`.
         labels: as in `export_model`.
         tolerance: as in `export_model`.
+        float_layers: as in `export_model`.
         least_calibration: smallest number of images to calibrate with; None for the number of classes.
         progress: called with the name of each format before it is written.
 
@@ -133,28 +135,26 @@ def export_files(
         DataError, ExportError, InheritanceError: as `export_model`.
     """
     kinds = [_format(name, path) for name, path in paths.items()]
-    batch = None if batch is None else check_int(ExportError, "batch", batch, 1)
+    float_layers = check_int(ExportError, "float_layers", float_layers, 0)
+    if float_layers and not any(kind.calibrated for kind in kinds):
+        raise ExportError(
+            "only an int8 network has layers that stay in float32: add the format 'litert-int8'.",
+            received=f"{float_layers=} with {', '.join(paths)}",
+        )
     for kind in kinds:
         for module in kind.needs:  # better to learn now than after minutes that one is missing
             import_engine(module)
-    whole = load_model(model) if isinstance(model, str | os.PathLike) else model
-    pixels = carries_spec(whole)
-    whole = take_raw_pixels(whole) if pixels else whole
-    shape = _image_shape(whole)
-    metadata = _metadata(whole, shape, pixels)
-    classes = whole.output_shape[-1] if metadata.outputs != "features" else 1
-    if calibration is not None or any(kind.calibrated for kind in kinds):
-        calibration = _checked(calibration, "calibration", shape, pixels, least_calibration or classes)
-    seen = calibration if images is None else _checked(images, "images", shape, pixels)
-    seen = photographs(shape, pixels) if seen is None else seen
-    draft = Draft(
-        *read_folded(whole),
-        ((None, *shape),),
-        keras.config.image_data_format() == "channels_first",
-        batch,
-        metadata,
-        calibration,
+    whole, draft = draft_model(
+        model,
+        batch=batch,
+        calibration=calibration,
+        calibrated=any(kind.calibrated for kind in kinds),
+        least=least_calibration,
+        float_layers=float_layers,
     )
+    shape, pixels = draft.shapes[0][1:], draft.metadata.pixels
+    seen = draft.calibration if images is None else check_images(images, "images", shape, pixels)
+    seen = photographs(shape, pixels) if seen is None else seen
     expected = np.concatenate([_run(whole, seen[start : start + 32]) for start in range(0, len(seen), 32)])
     reports = []
     for kind, path in zip(kinds, paths.values(), strict=True):
@@ -218,67 +218,6 @@ def _format(name: str | None, path: Path) -> ExportFormat:
         wanted = f"end in {kind.suffix}" if kind.suffix else "have no suffix: it becomes a folder"
         raise ExportError(f"the name of a file in format {kind.name!r} must {wanted}.", received=repr(str(path)))
     return kind
-
-
-def _image_shape(model: keras.Model) -> tuple[int | None, ...]:
-    """Shape of the one image that a model reads."""
-    shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or len(model.outputs) != 1:
-        raise ExportError(
-            "the model must read one image, of shape (height, width, channels), and return one output.",
-            received=f"{model.name!r} with inputs {shapes} and {len(model.outputs)} outputs",
-        )
-    return shapes[0][1:]
-
-
-def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> Outputs:
-    """What a model returns."""
-    if len(model.output_shape) != 2 or (embedded is not None and not embedded.include_top):
-        return "features"
-    last = getattr(model.layers[-1], "activation", None)
-    return "probabilities" if last is keras.activations.softmax else "logits"
-
-
-def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -> ExportMetadata:
-    embedded = read_embedded_spec(model) if pixels else None
-    first = keras.config.image_data_format() == "channels_first"
-    height, channels = (shape[1], shape[0]) if first else (shape[0], shape[2])
-    return ExportMetadata(
-        model.name,
-        "",
-        height,
-        int(channels or 0),
-        pixels,
-        _outputs(model, embedded),
-        None if embedded is None else embedded.class_names,
-        None if embedded is None else json.loads(embedded.spec.to_json()),
-    )
-
-
-def _checked(given: Any, name: str, shape: tuple[int | None, ...], pixels: bool, least: int = 1) -> np.ndarray:
-    """Images as float32.
-
-    Raises:
-        ExportError: they are missing, too few, or of another shape or range.
-    """
-    if given is None:
-        raise ExportError(
-            f"an int8 network is made for the ranges of real images: give some hundred as `{name}`, with at least one "
-            "of each class.",
-            received=f"{name}=None",
-        )
-    found = np.asarray(given, np.float32)
-    fits = found.ndim == 4 and all(side in (None, own) for side, own in zip(shape, found.shape[1:], strict=True))
-    if not fits or len(found) < least:
-        wanted = ", ".join("any" if side is None else str(side) for side in shape)
-        raise ExportError(
-            f"`{name}` must be at least {least} images of shape ({wanted}).",
-            received=f"an array of shape {found.shape}",
-        )
-    if not np.isfinite(found).all() or (pixels and (found.min() < 0 or not 1 < found.max() <= 255)):
-        rule = "pixels from 0 to 255, as the model takes them" if pixels else "finite numbers"
-        raise ExportError(f"`{name}` must be {rule}.", received=f"values from {found.min()} to {found.max()}")
-    return found
 
 
 def _run(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -2,42 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata
-from keras_effnet.network import Network
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from keras_effnet.export.layer_weights import Weights
-
-
-@dataclass(frozen=True, eq=False)
-class Draft:
-    """A network that is about to be written.
-
-    Args:
-        network: the recorded network, folded.
-        weights: arrays of each layer.
-        shapes: shape of each input with the batch, as Keras gives it.
-        channels_first: whether its images have their channels first.
-        batch: number of images in a call; None for any.
-        metadata: what the file says about itself.
-        calibration: images whose ranges a quantized network is made for, float32; None without quantization.
-    """
-
-    network: Network
-    weights: Weights
-    shapes: tuple[tuple[int | None, ...], ...]
-    channels_first: bool
-    batch: int | None
-    metadata: ExportMetadata
-    calibration: np.ndarray | None = None
+from keras_effnet.export.draft import Draft
+from keras_effnet.export.export_metadata import METADATA_KEY
 
 
 @dataclass(frozen=True)
@@ -122,27 +93,18 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if options.get("float16"):
             converter.target_spec.supported_types = [tf.float16]
-        if options.get("int8"):
-            converter.representative_dataset = lambda: _one_by_one(draft)
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.inference_input_type = tf.uint8  # pixels as they are
-        with warnings.catch_warnings():
-            # It asks for the ranges of an input that is uint8, though `representative_dataset` has just told them.
-            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
-            path.write_bytes(converter.convert())
+        path.write_bytes(converter.convert())
         pack_metadata(path, draft.metadata)
 
     return write
 
 
-def _one_by_one(draft: Draft) -> Iterable[list[np.ndarray]]:
-    import numpy as np
+def _write_int8(draft: Draft, path: Path) -> None:
+    from keras_effnet.export.engines import pack_metadata
+    from keras_effnet.export.int8 import int8_model
 
-    images = draft.calibration
-    if images is None:
-        return
-    for number in range(len(images)):
-        yield [np.repeat(images[number : number + 1], draft.batch or 1, axis=0)]
+    path.write_bytes(int8_model(draft))
+    pack_metadata(path, draft.metadata)
 
 
 # Rounding in float32, and float16's 11 bits, add up over a network's layers.
@@ -154,7 +116,7 @@ FORMATS = {
         ExportFormat("litert", ".tflite", _litert(), _FLOAT32, _LITERT),
         ExportFormat("litert-float16", ".tflite", _litert(float16=True), _FLOAT16, _LITERT),
         ExportFormat("litert-dynamic", ".tflite", _litert(dynamic=True), None, _LITERT),
-        ExportFormat("litert-int8", ".tflite", _litert(int8=True), None, _LITERT, calibrated=True),
+        ExportFormat("litert-int8", ".tflite", _write_int8, None, _LITERT, calibrated=True),
         ExportFormat("onnx", ".onnx", _write_onnx, _FLOAT32, ("onnx", "onnxruntime")),
         ExportFormat("openvino", ".xml", _write_openvino, _FLOAT32, ("onnx", "openvino")),
         ExportFormat("saved_model", "", _write_saved_model, _FLOAT32, ("tensorflow",)),

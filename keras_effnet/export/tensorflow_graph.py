@@ -5,6 +5,7 @@ It needs TensorFlow, whichever backend Keras runs on, and no Keras layer: dropou
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -74,6 +75,10 @@ class TensorFlowGraph:
         Raises:
             ExportError: a layer or an activation that is not written here.
         """
+        with tf.name_scope(scope_of(name)):
+            return self._read(op, name, inputs)
+
+    def _read(self, op: Op, name: str, inputs: tuple[Any, ...]) -> Any:
         x = inputs[0]
         match op:
             case Conv() | Depthwise() | Dense() | ChannelScale():
@@ -163,6 +168,19 @@ class TensorFlowGraph:
 def _grouped_conv2d(image: Any, kernel: Any, stride: int, padding: Any) -> Any:
     """By XLA: TensorFlow's own kernel for processors cannot convolve in groups where an activation follows."""
     return tf.nn.conv2d(image, kernel, stride, padding)
+
+
+def scope_of(layer: str) -> str:
+    """The name that a layer's operations have in the graph.
+
+    Args:
+        layer: name of the layer.
+
+    Example:
+        >>> scope_of("my layer/1")
+        'my.layer.1'
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]|^[_-]", ".", layer)
 
 
 def tensorflow_function(
