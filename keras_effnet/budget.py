@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import NamedTuple
 
 from keras_effnet.checks import check_choice, check_int, check_number
@@ -52,6 +53,7 @@ def fit_to_budget(
     channels: int = 3,
     classes: int = 1000,
     engine: str = "keras",
+    device: str | PathLike[str] | None = None,
 ) -> BackboneSpec:
     """Finds the largest network of a family at or under every limit given.
 
@@ -78,13 +80,16 @@ def fit_to_budget(
         classes: number of classes that the classifier tells apart, at least 1.
         engine: what `latency_ms` is timed in: "keras" (the compiled model), or a format of `export_model`, such as
             "litert-int8".
+        device: path of a file that `keras-effnet calibrate` made of another machine: `latency_ms` is then foretold for
+            it, and nothing is timed here; None for this machine.
 
     Returns:
         A spec with the base's name. Every limit holds; the one that binds is used to within 3 % where the family's
         sizes are fine enough (docs/budget.md has the distribution).
 
     Raises:
-        BudgetError: no limit was given, the engine is unknown, or no network of the family meets a limit; the error
+        BudgetError: no limit was given, the engine is unknown, the device's file cannot be read or is given without
+            `latency_ms` or with an engine of its own, or no network of the family meets a limit; the error
             then names that limit and the smallest value that can be reached.
         RegistryError, ScalingError, SpecError, BuildError: as in `scale_spec` and `estimate_cost`.
 
@@ -114,9 +119,19 @@ def fit_to_budget(
     def meter(candidate: BackboneSpec) -> Mapping[str, float]:
         return count(estimate_cost(candidate, channels=channels, classes=classes))
 
+    if device is not None and (latency_ms is None or engine != "keras"):
+        raise BudgetError(
+            "a device's file says what `latency_ms` means: give that limit, and no `engine`, which the file names.",
+            received=f"{device=}, {latency_ms=}, {engine=}",
+        )
     path = _Path(base, rule, Rounding(depth="round") if rounding is None else rounding, resolution is not None)
     if latency_ms is None:
         return _fit(path, limits, meter)
+    if device is not None:
+        from keras_effnet.latency.device import read_device
+
+        foretell = read_device(device)
+        return _fit(path, limits, lambda one: {**meter(one), "latency_ms": foretell(one, channels, classes)})
     from keras_effnet.export.formats import ENGINES
     from keras_effnet.latency.latency_budget import fit_latency
 

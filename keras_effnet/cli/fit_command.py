@@ -31,6 +31,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--engine", choices=ENGINES, default="keras", help="what --latency-ms is timed in (default: keras)"
     )
+    parser.add_argument(
+        "--device",
+        type=Path,
+        metavar="FILE",
+        help="foretells --latency-ms for another machine, of which `keras-effnet calibrate` made this file",
+    )
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
     parser.add_argument("--resolution", type=int, help="side of the image to keep, in pixels (default: it scales too)")
     parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
@@ -46,6 +52,7 @@ def run(arguments: argparse.Namespace) -> None:
     limits = {name: getattr(arguments, name) for name in MEASURES if getattr(arguments, name) is not None}
     options = {"channels": arguments.channels, "classes": arguments.classes}
     shape = {"rule": arguments.rule, "resolution": arguments.resolution, "engine": arguments.engine}
+    shape["device"] = arguments.device
     spec = fit_to_budget(base, **limits, **shape, **options)
     made = explain(spec, **options)
     found = count(made.cost)

@@ -20,6 +20,7 @@ from absl.flags import argparse_flags
 from keras_effnet import __version__
 from keras_effnet.cli import (
     benchmark_command,
+    calibrate_command,
     evaluate_command,
     explain_command,
     export_command,
@@ -42,6 +43,7 @@ COMMANDS = (
     evaluate_command,
     export_command,
     benchmark_command,
+    calibrate_command,
     search_command,
 )
 

@@ -26,7 +26,8 @@ class Draft:
         batch: number of images in a call; None for any.
         metadata: what the file says about itself.
         calibration: images whose ranges a quantized network is made for, float32; None without quantization.
-        float_layers: number of layers of an int8 network that stay in float32: those that lose the most.
+        float_layers: number of layers of an int8 network that stay in float32, with those that read them: the ones
+            that lose the most.
     """
 
     network: Network

@@ -65,8 +65,8 @@ def export_model(
         labels: true class of each of `images`, to report the accuracy; None if unknown.
         tolerance: largest difference of an output, as a share of the largest, that counts as rounding; by default
             0.001 in float32 and 0.05 in float16. A quantized network must name the same class for 9 images in 10.
-        float_layers: number of layers of "litert-int8" that stay in float32, at least 0: those that lose the most as
-            int8 (`explain_int8` lists them). The file then takes float32 pixels.
+        float_layers: number of layers of "litert-int8" that stay in float32, at least 0, with those that read them: the
+            ones that lose the most as int8 (`explain_int8` lists them). The file then takes float32 pixels.
 
     Returns:
         How the file compares with the model: agreement, differences, accuracy, size, latency.

@@ -7,8 +7,6 @@ s (b - mean) + beta, where s = gamma / sqrt(variance + epsilon) (Jacob et al. 20
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import replace
 from typing import Any, cast
 
 import keras
@@ -17,9 +15,10 @@ import numpy as np
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.export.branches import merge_network, merge_weights
+from keras_effnet.export.folded_network import fold_network
 from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_by_name, read_weights
-from keras_effnet.network import Network, Node, RecordedBlock
-from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
+from keras_effnet.network import Network
+from keras_effnet.ops import BatchNorm, Depthwise
 from keras_effnet.reading.graph import alone, finalize
 from keras_effnet.reading.read_model import read_model
 
@@ -91,55 +90,6 @@ def read_folded(model: keras.Model) -> tuple[Network, Weights]:
         weights[name] = _scaled(ops[name], weights[name], factor, shift)
     merged, merges = merge_network(folded)
     return merged, merge_weights(merges, weights)
-
-
-def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
-    """Leaves out each BatchNorm that can be folded into the operation before it.
-
-    Args:
-        network: the network.
-
-    Returns:
-        The network without them, whose convolutions in their place have a bias; and the name of the BatchNorm that each
-        operation takes in, by the operation's name.
-
-    Example:
-        >>> from keras_effnet.applications import resnet50_spec
-        >>> from keras_effnet.network import record_network
-        >>> folded, norms = fold_network(record_network(resnet50_spec))
-        >>> norms["conv1_conv"], any(isinstance(node.op, BatchNorm) for node in folded.nodes)
-        ('conv1_bn', False)
-    """
-    readers = Counter(given for node in network.nodes for given in node.inputs)
-    readers.update(network.outputs)
-    swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
-    norms: dict[str, str] = {}
-    blocks: dict[RecordedBlock, RecordedBlock] = {}
-    for block in network.blocks:
-        nodes = []
-        for node in block.nodes:
-            given = tuple(swapped[each] for each in node.inputs)
-            if isinstance(node.op, BatchNorm) and readers[node.inputs[0]] == 1 and _takes_norm(given[0], norms):
-                before = given[0]
-                before.op = replace(cast(Conv | Depthwise | Dense, before.op), bias=True)
-                norms[before.name] = node.name
-                swapped[node] = before
-                continue
-            swapped[node] = Node(node.op, node.name, given, node.channels)
-            nodes.append(swapped[node])
-        blocks[block] = RecordedBlock(swapped[block.input], nodes, swapped[block.output], block.times)
-    stages = tuple(
-        replace(stage, blocks=[blocks[block] for block in stage.blocks])  # a copy: the old network stays as it is
-        for stage in network.stages
-    )
-    return Network(network.name, network.inputs, tuple(swapped[node] for node in network.outputs), stages), norms
-
-
-def _takes_norm(node: Node, norms: dict[str, str]) -> bool:
-    """Whether a BatchNorm behind an operation can be folded into it."""
-    if not isinstance(node.op, Conv | Depthwise | Dense) or node.name in norms:
-        return False
-    return isinstance(node.op, Depthwise) or node.op.activation is None
 
 
 def _scaled(op: Any, weights: list[np.ndarray], factor: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:

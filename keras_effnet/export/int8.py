@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +21,7 @@ from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
 from keras_effnet.export.engines import import_engine
 from keras_effnet.export.tensorflow_graph import scope_of, tensorflow_function
+from keras_effnet.network import Network
 
 _CODES = 255  # steps between the lowest and the highest code of an int8
 
@@ -70,7 +71,7 @@ def int8_model(draft: Draft) -> bytes:
     """Writes a network in int8.
 
     Args:
-        draft: the network; its `float_layers` says how many layers stay in float32, those that lose the most.
+        draft: the network; its `float_layers` says how many layers stay in float32, with those that read them.
 
     Returns:
         The LiteRT file. It takes uint8 pixels, or float32 ones if a layer stays in float32.
@@ -89,11 +90,29 @@ def int8_model(draft: Draft) -> bytes:
 
 
 def _mixed_model(draft: Draft) -> bytes:
-    """The same with some layers in float32."""
+    """The same with some layers in float32, and those that read them, which would else turn the numbers into int8."""
     found = int8_layers(draft)
     count = check_int(ExportError, "float_layers", draft.float_layers, 1, len(found))
+    tensors: dict[str, list[str]] = {}
+    for layer, tensor in found:
+        tensors.setdefault(layer.layer, []).append(tensor)
+    stay = {tensor for _, tensor in found[:count]}
+    for layer, _ in found[:count]:
+        for reader in _readers(draft.network, layer.layer, tensors):
+            stay.update(tensors[reader])
     with _quiet():
-        return _debugger(draft, denylisted_nodes=[tensor for _, tensor in found[:count]]).get_nondebug_quantized_model()
+        return _debugger(draft, denylisted_nodes=sorted(stay)).get_nondebug_quantized_model()
+
+
+def _readers(network: Network, layer: str, known: Container[str]) -> Iterator[str]:
+    """The layers of the file that read what a layer makes; between them may stand what became part of others."""
+    made = {node for node in network.nodes if node.name == layer}
+    for node in network.nodes:
+        if made.intersection(node.inputs):
+            if node.name in known:
+                yield node.name
+            else:
+                made.add(node)
 
 
 def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:

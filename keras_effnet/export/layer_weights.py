@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_effnet.ops import BatchNorm, Rescale, Standardize
+
+if TYPE_CHECKING:
+    import keras
 
 Weights = dict[str, list[np.ndarray]]
 
@@ -22,6 +24,7 @@ def read_weights(model: keras.Model) -> Weights:
     Returns:
         The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
     """
+    import keras
 
     def arrays(layer: Any) -> list[np.ndarray]:
         if isinstance(layer, keras.layers.Normalization):
@@ -33,6 +36,8 @@ def read_weights(model: keras.Model) -> Weights:
 
 def layers_by_name(model: Any) -> dict[str, Any]:
     """All layers of a model, those of models inside the model included."""
+    import keras
+
     found: dict[str, Any] = {}
     for layer in model.layers:
         found.update(layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
@@ -62,6 +67,8 @@ def factor_and_shift(
             gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
             factor = gamma / np.sqrt(variance + op.epsilon)
             return factor, beta - mean * factor
+    import keras
+
     mean, variance = (np.asarray(weight, np.float64) for weight in weights)
     factor = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())  # as keras.layers.Normalization does
     return factor, -mean * factor

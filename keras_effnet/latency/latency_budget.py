@@ -47,11 +47,15 @@ def fit_latency(
     table = calibrate_latency(engine=engine)
     correction, best, fastest = 1.0, None, math.inf
     tried: set[BackboneSpec] = set()
+
+    def estimate(spec: BackboneSpec) -> float:
+        return table.estimate(read_work(spec, channels, classes, deployed=engine != "keras"))
+
     best_time = 0.0
     for _ in range(MAX_BUILDS):
 
         def predict(spec: BackboneSpec, correction: float = correction) -> Mapping[str, float]:
-            return {**meter(spec), "latency_ms": correction * table.estimate(read_work(spec, channels, classes))}
+            return {**meter(spec), "latency_ms": correction * estimate(spec)}
 
         candidate = fit(predict)
         if candidate in tried:
@@ -64,7 +68,7 @@ def fit_latency(
             best, best_time = candidate, found
         if CLOSE_LATENCY * limit <= found <= limit:
             break
-        correction = found / table.estimate(read_work(candidate, channels, classes))
+        correction = found / estimate(candidate)
         # A margin after a network that was too slow, so that the next is not too slow by a hair.
         correction *= 1.02 if found > limit else 1.0
     if best is None:

@@ -117,15 +117,30 @@ def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error
 
 
 def _measured_table(machine: Mapping[str, str], engine: str) -> LatencyTable:
-    import numpy as np
-    from scipy.optimize import nnls
     from tqdm.auto import tqdm
 
     works, times = [], []
     for name, phi in tqdm(CALIBRATION, desc="calibrating latency", unit="network"):
         spec = scale_spec(name, phi)
-        works.append(read_work(spec))
+        works.append(read_work(spec, deployed=engine != "keras"))
         times.append(measure_latency(spec, engine=engine).median_ms)
+    return fit_table(works, times, machine)
+
+
+def fit_table(works: Sequence[Work], times: Sequence[float], machine: Mapping[str, str]) -> LatencyTable:
+    """Finds the time of each kind of work from the times of some networks.
+
+    Args:
+        works: the work of each network.
+        times: the time of each, in milliseconds, above 0.
+        machine: what the times depend on.
+
+    Returns:
+        The table whose predictions are nearest to the times, relative to them.
+    """
+    import numpy as np
+    from scipy.optimize import nnls
+
     matrix, target = np.asarray(works, float), np.asarray(times)
     # Relative errors count, so each row is divided by its time; columns are scaled so that none is lost to rounding.
     rows = matrix / target[:, None]

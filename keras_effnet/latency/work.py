@@ -72,13 +72,14 @@ def _kind(op: Op) -> str | None:
     return None
 
 
-def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000) -> Work:
+def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000, *, deployed: bool = False) -> Work:
     """The work of a network for one image.
 
     Args:
         spec: a backbone, or the name of a registered one.
         channels: number of channels of the image, at least 1.
         classes: number of classes of the classifier, at least 1.
+        deployed: whether the network runs from an exported file: normalization folded, branches merged.
 
     Returns:
         The work, in layers, multiply-adds and values.
@@ -94,6 +95,10 @@ def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000) 
     spec = resolve_backbone(spec)
     side = spec.resolution
     network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
+    if deployed:
+        from keras_effnet.export.folded_network import deployed_network
+
+        network = deployed_network(network)
     return network_work(network, Shape(side, side, channels))
 
 

@@ -13,7 +13,7 @@ from keras_effnet import build_model, fold_batchnorm, grow_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import InheritanceError
 from keras_effnet.export.branches import merge_network
-from keras_effnet.export.fold import fold_network
+from keras_effnet.export.folded_network import fold_network
 from keras_effnet.export.layer_weights import read_weights
 from keras_effnet.network import record_network
 from keras_effnet.ops import BatchNorm

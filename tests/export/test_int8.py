@@ -36,7 +36,8 @@ def spoiled(factor: float) -> keras.Model:
             kernel[:, :, 0] /= factor**2
         layer.kernel.assign(kernel)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(pixels, keras.layers.Dense(CLASSES, name="last")(x))
+    last = keras.layers.Dense(CLASSES, name="last", kernel_initializer=keras.initializers.GlorotUniform(seed=0))
+    return keras.Model(pixels, last(x))
 
 
 def test_the_layer_whose_range_is_broken_comes_first_and_staying_float_mends_it(tmp_path: Path) -> None:
@@ -52,9 +53,9 @@ def test_the_layer_whose_range_is_broken_comes_first_and_staying_float_mends_it(
 
     options: dict[str, Any] = {"format": "litert-int8", "calibration": images, "tolerance": 10}
     whole = export_model(model, tmp_path / "whole.tflite", **options)
-    mixed = export_model(model, tmp_path / "mixed.tflite", **options, float_layers=2)
+    mixed = export_model(model, tmp_path / "mixed.tflite", **options, float_layers=1)
     assert whole.difference > 0.1, "nothing was broken"
-    assert mixed.difference < 0.5 * whole.difference
+    assert mixed.difference < 0.2 * whole.difference
 
 
 def test_a_network_that_fits_loses_little_everywhere() -> None:
