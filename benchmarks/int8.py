@@ -1,7 +1,7 @@
 """What full int8 costs in accuracy: the Lite form of a trained network and the plain one, and what mixing recovers
 
 Command: python benchmarks/int8.py
-Time: about 15 minutes on 2 cores.
+Time: about 10 minutes on 2 cores.
 Result: results/int8.json and its table in docs/export.md.
 
 Two sets of pictures that no network has seen: letters as `keras-effnet transfer` draws them, and cluttered ones, on
@@ -24,7 +24,7 @@ from measure import save, this_command
 from keras_effnet import BackboneSpec, build_model, explain_int8, export_model, scale_spec, to_edge
 from keras_effnet.data.glyphs import render_letters
 
-SIDE, TRAINED, CALIBRATED, TESTED, EPOCHS, BATCH, SEEDS = 32, 6_000, 200, 4_000, 6, 64, (0, 1)
+SIDE, TRAINED, CALIBRATED, TESTED, EPOCHS, BATCH, SEEDS = 32, 6_000, 200, 4_000, 6, 64, (0,)
 MIXED = (1, 4)
 SHOWN = 5  # of the worst layers
 BASE = scale_spec("efficientnet_b0", -8)

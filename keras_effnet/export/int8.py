@@ -126,7 +126,14 @@ def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:
     """
     names = {scope_of(node.name): node.name for node in draft.network.nodes}
     with _quiet():
-        debugger = _debugger(draft, layer_direct_compare_metrics={"noise": _noise})
+        # Read from its own file: a debugger that has just made it lets layers write over what others have left.
+        whole = _debugger(draft).quant_model
+        lite = import_engine("tensorflow").lite.experimental
+        debugger = lite.QuantizationDebugger(
+            quant_debug_model_content=whole,
+            debug_dataset=lambda: _one_by_one(draft),
+            debug_options=lite.QuantizationDebugOptions(layer_direct_compare_metrics={"noise": _noise}),
+        )
         debugger.run()
         text = io.StringIO()
         debugger.layer_statistics_dump(text)

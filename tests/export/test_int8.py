@@ -10,9 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import random_images
+from support import as_if_trained, random_images, tiny_spec
 
-from keras_effnet import explain_int8, export_model
+from keras_effnet import build_model, explain_int8, export_model
+from keras_effnet.blocks import InvertedResidual, MBConv
 from keras_effnet.errors import ExportError
 from keras_effnet.export.explain_int8 import int8_csv, int8_table
 
@@ -62,6 +63,14 @@ def test_a_network_that_fits_loses_little_everywhere() -> None:
     layers = explain_int8(spoiled(1), random_images(12, SIDE, SIDE, 3))
     assert {each.layer for each in layers} >= {f"my conv_{number}" for number in range(4)}
     assert max(each.noise for each in layers) < 0.05
+
+
+def test_what_one_layer_made_is_looked_at_before_another_writes_over_it() -> None:
+    model = build_model(tiny_spec(MBConv(), InvertedResidual()), classes=CLASSES)
+    as_if_trained(model)
+    layers = explain_int8(model, random_images(6, *model.input_shape[1:]))
+    assert len(layers) > 20
+    assert max(each.noise for each in layers) < 0.3
 
 
 def test_table_and_csv_hold_the_layers() -> None:
