@@ -45,6 +45,23 @@ def table(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _where(content)])
 
 
+def int8(content: dict[str, Any]) -> str:
+    """What benchmarks/int8.py measured, as Markdown."""
+    counts = list(content["rows"][0]["mixed"])
+    mixed = " | ".join(f"int8, {count} in float32" for count in counts)
+    lines = [
+        f"| pictures | network | float32 | int8 | loss, points | {mixed} | its worst layers: noise |",
+        "|---" * (6 + len(counts)) + "|",
+    ]
+    for row in content["rows"]:
+        recovered = " | ".join(f"{row['mixed'][count]:.1%}" for count in counts)
+        worst = ", ".join(f"`{each['layer']}` {each['noise']:.1%}" for each in row["worst"][:3])
+        loss = f"**{100 * row['loss']:+.1f}**"
+        cells = (row["data"], row["form"], f"{row['float32']:.1%}", f"{row['int8']:.1%}", loss, recovered, worst)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
 def inheritance(content: dict[str, Any]) -> str:
     """What benchmarks/inherit.py measured, as Markdown."""
     lines = [
@@ -278,6 +295,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "sharing": (SEARCH, sharing),
     "speed": (SEARCH, speed),
     "on_device": (EXPORT, on_device),
+    "int8": (EXPORT, int8),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {"coefficients": "search", "speed": "search", "methods": "searches", "sharing": "searches"}

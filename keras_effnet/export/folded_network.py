@@ -22,7 +22,7 @@ def deployed_network(network: Network) -> Network:
         >>> from keras_effnet.network import record_network
         >>> trained = record_network(repvgg_a0_spec)
         >>> sum(1 for _ in trained.nodes), sum(1 for _ in deployed_network(trained).nodes)
-        (186, 48)
+        (188, 49)
     """
     return merge_network(fold_network(network)[0])[0]
 

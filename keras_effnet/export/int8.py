@@ -177,4 +177,5 @@ def _quiet() -> Iterator[None]:
         # It asks for the ranges of an input, though the images have just told them.
         warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated", UserWarning)
+        warnings.filterwarnings("ignore", r"\s*Warning: Enabling `experimental_preserve_all_tensors`", UserWarning)
         yield

@@ -10,6 +10,10 @@ import pytest
 from support import as_if_trained, assert_same_outputs, outputs, random_images
 
 from keras_effnet import fold_batchnorm
+from keras_effnet.cost import Shape, layer_cost
+from keras_effnet.export.folded_network import deployed_network
+from keras_effnet.network import record_network
+from keras_effnet.registry import backbones
 
 SIDE, WIDTH = 9, 6
 Branch = Callable[[Any], Any]
@@ -81,6 +85,36 @@ def test_a_sum_of_branches_is_one_convolution(branches: tuple[Branch, ...], left
     assert kinds(folded) == left
     images = random_images(3, SIDE, SIDE, WIDTH) / 100
     assert_same_outputs(outputs(folded, images), outputs(model, images))
+
+
+# Millions of weights of the deployed networks: open-mmlab/mmpretrain, configs/repvgg/README.md; arXiv:2206.04040, with
+# one decimal.
+DEPLOYED = {
+    "repvgg_a0": 8.31,
+    "repvgg_a1": 12.79,
+    "repvgg_a2": 25.5,
+    "repvgg_b0": 14.34,
+    "repvgg_b1": 51.83,
+    "repvgg_b2": 80.32,
+    "repvgg_b3": 110.96,
+    "mobileone_s0": 2.1,
+    "mobileone_s1": 4.8,
+    "mobileone_s2": 7.8,
+    "mobileone_s3": 10.1,
+    "mobileone_s4": 14.8,
+}
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
+def test_a_deployed_network_has_as_many_weights_as_is_published(name: str) -> None:
+    spec = backbones.get(name)
+    side, total = spec.resolution, 0
+    network = deployed_network(record_network(spec, size=(side, side)))
+    values = dict.fromkeys(network.inputs, Shape(side, side, 3))
+    for node in network.nodes:
+        cost = layer_cost(node.op, node.name, *(values[each] for each in node.inputs))  # pyright: ignore[reportArgumentType]
+        values[node], total = cost.shape, total + cost.trainable_params
+    assert total / 1e6 == pytest.approx(DEPLOYED[name], rel=1e-3, abs=0.051 if name.startswith("mobileone") else 0)
 
 
 def bent(x: Any) -> Any:
