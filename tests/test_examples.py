@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
 
 import pytest
 from support import import_example
@@ -43,3 +45,26 @@ def test_class_weights_make_the_rare_count_and_accuracy_hides_it() -> None:
     for name in ("plain", "weighted"):
         accuracy, balanced, rare = found[name]
         assert accuracy > balanced > rare
+
+
+@pytest.mark.slow
+def test_the_way_to_a_device_says_of_each_promise_whether_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A machine that calibrates with small networks, and little to learn from.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    small = tuple(("mobilenet_v1", -8.0 + number / 2) for number in range(6))
+    monkeypatch.setattr("keras_effnet.latency.table.CALIBRATION", small)
+    example: Any = import_example("edge")
+    for name, value in {"LATENCY_MS": 200.0, "MEGABYTES": 0.8, "TRAINED": 400, "TESTED": 80, "EPOCHS": 1}.items():
+        monkeypatch.setattr(example, name, value)
+    example.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("network: ")
+    assert said[2].startswith("latency: ")
+    assert said[2].endswith("at most 200.0 ms was promised: held")
+    assert said[3].startswith("size: 0.")
+    assert said[3].endswith("at most 0.8 MB was promised: held")
+    assert said[4].startswith("accuracy lost: ")
+    held = sum(line.endswith("promised: held") for line in said)
+    assert said[-1] == f"{held} of 3 promises held"
