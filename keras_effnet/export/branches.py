@@ -25,13 +25,15 @@ class Branch:
     Args:
         node: the node that makes the branch's output; the image itself if the branch does nothing.
         source: the image.
-        before: zeros that the branch puts (above, to the left of) the image.
+        rows: rows of zeros that the branch puts (above, below) the image.
+        columns: columns of zeros (to the left, to the right).
         dropout: nodes of dropout behind it, which do nothing once the network is trained.
     """
 
     node: Node
     source: Node
-    before: tuple[int, int] = (0, 0)
+    rows: tuple[int, int] = (0, 0)
+    columns: tuple[int, int] = (0, 0)
     dropout: tuple[Node, ...] = ()
 
     @property
@@ -153,11 +155,11 @@ def _views(node: Node, movable: set[Node]) -> list[Branch]:
         case Conv() | Depthwise() as op if isinstance(op, Depthwise) or op.activation is None:
             read = node.inputs[0]
             if isinstance(read.op, ZeroPad) and op.padding == "valid":
-                seen.append(Branch(node, read.inputs[0], (read.op.rows[0], read.op.columns[0])))
+                seen.append(Branch(node, read.inputs[0], read.op.rows, read.op.columns))
             # The zeros of other paddings depend on the size of the image where there is a stride.
             elif op.stride == 1 or op.kernel == 1 or op.padding in ("symmetric", "valid"):
-                before, _ = padding_zeros(op.padding, op.kernel, op.stride, op.stride)
-                seen.append(Branch(node, read, (before, before)))
+                zeros = padding_zeros(op.padding, op.kernel, op.stride, op.stride)
+                seen.append(Branch(node, read, zeros, zeros))
     return seen
 
 
@@ -171,11 +173,22 @@ def _fits(large: Branch, small: Branch) -> bool:
             return False
     elif isinstance(large.op, Depthwise) and large.op.multiplier > 1:
         return False
-    return all(0 <= place <= large.kernel - small.kernel for place in _place(large, small))
+    if large.node.channels != small.node.channels:
+        return False
+    more = large.kernel - small.kernel
+    # As many zeros more as the window is larger leave outputs of one size; a sum may also repeat a smaller one.
+    same = all(sum(one) - sum(other) == more for one, other in _sides(large, small))
+    return same and all(0 <= place <= more for place in _place(large, small))
+
+
+def _sides(large: Branch, small: Branch) -> tuple[tuple[tuple[int, int], tuple[int, int]], ...]:
+    return (large.rows, small.rows), (large.columns, small.columns)
 
 
 def _place(large: Branch, small: Branch) -> tuple[int, int]:
-    return large.before[0] - small.before[0], large.before[1] - small.before[1]
+    """Where the smaller kernel begins in the larger one."""
+    rows, columns = ((one[0] - other[0]) for one, other in _sides(large, small))
+    return rows, columns
 
 
 def _merged(large: Branch, small: Branch) -> tuple[Node, Merge]:

@@ -132,6 +132,7 @@ def bent(x: Any) -> Any:
         (conv(3, strides=2), conv(1, strides=2)),
         (lambda x: conv(3)(keras.layers.ReLU()(x)), conv(1)),
         (norm, itself),
+        (conv(SIDE, padding="valid"), itself),  # one cell, added to every cell of the image
         (conv(2), lambda x: padded(((1, 0), (1, 0)), conv(2, padding="valid"))(x)),
     ],
 )
