@@ -137,7 +137,8 @@ def thin(name: str) -> Any:
 @slow
 @pytest.mark.parametrize("name", BASES)
 def test_every_family_goes_into_every_float_format(tmp_path: Path, name: str) -> None:
-    model = build_model(thin(name), classes=5)
+    # Logits: random ones are so large that a probability of two nearly equal ones says nothing.
+    model = build_model(thin(name), classes=5, classifier_activation=None)
     as_if_trained(model)
     formats = ("onnx", "openvino", "litert")
     paths = {each: tmp_path / f"net{FORMATS[each].suffix}" for each in formats}
