@@ -51,10 +51,11 @@ class Int8Layer:
         return asdict(self)
 
 
-def int8_converter(draft: Draft) -> Any:
+def _converter(draft: Draft, named: bool = False) -> Any:
     """TensorFlow's converter, set to int8 by the ranges of the draft's images."""
     tf = import_engine("tensorflow")
-    function = tensorflow_function(draft.network, draft.weights, draft.shapes, draft.batch, draft.channels_first)
+    shapes, first = draft.shapes, draft.channels_first
+    function = tensorflow_function(draft.network, draft.weights, shapes, draft.batch, first, named)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = lambda: _one_by_one(draft)
@@ -82,7 +83,7 @@ def int8_model(draft: Draft) -> bytes:
     if draft.float_layers:
         return _mixed_model(draft)
     tf = import_engine("tensorflow")
-    converter = int8_converter(draft)
+    converter = _converter(draft)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8  # pixels as they are
     with _quiet():
@@ -166,7 +167,7 @@ def _debugger(draft: Draft, **options: Any) -> Any:
     lite = tf.lite.experimental
     images: Callable[[], Iterable[list[np.ndarray]]] = lambda: _one_by_one(draft)  # noqa: E731 - called several times
     return lite.QuantizationDebugger(
-        converter=int8_converter(draft),
+        converter=_converter(draft, named=True),
         debug_dataset=images,
         debug_options=lite.QuantizationDebugOptions(**options),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -64,10 +65,12 @@ class TensorFlowGraph:
 
     Args:
         weights: arrays of each layer by the layer's name, as `read_weights` gives them.
+        named: whether operations carry the name of their layer, which makes files larger.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, named: bool = False) -> None:
         self.weights = weights
+        self.named = named
 
     def read(self, op: Op, name: str, *inputs: Any) -> Any:
         """Writes one operation; images have their channels last.
@@ -75,7 +78,7 @@ class TensorFlowGraph:
         Raises:
             ExportError: a layer or an activation that is not written here.
         """
-        with tf.name_scope(scope_of(name)):
+        with tf.name_scope(scope_of(name)) if self.named else nullcontext():
             return self._read(op, name, inputs)
 
     def _read(self, op: Op, name: str, inputs: tuple[Any, ...]) -> Any:
@@ -189,6 +192,7 @@ def tensorflow_function(
     shapes: Sequence[tuple[int | None, ...]],
     batch: int | None = None,
     channels_first: bool = False,
+    named: bool = False,
 ) -> Any:
     """Writes a recorded network as a TensorFlow function of its inputs.
 
@@ -198,6 +202,7 @@ def tensorflow_function(
         shapes: shape of each input with the batch, as Keras gives it.
         batch: number of images in a call; None for any.
         channels_first: whether the model's images have their channels first.
+        named: whether operations carry the name of their layer, which makes files larger.
 
     Returns:
         A `tf.function` with one signature.
@@ -213,7 +218,7 @@ def tensorflow_function(
     @tf.function(input_signature=signature, autograph=False)
     def compute(*images: Any) -> Any:
         last = [_moved(image, (0, 2, 3, 1)) if channels_first else image for image in images]
-        made = network.run(TensorFlowGraph(weights), *last)
+        made = network.run(TensorFlowGraph(weights, named), *last)
         outputs = [_moved(output, (0, 3, 1, 2)) if channels_first else output for output in made]
         return outputs[0] if len(outputs) == 1 else outputs
 
