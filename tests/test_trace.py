@@ -256,13 +256,13 @@ def shuffled(axis: Axis, generator: np.random.Generator) -> np.ndarray:
             return found
 
 
-def check_axes(model: keras.Model, trace: Trace) -> None:
+def check_axes(model: keras.Model, trace: Trace, least: int = 5) -> None:
     """The law for some axes at once, so chosen that of any two only one moves at least once."""
     generator = np.random.default_rng(0)
     constants = any(isinstance(node.op, Standardize) and node.op.mean is not None for node in trace.nodes)
     fixed = trace.input.runs[0].axis if constants else None  # constants do not move
     axes = [axis for axis in axes_of(trace) if axis.size > axis.groups and axis is not fixed]
-    assert len(axes) >= 3
+    assert len(axes) >= least
     scores = outputs(model, images_for(model))
     for bit in range(len(axes).bit_length()):
         some = [axis for number, axis in enumerate(axes, start=1) if number >> bit & 1]
@@ -306,7 +306,9 @@ def test_channels_may_change_places_where_all_blocks_stand_in_one_network() -> N
 @pytest.mark.parametrize("name", BASES)
 def test_channels_of_a_backbone_may_change_places(name: str) -> None:
     spec = small(name)
-    check_axes(trained(spec), trace_network(spec, classes=CLASSES))
+    # Branches that are added tie all channels of a stage.
+    least = {"repvgg_a0": 4, "mobileone_s0": 3}.get(name, 5)
+    check_axes(trained(spec), trace_network(spec, classes=CLASSES), least)
 
 
 def test_the_law_sees_a_missing_tie() -> None:

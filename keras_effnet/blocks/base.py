@@ -9,6 +9,7 @@ from typing import ClassVar
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Ops, T
+from keras_effnet.padding import Padding
 
 # RepLKNet's 31 x 31 (Ding et al. 2022, arXiv:2203.06717). Larger ones that were shown to help are sparse and are no
 # squares: SLaK (Liu et al. 2022, arXiv:2207.03620).
@@ -93,6 +94,19 @@ class Block(ABC):
 def check_kernel(kernel: object) -> None:
     """Raises SpecError unless `kernel` is an integer from 1 to 31."""
     check_int(SpecError, "kernel", kernel, 1, MAX_KERNEL)
+
+
+def centred(kernel: int) -> Padding:
+    """Padding with which a window has its middle where a 1x1 window has it, and leaves as many cells.
+
+    Args:
+        kernel: size of the window; an even one has no middle.
+
+    Example:
+        >>> centred(5)
+        'symmetric'
+    """
+    return "symmetric" if kernel % 2 else "same"
 
 
 def check_name(name: str, value: object) -> None:

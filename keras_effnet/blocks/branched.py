@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keras_effnet.blocks.base import Block, Placement, check_kernel, whole_width
+from keras_effnet.blocks.base import Block, Placement, centred, check_kernel, whole_width
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
 from keras_effnet.blocks.mbconv import squeeze_excite
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
-from keras_effnet.padding import Padding
 
 # Of copies of one convolution, which MobileOne has one to four of.
 MAX_BRANCHES = 32
@@ -52,13 +51,12 @@ class RepVGGBlock(Block):
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"rep{at.stage}{at.letter}"
-        y = ops.conv(x, at.width, self.kernel, at.stride, padding=_centred(self.kernel), name=f"{prefix}_conv")
+        y = ops.conv(x, at.width, self.kernel, at.stride, padding=centred(self.kernel), name=f"{prefix}_conv")
         y = ops.norm(y, self.norm, name=f"{prefix}_bn")
         point = ops.conv(x, at.width, 1, at.stride, name=f"{prefix}_point_conv")
         y = ops.add(y, ops.norm(point, self.norm, name=f"{prefix}_point_bn"), name=f"{prefix}_add")
         if at.stride == 1 and ops.channels(x) == at.width:
-            y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
-            y = ops.add(y, ops.norm(x, self.norm, name=f"{prefix}_skip_bn"), name=f"{prefix}_skip_add")
+            y = _add_input(ops, x, y, self.norm, at, prefix)
         return ops.act(y, self.activation, name=f"{prefix}_activation")
 
     def describe(self) -> str:
@@ -101,7 +99,7 @@ class MobileOneBlock(Block):
         check_norm(self.norm)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        prefix, padding = f"one{at.stage}{at.letter}", _centred(self.kernel)
+        prefix, padding = f"one{at.stage}{at.letter}", centred(self.kernel)
 
         def depthwise(name: str) -> T:
             return ops.depthwise(x, self.kernel, at.stride, padding=padding, name=name)
@@ -130,8 +128,7 @@ class MobileOneBlock(Block):
     def _finish(self, ops: Ops[T], y: T, skip: T | None, at: Placement, prefix: str) -> T:
         """Adds the input, squeezes and excites, activates."""
         if skip is not None:
-            y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
-            y = ops.add(y, ops.norm(skip, self.norm, name=f"{prefix}_skip_bn"), name=f"{prefix}_skip_add")
+            y = _add_input(ops, skip, y, self.norm, at, prefix)
         if self.se_ratio > 0:
             # timm's rule: the nearest multiple of 8, not less than 8 (timm/layers/squeeze_excite.py, SEModule).
             squeezed = whole_width(ops.channels(y) * self.se_ratio, divisor=8, least=8, limit=0)
@@ -142,6 +139,7 @@ class MobileOneBlock(Block):
         return f"MobileOne{self.branches}, k{self.kernel}x{self.kernel}"
 
 
-def _centred(kernel: int) -> Padding:
-    """Padding with which a window has its middle where a 1x1 window has it; an even one has no middle."""
-    return "symmetric" if kernel % 2 else "same"
+def _add_input(ops: Ops[T], x: T, y: T, norm: Norm, at: Placement, prefix: str) -> T:
+    """Adds the input, normalised, as one more branch."""
+    y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
+    return ops.add(y, ops.norm(x, norm, name=f"{prefix}_skip_bn"), name=f"{prefix}_skip_add")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, whole_width
+from keras_effnet.blocks.base import Block, Placement, centred, check_expand, check_kernel, whole_width
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
+from keras_effnet.blocks.mbconv import squeeze_excite
 from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
@@ -60,7 +61,8 @@ class GhostBottleneck(Block):
         if at.stride > 1:
             y = self._depthwise_norm(ops, y, self.kernel, at.stride, f"{prefix}_stride")
         if self.se_ratio > 0:
-            y = self._squeeze_excite(ops, y, whole_width(hidden * self.se_ratio, divisor=4, least=4), f"{prefix}_se")
+            squeezed = whole_width(hidden * self.se_ratio, divisor=4, least=4)
+            y = squeeze_excite(ops, y, squeezed, "relu", f"{prefix}_se", gate_activation="hard_sigmoid")
         y = self._ghost(ops, y, at.width, None, f"{prefix}_2")
         if at.stride > 1 or channels != at.width:
             x = self._depthwise_norm(ops, x, self.kernel, at.stride, f"{prefix}_shortcut")
@@ -79,16 +81,8 @@ class GhostBottleneck(Block):
         return ops.concat(x, ghosts, name=f"{prefix}_concat")
 
     def _depthwise_norm(self, ops: Ops[T], x: T, kernel: int, stride: int, prefix: str) -> T:
-        # With an even kernel, symmetric padding would leave one cell more than the shortcut has.
-        padding = "symmetric" if kernel % 2 else "same"
-        x = ops.depthwise(x, kernel, stride, padding=padding, name=f"{prefix}_dw")
+        x = ops.depthwise(x, kernel, stride, padding=centred(kernel), name=f"{prefix}_dw")
         return ops.norm(x, self.norm, name=f"{prefix}_dw_bn")
-
-    def _squeeze_excite(self, ops: Ops[T], x: T, squeezed: int, prefix: str) -> T:
-        gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
-        gate = ops.conv(gate, squeezed, bias=True, activation="relu", name=f"{prefix}_reduce")
-        gate = ops.conv(gate, ops.channels(x), bias=True, activation="hard_sigmoid", name=f"{prefix}_expand")
-        return ops.mul(x, gate, name=f"{prefix}_excite")
 
     def widened(self, width: int, coefficient: float) -> tuple[Block, int]:
         # Every channel has its ghost.

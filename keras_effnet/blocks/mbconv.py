@@ -79,7 +79,7 @@ class MBConv(Block):
             y = squeeze_excite(ops, y, max(1, int(channels * self.se_ratio)), self.activation, f"{prefix}_se")
         y = ops.conv(y, at.width, name=f"{prefix}_project_conv")
         y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
-        return _skip(ops, x, y, at, prefix) if self.skip else y
+        return add_input(ops, x, y, at, prefix) if self.skip else y
 
     def describe(self) -> str:
         return f"MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
@@ -142,7 +142,7 @@ class FusedMBConv(Block):
         y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
         if self.expand == 1:
             y = ops.act(y, self.activation, name=f"{prefix}_project_activation")
-        return _skip(ops, x, y, at, prefix) if self.skip else y
+        return add_input(ops, x, y, at, prefix) if self.skip else y
 
     def describe(self) -> str:
         return f"Fused-MBConv{self.expand:g}, k{self.kernel}x{self.kernel}"
@@ -159,15 +159,28 @@ def check_padding_keeps_size(padding: Padding, kernel: int, skip: bool = True) -
         )
 
 
-def _skip(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
-    """Adds the block's input if it has the output's shape."""
+def add_input(ops: Ops[T], x: T, y: T, at: Placement, prefix: str) -> T:
+    """Adds the block's input if it has the output's shape.
+
+    Args:
+        ops: reader of the verbs.
+        x: the block's input, as the reader represents it.
+        y: what the block makes of it.
+        at: where the block stands.
+        prefix: text that layer names start with.
+
+    Returns:
+        The sum, or `y` where the shapes differ.
+    """
     if at.stride > 1 or ops.channels(x) != at.width:
         return y
     y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
     return ops.add(y, x, name=f"{prefix}_add")
 
 
-def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str) -> T:
+def squeeze_excite(
+    ops: Ops[T], x: T, squeezed: int, activation: str, prefix: str, gate_activation: str = "sigmoid"
+) -> T:
     """Weighs each channel by a gate computed from the means of all channels (arXiv:1709.01507, section 3).
 
     Args:
@@ -176,11 +189,12 @@ def squeeze_excite(ops: Ops[T], x: T, squeezed: int, activation: str, prefix: st
         squeezed: number of channels between the two layers of the gate, at least 1.
         activation: activation between these layers, a name in `keras.activations`.
         prefix: text that layer names start with.
+        gate_activation: activation of the gate, a name in `keras.activations`.
 
     Returns:
         `x` with each channel multiplied by its gate.
     """
     gate = ops.global_pool(x, keepdims=True, name=f"{prefix}_squeeze")
     gate = ops.conv(gate, squeezed, bias=True, activation=activation, name=f"{prefix}_reduce")
-    gate = ops.conv(gate, ops.channels(x), bias=True, activation="sigmoid", name=f"{prefix}_expand")
+    gate = ops.conv(gate, ops.channels(x), bias=True, activation=gate_activation, name=f"{prefix}_expand")
     return ops.mul(x, gate, name=f"{prefix}_excite")

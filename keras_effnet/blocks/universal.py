@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, whole_width
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM
-from keras_effnet.blocks.mbconv import check_padding_keeps_size
+from keras_effnet.blocks.mbconv import add_input, check_padding_keeps_size
 from keras_effnet.checks import check_int
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
@@ -65,7 +65,7 @@ class UniversalInvertedBottleneck(Block):
         check_norm(self.norm)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        channels, prefix = ops.channels(x), f"uib{at.stage}{at.letter}"
+        prefix = f"uib{at.stage}{at.letter}"
         # Only the last one of those that can stride does.
         strides = "dw" if self.kernel else "start" if self.start_kernel else "expand"
 
@@ -77,7 +77,8 @@ class UniversalInvertedBottleneck(Block):
             name = f"{prefix}_start_dwconv"
             y = ops.depthwise(y, self.start_kernel, stride("start"), padding=self.padding, name=name)
             y = ops.norm(y, self.norm, name=f"{prefix}_start_bn")
-        y = ops.conv(y, whole_width(channels * self.expand), stride=stride("expand"), name=f"{prefix}_expand_conv")
+        hidden = whole_width(ops.channels(x) * self.expand)
+        y = ops.conv(y, hidden, stride=stride("expand"), name=f"{prefix}_expand_conv")
         y = ops.norm(y, self.norm, name=f"{prefix}_expand_bn")
         y = ops.act(y, self.activation, name=f"{prefix}_expand_activation")
         if self.kernel:
@@ -86,10 +87,7 @@ class UniversalInvertedBottleneck(Block):
             y = ops.act(y, self.activation, name=f"{prefix}_activation")
         y = ops.conv(y, at.width, name=f"{prefix}_project_conv")
         y = ops.norm(y, self.norm, name=f"{prefix}_project_bn")
-        if at.stride == 1 and channels == at.width:
-            y = ops.dropout(y, at.drop_path, per_sample=True, name=f"{prefix}_drop")
-            y = ops.add(y, x, name=f"{prefix}_add")
-        return y
+        return add_input(ops, x, y, at, prefix)
 
     def describe(self) -> str:
         kernels = [f"k{kernel}x{kernel}" for kernel in (self.start_kernel, self.kernel) if kernel]

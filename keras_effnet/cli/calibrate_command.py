@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from keras_effnet.errors import BudgetError, ExportError
-from keras_effnet.export.formats import FORMATS
+from keras_effnet.latency.device import DEVICE_ENGINES, write_probes
 
 DESCRIPTION = """Exports a few networks, times them, and writes a file that `keras-effnet fit --latency-ms 20 --device
 FILE` reads. For a device that is not this machine, write them into a folder with --probes, copy it there, and run its
@@ -21,8 +21,7 @@ measure_probes.py, which needs only NumPy and the engine."""
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the parser of this command."""
     parser = commands.add_parser("calibrate", help="tell what a device needs for networks", description=DESCRIPTION)
-    engines = [name for name in FORMATS if name != "saved_model"]
-    parser.add_argument("--engine", choices=engines, default="litert", help="what runs there (default: litert)")
+    parser.add_argument("--engine", choices=DEVICE_ENGINES, default="litert", help="what runs there (default: litert)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="times them here, and writes this .json file")
     parser.add_argument("--probes", type=Path, metavar="FOLDER", help="writes them into this folder, for elsewhere")
     parser.add_argument("--threads", type=int, help="number of threads, with --output (default: all processors)")
@@ -37,7 +36,6 @@ def run(arguments: argparse.Namespace) -> None:
             received="neither",
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
-    from keras_effnet.latency.device import write_probes
 
     def say(text: str) -> None:
         sys.stderr.write(f"keras-effnet calibrate: {text}\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 
@@ -168,8 +169,8 @@ def _fits(large: Branch, small: Branch) -> bool:
     if not isinstance(large.op, Conv | Depthwise) or large.stride != small.stride:
         return False
     if isinstance(small.op, Conv | Depthwise):
-        bare = (replace(op, kernel=1, padding="valid", bias=False) for op in (large.op, small.op))
-        if len({(type(op), op) for op in bare}) > 1:
+        bare, other = (replace(op, kernel=1, padding="valid", bias=False) for op in (large.op, small.op))
+        if bare != other:
             return False
     elif isinstance(large.op, Depthwise) and large.op.multiplier > 1:
         return False
@@ -192,9 +193,7 @@ def _place(large: Branch, small: Branch) -> tuple[int, int]:
 
 
 def _merged(large: Branch, small: Branch) -> tuple[Node, Merge]:
-    old, op = large.node, large.node.op
-    if not isinstance(op, Conv | Depthwise):
-        raise TypeError(f"only a convolution takes in a branch, not {op!r}")
+    old, op = large.node, cast(Conv | Depthwise, large.op)
     name = None if small.op is None else small.node.name
     merge = Merge(old.name, op, name, small.op, old.channels, _place(large, small))
     return Node(replace(op, bias=True), old.name, old.inputs, old.channels), merge

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def _converter(draft: Draft, named: bool = False) -> Any:
     function = tensorflow_function(draft.network, draft.weights, shapes, draft.batch, first, named)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _one_by_one(draft)
+    converter.representative_dataset = partial(_one_by_one, draft)
     return converter
 
 
@@ -132,7 +133,7 @@ def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:
         lite = import_engine("tensorflow").lite.experimental
         debugger = lite.QuantizationDebugger(
             quant_debug_model_content=whole,
-            debug_dataset=lambda: _one_by_one(draft),
+            debug_dataset=partial(_one_by_one, draft),
             debug_options=lite.QuantizationDebugOptions(layer_direct_compare_metrics={"noise": _noise}),
         )
         debugger.run()
@@ -165,10 +166,9 @@ def _noise(exact: Sequence[np.ndarray], codes: Sequence[np.ndarray], scale: floa
 def _debugger(draft: Draft, **options: Any) -> Any:
     tf = import_engine("tensorflow")
     lite = tf.lite.experimental
-    images: Callable[[], Iterable[list[np.ndarray]]] = lambda: _one_by_one(draft)  # noqa: E731 - called several times
     return lite.QuantizationDebugger(
         converter=_converter(draft, named=True),
-        debug_dataset=images,
+        debug_dataset=partial(_one_by_one, draft),
         debug_options=lite.QuantizationDebugOptions(**options),
     )
 

@@ -13,7 +13,6 @@ from keras_effnet.atomic import as_data_error, atomic_write
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BudgetError
 from keras_effnet.export.formats import FORMATS
-from keras_effnet.latency import measure_probes
 from keras_effnet.latency.table import CALIBRATION, fit_table
 from keras_effnet.latency.work import Work, read_work
 from keras_effnet.scaling.scale import scale_spec
@@ -46,7 +45,7 @@ def write_probes(
     check_choice(BudgetError, "engine", engine, DEVICE_ENGINES)
     from keras_effnet.builder.model import build_model
     from keras_effnet.data.photographs import photographs
-    from keras_effnet.export.exporter import export_files
+    from keras_effnet.latency.engine_latency import export_to_time
 
     folder, suffix = Path(folder), FORMATS[engine].suffix
     probes = []
@@ -57,15 +56,13 @@ def write_probes(
             progress(f"{name}, phi = {phi:g}")
             model = build_model(spec)
             images = photographs(model.input_shape[1:], pixels=True, count=4)
-            options: dict[str, Any] = {"calibration": images, "images": images[:1], "least_calibration": 1}
             path = folder / f"{number}-{name}{suffix}"
-            # Random weights do not survive int8, and need not: only the time is asked for.
-            export_files(model, {engine: path}, batch=1, tolerance=float("inf"), **options)
+            export_to_time(model, {engine: path}, images, batch=1)
             work = read_work(spec, deployed=True)._asdict()
             probes.append({"network": f"{name}, phi = {phi:g}", "file": path.name, "work": work})
         content = json.dumps({"format": engine, "probes": probes}, indent=1) + "\n"
         atomic_write(folder / PROBES, lambda path: path.write_text(content, encoding="utf-8"))
-        shutil.copyfile(measure_probes.__file__, folder / SCRIPT)
+        shutil.copyfile(Path(__file__).with_name(SCRIPT), folder / SCRIPT)
     return folder / SCRIPT
 
 

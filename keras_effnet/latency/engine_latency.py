@@ -19,6 +19,7 @@ from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
+from keras_effnet.export.verify import ExportReport
 from keras_effnet.latency.turns import ROUNDS, time_in_turn
 
 
@@ -102,19 +103,40 @@ def time_engines(
             paths = {
                 each: Path(folder) / f"{number}-{each}{FORMATS[each].suffix}" for each in engines if each != "keras"
             }
-            made = export_files(
-                model,
-                paths,
-                calibration=images[name],
-                images=images[name][:1],
-                tolerance=float("inf"),  # random weights do not survive int8, and need not
-                least_calibration=1,
-            )
+            made = export_to_time(model, paths, images[name])
             for engine, report in zip(paths, made, strict=True):
                 calls[name, engine] = open_exported(paths[engine], threads=threads).predict_on_batch, report.bytes
             if "keras" in engines:
                 calls[name, "keras"] = model.predict_on_batch, None
         return [row for batch in batches for row in _in_turn(calls, images, batch, progress)]
+
+
+def export_to_time(
+    model: keras.Model, paths: dict[str, Path], images: np.ndarray, *, batch: int | None = None
+) -> list[ExportReport]:
+    """Exports a model of which only the times are asked for: it may have any weights.
+
+    Args:
+        model: a classifier of images.
+        paths: where to write each file, by format.
+        images: pixels to calibrate with and to compare on, of shape (images, height, width, channels).
+        batch: number of images in a call, at least 1; None for any.
+
+    Returns:
+        A report for each file.
+
+    Raises:
+        DataError, ExportError, InheritanceError: as `export_model`.
+    """
+    return export_files(
+        model,
+        paths,
+        batch=batch,
+        calibration=images,
+        images=images[:1],
+        tolerance=float("inf"),  # random weights do not survive int8, and need not
+        least_calibration=1,
+    )
 
 
 def _in_turn(

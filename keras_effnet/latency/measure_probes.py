@@ -77,6 +77,16 @@ def timed(call: Callable[[], Any]) -> list[float]:
     return times
 
 
+def processor() -> str:
+    """The processor's model, if the system tells it; else its architecture."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
 def main(argv: list[str]) -> None:
     """Times all and writes the result."""
     parser = argparse.ArgumentParser(description="Times the networks beside this file on this device.")
@@ -92,7 +102,7 @@ def main(argv: list[str]) -> None:
         probe.update(median_ms=median, low_ms=low, high_ms=high)
         sys.stderr.write(f"{number}/{len(content['probes'])} {probe['network']}: {median:.2f} ms\n")
     content["machine"] = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor(),
         "system": f"{platform.system()} {platform.release()}",
         "engine": engine,
         "threads": str(arguments.threads),

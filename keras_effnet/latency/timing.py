@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BudgetError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
-
-WARM_UP_CALLS = 3
-MIN_CALLS = 15
-MIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -75,6 +69,7 @@ def measure_latency(
     import numpy as np
 
     from keras_effnet.builder.model import build_model
+    from keras_effnet.latency.measure_probes import WARM_UP_CALLS, timed
 
     batch = check_int(BudgetError, "batch", batch, 1)
     spec = resolve_backbone(spec)
@@ -93,14 +88,8 @@ def measure_latency(
         machine = describe_machine(engine)
         return Latency(row.median_ms, row.low_ms, row.high_ms, row.rounds, WARM_UP_ROUNDS, batch, machine)
     pixels = np.random.default_rng(0).uniform(0, 255, (batch, *model.input_shape[1:])).astype("float32")
-    for _ in range(WARM_UP_CALLS):
-        model.predict_on_batch(pixels)
-    times: list[float] = []
-    while len(times) < MIN_CALLS or sum(times) < MIN_SECONDS:
-        started = time.perf_counter()
-        model.predict_on_batch(pixels)
-        times.append(time.perf_counter() - started)
-    low, median, high = (float(value) * 1e3 for value in np.quantile(times, (0.1, 0.5, 0.9)))
+    times = timed(lambda: model.predict_on_batch(pixels))
+    low, median, high = (float(value) for value in np.quantile(times, (0.1, 0.5, 0.9)))
     return Latency(median, low, high, len(times), WARM_UP_CALLS, batch, describe_machine())
 
 
@@ -130,6 +119,8 @@ def describe_machine(engine: str = "keras") -> dict[str, str]:
     """
     import keras
 
+    from keras_effnet.latency.measure_probes import processor
+
     backend = keras.backend.backend()
     versions = {"keras": keras.__version__, "python": platform.python_version()}
     threads = os.cpu_count() or 1
@@ -151,20 +142,10 @@ def describe_machine(engine: str = "keras") -> dict[str, str]:
     return {
         "backend": backend,
         **versions,
-        "processor": _processor(),
+        "processor": processor(),
         "threads": str(threads),
         "devices": devices,
         "float": keras.config.dtype_policy().name,
         "data format": keras.config.image_data_format(),
         **({} if engine == "keras" else {"engine": engine}),
     }
-
-
-def _processor() -> str:
-    """The processor's model, if the system tells it; else its architecture."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

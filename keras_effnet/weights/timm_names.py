@@ -7,6 +7,8 @@ lists the modules with weights in the order in which our blocks create their lay
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Container
+from itertools import accumulate
 from typing import Any
 
 from keras_effnet.blocks import (
@@ -36,7 +38,7 @@ Names = list[str]
 # (mobilenetv3.py, `_gen_mobilenet_v3`). Large has nine rows, small seven.
 _V3_STAGES = {9: (0, 1, 1, 2, 3, 3, 3, 4, 5), 7: (0, 1, 1, 2, 2, 3, 4)}
 # The same of GhostNet's sixteen rows: ghostnet.py, `_create_ghostnet`.
-_GHOST_STAGES = (0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 7, 8, 8, 8, 8)
+_GHOST_STAGES = {16: (0, 1, 2, 3, 4, 5, 6, 6, 6, 6, 6, 7, 8, 8, 8, 8)}
 _GHOST_PARTS = ("primary_conv", "cheap_operation")
 
 
@@ -76,11 +78,19 @@ class TimmFamily(ABC):
     @abstractmethod
     def classifier(self, section: TracedBlock) -> Names: ...
 
-    def at_its_stride(self, part: int) -> tuple[int, int]:
-        """Where timm begins a new stage with each stride: the number of the stage, and of blocks in it before ours."""
-        first = max((one for one in range(part) if self.spec.stages[one].stride > 1), default=0)
-        number = sum(stage.stride > 1 for stage in self.spec.stages[1:part])
-        return number, sum(stage.depth for stage in self.spec.stages[first : part - 1])
+    def numbers(self) -> tuple[int, ...]:
+        """The number of timm's stage of each of ours: timm may count several of ours as one."""
+        return tuple(range(len(self.spec.stages)))
+
+    def position(self, part: int, block: int) -> tuple[int, int]:
+        """timm's stage of a block, and the block's number there, both from 0."""
+        numbers = self.numbers()
+        before = sum(self.spec.stages[other].depth for other in range(part - 1) if numbers[other] == numbers[part - 1])
+        return numbers[part - 1], before + block
+
+    def numbers_by_stride(self) -> tuple[int, ...]:
+        """Where each stride begins another of timm's stages."""
+        return tuple(accumulate((stage.stride > 1 for stage in self.spec.stages[1:]), initial=0))
 
 
 class TimmEfficientNet(TimmFamily):
@@ -90,7 +100,8 @@ class TimmEfficientNet(TimmFamily):
         return ["conv_stem", "bn1"]
 
     def place(self, part: int, block: int) -> str:
-        return f"blocks.{part - 1}.{block}"
+        number, inside = self.position(part, block)
+        return f"blocks.{number}.{inside}"
 
     def block(self, block: Any, section: TracedBlock) -> Names:
         squeeze = ["se.conv_reduce", "se.conv_expand"] if getattr(block, "se_ratio", 0) else []
@@ -107,29 +118,29 @@ class TimmEfficientNet(TimmFamily):
         return ["classifier"]
 
 
-class TimmMobileNetV3(TimmEfficientNet):
-    """mobilenetv3.py; timm's head is a further stage, and "conv_head" is the hidden layer of its classifier."""
-
-    def place(self, part: int, block: int) -> str:
-        numbers = _V3_STAGES[len(self.spec.stages)]
-        number = numbers[part - 1]
-        before = sum(self.spec.stages[other].depth for other in range(part - 1) if numbers[other] == number)
-        return f"blocks.{number}.{before + block}"
+class TimmMobile(TimmEfficientNet):
+    """timm's head is a further stage, and "conv_head" is the hidden layer of its classifier."""
 
     def head(self) -> Names:
-        place = f"blocks.{_V3_STAGES[len(self.spec.stages)][-1] + 1}.0"
+        place = f"blocks.{self.numbers()[-1] + 1}.0"
         return [f"{place}.conv", f"{place}.bn1"]
 
     def classifier(self, section: TracedBlock) -> Names:
         return ["conv_head", "classifier"]
 
 
-class TimmMobileNetV4(TimmEfficientNet):
+class TimmMobileNetV3(TimmMobile):
+    """mobilenetv3.py; InvertedResidual."""
+
+    def numbers(self) -> tuple[int, ...]:
+        return _V3_STAGES[len(self.spec.stages)]
+
+
+class TimmMobileNetV4(TimmMobile):
     """mobilenetv3.py, which holds MobileNetV4 as well; UniversalInvertedResidual, ConvBnAct and EdgeResidual."""
 
-    def place(self, part: int, block: int) -> str:
-        number, before = self.at_its_stride(part)
-        return f"blocks.{number}.{before + block}"
+    def numbers(self) -> tuple[int, ...]:
+        return self.numbers_by_stride()
 
     def block(self, block: Any, section: TracedBlock) -> Names:
         if not isinstance(block, UniversalInvertedBottleneck):
@@ -137,21 +148,15 @@ class TimmMobileNetV4(TimmEfficientNet):
         has = {"dw_start": block.start_kernel, "pw_exp": 1, "dw_mid": block.kernel, "pw_proj": 1}
         return [f"{name}.{part}" for name, kernel in has.items() if kernel for part in ("conv", "bn")]
 
-    def head(self) -> Names:
-        number = self.at_its_stride(len(self.spec.stages))[0] + 1
-        return [f"blocks.{number}.0.conv", f"blocks.{number}.0.bn1"]
-
     def classifier(self, section: TracedBlock) -> Names:
         return ["conv_head", "norm_head", "classifier"]
 
 
-class TimmGhostNet(TimmEfficientNet):
+class TimmGhostNet(TimmMobile):
     """ghostnet.py; GhostBottleneck."""
 
-    def place(self, part: int, block: int) -> str:
-        number = _GHOST_STAGES[part - 1]
-        before = sum(self.spec.stages[other].depth for other in range(part - 1) if _GHOST_STAGES[other] == number)
-        return f"blocks.{number}.{before + block}"
+    def numbers(self) -> tuple[int, ...]:
+        return _GHOST_STAGES[len(self.spec.stages)]
 
     def block(self, block: GhostBottleneck, section: TracedBlock) -> Names:
         one, two = ([f"ghost{n}.{part}.{k}" for part in _GHOST_PARTS for k in range(2)] for n in (1, 2))
@@ -166,13 +171,6 @@ class TimmGhostNet(TimmEfficientNet):
             *([f"shortcut.{k}" for k in range(4)] if shortcut else []),
         ]
 
-    def head(self) -> Names:
-        number = _GHOST_STAGES[-1] + 1
-        return [f"blocks.{number}.0.conv", f"blocks.{number}.0.bn1"]
-
-    def classifier(self, section: TracedBlock) -> Names:
-        return ["conv_head", "classifier"]
-
 
 class TimmByob(TimmFamily):
     """byobnet.py; RepVggBlock and MobileOneBlock."""
@@ -183,11 +181,14 @@ class TimmByob(TimmFamily):
         names = ("conv_kxk.0", "conv_scale") if mobileone else ("conv_kxk", "conv_1x1")
         return [f"stem.{name}.{part}" for name in names for part in ("conv", "bn")]
 
+    def numbers(self) -> tuple[int, ...]:
+        return self.numbers_by_stride()
+
     def place(self, part: int, block: int) -> str:
-        number, before = self.at_its_stride(part)
+        number, inside = self.position(part, block)
         if isinstance(self.spec.stages[part - 1].block, MobileOneBlock):
             return f"stages.{number}"  # two of timm's blocks are one of ours
-        return f"stages.{number}.{before + block}"
+        return f"stages.{number}.{inside}"
 
     def block(self, block: Any, section: TracedBlock) -> Names:
         strides = any(isinstance(node.op, Conv | Depthwise) and node.op.stride > 1 for node in section.nodes)
@@ -195,7 +196,7 @@ class TimmByob(TimmFamily):
         if isinstance(block, RepVGGBlock):
             names = [f"{name}.{part}" for name in ("conv_kxk", "conv_1x1") for part in ("conv", "bn")]
             return [*names, *(["identity"] if same and not strides else [])]
-        first = 2 * (self.at_its_stride(section.stage)[1] + section.block)
+        first = 2 * self.position(section.stage, section.block)[1]
         squeeze = ["attn.fc1", "attn.fc2"] if block.se_ratio else []
         copies = [f"conv_kxk.{number}.{part}" for number in range(block.branches) for part in ("conv", "bn")]
         depthwise = ["conv_scale.conv", "conv_scale.bn", *copies, *([] if strides else ["identity"]), *squeeze]
@@ -287,11 +288,8 @@ _FAMILIES: tuple[tuple[type[TimmFamily], tuple[type[Block], ...], tuple[type[Blo
     (TimmConvNeXt, (ConvNeXtBlock,), (PatchStem,)),
 )
 
-# Numbers of stages that a family's table knows.
-_ROWS: dict[type[TimmFamily], tuple[int, ...]] = {
-    TimmMobileNetV3: tuple(_V3_STAGES),
-    TimmGhostNet: (len(_GHOST_STAGES),),
-}
+# The families of which timm's stages stand in a table.
+_TABLES: dict[type[TimmFamily], Container[int]] = {TimmMobileNetV3: _V3_STAGES, TimmGhostNet: _GHOST_STAGES}
 
 
 def timm_family(spec: BackboneSpec) -> TimmFamily | None:
@@ -304,6 +302,6 @@ def timm_family(spec: BackboneSpec) -> TimmFamily | None:
     """
     for family, blocks, stems in _FAMILIES:
         if isinstance(spec.stem.block, stems) and all(isinstance(stage.block, blocks) for stage in spec.stages):
-            known = len(spec.stages) in _ROWS.get(family, (len(spec.stages),))
+            known = family not in _TABLES or len(spec.stages) in _TABLES[family]
             return family(spec) if known else None
     return None
