@@ -30,6 +30,7 @@ _HOMES = {
     "StageSpec": "spec",
     "build_model": "builder.model",
     "estimate_cost": "cost",
+    "estimate_peak": "peak",
     "explain": "explanation",
     "explain_int8": "export.explain_int8",
     "export_model": "export.exporter",

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from keras_effnet.checks import check_choice, check_int, check_number
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
+from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import count
+from keras_effnet.peak import estimate_peak, value_bytes
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
@@ -46,6 +48,7 @@ def fit_to_budget(
     params: float | None = None,
     activations: float | None = None,
     model_bytes: float | None = None,
+    peak_bytes: float | None = None,
     latency_ms: float | None = None,
     rule: ScalingRule | str | None = None,
     rounding: Rounding | None = None,
@@ -70,6 +73,8 @@ def fit_to_budget(
         activations: largest number of outputs of convolutions and dense layers per image, above 0.
         model_bytes: largest size of the weights as float32 (4 bytes each), above 0. A saved file also holds the graph,
             some 0.1 to 1 MB.
+        peak_bytes: largest memory of what flows through the network at once, for one image, above 0: `estimate_peak`,
+            with one byte for each value if the engine is "litert-int8", else four. The limit of a microcontroller.
         latency_ms: longest time for one image on this machine, in milliseconds, above 0; see `keras_effnet.latency`.
         rule: scaling rule to follow, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone
             (width and resolution in `DepthOnly`) stays as in the base.
@@ -78,8 +83,8 @@ def fit_to_budget(
         resolution: side of the image to keep, in pixels, at least the total stride; None scales it too.
         channels: channels of the image, at least 1.
         classes: number of classes that the classifier tells apart, at least 1.
-        engine: what `latency_ms` is timed in: "keras" (the compiled model), or a format of `export_model`, such as
-            "litert-int8".
+        engine: what `latency_ms` is timed in and `peak_bytes` holds for: "keras" (the compiled model), or a format of
+            `export_model`, such as "litert-int8".
         device: path of a file that `keras-effnet calibrate` made of another machine: `latency_ms` is then foretold for
             it, and nothing is timed here; None for this machine.
 
@@ -106,6 +111,7 @@ def fit_to_budget(
         "params": params,
         "activations": activations,
         "model_bytes": model_bytes,
+        "peak_bytes": peak_bytes,
         "latency_ms": latency_ms,
     }
     limits = {
@@ -116,8 +122,14 @@ def fit_to_budget(
     if not limits:
         raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
 
+    check_choice(BudgetError, "engine", engine, ENGINES)
+
     def meter(candidate: BackboneSpec) -> Mapping[str, float]:
-        return count(estimate_cost(candidate, channels=channels, classes=classes))
+        found = count(estimate_cost(candidate, channels=channels, classes=classes))
+        if peak_bytes is not None:
+            peak = estimate_peak(candidate, channels=channels, classes=classes)
+            found["peak_bytes"] = value_bytes(engine) * peak.values
+        return found
 
     if device is not None and (latency_ms is None or engine != "keras"):
         raise BudgetError(
@@ -132,10 +144,8 @@ def fit_to_budget(
 
         foretell = read_device(device)
         return _fit(path, limits, lambda one: {**meter(one), "latency_ms": foretell(one, channels, classes)})
-    from keras_effnet.export.formats import ENGINES
     from keras_effnet.latency.latency_budget import fit_latency
 
-    check_choice(BudgetError, "engine", engine, ENGINES)
     return fit_latency(lambda timed: _fit(path, limits, timed), meter, limits["latency_ms"], channels, classes, engine)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_effnet.checks import plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
+from keras_effnet.peak import Peak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
@@ -54,6 +55,7 @@ class Explanation:
         resolution: side of the image, in pixels.
         rows: one row for each stage; head and top share one.
         cost: cost of the whole network.
+        peak: the most values in memory at once when the network runs on a device, and where (`estimate_peak`).
         family: name of the base of the published family that the backbone belongs to; None if it belongs to none.
         variants: published sizes of the family, each with the phi of its base that comes nearest.
     """
@@ -67,12 +69,14 @@ class Explanation:
     resolution: int
     rows: tuple[StageRow, ...]
     cost: Cost
+    peak: Peak
     family: str | None
     variants: tuple[VariantRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
-        return {**asdict(self), "cost": {**asdict(self.cost), "flops": self.cost.flops}}
+        cost = {**asdict(self.cost), "flops": self.cost.flops}
+        return {**asdict(self), "cost": cost, "peak": self.peak._asdict()}
 
     def __str__(self) -> str:
         scale = "" if self.phi is None else f", phi = {self.phi}"
@@ -90,6 +94,8 @@ class Explanation:
                 f"MACs         {cost.macs:,} (multiply-adds per image: the paper's FLOPS)",
                 f"FLOPs        {cost.flops:,} (2 * MACs)",
                 f"activations  {cost.activations:,}",
+                f"peak memory  {self.peak.values:,} values at once on a device, at {self.peak.layer} "
+                f"({self.peak.values / 1e6:,.2f} MB as int8)",
             ]
         )
 
@@ -153,6 +159,7 @@ def explain(
         resolution=scaled.resolution,
         rows=_rows(cost, has_head=scaled.head is not None),
         cost=cost,
+        peak=estimate_peak(scaled, channels=channels, classes=classes),
         family=family,
         variants=variants,
     )

@@ -18,7 +18,7 @@ class Measure:
         name: key in results, and the argument of `fit_to_budget` that limits it.
         label: heading in tables and on axes.
         unit: what one of it is, such as "multiply-adds per image".
-        of: reads the value from a counted cost; None if only timing tells.
+        of: reads the value from a counted cost; None if the cost does not hold it.
 
     Example:
         >>> from keras_effnet.cost import estimate_cost
@@ -45,6 +45,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
                 attrgetter("activations"),
             ),
             Measure("model_bytes", "model bytes", "bytes of the weights as float32", attrgetter("weight_bytes")),
+            Measure("peak_bytes", "peak bytes", "bytes of what flows through it at once, for one image, as `engine` holds it"),
             Measure("latency_ms", "latency", "milliseconds per image on this machine"),
         )
     }
@@ -52,7 +53,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 """Every measure, by name."""
 
 COUNTED: tuple[str, ...] = tuple(name for name, measure in MEASURES.items() if measure.of is not None)
-"""Names of the measures that a cost holds: all but latency."""
+"""Names of the measures that a cost holds: all but latency and the peak of memory."""
 
 
 def count(cost: Cost) -> dict[str, float]:

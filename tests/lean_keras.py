@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,6 +18,7 @@ import numpy as np
 PLAIN = (str, int, float, bool, tuple, type(None))
 
 _signature = cache(inspect.signature)
+_argument_names = cache(inspect.getfullargspec)
 
 
 @cache
@@ -45,8 +47,13 @@ def make_keras_lean() -> None:
     if layer_module is None or hasattr(layer_module.inspect, "lean"):
         return
     operation_module = sys.modules["keras.src.ops.operation"]
-    lean_inspect = SimpleNamespace(**{**vars(inspect), "signature": _known_signature, "lean": True})
+    known = {"signature": _known_signature, "getfullargspec": _argument_names, "lean": True}
+    lean_inspect = SimpleNamespace(**{**vars(inspect), **known})
     layer_module.inspect = operation_module.inspect = lean_inspect  # pyright: ignore[reportAttributeAccessIssue]
+    # TensorFlow asks of each value whether it keeps a protocol, and Python 3.11 then lists the protocol's members.
+    for name in ("_get_protocol_attrs", "_is_callable_members_only"):
+        if hasattr(typing, name):
+            setattr(typing, name, cache(getattr(typing, name)))
     trackable = sys.modules.get("keras.src.backend.tensorflow.trackable")
     if trackable is not None:
         trackable.KerasAutoTrackable.__setattr__ = object.__setattr__

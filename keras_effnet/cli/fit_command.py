@@ -13,6 +13,7 @@ from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.explanation import explain
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import MEASURES, count
+from keras_effnet.peak import value_bytes
 from keras_effnet.registry import resolve_backbone, rules
 
 
@@ -29,7 +30,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         option = f"--{measure.name.replace('_', '-')}"
         parser.add_argument(option, type=float, metavar="LIMIT", help=f"most {measure.unit}")
     parser.add_argument(
-        "--engine", choices=ENGINES, default="keras", help="what --latency-ms is timed in (default: keras)"
+        "--engine", choices=ENGINES, default="keras", help="what --latency-ms and --peak-bytes are for (default: keras)"
     )
     parser.add_argument(
         "--device",
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     shape["device"] = arguments.device
     spec = fit_to_budget(base, **limits, **shape, **options)
     made = explain(spec, **options)
-    found = count(made.cost)
+    found = {**count(made.cost), "peak_bytes": value_bytes(arguments.engine) * made.peak.values}
     shares = {name: found[name] / limit for name, limit in limits.items() if name in found}
     if arguments.output is not None:
         from keras_effnet.serialization import write_spec

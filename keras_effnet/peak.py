@@ -1,0 +1,250 @@
+"""The most memory that what flows through a network takes at once, read from its record alone.
+
+Each value has a buffer from the operation that makes it to the last one that reads it; while an operation runs, what it
+reads, what it makes and what waits for later all have theirs. Engines for small devices plan their memory in this way
+(R. David et al. 2021, TensorFlow Lite Micro, arXiv:2010.08678, section 4.4.2). A training step goes back through the
+same operations, which need what they read or made a second time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from keras_effnet.cost import FLOAT32_BYTES, Shape, layer_cost
+from keras_effnet.export.folded_network import deployed_network
+from keras_effnet.network import Network, Node, record_network
+from keras_effnet.ops import (
+    Activation,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Flatten,
+    LayerNorm,
+    Multiply,
+    Op,
+    Pool,
+)
+from keras_effnet.padding import padding_zeros
+from keras_effnet.registry import resolve_backbone
+from keras_effnet.spec import BackboneSpec
+
+# Activations that engines apply while they write a convolution or a sum.
+_FUSED = ("linear", "relu", "relu6")
+# Activations that are a product of the image with a gate of the same size.
+_GATED = ("swish", "silu")
+
+
+class Peak(NamedTuple):
+    """The moment at which the most values are in memory.
+
+    Args:
+        values: number of values then, for one image.
+        layer: name of the layer that runs then.
+    """
+
+    values: int
+    layer: str
+
+
+class _Step(NamedTuple):
+    """One operation of an engine: the buffers that it reads, the one that it fills, and how many values go into it."""
+
+    layer: str
+    reads: tuple[int, ...]
+    writes: int
+    values: int
+
+
+def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000) -> Peak:
+    """Finds the most values that are in memory at once while a network runs on a device, without building it.
+
+    Normalization is folded and branches are merged, as in exported files. An int8 file takes one byte for each value, a
+    float32 file four. The engine's own notes on its layers come on top (docs/microcontrollers.md).
+
+    Args:
+        spec: a backbone, or the name of a registered one.
+        channels: number of channels of the image, at least 1.
+        classes: number of classes of the classifier, at least 1.
+
+    Returns:
+        The number of values for one image, and the layer that runs while they are in memory.
+
+    Raises:
+        BuildError, RegistryError, SpecError: as `estimate_cost`.
+
+    Example:
+        >>> estimate_peak("mobilenet_v2")
+        Peak(values=1505280, layer='block_1_depthwise')
+    """
+    spec = resolve_backbone(spec)
+    side = spec.resolution
+    network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
+    return find_peak(deployed_network(network), Shape(side, side, channels))
+
+
+def value_bytes(engine: str) -> int:
+    """Bytes of each value that flows through a network.
+
+    Args:
+        engine: what runs it: "keras", or a format of `export_model`; weights may take less.
+
+    Example:
+        >>> value_bytes("litert-int8"), value_bytes("litert-float16")
+        (1, 4)
+    """
+    return 1 if engine == "litert-int8" else FLOAT32_BYTES
+
+
+def find_peak(network: Network, image: Shape, *, training: bool = False) -> Peak:
+    """Finds the most values that are in memory at once while a network runs for one image.
+
+    Args:
+        network: the network as it runs: for a device with its normalization folded.
+        image: shape of the image that it reads.
+        training: whether it learns from the image: what the way back needs is kept, and has gradients.
+
+    Returns:
+        The number of values, and the layer that runs while they are in memory.
+
+    Raises:
+        SpecError: an operation that is impossible on the shape that it reads.
+
+    Example:
+        >>> from keras_effnet.applications import efficientnet_b0_spec
+        >>> from keras_effnet.network import record_network
+        >>> network, image = record_network(efficientnet_b0_spec), Shape(224, 224, 3)
+        >>> find_peak(network, image).layer
+        'block2a_expand_activation'
+        >>> find_peak(network, image, training=True).values > 10 * find_peak(network, image).values
+        True
+    """
+    plan = _Learning(network, image) if training else _Running(network, image)
+    steps = list(plan.steps())
+    last = {buffer: number for number, step in enumerate(steps) for buffer in (*step.reads, step.writes)}
+    last.update((plan.home[node], len(steps)) for node in network.outputs)
+    sizes = dict(plan.inputs)
+    alive, most = sum(sizes.values()), Peak(0, "")
+    for number, step in enumerate(steps):
+        if step.writes not in sizes:
+            sizes[step.writes] = step.values
+            alive += step.values
+        most = max(most, Peak(alive, step.layer), key=lambda peak: peak.values)
+        # What was read for the last time goes; an output that nobody reads goes too.
+        alive -= sum(sizes.pop(buffer) for buffer in {*step.reads, step.writes} if last[buffer] == number)
+    return most
+
+
+class _Running:
+    """Which buffer holds what a node makes, when a network runs in an engine for devices."""
+
+    def __init__(self, network: Network, image: Shape) -> None:
+        self.network = network
+        self.shapes = dict.fromkeys(network.inputs, image)
+        self.home = {node: number for number, node in enumerate(network.inputs)}
+        self.inputs = {number: math.prod(image) for number in self.home.values()}
+        self._readers = Counter(given for node in network.nodes for given in node.inputs)
+        self._next = len(self.home)
+
+    def steps(self) -> Iterator[_Step]:
+        """The operations of an engine, in order."""
+        for node in self.network.nodes:
+            yield from self.forward(node)
+
+    def forward(self, node: Node) -> Iterator[_Step]:
+        """The operations that one node takes."""
+        op: Op = node.op  # pyright: ignore[reportAssignmentType] - only inputs have none
+        shapes = [self.shapes[each] for each in node.inputs]
+        self.shapes[node] = layer_cost(op, node.name, *shapes).shape
+        if self.stays(op, node.inputs[0]):
+            self.home[node] = self.home[node.inputs[0]]
+            return
+        reads = tuple(self.home[each] for each in node.inputs)
+        size = math.prod(self.shapes[node])
+        between = self.between(op, shapes[0], size)
+        if between:
+            step = self.step(node, reads, between)
+            yield step
+            reads = (step.writes, *reads) if isinstance(op, Activation) else (step.writes,)
+        step = self.step(node, reads, size)
+        yield step
+        self.home[node] = step.writes
+
+    def step(self, node: Node, reads: tuple[int, ...], values: int) -> _Step:
+        """A step that fills a new buffer."""
+        self._next += 1
+        return _Step(node.name, reads, self._next, values)
+
+    def stays(self, op: Op, given: Node) -> bool:
+        """Whether an operation leaves its input where it is, or is done while its input is written."""
+        match op:
+            case Dropout() | Flatten() | Activation(activation=None):
+                return True
+            case Activation():
+                made = isinstance(given.op, Conv | Depthwise | Dense | Add)
+                return made and op.activation in _FUSED and self._readers[given] == 1
+        return False
+
+    def between(self, op: Op, x: Shape, size: int) -> int:
+        """Number of values of a step that comes first: the image with its zeros, a gate, an image without its mean."""
+        if isinstance(op, LayerNorm) or (isinstance(op, Activation) and op.activation in _GATED):
+            return size
+        return padded_values(op, x)
+
+
+def padded_values(op: Op, x: Shape) -> int:
+    """Number of values of an image with its zeros, where these are no engine's own."""
+    if not isinstance(op, Conv | Depthwise | Pool) or op.padding in ("same", "valid"):
+        return 0
+    zeros = [padding_zeros(op.padding, op.kernel, op.stride, side) for side in x[:2]]
+    if zeros == [padding_zeros("same", op.kernel, op.stride, side) for side in x[:2]]:
+        return 0
+    return math.prod(side + sum(zero) for side, zero in zip(x[:2], zeros, strict=True)) * x.channels
+
+
+class _Learning(_Running):
+    """The same for a training step in a framework, with the way back."""
+
+    def steps(self) -> Iterator[_Step]:
+        """The operations of a training step, in order."""
+        back: list[tuple[Node, tuple[int, ...]]] = []
+        for node in self.network.nodes:
+            done = list(self.forward(node))
+            yield from done
+            back.append((node, self.kept(node, done)))
+        gradients = {node: self.step(node, (), 0).writes for node in self.home}
+        for node in self.network.outputs:
+            yield _Step(node.name, (self.home[node],), gradients[node], math.prod(self.shapes[node]))
+        for node, kept in reversed(back):
+            for given in node.inputs:
+                if given.op is not None:
+                    size = math.prod(self.shapes[given])
+                    yield _Step(node.name, (gradients[node], *kept), gradients[given], size)
+
+    def stays(self, op: Op, given: Node) -> bool:
+        return isinstance(op, Flatten) or (isinstance(op, Activation) and op.activation is None)
+
+    def between(self, op: Op, x: Shape, size: int) -> int:
+        return size if isinstance(op, LayerNorm) else padded_values(op, x)
+
+    def kept(self, node: Node, done: list[_Step]) -> tuple[int, ...]:
+        """The buffers that the way back through a node reads."""
+        read = tuple(self.home[each] for each in node.inputs)
+        match node.op:
+            case Conv() | Depthwise() | Dense() | BatchNorm() | ChannelScale() | LayerNorm():
+                return done[-1].reads
+            case Activation(activation=activation) if activation in _GATED:
+                return read
+            case Activation():
+                return (self.home[node],)
+            case Multiply():
+                return read
+            case Pool(kind="max"):
+                return (*read, self.home[node])
+        return ()
