@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md, and the tables of inherit, augment, data, finetune and search beside it, from results.
+"""Writes docs/benchmarks.md, and the tables of other pages beside it, from results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
@@ -22,6 +22,7 @@ DATA = DOCS.with_name("data.md")
 FINETUNE = DOCS.with_name("finetune.md")
 SEARCH = DOCS.with_name("search.md")
 EXPORT = DOCS.with_name("export.md")
+MICROCONTROLLERS = DOCS.with_name("microcontrollers.md")
 # Exported files that compute in float32: the others compute less.
 FLOAT32 = ("litert", "onnx", "openvino")
 INTRODUCTION = """# Benchmarks
@@ -265,6 +266,55 @@ def on_device(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _where(content)])
 
 
+def front(content: dict[str, Any]) -> str:
+    """What benchmarks/front.py measured, as Markdown: the most accurate networks within each limit."""
+    engines = list(dict.fromkeys(row["engine"] for row in content["rows"]))
+    lines = [f"| within | {' | '.join(engines)} |", "|---" * (1 + len(engines)) + "|"]
+    for limit in (5, 10, 20, 50):
+        cells = []
+        for engine in engines:
+            fits = [row for row in content["rows"] if row["engine"] == engine and row["ms"] <= limit]
+            best = sorted(fits, key=lambda row: -row["top1"])[:3]
+            cells.append(
+                "<br>".join(f"`{row['network']}` {row['top1']:.1f} %, {row['ms']:.1f} ms" for row in best) or "none"
+            )
+        lines.append(f"| {limit} ms | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
+def arenas(content: dict[str, Any]) -> str:
+    """What benchmarks/memory.py measured of files for devices, as Markdown."""
+    names = (
+        "network",
+        "px",
+        "values, foretold",
+        "Micro: values",
+        "LiteRT: values",
+        "all, foretold",
+        "Micro: all",
+        "file",
+    )
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    for row in content["rows"]:
+        if "task" in row:
+            continue
+        numbers = (row["values"], row["micro_values"], row["litert"], row["estimate"], row["micro_total"], row["file"])
+        cells = (f"{row['network']}, phi = {row['phi']}", row["resolution"], *(f"{each:,}" for each in numbers))
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
+def resident(content: dict[str, Any]) -> str:
+    """What benchmarks/memory.py measured of processes, as Markdown."""
+    lines = ["| task | network | pixels | batch | peak, GB | estimate, GB | estimate / peak |", "|---" * 7 + "|"]
+    for row in content["rows"]:
+        if "task" in row:
+            cells = (row["task"], row["network"], row["resolution"], row["batch"])
+            sizes = (f"{row['measured'] / 1e9:.2f}", f"{row['estimate'] / 1e9:.2f}", f"**{row['ratio']:.2f}**")
+            lines.append(f"| {' | '.join(map(str, (*cells, *sizes)))} |")
+    return "\n".join([*lines, "", _where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -296,9 +346,19 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "speed": (SEARCH, speed),
     "on_device": (EXPORT, on_device),
     "int8": (EXPORT, int8),
+    "front": (EXPORT, front),
+    "arenas": (MICROCONTROLLERS, arenas),
+    "resident": (FINETUNE, resident),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
-SOURCES = {"coefficients": "search", "speed": "search", "methods": "searches", "sharing": "searches"}
+SOURCES = {
+    "coefficients": "search",
+    "speed": "search",
+    "methods": "searches",
+    "sharing": "searches",
+    "arenas": "memory",
+    "resident": "memory",
+}
 # Results that stand on a page of their own and in docs/benchmarks.md.
 ALSO: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "pipeline": (DATA, pipeline),

@@ -18,7 +18,7 @@ from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import count
-from keras_effnet.peak import estimate_peak, value_bytes
+from keras_effnet.peak import estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
@@ -73,8 +73,8 @@ def fit_to_budget(
         activations: largest number of outputs of convolutions and dense layers per image, above 0.
         model_bytes: largest size of the weights as float32 (4 bytes each), above 0. A saved file also holds the graph,
             some 0.1 to 1 MB.
-        peak_bytes: largest memory of what flows through the network at once, for one image, above 0: `estimate_peak`,
-            with one byte for each value if the engine is "litert-int8", else four. The limit of a microcontroller.
+        peak_bytes: largest memory beside the weights while the engine runs the network for one image, in bytes, above
+            0: `estimate_peak(spec).bytes_on(engine)`. With "litert-int8" the limit of a microcontroller.
         latency_ms: longest time for one image on this machine, in milliseconds, above 0; see `keras_effnet.latency`.
         rule: scaling rule to follow, as in `scale_spec`; the paper's `Compound()` by default. What a rule leaves alone
             (width and resolution in `DepthOnly`) stays as in the base.
@@ -127,8 +127,7 @@ def fit_to_budget(
     def meter(candidate: BackboneSpec) -> Mapping[str, float]:
         found = count(estimate_cost(candidate, channels=channels, classes=classes))
         if peak_bytes is not None:
-            peak = estimate_peak(candidate, channels=channels, classes=classes)
-            found["peak_bytes"] = value_bytes(engine) * peak.values
+            found["peak_bytes"] = estimate_peak(candidate, channels=channels, classes=classes).bytes_on(engine)
         return found
 
     if device is not None and (latency_ms is None or engine != "keras"):

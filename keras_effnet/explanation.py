@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_effnet.checks import plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
-from keras_effnet.peak import Peak, estimate_peak
+from keras_effnet.peak import DevicePeak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
@@ -55,7 +55,7 @@ class Explanation:
         resolution: side of the image, in pixels.
         rows: one row for each stage; head and top share one.
         cost: cost of the whole network.
-        peak: the most values in memory at once when the network runs on a device, and where (`estimate_peak`).
+        peak: memory beside the weights when the network runs on a device (`estimate_peak`).
         family: name of the base of the published family that the backbone belongs to; None if it belongs to none.
         variants: published sizes of the family, each with the phi of its base that comes nearest.
     """
@@ -69,14 +69,14 @@ class Explanation:
     resolution: int
     rows: tuple[StageRow, ...]
     cost: Cost
-    peak: Peak
+    peak: DevicePeak
     family: str | None
     variants: tuple[VariantRow, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as JSON values."""
         cost = {**asdict(self.cost), "flops": self.cost.flops}
-        return {**asdict(self), "cost": cost, "peak": self.peak._asdict()}
+        return {**asdict(self), "cost": cost}
 
     def __str__(self) -> str:
         scale = "" if self.phi is None else f", phi = {self.phi}"
@@ -95,7 +95,7 @@ class Explanation:
                 f"FLOPs        {cost.flops:,} (2 * MACs)",
                 f"activations  {cost.activations:,}",
                 f"peak memory  {self.peak.values:,} values at once on a device, at {self.peak.layer} "
-                f"({self.peak.values / 1e6:,.2f} MB as int8)",
+                f"({self.peak.bytes_on('litert-int8') / 1e6:,.2f} MB as int8)",
             ]
         )
 

@@ -45,7 +45,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
                 attrgetter("activations"),
             ),
             Measure("model_bytes", "model bytes", "bytes of the weights as float32", attrgetter("weight_bytes")),
-            Measure("peak_bytes", "peak bytes", "bytes of what flows through it at once, for one image, as `engine` holds it"),
+            Measure("peak_bytes", "peak bytes", "bytes of memory beside the weights while the engine runs one image"),
             Measure("latency_ms", "latency", "milliseconds per image on this machine"),
         )
     }

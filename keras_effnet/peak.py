@@ -11,9 +11,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from keras_effnet.checks import check_int
 from keras_effnet.cost import FLOAT32_BYTES, Shape, layer_cost
+from keras_effnet.errors import BuildError
 from keras_effnet.export.folded_network import deployed_network
 from keras_effnet.network import Network, Node, record_network
 from keras_effnet.ops import (
@@ -41,6 +44,12 @@ _FUSED = ("linear", "relu", "relu6")
 _GATED = ("swish", "silu")
 
 
+# What TensorFlow Lite Micro keeps beside the values: a multiplier and a shift of four bytes each for every channel that
+# a layer with weights writes (OpDataConv in tensorflow/lite/micro/kernels/conv.h); and, measured on a 64-bit machine,
+# 240 bytes for each layer (docs/microcontrollers.md).
+CHANNEL_BYTES, LAYER_BYTES = 8, 240
+
+
 class Peak(NamedTuple):
     """The moment at which the most values are in memory.
 
@@ -53,6 +62,39 @@ class Peak(NamedTuple):
     layer: str
 
 
+@dataclass(frozen=True)
+class DevicePeak:
+    """The memory that a network takes on a device, beside its weights.
+
+    Args:
+        values: the most values that are in memory at once, for one image.
+        layer: name of the layer that runs then.
+        layers: number of layers that are run.
+        channels: number of channels that layers with weights write, all together.
+    """
+
+    values: int
+    layer: str
+    layers: int
+    channels: int
+
+    def bytes_on(self, engine: str) -> int:
+        """Bytes in an engine.
+
+        Args:
+            engine: "keras" or a format of `export_model`. "litert-int8" is a microcontroller's: one byte for each
+                value, and what TensorFlow Lite Micro notes of layers and channels. Four bytes for each value in all
+                others, whatever their weights take.
+
+        Example:
+            >>> DevicePeak(values=1000, layer="conv", layers=1, channels=10).bytes_on("litert-int8")
+            1320
+        """
+        if engine == "litert-int8":
+            return self.values + CHANNEL_BYTES * self.channels + LAYER_BYTES * self.layers
+        return FLOAT32_BYTES * self.values
+
+
 class _Step(NamedTuple):
     """One operation of an engine: the buffers that it reads, the one that it fills, and how many values go into it."""
 
@@ -62,11 +104,10 @@ class _Step(NamedTuple):
     values: int
 
 
-def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000) -> Peak:
-    """Finds the most values that are in memory at once while a network runs on a device, without building it.
+def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000) -> DevicePeak:
+    """Finds what memory a network takes on a device beside its weights, without building it.
 
-    Normalization is folded and branches are merged, as in exported files. An int8 file takes one byte for each value, a
-    float32 file four. The engine's own notes on its layers come on top (docs/microcontrollers.md).
+    Normalization is folded and branches are merged, as in exported files.
 
     Args:
         spec: a backbone, or the name of a registered one.
@@ -74,41 +115,38 @@ def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int =
         classes: number of classes of the classifier, at least 1.
 
     Returns:
-        The number of values for one image, and the layer that runs while they are in memory.
+        The most values in memory at once, and where; `bytes_on(engine)` makes bytes of it.
 
     Raises:
         BuildError, RegistryError, SpecError: as `estimate_cost`.
 
     Example:
-        >>> estimate_peak("mobilenet_v2")
-        Peak(values=1505280, layer='block_1_depthwise')
+        >>> peak = estimate_peak("mobilenet_v2")
+        >>> peak.values, peak.layer
+        (1505280, 'block_1_depthwise')
     """
     spec = resolve_backbone(spec)
     side = spec.resolution
+    classes = check_int(BuildError, "classes", classes, 1)
+    channels = check_int(BuildError, "channels", channels, 1)
     network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
-    return find_peak(deployed_network(network), Shape(side, side, channels))
+    network = deployed_network(network)
+    layers = written = 0
+    for block in network.blocks:
+        layers += block.times * len(block.nodes)
+        weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
+        written += block.times * sum(weighted)
+    return DevicePeak(*find_peak(network, Shape(side, side, channels)), layers, written)
 
 
-def value_bytes(engine: str) -> int:
-    """Bytes of each value that flows through a network.
-
-    Args:
-        engine: what runs it: "keras", or a format of `export_model`; weights may take less.
-
-    Example:
-        >>> value_bytes("litert-int8"), value_bytes("litert-float16")
-        (1, 4)
-    """
-    return 1 if engine == "litert-int8" else FLOAT32_BYTES
-
-
-def find_peak(network: Network, image: Shape, *, training: bool = False) -> Peak:
+def find_peak(network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True) -> Peak:
     """Finds the most values that are in memory at once while a network runs for one image.
 
     Args:
         network: the network as it runs: for a device with its normalization folded.
         image: shape of the image that it reads.
         training: whether it learns from the image: what the way back needs is kept, and has gradients.
+        norms_learn: whether BatchNorm learns as well, which needs what it reads a second time.
 
     Returns:
         The number of values, and the layer that runs while they are in memory.
@@ -125,7 +163,7 @@ def find_peak(network: Network, image: Shape, *, training: bool = False) -> Peak
         >>> find_peak(network, image, training=True).values > 10 * find_peak(network, image).values
         True
     """
-    plan = _Learning(network, image) if training else _Running(network, image)
+    plan = _Learning(network, image, norms_learn) if training else _Running(network, image)
     steps = list(plan.steps())
     last = {buffer: number for number, step in enumerate(steps) for buffer in (*step.reads, step.writes)}
     last.update((plan.home[node], len(steps)) for node in network.outputs)
@@ -211,6 +249,10 @@ def padded_values(op: Op, x: Shape) -> int:
 class _Learning(_Running):
     """The same for a training step in a framework, with the way back."""
 
+    def __init__(self, network: Network, image: Shape, norms_learn: bool) -> None:
+        super().__init__(network, image)
+        self.norms_learn = norms_learn
+
     def steps(self) -> Iterator[_Step]:
         """The operations of a training step, in order."""
         back: list[tuple[Node, tuple[int, ...]]] = []
@@ -237,6 +279,8 @@ class _Learning(_Running):
         """The buffers that the way back through a node reads."""
         read = tuple(self.home[each] for each in node.inputs)
         match node.op:
+            case BatchNorm() if not self.norms_learn:
+                return ()
             case Conv() | Depthwise() | Dense() | BatchNorm() | ChannelScale() | LayerNorm():
                 return done[-1].reads
             case Activation(activation=activation) if activation in _GATED:

@@ -13,7 +13,7 @@ from keras_effnet.cli.main import main, parse
 from keras_effnet.errors import BudgetError, ExportError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.latency import measure_latency
-from keras_effnet.latency.engine_latency import latency_table, time_engines
+from keras_effnet.latency.engine_latency import latency_table, stage_table, time_engines
 
 
 @pytest.mark.slow
@@ -29,13 +29,33 @@ def test_every_engine_is_timed_at_every_batch() -> None:
     assert len(latency_table(rows).splitlines()) == 2 + len(rows)
 
 
+def test_profilers_tell_where_the_time_goes() -> None:
+    spec = scale_spec("mobilenet_v2", -4)
+    rows = time_engines({"net": build_model(spec, classes=3)}, ["onnx", "openvino", "litert"], threads=1, stages=True)
+    expected = ["input", "stem", *(f"stage {number + 1}" for number in range(len(spec.stages))), "head", "top", "other"]
+    for row in rows[:2]:
+        assert row.stages is not None
+        assert list(row.stages) == expected
+        # Every stage with convolutions takes time, and what belongs to no layer is not most of it.
+        assert all(row.stages[name] > 0 for name in expected[1:-2])
+        assert row.stages["other"] < sum(row.stages.values()) / 2
+    assert rows[2].stages is None
+    table = stage_table(rows).splitlines()
+    assert [line[: len(name)] for name, line in zip(expected, table[2:], strict=True)] == expected
+    assert "net, onnx, 1" in table[0]
+    assert stage_table(rows[2:]) == ""
+
+
 def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "small.json").write_text(scale_spec("mobilenet_v1", -6).to_json())
-    words = ["--engine", "onnx", "--output", str(tmp_path / "times.json"), "--plot", str(tmp_path / "times.png")]
+    words = ["--engine", "onnx", "--stages", "--output", str(tmp_path / "times.json"), "--plot", str(tmp_path / "times.png")]
     assert main(parse(["keras-effnet", "benchmark", str(tmp_path / "small.json"), *words])) == 0
-    assert "images/s" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "images/s" in said
+    assert "ms by stage" in said
     [row] = json.loads((tmp_path / "times.json").read_text())["rows"]
     assert (row["network"], row["engine"], row["batch"]) == ("small", "onnx", 1)
+    assert row["stages"]["stem"] > 0
     assert (tmp_path / "times.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -35,6 +35,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch", nargs="+", type=int, default=[1], help="numbers of images in a call (default: 1)")
     parser.add_argument("--threads", type=int, help="number of threads of an engine (default: all processors)")
+    parser.add_argument(
+        "--stages", action="store_true", help="also ask the profilers of ONNX Runtime and OpenVINO where the time goes"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write all numbers to this .json file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the times into this .png file")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -52,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ExportError("there must be such a model.", received=repr(missing[0]))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     from keras_effnet.builder.model import build_model
-    from keras_effnet.latency.engine_latency import latency_table, time_engines, write_latency_plot
+    from keras_effnet.latency.engine_latency import latency_table, stage_table, time_engines, write_latency_plot
     from keras_effnet.latency.timing import describe_machine
 
     models = {Path(name).stem: _load(name) if spec is None else build_model(spec) for name, spec in specs.items()}
@@ -61,6 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         list(dict.fromkeys(arguments.engine)),
         batches=arguments.batch,
         threads=arguments.threads,
+        stages=arguments.stages,
         progress=lambda text: sys.stderr.write(f"keras-effnet benchmark: {text}\n"),
     )
     content = {"machine": describe_machine(), "threads": arguments.threads, "rows": [row.to_dict() for row in rows]}
@@ -69,7 +73,8 @@ def run(arguments: argparse.Namespace) -> None:
         atomic_write(arguments.output, lambda path: path.write_text(as_json, encoding="utf-8"))
     if arguments.plot is not None:
         atomic_write(arguments.plot, lambda path: write_latency_plot(rows, path))
-    sys.stdout.write(as_json if arguments.json else latency_table(rows))
+    table = "\n".join(filter(None, (latency_table(rows), stage_table(rows))))
+    sys.stdout.write(as_json if arguments.json else table)
 
 
 def _load(name: str) -> keras.Model:

@@ -13,7 +13,6 @@ from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.explanation import explain
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import MEASURES, count
-from keras_effnet.peak import value_bytes
 from keras_effnet.registry import resolve_backbone, rules
 
 
@@ -56,7 +55,7 @@ def run(arguments: argparse.Namespace) -> None:
     shape["device"] = arguments.device
     spec = fit_to_budget(base, **limits, **shape, **options)
     made = explain(spec, **options)
-    found = {**count(made.cost), "peak_bytes": value_bytes(arguments.engine) * made.peak.values}
+    found = {**count(made.cost), "peak_bytes": made.peak.bytes_on(arguments.engine)}
     shares = {name: found[name] / limit for name, limit in limits.items() if name in found}
     if arguments.output is not None:
         from keras_effnet.serialization import write_spec

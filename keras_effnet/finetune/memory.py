@@ -1,4 +1,4 @@
-"""An estimate of the memory that training takes, made before it starts."""
+"""An estimate of the memory that a network takes on this machine, made before it runs or trains."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 import psutil
 
-from keras_effnet.cost import estimate_cost
+from keras_effnet.cost import FLOAT32_BYTES, Shape, estimate_cost
 from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.network import record_network
+from keras_effnet.peak import find_peak
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
 
-FLOAT_BYTES = 4
 # Copies of each weight: itself, its gradient, the optimizer's state (SGD 1, AdamW 2). A moving average is one more.
 COPIES = {"sgd": 3, "adamw": 4}
-# Values kept for the backward pass for each output of a convolution (what `activations` counts): normalization and
-# activation keep a copy each, and gradients need two at a time. Measured: docs/finetune.md.
-KEPT_PER_ACTIVATION = 4.0
-RUNTIME_BYTES = 1.2e9  # TensorFlow 2.21 with Keras before any model (0.7 GB), and the buffers of its threads
+# TensorFlow 2.21 with Keras before any model (0.8 GB), and the buffers of its threads; a training step's graph takes
+# more than a prediction's. Measured: docs/finetune.md.
+RUNTIME_BYTES = {"prediction": 0.92e9, "training": 1.2e9}
 SHARE_OF_FREE = 0.8  # the rest is left for images read ahead and for other programs
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Memory that training takes.
+    """Memory that a network takes.
 
     Args:
-        fixed: bytes that do not depend on the batch: weights, gradients, optimizer state, libraries.
+        fixed: bytes that do not depend on the batch: weights and libraries, gradients and optimizer state in training.
         per_image: bytes for each image of a batch.
         batch_size: number of images per batch.
         free: bytes that are free on this machine now.
@@ -63,28 +63,51 @@ class MemoryEstimate:
 
 
 def estimate_memory(
-    spec: BackboneSpec, recipe: Recipe, *, resolution: int, channels: int, classes: int
+    spec: BackboneSpec,
+    recipe: Recipe | None = None,
+    *,
+    resolution: int,
+    channels: int,
+    classes: int,
+    batch_size: int | None = None,
 ) -> MemoryEstimate:
-    """Estimates the memory that training the whole network takes.
+    """Estimates the memory of a process that trains the whole network, or only runs it.
 
     Args:
         spec: the backbone as it is built.
-        recipe: recipe with the optimizer, the precision and the batch size.
+        recipe: recipe with the optimizer, the precision, the mode of BatchNorm and the batch size; None if it only
+            runs.
         resolution: side of the images in pixels.
         channels: number of channels of the images.
         classes: number of classes.
+        batch_size: number of images per batch, at least 1; by default the recipe's, or 32 (Keras' own) without one.
 
     Returns:
-        The estimate, which errs on the high side: six measured runs took 56 to 97 % of theirs (docs/finetune.md).
+        The estimate: within 25 % of what was measured on TensorFlow (docs/finetune.md).
+
+    Example:
+        >>> from keras_effnet.applications import efficientnet_b0_spec
+        >>> shape = {"resolution": 224, "channels": 3, "classes": 10}
+        >>> runs, learns = (estimate_memory(efficientnet_b0_spec, recipe, **shape) for recipe in (None, Recipe()))
+        >>> runs.per_image < learns.per_image
+        True
     """
     cost = estimate_cost(spec, resolution=resolution, channels=channels, classes=classes)
-    copies = COPIES[recipe.optimizer] + bool(recipe.average)
-    width = FLOAT_BYTES / 2 if recipe.precision == "mixed_bfloat16" else FLOAT_BYTES
-    pixels = FLOAT_BYTES * resolution * resolution * channels
+    size, width = (resolution, resolution), FLOAT32_BYTES
+    network = record_network(spec, channels=channels, size=size, classes=classes)
+    if recipe is None:
+        copies, kind, peak = 1, "prediction", find_peak(network, Shape(*size, channels))
+    else:
+        copies, kind = COPIES[recipe.optimizer] + bool(recipe.average), "training"
+        learns = recipe.batchnorm == "trained"
+        peak = find_peak(network, Shape(*size, channels), training=True, norms_learn=learns)
+        batch_size = batch_size or recipe.batch_size
+        if recipe.precision == "mixed_bfloat16":
+            width //= 2
     return MemoryEstimate(
-        fixed=RUNTIME_BYTES + FLOAT_BYTES * copies * cost.params,
-        per_image=KEPT_PER_ACTIVATION * width * cost.activations + pixels,
-        batch_size=recipe.batch_size,
+        fixed=RUNTIME_BYTES[kind] + FLOAT32_BYTES * copies * cost.params,
+        per_image=width * peak.values,
+        batch_size=batch_size or 32,
         free=float(psutil.virtual_memory().available),
     )
 

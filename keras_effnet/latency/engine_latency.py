@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
@@ -20,7 +22,9 @@ from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
 from keras_effnet.export.verify import ExportReport
+from keras_effnet.latency.stage_times import PROFILED, stage_times
 from keras_effnet.latency.turns import ROUNDS, time_in_turn
+from keras_effnet.network import record_network
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class EngineLatency:
         high_ms: 90 % quantile of the times, in milliseconds.
         bytes: size of the file in bytes; None for Keras.
         rounds: number of timed calls, in turn with all others.
+        stages: milliseconds of a call by stage, as the engine's profiler tells; None if it was not asked or has none.
     """
 
     network: str
@@ -46,6 +51,7 @@ class EngineLatency:
     high_ms: float
     bytes: int | None
     rounds: int
+    stages: dict[str, float] | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -63,6 +69,7 @@ def time_engines(
     *,
     batches: Sequence[int] = (1,),
     threads: int | None = None,
+    stages: bool = False,
     progress: Callable[[str], Any] = lambda text: None,
 ) -> list[EngineLatency]:
     """Exports models to each engine and times them on pieces of photographs, one call each in turn.
@@ -76,6 +83,8 @@ def time_engines(
         batches: numbers of images in a call, each at least 1.
         threads: number of threads of an engine, at least 1; by default as many as there are processors. TensorFlow's
             own setting stays as it is.
+        stages: whether to ask the engines' profilers where the time goes: ONNX Runtime and OpenVINO have one. Only for
+            models that carry their spec.
         progress: called with what is done next.
 
     Returns:
@@ -95,7 +104,7 @@ def time_engines(
         check_choice(ExportError, "engine", engine, ENGINES)
     batches = [check_int(ExportError, "batch", batch, 1) for batch in batches]
     calls: dict[tuple[str, str], tuple[Callable[[np.ndarray], Any], int | None]] = {}
-    images = {}
+    images, files = {}, {}
     with TemporaryDirectory() as folder:
         for number, (name, model) in enumerate(models.items()):
             progress(f"exporting {name}")
@@ -103,12 +112,31 @@ def time_engines(
             paths = {
                 each: Path(folder) / f"{number}-{each}{FORMATS[each].suffix}" for each in engines if each != "keras"
             }
+            files |= {(name, each): path for each, path in paths.items()}
             made = export_to_time(model, paths, images[name])
             for engine, report in zip(paths, made, strict=True):
                 calls[name, engine] = open_exported(paths[engine], threads=threads).predict_on_batch, report.bytes
             if "keras" in engines:
                 calls[name, "keras"] = model.predict_on_batch, None
-        return [row for batch in batches for row in _in_turn(calls, images, batch, progress)]
+        rows = [row for batch in batches for row in _in_turn(calls, images, batch, progress)]
+        if stages:
+            rows = [_with_stages(row, models[row.network], files, images[row.network], threads) for row in rows]
+        return rows
+
+
+def _with_stages(
+    row: EngineLatency,
+    model: keras.Model,
+    files: Mapping[tuple[str, str], Path],
+    images: np.ndarray,
+    threads: int | None,
+) -> EngineLatency:
+    if row.engine not in PROFILED or not carries_spec(model):
+        return row
+    given = np.ascontiguousarray(images[: row.batch], np.float32)
+    network = record_network(read_embedded_spec(model).spec)
+    path, count = files[row.network, row.engine], threads or os.cpu_count() or 1
+    return replace(row, stages=stage_times(path, row.engine, network, given, count))
 
 
 def export_to_time(
@@ -169,6 +197,27 @@ def latency_table(rows: Sequence[EngineLatency]) -> str:
         spread = f"{row.low_ms:.2f} to {row.high_ms:.2f}"
         numbers = (str(row.batch), f"{row.median_ms:.2f}", spread, f"{row.images_per_second:.1f}", size)
         cells.append((row.network, row.engine, *numbers))
+    return "\n".join(aligned(cells, text_column=0)) + "\n"
+
+
+def stage_table(rows: Sequence[EngineLatency]) -> str:
+    """A table with a line for each stage, and a column for each network, engine and batch that was profiled.
+
+    Args:
+        rows: the times.
+
+    Returns:
+        Lines of text; nothing if no engine was profiled.
+    """
+    told = [row for row in rows if row.stages]
+    if not told:
+        return ""
+    names = dict.fromkeys(stage for row in told for stage in row.stages or {})
+    heads = [f"{row.network}, {row.engine}, {row.batch}" for row in told]
+    cells: list[tuple[str, ...]] = [("ms by stage", *heads)]
+    for name in names:
+        shares = [((row.stages or {}).get(name, 0.0), sum((row.stages or {}).values())) for row in told]
+        cells.append((name, *(f"{ms:.2f} ({ms / total:.0%})" for ms, total in shares)))
     return "\n".join(aligned(cells, text_column=0)) + "\n"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_effnet.shifted_depthwise import is_faster_shifted, shift_depthwise
 from keras_effnet.training.schedules import Schedule
 
 NESTEROV_MOMENTUM = 0.9  # Kornblith et al. 2019 (arXiv:1805.08974), and nearly everyone else
@@ -48,6 +49,8 @@ def compile_model(
         >>> round(float(model.optimizer.learning_rate), 3)
         0.1
     """
+    if is_faster_shifted():
+        shift_depthwise(model)
     options: dict[str, Any] = {"weight_decay": weight_decay}
     if clip:
         options["global_clipnorm"] = clip

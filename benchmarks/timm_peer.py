@@ -1,0 +1,72 @@
+"""timm's networks for on_device.py, in an environment of their own, since timm wants another PyTorch than Keras here
+
+Command: none of its own: on_device.py starts it with the Python of `--timm`, and sends one line for each task.
+
+| line | does | answers |
+|---|---|---|
+| `load NAME DEPTH WIDTH FILE` | makes the network and writes it as ONNX | its number of parameters |
+| `time CONTENDER IMAGES` | runs it twice on the images of a `.npy` file | the milliseconds of the second call |
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from typing import Any
+
+import numpy as np
+import timm  # pyright: ignore[reportMissingImports]
+import torch
+
+THREADS = 2
+torch.set_num_threads(THREADS)
+answers = sys.stdout
+networks: dict[str, Callable[[Any], Any]] = {}
+
+
+def load(name: str, depth: str, width: str, path: str) -> int:
+    """A network of timm, scaled by its own generator where a factor is not 1."""
+    from timm.models import efficientnet  # pyright: ignore[reportMissingImports]
+
+    if float(depth) == float(width) == 1:
+        model = timm.create_model(name, pretrained=False)
+    else:
+        make = efficientnet._gen_mobilenet_v2 if name.startswith("mobilenetv2") else efficientnet._gen_efficientnet
+        model = make(name, channel_multiplier=float(width), depth_multiplier=float(depth), pretrained=False)
+    model = model.eval()
+    size = int(os.environ["TIMM_SIDE"]) if "TIMM_SIDE" in os.environ else 224
+    torch.onnx.export(
+        model,
+        (torch.zeros(1, 3, size, size),),
+        path,
+        dynamo=False,
+        opset_version=17,
+        input_names=["images"],
+        dynamic_axes={"images": {0: "batch"}},
+    )
+    last = model.to(memory_format=torch.channels_last)
+    networks.update({"timm eager": last, "timm torch.compile": torch.compile(last, dynamic=False)})
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def run(contender: str, path: str) -> float:
+    """The milliseconds of a call, after one that wakes the threads."""
+    from time import perf_counter
+
+    images, network = np.load(path), networks[contender]
+    for _ in range(2):
+        started = perf_counter()
+        with torch.inference_mode():
+            # Channels last in memory, as the images come.
+            network(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    return (perf_counter() - started) * 1e3
+
+
+for line in sys.stdin:
+    task, *words = line.rstrip("\n").split("\t")
+    with redirect_stdout(sys.stderr):
+        answer = load(*words) if task == "load" else run(*words)
+    answers.write(f"{answer}\n")
+    answers.flush()

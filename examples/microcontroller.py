@@ -1,0 +1,76 @@
+"""Down to a microcontroller: the largest network whose memory fits into 256 kB, trained, in int8, and held to it.
+
+Command: python examples/microcontroller.py
+Time: about 3 minutes on 2 cores.
+Result: the network, its memory by layer, its file, and whether each promise held.
+
+Flash holds the file; the arena holds what flows through the network and the engine's notes (docs/microcontrollers.md).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+import numpy as np
+
+from keras_effnet import build_model, estimate_cost, estimate_peak, export_model, fit_to_budget
+from keras_effnet.data.glyphs import render_letters
+
+ARENA_BYTES, FLASH_BYTES, MOST_LOST = 256e3, 512e3, 0.02  # the last one of 1, against float32
+ENGINE, SIDE, TRAINED, TESTED, EPOCHS, CLASSES = "litert-int8", 64, 4_000, 1_000, 5, 40
+
+
+def trained(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> keras.Model:
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # with 0.99 the statistics need thousands of steps
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * -(-len(images) // 64))
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
+    model.fit(images, labels, batch_size=64, epochs=EPOCHS, verbose=0)
+    return model
+
+
+def main() -> None:
+    # A weight takes one byte in the file and four in `model_bytes`; a third of the flash is left for the graph.
+    spec = fit_to_budget(
+        "mobilenet_v2",
+        peak_bytes=ARENA_BYTES,
+        model_bytes=0.67 * 4 * FLASH_BYTES,
+        resolution=SIDE,
+        classes=CLASSES,
+        engine=ENGINE,
+    )
+    cost, peak = estimate_cost(spec, classes=CLASSES), estimate_peak(spec, classes=CLASSES)
+    print(f"network: {spec.depth} blocks at {SIDE} px, {cost.params:,} weights, {cost.macs:,} multiply-adds")
+    print(f"memory: {peak.bytes_on(ENGINE):,} bytes, {peak.values:,} of them values, the most at {peak.layer}")
+
+    keras.utils.set_random_seed(0)
+    learn, test = render_letters(TRAINED, SIDE, seed=0), render_letters(TESTED, SIDE, seed=1)
+    images, held_out = (each.images.astype(np.float32) for each in (learn, test))
+    model = trained(build_model(spec, classes=CLASSES), images, learn.labels)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "letters.tflite"
+        options = {"calibration": images[:200], "images": held_out, "labels": test.labels}
+        report = export_model(model, path, format=ENGINE, batch=1, **options)
+    before, after = report.model_accuracy or 0.0, report.accuracy or 0.0
+    lost = before - after
+    print(f"accuracy on {TESTED:,} held-out letters: {before:.3f} in float32, {after:.3f} in int8")
+    promises = (
+        (
+            "arena",
+            f"{peak.bytes_on(ENGINE) / 1e3:.0f} kB",
+            f"{ARENA_BYTES / 1e3:.0f} kB",
+            peak.bytes_on(ENGINE) <= ARENA_BYTES,
+        ),
+        ("flash", f"{report.bytes / 1e3:.0f} kB", f"{FLASH_BYTES / 1e3:.0f} kB", report.bytes <= FLASH_BYTES),
+        ("accuracy lost", f"{lost:.3f}", f"{MOST_LOST}", lost <= MOST_LOST),
+    )
+    for name, found, limit, held in promises:
+        print(f"{name}: {found}, at most {limit} was promised: {'held' if held else 'not held'}")
+
+
+if __name__ == "__main__":
+    main()
