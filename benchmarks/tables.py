@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from device_tables import arenas, front, int8, on_device, resident, table4, where
 from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -23,8 +24,6 @@ FINETUNE = DOCS.with_name("finetune.md")
 SEARCH = DOCS.with_name("search.md")
 EXPORT = DOCS.with_name("export.md")
 MICROCONTROLLERS = DOCS.with_name("microcontrollers.md")
-# Exported files that compute in float32: the others compute less.
-FLOAT32 = ("litert", "onnx", "openvino")
 INTRODUCTION = """# Benchmarks
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -43,24 +42,7 @@ def table(content: dict[str, Any]) -> str:
             times = f"{_seconds(row['ours_s'])} | {_seconds(row['peer_s'])}"
         ratio = f"**{row['ratio']:.2g}** ({row['ratio_min']:.2g} to {row['ratio_max']:.2g})"
         lines.append(f"| {row['what']} | {row['peer']} | {times} | {ratio} | {row['rounds']} |")
-    return "\n".join([*lines, "", _where(content)])
-
-
-def int8(content: dict[str, Any]) -> str:
-    """What benchmarks/int8.py measured, as Markdown."""
-    counts = list(content["rows"][0]["mixed"])
-    mixed = " | ".join(f"int8, {count} in float32" for count in counts)
-    lines = [
-        f"| pictures | network | float32 | int8 | loss, points | {mixed} | its worst layers: noise |",
-        "|---" * (6 + len(counts)) + "|",
-    ]
-    for row in content["rows"]:
-        recovered = " | ".join(f"{row['mixed'][count]:.1%}" for count in counts)
-        worst = ", ".join(f"`{each['layer']}` {each['noise']:.1%}" for each in row["worst"][:3])
-        loss = f"**{100 * row['loss']:+.1f}**"
-        cells = (row["data"], row["form"], f"{row['float32']:.1%}", f"{row['int8']:.1%}", loss, recovered, worst)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def inheritance(content: dict[str, Any]) -> str:
@@ -97,7 +79,7 @@ def inheritance(content: dict[str, Any]) -> str:
         "![Accuracy against compute and time](images/inherit.png)",
         "",
     )
-    return "\n".join([*text, *lines, "", _where(content)])
+    return "\n".join([*text, *lines, "", where(content)])
 
 
 def _alone(seeds: dict[str, list[dict[str, Any]]]) -> str:
@@ -138,7 +120,7 @@ def scores(content: dict[str, Any]) -> str:
         rho, tau = (None if row[name] is None else f"{row[name]:+.2f}" for name in ("spearman", "kendall"))
         p = "" if row["p"] is None else f" ({row['p']:.2g})"
         lines.append(f"| {row['score']} | **{rho}**{p} | {tau} | {row['seconds']:.1f} |")
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def coefficients(content: dict[str, Any]) -> str:
@@ -168,7 +150,7 @@ def coefficients(content: dict[str, Any]) -> str:
             f"{difference['mean']:+.4f}, 95 % interval {difference['low']:+.4f} to {difference['high']:+.4f}: "
             f"**{difference['verdict']}**.",
         ]
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def methods(content: dict[str, Any]) -> str:
@@ -194,7 +176,7 @@ def methods(content: dict[str, Any]) -> str:
     for row in content["final"]:
         score = f"**{row['mean']:.4f}** ({row['sd']:.4f})"
         lines.append(f"| {row['network']} | {row['macs']:,} | {row['params']:,} | {score} |")
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def sharing(content: dict[str, Any]) -> str:
@@ -216,7 +198,7 @@ def sharing(content: dict[str, Any]) -> str:
         lines.append(
             f"| {names[row['accuracy']]} | {row['steps']:,} | **{row['all']:+.2f}** | {row['children']:+.2f} |"
         )
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def speed(content: dict[str, Any]) -> str:
@@ -242,77 +224,7 @@ def speed(content: dict[str, Any]) -> str:
     if counted is not None:
         row = counted["rows"][0]
         lines.append(f"| {row['what']} | **{row['ours_s']:.1f} s** | 60 s |")
-    return "\n".join([*lines, "", _where(content)])
-
-
-def on_device(content: dict[str, Any]) -> str:
-    """What benchmarks/on_device.py measured, as Markdown."""
-    rows = content["rows"]
-    names = list(dict.fromkeys(row["contender"] for row in rows))
-    lines = [
-        f"Milliseconds an image, {content['threads']} threads, medians of calls in turn. Last two columns: ratios of "
-        "our fastest float32 file to the fastest of the others, and to `predict`.",
-        "",
-        f"| network, batch | {' | '.join(names)} | ours / best other | ours / predict |",
-        f"|---|{'---|' * len(names)}---|---|",
-    ]
-    for network, batch in dict.fromkeys((row["network"], row["batch"]) for row in rows):
-        found = {row["contender"]: row for row in rows if (row["network"], row["batch"]) == (network, batch)}
-        ours = min((row for name, row in found.items() if name in FLOAT32), key=lambda row: row["ms"])
-        other = min(row["ms"] for row in found.values() if not row["ours"])
-        cells = [f"{found[name]['ms']:.2f}" if name in found else "" for name in names]
-        ratios = (f"**{ours['ms'] / other:.2f}**", f"{ours['of_predict']:.2f}")
-        lines.append(f"| {network}, {batch} | {' | '.join([*cells, *ratios])} |")
-    return "\n".join([*lines, "", _where(content)])
-
-
-def front(content: dict[str, Any]) -> str:
-    """What benchmarks/front.py measured, as Markdown: the most accurate networks within each limit."""
-    engines = list(dict.fromkeys(row["engine"] for row in content["rows"]))
-    lines = [f"| within | {' | '.join(engines)} |", "|---" * (1 + len(engines)) + "|"]
-    for limit in (5, 10, 20, 50):
-        cells = []
-        for engine in engines:
-            fits = [row for row in content["rows"] if row["engine"] == engine and row["ms"] <= limit]
-            best = sorted(fits, key=lambda row: -row["top1"])[:3]
-            cells.append(
-                "<br>".join(f"`{row['network']}` {row['top1']:.1f} %, {row['ms']:.1f} ms" for row in best) or "none"
-            )
-        lines.append(f"| {limit} ms | {' | '.join(cells)} |")
-    return "\n".join([*lines, "", _where(content)])
-
-
-def arenas(content: dict[str, Any]) -> str:
-    """What benchmarks/memory.py measured of files for devices, as Markdown."""
-    names = (
-        "network",
-        "px",
-        "values, foretold",
-        "Micro: values",
-        "LiteRT: values",
-        "all, foretold",
-        "Micro: all",
-        "file",
-    )
-    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    for row in content["rows"]:
-        if "task" in row:
-            continue
-        numbers = (row["values"], row["micro_values"], row["litert"], row["estimate"], row["micro_total"], row["file"])
-        cells = (f"{row['network']}, phi = {row['phi']}", row["resolution"], *(f"{each:,}" for each in numbers))
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join([*lines, "", _where(content)])
-
-
-def resident(content: dict[str, Any]) -> str:
-    """What benchmarks/memory.py measured of processes, as Markdown."""
-    lines = ["| task | network | pixels | batch | peak, GB | estimate, GB | estimate / peak |", "|---" * 7 + "|"]
-    for row in content["rows"]:
-        if "task" in row:
-            cells = (row["task"], row["network"], row["resolution"], row["batch"])
-            sizes = (f"{row['measured'] / 1e9:.2f}", f"{row['estimate'] / 1e9:.2f}", f"**{row['ratio']:.2f}**")
-            lines.append(f"| {' | '.join(map(str, (*cells, *sizes)))} |")
-    return "\n".join([*lines, "", _where(content)])
+    return "\n".join([*lines, "", where(content)])
 
 
 def fill(page: str, name: str, body: str) -> str:
@@ -321,14 +233,6 @@ def fill(page: str, name: str, body: str) -> str:
     before, rest = page.split(begin)
     after = rest.split(end)[1]
     return f"{before}{begin}\n{body}\n{end}{after}"
-
-
-def _where(content: dict[str, Any]) -> str:
-    """The command, the date, the machine and the versions."""
-    machine = content["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in content["versions"].items())
-    where = f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}"
-    return f"`{content['command']}`, {content['date']}. {where}; {versions}."
 
 
 def _seconds(value: float) -> str:
@@ -347,6 +251,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "on_device": (EXPORT, on_device),
     "int8": (EXPORT, int8),
     "front": (EXPORT, front),
+    "table4": (EXPORT, table4),
     "arenas": (MICROCONTROLLERS, arenas),
     "resident": (FINETUNE, resident),
 }

@@ -32,7 +32,8 @@ def test_every_engine_is_timed_at_every_batch() -> None:
 def test_profilers_tell_where_the_time_goes() -> None:
     spec = scale_spec("mobilenet_v2", -4)
     rows = time_engines({"net": build_model(spec, classes=3)}, ["onnx", "openvino", "litert"], threads=1, stages=True)
-    expected = ["input", "stem", *(f"stage {number + 1}" for number in range(len(spec.stages))), "head", "top", "other"]
+    numbered = [f"stage {number + 1}" for number in range(len(spec.stages))]
+    expected = ["input", "stem", *numbered, "head", "top", "other"]
     for row in rows[:2]:
         assert row.stages is not None
         assert list(row.stages) == expected
@@ -48,7 +49,15 @@ def test_profilers_tell_where_the_time_goes() -> None:
 
 def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "small.json").write_text(scale_spec("mobilenet_v1", -6).to_json())
-    words = ["--engine", "onnx", "--stages", "--output", str(tmp_path / "times.json"), "--plot", str(tmp_path / "times.png")]
+    words = [
+        "--engine",
+        "onnx",
+        "--stages",
+        "--output",
+        str(tmp_path / "times.json"),
+        "--plot",
+        str(tmp_path / "times.png"),
+    ]
     assert main(parse(["keras-effnet", "benchmark", str(tmp_path / "small.json"), *words])) == 0
     said = capsys.readouterr().out
     assert "images/s" in said
