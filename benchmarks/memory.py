@@ -47,7 +47,8 @@ DEVICES = (
     ("mnasnet_a1", -4, 96), ("mobilenet_v3_small", -3, 96), ("mobilenet_v4_conv_small", -3, 96), ("resnet50", -4, 96),
 )  # fmt: skip
 STEPS = """
-import resource, sys
+import re, sys
+from pathlib import Path
 import keras, numpy as np
 from keras_effnet import build_model
 task, name, side, batch = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -61,7 +62,8 @@ for _ in range(3):
         model.train_on_batch(images, np.zeros(batch, int))
     else:
         model.predict_on_batch(images)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: its peak is also that of the process that started this one.
+print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 MICRO = """
 import sys

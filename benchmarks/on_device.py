@@ -108,15 +108,15 @@ class Timm:
         pipe_in.flush()
         return float(pipe_out.readline())
 
-    def clocks(self, name: str, phi: float, folder: Path) -> tuple[float, dict[str, Clock]]:
-        """The number of parameters, and timm eager, compiled, and in our engines."""
+    def clocks(self, name: str, phi: float, folder: Path) -> dict[str, Clock]:
+        """timm eager, compiled, and in our engines."""
         factors, path = Compound()(phi), folder / "timm.onnx"
-        params = self.ask("load", name, factors.depth, factors.width, path)
+        self.ask("load", name, factors.depth, factors.width, path)
         found = {
             each: lambda images, each=each: self.ask("time", each, images)
             for each in ("timm eager", "timm torch.compile")
         }
-        return params, found | {name: clock(call) for name, call in engines_of(path).items()}
+        return found | {name: clock(call) for name, call in engines_of(path).items()}
 
     def close(self) -> None:
         self._process.kill()
@@ -154,10 +154,9 @@ def measure(
         folder = Path(name)
         calls = ours(model, folder, images)
         calls |= keras_calls(getattr(keras.applications, peer)(weights=None) if peer else model)
-        clocks, params = {name: clock(call) for name, call in calls.items()}, None
+        clocks = {name: clock(call) for name, call in calls.items()}
         if timm is not None:
-            params, theirs = timm.clocks(timm_name, phi, folder)
-            clocks |= theirs
+            clocks |= timm.clocks(timm_name, phi, folder)
         for batch in batches:
             given = folder / f"{batch}.npy"
             np.save(given, images[:batch])
@@ -181,7 +180,6 @@ def measure(
                         "low_ms": float(low),
                         "high_ms": float(high),
                         "of_predict": of_predict,
-                        "params": params if name.startswith("timm") else model.count_params(),
                     }
                 )
                 print(f"{label:<24} {batch:>3} {name:<24} {median:8.2f} ms an image", file=sys.stderr)

@@ -46,9 +46,9 @@ def test_a_residual_block_is_counted_by_hand() -> None:
 
 def test_the_way_back_keeps_what_it_needs() -> None:
     network, image = recorded(activation="swish"), Shape(8, 8, 3)
-    # What convolutions and swish read: image, stem, filter, activation, sum; the output, its gradient and the next.
-    kept = 192 + 4 * 256
-    assert find_peak(network, image, training=True) == (kept + 128 + 256, "last")
+    # On the way back through the sum: what convolutions and swish have read (image, stem, filter, activation), the
+    # output, and three gradients, of the sum and of its terms.
+    assert find_peak(network, image, training=True) == (192 + 3 * 256 + 128 + 3 * 256, "sum")
 
 
 @pytest.mark.parametrize("name", backbones.names())
@@ -129,7 +129,7 @@ def test_an_int8_value_takes_a_byte_and_notes_on_channels_and_layers_come_on_top
 def test_what_no_network_meets_is_told() -> None:
     with pytest.raises(BudgetError, match=r"meets `peak_bytes`.*Received: peak_bytes=1,000"):
         fit_to_budget("resnet50", peak_bytes=1000)
-    with pytest.raises(BudgetError, match=r"engine.*Received: 'tensorrt'"):
+    with pytest.raises(BudgetError, match=r"engine.*Received: engine='tensorrt'"):
         fit_to_budget("resnet50", peak_bytes=1e6, engine="tensorrt")
-    with pytest.raises(BuildError, match=r"classes.*Received: 0"):
+    with pytest.raises(BuildError, match=r"classes.*Received: classes=0"):
         estimate_peak("resnet50", classes=0)

@@ -22,6 +22,7 @@ from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
 from keras_effnet.export.verify import ExportReport
+from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.latency.stage_times import PROFILED, stage_times
 from keras_effnet.latency.turns import ROUNDS, time_in_turn
 from keras_effnet.network import record_network
@@ -134,7 +135,7 @@ def _with_stages(
     if row.engine not in PROFILED or not carries_spec(model):
         return row
     given = np.ascontiguousarray(images[: row.batch], np.float32)
-    network = record_network(read_embedded_spec(model).spec)
+    network = record_network(raw_spec(read_embedded_spec(model).spec))
     path, count = files[row.network, row.engine], threads or os.cpu_count() or 1
     return replace(row, stages=stage_times(path, row.engine, network, given, count))
 
