@@ -54,7 +54,7 @@ def front(content: dict[str, Any]) -> str:
         cells = []
         for engine in engines:
             fits = [row for row in content["rows"] if row["engine"] == engine and row["ms"] <= limit]
-            best = sorted(fits, key=lambda row: -row["top1"])[:3]
+            best = sorted(fits, key=lambda row: (-row["top1"], row["ms"]))[:3]
             cells.append(
                 "<br>".join(f"`{row['network']}` {row['top1']:.1f} %, {row['ms']:.1f} ms" for row in best) or "none"
             )

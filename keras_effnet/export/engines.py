@@ -81,8 +81,21 @@ class Exported(ABC):
 
         Returns:
             float32 array with a row for each image.
+
+        Raises:
+            ExportError: the engine cannot run the file on these images.
         """
         images = np.ascontiguousarray(x, np.float32)
+        try:
+            return self._in_batches(images)
+        except Exception as error:  # every engine has errors of its own, and some raise bare ones
+            raise ExportError(
+                f"{self.engine} cannot run the file: {str(error).strip()[:300]}. Ranges of an untrained network may be "
+                "too small for int8.",
+                received=f"images of shape {images.shape}",
+            ) from error
+
+    def _in_batches(self, images: np.ndarray) -> np.ndarray:
         if self.batch is None:
             return self.run(images)
         rows = []
