@@ -22,6 +22,7 @@ from keras_effnet.inheritance.grow import grow_model as grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport as InheritanceReport
 from keras_effnet.inheritance.recalibrate import recalibrate as recalibrate
 from keras_effnet.inheritance.scaled_model import scale_model as scale_model
+from keras_effnet.peak import estimate_peak as estimate_peak
 from keras_effnet.reading.read_model import read_model as read_model
 from keras_effnet.scaling import Coefficients as Coefficients
 from keras_effnet.scaling import Rounding as Rounding
@@ -53,6 +54,7 @@ __all__ = [
     "StageSpec",
     "build_model",
     "estimate_cost",
+    "estimate_peak",
     "explain",
     "explain_int8",
     "export_model",
