@@ -1,7 +1,7 @@
 """Table 4 of the EfficientNet paper: how many times faster EfficientNet-B1 is than ResNet-152, on each engine
 
 Command: python benchmarks/table4.py
-Time: about 3 minutes on 2 cores, on a machine that does nothing else.
+Time: about 8 minutes on 2 cores, on a machine that does nothing else.
 Result: results/table4.json and its table in docs/export.md.
 
 As in the paper: one picture at a time on one core (arXiv:1905.11946, Table 4: 0.554 s against 0.098 s, 5.7 times).
@@ -19,7 +19,7 @@ from measure import save, this_command
 from keras_effnet import build_model
 from keras_effnet.latency.engine_latency import time_engines
 
-ENGINES = ("litert", "onnx", "openvino", "keras")
+ENGINES = ("litert", "litert-int8", "onnx", "openvino", "keras")
 NAMES = ("resnet152", "efficientnet_b1")
 
 if __name__ == "__main__":
