@@ -71,9 +71,8 @@ def _shifted(layer: Any, inputs: Any) -> Any:
     if layer.padding == "same":
         zeros = [padding_zeros("same", k, stride, side) for k, side in zip(size, inputs.shape[1:3], strict=True)]
         x = ops.pad(x, [(0, 0), *zeros, (0, 0)])
-    height, width = (
-        window_cells(side, k, stride, layer.padding) for side, k in zip(inputs.shape[1:3], size, strict=True)
-    )
+    cells: Any = [window_cells(side, k, stride, layer.padding) for side, k in zip(inputs.shape[1:3], size, strict=True)]
+    height, width = cells
     total: Any = None
     for row in range(size[0]):
         for column in range(size[1]):

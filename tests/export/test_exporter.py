@@ -26,6 +26,7 @@ from keras_effnet import build_model, export_model, open_exported
 from keras_effnet.builder.embedded_spec import name_classes
 from keras_effnet.cli.main import main, parse
 from keras_effnet.errors import DataError, ExportError
+from keras_effnet.export.engines import Exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
@@ -312,3 +313,19 @@ def test_other_backends_write_the_same_files(tmp_path: Path, backend: str) -> No
     for suffix in (".onnx", ".xml", ".tflite", ""):
         found = open_exported(tmp_path / f"net-{backend}{suffix}").predict_on_batch(images)
         assert_same_outputs(found, outputs(trained(), images), 1e-4)
+
+
+class _Refusing(Exported):
+    """An engine that opens a file and cannot run it."""
+
+    engine, batch = "LiteRT", None
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        raise RuntimeError("node 182 failed to prepare")
+
+
+def test_what_an_engine_cannot_run_is_told() -> None:
+    with pytest.raises(
+        ExportError, match=r"LiteRT cannot run the file: node 182.*Received: images of shape \(1, 8, 8, 3\)"
+    ):
+        _Refusing().predict_on_batch(np.zeros((1, 8, 8, 3)))
