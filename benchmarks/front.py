@@ -24,13 +24,12 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import keras  # noqa: E402
 from measure import RESULTS, save, this_command  # noqa: E402
 
-from keras_effnet import build_model  # noqa: E402
+from keras_effnet import build_model, recalibrate  # noqa: E402
 from keras_effnet.backbones.catalogue import VARIANTS, family_of  # noqa: E402
 from keras_effnet.cost import Shape, count_network  # noqa: E402
 from keras_effnet.data.photographs import photographs  # noqa: E402
-from keras_effnet.export.folded_network import deployed_network  # noqa: E402
+from keras_effnet.export.folded_network import record_deployed  # noqa: E402
 from keras_effnet.latency.engine_latency import time_engines  # noqa: E402
-from keras_effnet.network import record_network  # noqa: E402
 
 ENGINES = ("litert", "litert-int8", "onnx", "openvino")
 MOST_MACS = 2e9
@@ -40,19 +39,14 @@ PICTURE = Path(__file__).parent.parent / "docs" / "images" / "front.png"
 
 def deployed_macs(name: str) -> int:
     spec = VARIANTS[name].spec
-    size = (spec.resolution, spec.resolution)
-    network = deployed_network(record_network(spec, size=size, fold=True))
-    return count_network(network, Shape(*size, 3)).macs
+    return count_network(record_deployed(spec), Shape(spec.resolution, spec.resolution, 3)).macs
 
 
 def measure(name: str) -> list[dict[str, Any]]:
     keras.utils.clear_session()
     model, rows = build_model(name), []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
     # Else each layer of random weights shrinks its signal, in deep networks below what int8 can hold.
-    model(photographs(model.input_shape[1:], pixels=True, count=4), training=True)
+    recalibrate(model, [photographs(model.input_shape[1:], pixels=True, count=4)])
     for found in time_engines({name: model}, ENGINES, threads=THREADS):
         row = {"network": name, "family": family_of(name) or name, "engine": found.engine, "ms": found.median_ms}
         rows.append({**row, "top1": VARIANTS[name].top1})

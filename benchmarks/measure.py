@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy", "onnxruntime", "openvino", "ai-edge-litert", "timm")
+PACKAGES = (
+    "keras", "tensorflow", "jax", "torch", "numpy", "onnxruntime", "openvino", "ai-edge-litert", "tflite-micro", "timm",
+)  # fmt: skip
 
 
 def in_turn(programs: Mapping[str, str], rounds: int, **environment: str) -> dict[str, list[float]]:

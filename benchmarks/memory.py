@@ -21,11 +21,10 @@ from typing import Any
 
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-import keras
 import numpy as np
 from measure import save, this_command
 
-from keras_effnet import Recipe, build_model, estimate_peak, scale_spec
+from keras_effnet import Recipe, build_model, estimate_peak, recalibrate, scale_spec
 from keras_effnet.data.photographs import photographs
 from keras_effnet.finetune.memory import estimate_memory
 from keras_effnet.latency.engine_latency import export_to_time
@@ -90,10 +89,7 @@ def device(name: str, phi: float, side: int) -> dict[str, Any]:
     """The arenas of a network's int8 file, and what was foretold of them."""
     spec = replace(scale_spec(name, phi), resolution=side)
     model, images = build_model(spec, classes=CLASSES), photographs((side, side, 3), pixels=True, count=16)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    model(images, training=True)  # else each layer of random weights halves its signal, down to nothing in int8
+    recalibrate(model, [images])  # else each layer of random weights halves its signal, down to nothing in int8
     peak = estimate_peak(spec, classes=CLASSES)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.tflite"

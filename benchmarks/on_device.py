@@ -17,8 +17,8 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,13 +33,14 @@ from measure import save  # noqa: E402
 
 from keras_effnet import build_model, open_exported, scale_spec  # noqa: E402
 from keras_effnet.data.photographs import photographs  # noqa: E402
+from keras_effnet.export.engines import onnx_session, openvino_network  # noqa: E402
 from keras_effnet.export.exporter import export_files  # noqa: E402
 from keras_effnet.export.formats import FORMATS  # noqa: E402
+from keras_effnet.latency.turns import read_in_turn, time_call  # noqa: E402
 from keras_effnet.scaling import Compound  # noqa: E402
 
-# Rounds by batch: a large batch takes long, and differs little from round to round.
-ROUNDS, WARM_UP = {1: 9}, 2
-LARGE_ROUNDS = 5
+# A large batch takes long, and differs little from round to round.
+ROUNDS, ROUNDS_OF_BATCHES, WARM_UP = 9, 5, 2
 # Name, spec, builder of keras.applications, name in timm, phi.
 NETWORKS: tuple[tuple[str, Any, str | None, str, float], ...] = (
     ("EfficientNet-B0", "efficientnet_b0", "EfficientNetB0", "efficientnet_b0", 0),
@@ -50,8 +51,7 @@ NETWORKS: tuple[tuple[str, Any, str | None, str, float], ...] = (
 )
 OURS = ("litert", "litert-float16", "litert-int8", "onnx", "openvino")
 Call = Callable[[np.ndarray], Any]
-# From the file of a batch to the milliseconds of a call.
-Clock = Callable[[Path], float]
+Clocks = dict[str, Callable[[], float]]
 
 
 def ours(model: keras.Model, folder: Path, images: np.ndarray) -> dict[str, Call]:
@@ -78,28 +78,14 @@ def keras_calls(model: keras.Model) -> dict[str, Call]:
     }
 
 
-def clock(call: Call) -> Clock:
-    """Times a call, after one that wakes the threads."""
-
-    def timed(path: Path) -> float:
-        images = np.load(path)
-        call(images)
-        started = time.perf_counter()
-        call(images)
-        return (time.perf_counter() - started) * 1e3
-
-    return timed
-
-
 class Timm:
     """timm in a process of another environment."""
 
-    def __init__(self, python: str, side: int) -> None:
+    def __init__(self, python: str) -> None:
         script = Path(__file__).with_name("timm_peer.py")
         self._process = subprocess.Popen(
-            [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-            env={**os.environ, "TIMM_SIDE": str(side)},
-        )  # fmt: skip
+            [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
 
     def ask(self, *words: Any) -> float:
         pipe_in: Any = self._process.stdin
@@ -108,15 +94,16 @@ class Timm:
         pipe_in.flush()
         return float(pipe_out.readline())
 
-    def clocks(self, name: str, phi: float, folder: Path) -> dict[str, Clock]:
-        """timm eager, compiled, and in our engines."""
-        factors, path = Compound()(phi), folder / "timm.onnx"
-        self.ask("load", name, factors.depth, factors.width, path)
-        found = {
-            each: lambda images, each=each: self.ask("time", each, images)
-            for each in ("timm eager", "timm torch.compile")
-        }
-        return found | {name: clock(call) for name, call in engines_of(path).items()}
+    def load(self, name: str, phi: float, side: int, path: Path) -> None:
+        """Makes a network there, and writes it as ONNX."""
+        factors = Compound()(phi)
+        self.ask("load", name, factors.depth, factors.width, side, path)
+
+    def clocks(self, images: np.ndarray, folder: Path) -> Clocks:
+        """Eager and compiled, timed by timm's own process on these images."""
+        given = folder / f"{len(images)}.npy"
+        np.save(given, images)
+        return {name: partial(self.ask, "time", name, given) for name in ("timm eager", "timm torch.compile")}
 
     def close(self) -> None:
         self._process.kill()
@@ -124,15 +111,8 @@ class Timm:
 
 
 def engines_of(path: Path) -> dict[str, Call]:
-    """ONNX Runtime and OpenVINO on a file of PyTorch's, set as `open_exported` sets them."""
-    import onnxruntime as ort
-    import openvino as ov
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = THREADS, 1
-    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": THREADS, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = ov.Core().compile_model(path, "CPU", hints)
+    """ONNX Runtime and OpenVINO on a file of PyTorch's."""
+    session, compiled = onnx_session(path, THREADS), openvino_network(path, THREADS)
 
     def first(x: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
@@ -149,23 +129,21 @@ def measure(
     model = build_model(spec)
     side, rows = model.input_shape[1], []
     images = photographs((side, side, 3), pixels=True, count=max(*batches, 2))
-    timm = None if python is None else Timm(python, side)
+    timm = None if python is None else Timm(python)
     with TemporaryDirectory() as name:
         folder = Path(name)
         calls = ours(model, folder, images)
         calls |= keras_calls(getattr(keras.applications, peer)(weights=None) if peer else model)
-        clocks = {name: clock(call) for name, call in calls.items()}
         if timm is not None:
-            clocks |= timm.clocks(timm_name, phi, folder)
+            timm.load(timm_name, phi, side, folder / "timm.onnx")
+            calls |= engines_of(folder / "timm.onnx")
         for batch in batches:
-            given = folder / f"{batch}.npy"
-            np.save(given, images[:batch])
-            found: dict[str, list[float]] = {name: [] for name in clocks}
-            for number in range(WARM_UP + ROUNDS.get(batch, LARGE_ROUNDS)):
-                for name, timed in clocks.items():
-                    ms = timed(given) / batch
-                    if number >= WARM_UP:
-                        found[name].append(ms)
+            given = images[:batch]
+            clocks: Clocks = {name: partial(time_call, partial(call, given)) for name, call in calls.items()}
+            clocks |= {} if timm is None else timm.clocks(given, folder)
+            rounds = ROUNDS if batch == 1 else ROUNDS_OF_BATCHES
+            taken = read_in_turn(clocks, rounds, WARM_UP)
+            found = {name: [ms / batch for ms in times] for name, times in taken.items()}
             for name, times in found.items():
                 low, median, high = np.quantile(times, (0.1, 0.5, 0.9))
                 of_predict = statistics.median(a / b for a, b in zip(times, found["Keras predict"], strict=True))

@@ -4,16 +4,16 @@ Command: none of its own: on_device.py starts it with the Python of `--timm`, an
 
 | line | does | answers |
 |---|---|---|
-| `load NAME DEPTH WIDTH FILE` | makes the network and writes it as ONNX | its number of parameters |
+| `load NAME DEPTH WIDTH SIDE FILE` | makes the network and writes it as ONNX | its number of parameters |
 | `time CONTENDER IMAGES` | runs it twice on the images of a `.npy` file | the milliseconds of the second call |
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ answers = sys.stdout
 networks: dict[str, Callable[[Any], Any]] = {}
 
 
-def load(name: str, depth: str, width: str, path: str) -> int:
+def load(name: str, depth: str, width: str, side: str, path: str) -> int:
     """A network of timm, scaled by its own generator where a factor is not 1."""
     from timm.models import efficientnet  # pyright: ignore[reportMissingImports]
 
@@ -36,10 +36,9 @@ def load(name: str, depth: str, width: str, path: str) -> int:
         make = efficientnet._gen_mobilenet_v2 if name.startswith("mobilenetv2") else efficientnet._gen_efficientnet
         model = make(name, channel_multiplier=float(width), depth_multiplier=float(depth), pretrained=False)
     model = model.eval()
-    size = int(os.environ["TIMM_SIDE"]) if "TIMM_SIDE" in os.environ else 224
     torch.onnx.export(
         model,
-        (torch.zeros(1, 3, size, size),),
+        (torch.zeros(1, 3, int(side), int(side)),),
         path,
         dynamo=False,
         opset_version=17,
@@ -53,8 +52,6 @@ def load(name: str, depth: str, width: str, path: str) -> int:
 
 def run(contender: str, path: str) -> float:
     """The milliseconds of a call, after one that wakes the threads."""
-    from time import perf_counter
-
     images, network = np.load(path), networks[contender]
     for _ in range(2):
         started = perf_counter()

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_effnet import BackboneSpec, build_model, estimate_cost, export_model, fit_to_budget, to_edge
 from keras_effnet.data.glyphs import render_letters
+from keras_effnet.training.compilation import set_batchnorm_momentum
 
 LATENCY_MS, MEGABYTES, MOST_LOST = 3.0, 1.0, 0.01  # of the int8 file; the last one of 1, against float32
 ENGINE, SIDE, TRAINED, TESTED, EPOCHS = "litert-int8", 32, 6_000, 2_000, 6
@@ -37,9 +38,7 @@ def budgeted() -> BackboneSpec:
 def trained(spec: BackboneSpec, images: np.ndarray, labels: np.ndarray) -> keras.Model:
     keras.utils.set_random_seed(0)
     model = build_model(spec, classes=int(labels.max()) + 1)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # with 0.99 the statistics need thousands of steps
+    set_batchnorm_momentum(model, 0.9)  # with 0.99 the statistics need thousands of steps
     rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * -(-len(images) // 64))
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     model.fit(images, labels, batch_size=64, epochs=EPOCHS, verbose=0)

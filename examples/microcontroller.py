@@ -1,10 +1,11 @@
-"""Down to a microcontroller: the largest network whose memory fits into 256 kB, trained, in int8, and held to it.
+"""Down to a microcontroller: the largest network for 256 kB of RAM and 512 kB of flash, trained, in int8, held to both.
 
 Command: python examples/microcontroller.py
 Time: about 2 minutes on 2 cores.
-Result: the network, its memory by layer, its file, and whether each promise held.
+Result: 71 kB of 256 kB of RAM, 447 kB of 512 kB of flash; 0.568 of held-out letters right in float32, 0.565 in int8. At
+32 px flash is the limit that binds. (One run on the machine of docs/export.md.)
 
-Flash holds the file; the arena holds what flows through the network and the engine's notes (docs/microcontrollers.md).
+Flash holds the file; RAM holds what flows through the network and the engine's notes (docs/microcontrollers.md).
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ import numpy as np
 
 from keras_effnet import build_model, estimate_cost, estimate_peak, export_model, fit_to_budget, to_edge
 from keras_effnet.data.glyphs import render_letters
+from keras_effnet.training.compilation import set_batchnorm_momentum
 
-ARENA_BYTES, FLASH_BYTES, MOST_LOST = 256e3, 512e3, 0.02  # the last one of 1, against float32
+RAM_BYTES, FLASH_BYTES, MOST_LOST = 256e3, 512e3, 0.02  # the last one of 1, against float32
 ENGINE, SIDE, TRAINED, TESTED, EPOCHS, CLASSES = "litert-int8", 32, 4_000, 600, 5, 40
 
 
 def trained(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> keras.Model:
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.9  # with 0.99 the statistics need thousands of steps
+    set_batchnorm_momentum(model, 0.9)  # with 0.99 the statistics need thousands of steps
     rate = keras.optimizers.schedules.CosineDecay(4e-3, EPOCHS * -(-len(images) // 64))
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     model.optimizer.build(model.trainable_variables)  # else TensorFlow traces the step twice
@@ -37,7 +37,7 @@ def main() -> None:
     # A weight takes one byte in the file and four in `model_bytes`; a third of the flash is left for the graph.
     spec = fit_to_budget(
         to_edge("efficientnet_b0"),
-        peak_bytes=ARENA_BYTES,
+        peak_bytes=RAM_BYTES,
         model_bytes=0.67 * 4 * FLASH_BYTES,
         resolution=SIDE,
         classes=CLASSES,
@@ -45,7 +45,8 @@ def main() -> None:
     )
     cost, peak = estimate_cost(spec, classes=CLASSES), estimate_peak(spec, classes=CLASSES)
     print(f"network: {spec.depth} blocks at {SIDE} px, {cost.params:,} weights, {cost.macs:,} multiply-adds")
-    print(f"memory: {peak.bytes_on(ENGINE):,} bytes, {peak.values:,} of them values, the most at {peak.layer}")
+    ram = peak.bytes_on(ENGINE)
+    print(f"memory: {ram:,} bytes, {peak.values:,} of them values, the most at {peak.layer}")
 
     keras.utils.set_random_seed(0)
     learn, test = render_letters(TRAINED, SIDE, seed=0), render_letters(TESTED, SIDE, seed=1)
@@ -59,12 +60,7 @@ def main() -> None:
     lost = before - after
     print(f"accuracy on {TESTED:,} held-out letters: {before:.3f} in float32, {after:.3f} in int8")
     promises = (
-        (
-            "arena",
-            f"{peak.bytes_on(ENGINE) / 1e3:.0f} kB",
-            f"{ARENA_BYTES / 1e3:.0f} kB",
-            peak.bytes_on(ENGINE) <= ARENA_BYTES,
-        ),
+        ("RAM", f"{ram / 1e3:.0f} kB", f"{RAM_BYTES / 1e3:.0f} kB", ram <= RAM_BYTES),
         ("flash", f"{report.bytes / 1e3:.0f} kB", f"{FLASH_BYTES / 1e3:.0f} kB", report.bytes <= FLASH_BYTES),
         ("accuracy lost", f"{lost:.3f}", f"{MOST_LOST}", lost <= MOST_LOST),
     )

@@ -55,6 +55,9 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 COUNTED: tuple[str, ...] = tuple(name for name, measure in MEASURES.items() if measure.of is not None)
 """Names of the measures that a cost holds: all but latency and the peak of memory."""
 
+WEIGHED: tuple[str, ...] = (*COUNTED, "latency_ms")
+"""Names of the measures that a search knows of each network: the counted ones and latency."""
+
 
 def count(cost: Cost) -> dict[str, float]:
     """Reads every counted measure of a network.

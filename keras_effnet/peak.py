@@ -17,8 +17,8 @@ from typing import NamedTuple
 from keras_effnet.checks import check_int
 from keras_effnet.cost import FLOAT32_BYTES, Shape, layer_cost
 from keras_effnet.errors import BuildError
-from keras_effnet.export.folded_network import deployed_network
-from keras_effnet.network import Network, Node, record_network
+from keras_effnet.export.folded_network import record_deployed
+from keras_effnet.network import Network, Node
 from keras_effnet.ops import (
     Activation,
     Add,
@@ -124,17 +124,14 @@ def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int =
         (1505280, 'block_1_depthwise')
     """
     spec = resolve_backbone(spec)
-    side = spec.resolution
-    classes = check_int(BuildError, "classes", classes, 1)
     channels = check_int(BuildError, "channels", channels, 1)
-    network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
-    network = deployed_network(network)
+    network = record_deployed(spec, channels=channels, classes=classes)
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)
         weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
         written += block.times * sum(weighted)
-    return DevicePeak(*find_peak(network, Shape(side, side, channels)), layers, written)
+    return DevicePeak(*find_peak(network, Shape(spec.resolution, spec.resolution, channels)), layers, written)
 
 
 def find_peak(network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True) -> Peak:
@@ -231,10 +228,10 @@ class _Running:
         """Number of values of a step that comes first: the image with its zeros, a gate, an image without its mean."""
         if isinstance(op, LayerNorm) or (isinstance(op, Activation) and op.activation in _GATED):
             return size
-        return padded_values(op, x)
+        return _padded_values(op, x)
 
 
-def padded_values(op: Op, x: Shape) -> int:
+def _padded_values(op: Op, x: Shape) -> int:
     """Number of values of an image with its zeros, where these are no engine's own."""
     if not isinstance(op, Conv | Depthwise | Pool) or op.padding in ("same", "valid"):
         return 0
@@ -271,7 +268,7 @@ class _Learning(_Running):
         return isinstance(op, Flatten) or (isinstance(op, Activation) and op.activation is None)
 
     def between(self, op: Op, x: Shape, size: int) -> int:
-        return size if isinstance(op, LayerNorm) else padded_values(op, x)
+        return size if isinstance(op, LayerNorm) else _padded_values(op, x)
 
     def kept(self, node: Node, done: list[_Step]) -> tuple[int, ...]:
         """The buffers that the way back through a node reads."""

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_effnet.padding import padding_zeros, window_cells
+from keras_effnet.padding import padding_zeros
 
 
 def shift_depthwise(model: keras.Model) -> int:
@@ -66,13 +66,11 @@ def _shifted(layer: Any, inputs: Any) -> Any:
     """What the layer's `call` computes."""
     kernel, stride = layer.kernel, layer.strides[0]
     size, multiplier = layer.kernel_size, layer.depth_multiplier
-    channels = inputs.shape[-1]
     x = inputs
     if layer.padding == "same":
-        zeros = [padding_zeros("same", k, stride, side) for k, side in zip(size, inputs.shape[1:3], strict=True)]
+        zeros = [padding_zeros("same", k, stride, side) for k, side in zip(size, x.shape[1:3], strict=True)]
         x = ops.pad(x, [(0, 0), *zeros, (0, 0)])
-    cells: Any = [window_cells(side, k, stride, layer.padding) for side, k in zip(inputs.shape[1:3], size, strict=True)]
-    height, width = cells
+    height, width = ((side - k) // stride + 1 for k, side in zip(size, x.shape[1:3], strict=True))
     total: Any = None
     for row in range(size[0]):
         for column in range(size[1]):
@@ -82,7 +80,7 @@ def _shifted(layer: Any, inputs: Any) -> Any:
             part = seen[..., None] * kernel[row, column] if multiplier > 1 else seen * kernel[row, column, :, 0]
             total = part if total is None else total + part
     if multiplier > 1:
-        total = ops.reshape(total, (-1, height, width, channels * multiplier))
+        total = ops.reshape(total, (-1, height, width, x.shape[-1] * multiplier))
     if layer.use_bias:
         total = total + layer.bias
     return total if layer.activation is None else layer.activation(total)

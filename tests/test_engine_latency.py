@@ -49,15 +49,8 @@ def test_profilers_tell_where_the_time_goes() -> None:
 
 def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "small.json").write_text(scale_spec("mobilenet_v1", -6).to_json())
-    words = [
-        "--engine",
-        "onnx",
-        "--stages",
-        "--output",
-        str(tmp_path / "times.json"),
-        "--plot",
-        str(tmp_path / "times.png"),
-    ]
+    files = ["--output", str(tmp_path / "times.json"), "--plot", str(tmp_path / "times.png")]
+    words = ["--engine", "onnx", "--stages", *files]
     assert main(parse(["keras-effnet", "benchmark", str(tmp_path / "small.json"), *words])) == 0
     said = capsys.readouterr().out
     assert "images/s" in said

@@ -68,3 +68,21 @@ def test_the_way_to_a_device_says_of_each_promise_whether_it_held(
     assert said[4].startswith("accuracy lost: ")
     held = sum(line.endswith("promised: held") for line in said)
     assert said[-1] == f"{held} of 3 promises held"
+
+
+@pytest.mark.slow
+def test_a_network_for_a_microcontroller_is_held_to_its_memories(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example: Any = import_example("microcontroller")
+    for name, value in {"TRAINED": 800, "TESTED": 80, "EPOCHS": 2}.items():
+        monkeypatch.setattr(example, name, value)
+    example.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("network: ")
+    assert said[1].startswith("memory: ")
+    assert said[3].startswith("RAM: ")
+    assert said[3].endswith("at most 256 kB was promised: held")
+    assert said[4].startswith("flash: ")
+    assert said[4].endswith("at most 512 kB was promised: held")
+    assert said[5].startswith("accuracy lost: ")

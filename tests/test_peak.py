@@ -16,7 +16,7 @@ from keras_effnet import build_model, estimate_peak, fit_to_budget, read_model, 
 from keras_effnet.cost import Shape, layer_cost
 from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import BudgetError, BuildError
-from keras_effnet.export.folded_network import deployed_network
+from keras_effnet.export.folded_network import deployed_network, record_deployed
 from keras_effnet.latency.engine_latency import export_to_time
 from keras_effnet.network import record_network
 from keras_effnet.ops import Conv, Dense, Depthwise
@@ -54,7 +54,7 @@ def test_the_way_back_keeps_what_it_needs() -> None:
 @pytest.mark.parametrize("name", backbones.names())
 def test_every_peak_lies_between_one_layer_and_all(name: str) -> None:
     spec = backbones.get(name)
-    network = deployed_network(record_network(spec, size=(spec.resolution, spec.resolution), fold=True))
+    network = record_deployed(spec)
     shapes: Any = dict.fromkeys(network.inputs, Shape(spec.resolution, spec.resolution, 3))
     least, everything = 0, math.prod(shapes[network.inputs[0]])
     for block in network.blocks:

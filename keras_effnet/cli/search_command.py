@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnet.cli.arguments import backbone_argument
-from keras_effnet.measures import COUNTED, MEASURES
+from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
 
 DESCRIPTION = """The paper's two searches on small data: coefficients (which alpha, beta and gamma make the best of
 about twice the cost?) and architecture (which baseline is best at a cost?). Both run without arguments on letters that
@@ -44,7 +44,7 @@ def _add_coefficients(searches: Any) -> None:
     group = parser.add_argument_group("what is tried")
     group.add_argument("--factor", type=float, help="cost as a multiple of the base's (default: 2)")
     group.add_argument("--tolerance", type=float, help="share of the factor by which a cost may differ (default: 0.1)")
-    group.add_argument("--measure", help=f"the cost: {', '.join((*COUNTED, 'latency_ms'))} (default: macs)")
+    group.add_argument("--measure", help=f"the cost: {', '.join(WEIGHED)} (default: macs)")
     group.add_argument("--step", type=float, help="distance between two values of a coefficient (default: 0.05)")
     group.add_argument(
         "--method", choices=("halving", "grid"), help="successive halving or all to the end (default: halving)"

@@ -232,15 +232,47 @@ def _not_whole(path: Path) -> ExportError:
     )
 
 
+def onnx_session(path: Path, threads: int, profile: str | None = None) -> Any:
+    """ONNX Runtime with a file.
+
+    Args:
+        path: the file.
+        threads: number of threads that one call may use, at least 1.
+        profile: beginning of the name of a file that it writes its times to; None for none.
+
+    Returns:
+        An `onnxruntime.InferenceSession`.
+    """
+    runtime = import_engine("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors alone
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def openvino_network(model: Any, threads: int, **options: Any) -> Any:
+    """OpenVINO with a network.
+
+    Args:
+        model: an `openvino.Model`, or the path of a file.
+        threads: number of threads that one call may use, at least 1.
+        **options: more properties of the engine, such as PERF_COUNT.
+
+    Returns:
+        An `openvino.CompiledModel`.
+    """
+    # On recent processors its default is bfloat16, which loses a decimal.
+    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    return import_engine("openvino").Core().compile_model(model, "CPU", {**hints, **options})
+
+
 class _OnnxRuntime(Exported):
     engine = "ONNX Runtime"
 
     def __init__(self, path: Path, threads: int) -> None:
-        runtime = import_engine("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3  # errors alone
-        self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = onnx_session(path, threads)
         found = self._session.get_modelmeta().custom_metadata_map
         if METADATA_KEY not in found:
             raise _not_whole(path)
@@ -257,16 +289,13 @@ class _OpenVino(Exported):
     engine = "OpenVINO"
 
     def __init__(self, path: Path, threads: int) -> None:
-        core = import_engine("openvino").Core()
-        model = core.read_model(path)
+        model = import_engine("openvino").Core().read_model(path)
         if not model.has_rt_info(METADATA_KEY):
             raise _not_whole(path)
         self.metadata = metadata_from_json(model.get_rt_info(METADATA_KEY).value, repr(str(path)))
         if model.get_rt_info(f"{METADATA_KEY}_weights").value != weights_digest(path):
             raise _not_whole(path.with_suffix(".bin"))
-        # On recent processors its default is bfloat16, which loses a decimal.
-        options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        self._compiled = core.compile_model(model, "CPU", options)
+        self._compiled = openvino_network(model, threads)
         first = model.input().get_partial_shape()[0]
         self.batch = first.get_length() if first.is_static else None
 

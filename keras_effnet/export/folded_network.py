@@ -7,8 +7,29 @@ from dataclasses import replace
 from typing import cast
 
 from keras_effnet.export.branches import merge_network
-from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.network import Network, Node, RecordedBlock, record_network
 from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
+from keras_effnet.spec import BackboneSpec
+
+
+def record_deployed(spec: BackboneSpec, *, channels: int = 3, classes: int = 1000) -> Network:
+    """Records a network at its own resolution as it runs on a device; equal blocks in a row once, with their number.
+
+    Args:
+        spec: the network.
+        channels: number of channels of the image, at least 1.
+        classes: number of classes of the classifier, at least 1.
+
+    Raises:
+        BuildError, SpecError: as `record_network`.
+
+    Example:
+        >>> from keras_effnet.applications import resnet50_spec
+        >>> any(isinstance(node.op, BatchNorm) for node in record_deployed(resnet50_spec).nodes)
+        False
+    """
+    size = (spec.resolution, spec.resolution)
+    return deployed_network(record_network(spec, channels=channels, size=size, classes=classes, fold=True))
 
 
 def deployed_network(network: Network) -> Network:

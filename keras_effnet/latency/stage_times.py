@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import ExportError
-from keras_effnet.export.engines import import_engine
+from keras_effnet.export.engines import onnx_session, openvino_network
 from keras_effnet.network import Network
 
 PROFILED = ("onnx", "openvino")
@@ -57,14 +57,8 @@ def _layer(operation: str, layers: Iterable[str]) -> str | None:
 
 
 def _onnx_runtime(path: Path, images: np.ndarray, threads: int) -> Mapping[str, float]:
-    runtime = import_engine("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    options.enable_profiling = True
     with TemporaryDirectory() as folder:
-        options.profile_file_prefix = f"{folder}/profile"
-        session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(path, threads, profile=f"{folder}/profile")
         for _ in range(WARM_UP + CALLS):
             session.run(None, {session.get_inputs()[0].name: images})
         events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
@@ -76,9 +70,7 @@ def _onnx_runtime(path: Path, images: np.ndarray, threads: int) -> Mapping[str, 
 
 
 def _openvino(path: Path, images: np.ndarray, threads: int) -> Mapping[str, float]:
-    core = import_engine("openvino").Core()
-    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERF_COUNT": True}
-    request = core.compile_model(path, "CPU", options).create_infer_request()
+    request = openvino_network(path, threads, PERF_COUNT=True).create_infer_request()
     times: Counter[str] = Counter()
     for number in range(WARM_UP + CALLS):
         request.infer([images])

@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from keras_effnet.cost import Shape, count_block, layer_cost
+from keras_effnet.export.folded_network import record_deployed
 from keras_effnet.network import Network, record_network
 from keras_effnet.ops import Conv, Dense, Depthwise, Dropout, Flatten, GlobalPool, Op, Opaque, Rescale, Standardize
 from keras_effnet.registry import resolve_backbone
@@ -94,11 +95,10 @@ def read_work(spec: BackboneSpec | str, channels: int = 3, classes: int = 1000, 
     """
     spec = resolve_backbone(spec)
     side = spec.resolution
-    network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
     if deployed:
-        from keras_effnet.export.folded_network import deployed_network
-
-        network = deployed_network(network)
+        network = record_deployed(spec, channels=channels, classes=classes)
+    else:
+        network = record_network(spec, channels=channels, size=(side, side), classes=classes, fold=True)
     return network_work(network, Shape(side, side, channels))
 
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from keras_effnet.checks import check_choice, check_number
 from keras_effnet.errors import SearchError, SpecError
-from keras_effnet.measures import COUNTED
+from keras_effnet.measures import WEIGHED
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Compound, Rounding, scale_spec
 from keras_effnet.search.candidates import Candidate, count_cost
@@ -101,7 +101,7 @@ class CoefficientGrid:
         classes: int = 1000,
     ) -> None:
         self.factor = check_number(SearchError, "factor", factor, 1, open_low=True)
-        self.measure = check_choice(SearchError, "measure", measure, (*COUNTED, "latency_ms"))
+        self.measure = check_choice(SearchError, "measure", measure, WEIGHED)
         self.base, self.classes, self._rounding = resolve_backbone(spec), classes, rounding or ROUNDING
         if measure == "latency_ms":
             from keras_effnet.latency import calibrate_latency

@@ -13,14 +13,14 @@ from typing import Any, Self
 
 from keras_effnet.atomic import as_data_error, atomic_write, folder_lock
 from keras_effnet.errors import SearchError
-from keras_effnet.measures import COUNTED
+from keras_effnet.measures import WEIGHED
 from keras_effnet.search.candidates import Candidate, Choice, Trial
 from keras_effnet.search.successive_halving import CONFIDENCE, Finalist, PairedDifference, t_interval
 
 NOT_LEARNED = "nothing learned yet: raise --steps"
 FINISHED = ("done", "failed", "retried")
 # Columns of trials.csv; the choices stand between the two.
-FIRST = ("number", "key", "rung", "seed", "steps", "state", "metric", "value", *COUNTED, "latency_ms", "resolution")
+FIRST = ("number", "key", "rung", "seed", "steps", "state", "metric", "value", *WEIGHED, "resolution")
 LAST = ("seconds", "parent", "worker", "error", "versions", "notes", "spec")
 
 
