@@ -1,7 +1,7 @@
 """A training step on JAX on a processor: depthwise convolutions shifted, as in fine-tuning, against Keras' own
 
 Command: python benchmarks/jax_training.py
-Time: about 8 minutes on 2 cores.
+Time: about 11 minutes on 2 cores.
 Result: results/jax_training.json and its table in docs/benchmarks.md.
 """
 
