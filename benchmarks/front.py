@@ -28,7 +28,7 @@ from keras_effnet import build_model, recalibrate  # noqa: E402
 from keras_effnet.backbones.catalogue import VARIANTS, family_of  # noqa: E402
 from keras_effnet.cost import Shape, count_network  # noqa: E402
 from keras_effnet.data.photographs import photographs  # noqa: E402
-from keras_effnet.export.folded_network import record_deployed  # noqa: E402
+from keras_effnet.deployed.folded_network import record_deployed  # noqa: E402
 from keras_effnet.latency.engine_latency import time_engines  # noqa: E402
 
 ENGINES = ("litert", "litert-int8", "onnx", "openvino")

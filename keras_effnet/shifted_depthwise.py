@@ -7,7 +7,7 @@ and on other devices the frameworks' own kernels are faster (docs/benchmarks.md)
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import ops
@@ -69,7 +69,7 @@ def _shifted(layer: Any, inputs: Any) -> Any:
     x = inputs
     if layer.padding == "same":
         zeros = [padding_zeros("same", k, stride, side) for k, side in zip(size, x.shape[1:3], strict=True)]
-        x = ops.pad(x, [(0, 0), *zeros, (0, 0)])
+        x = cast(Any, ops.pad(x, [(0, 0), *zeros, (0, 0)]))
     height, width = ((side - k) // stride + 1 for k, side in zip(size, x.shape[1:3], strict=True))
     total: Any = None
     for row in range(size[0]):

@@ -15,8 +15,8 @@ from support import BASES
 from keras_effnet import build_model, estimate_peak, fit_to_budget, read_model, scale_spec
 from keras_effnet.cost import Shape, layer_cost
 from keras_effnet.data.photographs import photographs
+from keras_effnet.deployed.folded_network import deployed_network, record_deployed
 from keras_effnet.errors import BudgetError, BuildError
-from keras_effnet.export.folded_network import deployed_network, record_deployed
 from keras_effnet.latency.engine_latency import export_to_time
 from keras_effnet.network import record_network
 from keras_effnet.ops import Conv, Dense, Depthwise

@@ -1,6 +1,6 @@
 """Blocks of parallel branches that training needs and a deployed network does not: their sum is one convolution.
 
-`fold_batchnorm` and every export merge them, exactly (`keras_effnet.export.branches`).
+`fold_batchnorm` and every export merge them, exactly (`keras_effnet.deployed.branches`).
 
 | block | source |
 |---|---|

@@ -14,8 +14,8 @@ import numpy as np
 
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.export.branches import merge_network
-from keras_effnet.export.folded_network import fold_network
+from keras_effnet.deployed.branches import merge_network
+from keras_effnet.deployed.folded_network import fold_network
 from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_by_name, read_weights
 from keras_effnet.export.merged_weights import merge_weights
 from keras_effnet.network import Network

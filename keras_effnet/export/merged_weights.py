@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_effnet.export.branches import Merge
+from keras_effnet.deployed.branches import Merge
 from keras_effnet.export.layer_weights import Weights, factor_and_shift
 from keras_effnet.ops import Conv, Depthwise
 

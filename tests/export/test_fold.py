@@ -11,9 +11,9 @@ from support import as_if_trained, assert_same_outputs, every_operation_spec, ou
 
 from keras_effnet import build_model, fold_batchnorm, grow_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.deployed.branches import merge_network
+from keras_effnet.deployed.folded_network import fold_network
 from keras_effnet.errors import InheritanceError
-from keras_effnet.export.branches import merge_network
-from keras_effnet.export.folded_network import fold_network
 from keras_effnet.export.layer_weights import read_weights
 from keras_effnet.network import record_network
 from keras_effnet.ops import BatchNorm

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import cast
 
-from keras_effnet.export.branches import merge_network
+from keras_effnet.deployed.branches import merge_network
 from keras_effnet.network import Network, Node, RecordedBlock, record_network
 from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
 from keras_effnet.spec import BackboneSpec
