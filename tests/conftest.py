@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 from lean_keras import make_keras_lean
 
+from keras_effnet.startup import import_less
+
 # TensorFlow's own chatter would bury what a failing test has to say.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import_less()
 # A shell that starts the tests in the background has them ignore Ctrl-C, and so would the processes that they start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

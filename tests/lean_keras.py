@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import typing
@@ -46,6 +47,9 @@ def make_keras_lean() -> None:
     layer_module = sys.modules.get("keras.src.layers.layer")
     if layer_module is None or hasattr(layer_module.inspect, "lean"):
         return
+    # A million objects of the frameworks stay for good; each layer adds hundreds, and few are ever garbage.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
     operation_module = sys.modules["keras.src.ops.operation"]
     known = {"signature": _known_signature, "getfullargspec": _argument_names, "lean": True}
     lean_inspect = SimpleNamespace(**{**vars(inspect), **known})

@@ -324,7 +324,7 @@ def write_legacy_h5(model: keras.Model, path: Path, chunk: int | None = None) ->
 def run_python(code: str, *arguments: str, cwd: Path | None = None, **environment: str) -> str:
     """Runs `code` in a fresh interpreter and returns what it printed; fails with what it said where it failed."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", f"import keras_effnet.startup as s; s.import_less()\n{code}", *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -32,6 +32,7 @@ from keras_effnet.cli import (
     transfer_command,
 )
 from keras_effnet.errors import KerasEffnetError
+from keras_effnet.startup import import_less
 
 COMMANDS = (
     transfer_command,
@@ -80,4 +81,5 @@ def main(arguments: argparse.Namespace) -> int:
 
 def run() -> None:
     """The entry point of `keras-effnet`."""
+    import_less()
     app.run(main, flags_parser=parse)

@@ -28,6 +28,7 @@ from keras_effnet.errors import SearchError, TrainingError
 from keras_effnet.search.candidates import Plan
 from keras_effnet.search.store import NOTES, STOPPED, VALUE, WORKER, Store
 from keras_effnet.search.task import FUNCTION, Task, TrainFunction, read_metric
+from keras_effnet.startup import import_less
 from keras_effnet.versions import installed_versions
 
 logger = logging.getLogger(__name__)
@@ -191,4 +192,5 @@ def main(study: str, output: str, name: str, heartbeat: str, retries: str) -> in
 
 
 if __name__ == "__main__":
+    import_less()
     sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,51 @@
+"""How a program of this package starts: without the libraries that it would import and never use.
+
+With everything installed, more than a third of the time in which TensorFlow and Keras are imported goes to JAX, to
+scikit-learn with SciPy's statistics, and to matplotlib's windows. They are optional there: TensorFlow asks for JAX to
+convert its functions, Keras for all three to save with Orbax, wrap models and plot images. Our programs do none of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+# What each module asks for as it is imported, and goes on without. Orbax' part of Keras comes after Keras' backend, so
+# that JAX is there already where it is needed.
+_OPTIONAL = {
+    "tensorflow": ("jax",),
+    "keras": ("matplotlib", "sklearn"),
+    "keras.src.callbacks.orbax_checkpoint": ("jax",),
+}
+
+
+class _Refusal:
+    """Finds the optional libraries while others are imported, and then says that they are not there."""
+
+    def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        refused = any(name in optional and _is_being_imported(module) for module, optional in _OPTIONAL.items())
+        # PyTorch asks whether there is one, and takes an exception here for a defect.
+        return ModuleSpec(name, self) if refused else None  # pyright: ignore[reportArgumentType]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        raise ModuleNotFoundError(f"{spec.name} is left out while others are imported", name=spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Is never called."""
+
+
+def _is_being_imported(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
+
+
+def import_less() -> None:
+    """Lets TensorFlow and Keras be imported in two thirds of the time, from now on in this process.
+
+    For programs only: where somebody else's code runs, it may want Keras' wrappers for scikit-learn. Whatever imports
+    the optional libraries afterwards, or has before, is not affected.
+    """
+    if not any(isinstance(each, _Refusal) for each in sys.meta_path):
+        sys.meta_path.insert(0, _Refusal())
