@@ -78,6 +78,7 @@ def arenas(content: dict[str, Any]) -> str:
         "px",
         "values, foretold",
         "Micro: values",
+        "LiteRT: foretold",
         "LiteRT: values",
         "all, foretold",
         "Micro: all",
@@ -87,7 +88,10 @@ def arenas(content: dict[str, Any]) -> str:
     for row in content["rows"]:
         if "task" in row:
             continue
-        numbers = (row["values"], row["micro_values"], row["litert"], row["estimate"], row["micro_total"], row["file"])
+        numbers = [
+            row[name]
+            for name in ("values", "micro_values", "litert_values", "litert", "estimate", "micro_total", "file")
+        ]
         cells = (f"{row['network']}, phi = {row['phi']}", row["resolution"], *(f"{each:,}" for each in numbers))
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join([*lines, "", where(content)])

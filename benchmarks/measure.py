@@ -49,6 +49,32 @@ def in_turn(programs: Mapping[str, str], rounds: int, **environment: str) -> dic
     return seconds
 
 
+class Peer:
+    """A process that answers each line with a number: timm_peer.py, say.
+
+    Args:
+        *command: the command line that starts it.
+        **environment: variables to set, such as KERAS_BACKEND.
+    """
+
+    def __init__(self, *command: str | Path, **environment: str) -> None:
+        given = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment}
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self._process = subprocess.Popen([*command], env=given, text=True, **pipes)
+
+    def ask(self, *words: object) -> float:
+        """Sends words, and waits for the answer."""
+        pipe_in: Any = self._process.stdin
+        pipe_out: Any = self._process.stdout
+        pipe_in.write("\t".join(map(str, words)) + "\n")
+        pipe_in.flush()
+        return float(pipe_out.readline())
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
 def compare(ours: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
     """Medians, and the ratio ours / peer round by round."""
     ratios = [a / b for a, b in zip(ours, peer, strict=True)]

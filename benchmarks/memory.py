@@ -97,6 +97,7 @@ def device(name: str, phi: float, side: int) -> dict[str, Any]:
         found = {"litert": litert_arena(path), **micro_arena(path)}
         row = {"network": name, "phi": phi, "resolution": side, "layer": peak.layer, "file": path.stat().st_size}
     row |= {"values": peak.values, "estimate": peak.bytes_on("litert-int8"), **found}
+    row["litert_values"] = peak.litert_values
     print(row, file=sys.stderr)
     return row
 

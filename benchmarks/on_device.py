@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +28,7 @@ os.environ["OMP_NUM_THREADS"] = str(THREADS)
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from measure import save  # noqa: E402
+from measure import Peer, save  # noqa: E402
 
 from keras_effnet import build_model, open_exported, scale_spec  # noqa: E402
 from keras_effnet.data.photographs import photographs  # noqa: E402
@@ -78,21 +77,11 @@ def keras_calls(model: keras.Model) -> dict[str, Call]:
     }
 
 
-class Timm:
+class Timm(Peer):
     """timm in a process of another environment."""
 
     def __init__(self, python: str) -> None:
-        script = Path(__file__).with_name("timm_peer.py")
-        self._process = subprocess.Popen(
-            [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-
-    def ask(self, *words: Any) -> float:
-        pipe_in: Any = self._process.stdin
-        pipe_out: Any = self._process.stdout
-        pipe_in.write("\t".join(map(str, words)) + "\n")
-        pipe_in.flush()
-        return float(pipe_out.readline())
+        super().__init__(python, Path(__file__).with_name("timm_peer.py"))
 
     def load(self, name: str, phi: float, side: int, path: Path) -> None:
         """Makes a network there, and writes it as ONNX."""
@@ -104,10 +93,6 @@ class Timm:
         given = folder / f"{len(images)}.npy"
         np.save(given, images)
         return {name: partial(self.ask, "time", name, given) for name in ("timm eager", "timm torch.compile")}
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 def engines_of(path: Path) -> dict[str, Call]:

@@ -1,11 +1,14 @@
-"""timm's networks for on_device.py, in an environment of their own, since timm wants another PyTorch than Keras here
+"""timm's networks for other benchmarks, in an environment of their own: timm wants another PyTorch than Keras here
 
-Command: none of its own: on_device.py starts it with the Python of `--timm`, and sends one line for each task.
+Command: none of its own: on_device.py and training_step.py start it with the Python of `--timm`, and send one line for
+each task.
 
 | line | does | answers |
 |---|---|---|
 | `load NAME DEPTH WIDTH SIDE FILE` | makes the network and writes it as ONNX | its number of parameters |
 | `time CONTENDER IMAGES` | runs it twice on the images of a `.npy` file | the milliseconds of the second call |
+| `learn NAME CONTENDER` | makes the network, of ten classes | its number of parameters |
+| `step CONTENDER IMAGES` | trains it for two steps on the images of a `.npy` file | the milliseconds of the second |
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ THREADS = 2
 torch.set_num_threads(THREADS)
 answers = sys.stdout
 networks: dict[str, Callable[[Any], Any]] = {}
+optimizers: dict[str, torch.optim.Optimizer] = {}
 
 
 def load(name: str, depth: str, width: str, side: str, path: str) -> int:
@@ -61,9 +65,33 @@ def run(contender: str, path: str) -> float:
     return (perf_counter() - started) * 1e3
 
 
+def learn(name: str, contender: str) -> int:
+    """A network of ten classes, ready to be trained."""
+    model: Any = timm.create_model(name, pretrained=False, num_classes=10).to(memory_format=torch.channels_last)
+    optimizers[contender] = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, nesterov=True)
+    networks[contender] = torch.compile(model, dynamic=False) if contender == "timm torch.compile" else model
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def step(contender: str, path: str) -> float:
+    """The milliseconds of a training step, after one that wakes the threads."""
+    images, network, optimizer = np.load(path), networks[contender], optimizers[contender]
+    for _ in range(2):
+        started = perf_counter()
+        logits = network(torch.from_numpy(images).permute(0, 3, 1, 2))
+        loss = torch.nn.functional.cross_entropy(logits, torch.arange(len(images)) % 10)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss.item()
+    return (perf_counter() - started) * 1e3
+
+
+TASKS: dict[str, Callable[..., float]] = {"load": load, "time": run, "learn": learn, "step": step}
+
 for line in sys.stdin:
     task, *words = line.rstrip("\n").split("\t")
     with redirect_stdout(sys.stderr):
-        answer = load(*words) if task == "load" else run(*words)
+        answer = TASKS[task](*words)
     answers.write(f"{answer}\n")
     answers.flush()

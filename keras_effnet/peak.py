@@ -69,12 +69,15 @@ class DevicePeak:
         layer: name of the layer that runs then.
         layers: number of layers that are run.
         channels: number of channels that layers with weights write, all together.
+        litert_values: the most values that LiteRT plans, which keeps the image to the end, and writes sums and products
+            over one of the images that they are made of.
     """
 
     values: int
     layer: str
     layers: int
     channels: int
+    litert_values: int
 
     def bytes_on(self, engine: str) -> int:
         """Bytes in an engine.
@@ -82,24 +85,29 @@ class DevicePeak:
         Args:
             engine: "keras" or a format of `export_model`. "litert-int8" is a microcontroller's: one byte for each
                 value, and what TensorFlow Lite Micro notes of layers and channels. Four bytes for each value in all
-                others, whatever their weights take.
+                others, whatever their weights take; in LiteRT, of the values that it plans.
 
         Example:
-            >>> DevicePeak(values=1000, layer="conv", layers=1, channels=10).bytes_on("litert-int8")
-            1320
+            >>> peak = DevicePeak(values=1000, layer="conv", layers=1, channels=10, litert_values=900)
+            >>> peak.bytes_on("litert-int8"), peak.bytes_on("litert"), peak.bytes_on("onnx")
+            (1320, 3600, 4000)
         """
         if engine == "litert-int8":
             return self.values + CHANNEL_BYTES * self.channels + LAYER_BYTES * self.layers
-        return FLOAT32_BYTES * self.values
+        return FLOAT32_BYTES * (self.litert_values if engine.startswith("litert") else self.values)
 
 
 class _Step(NamedTuple):
-    """One operation of an engine: the buffers that it reads, the one that it fills, and how many values go into it."""
+    """One operation of an engine: the buffers that it reads, the one that it fills, and how many values go into it.
+
+    `elementwise`: each value is made of the values in its place, so that it can be written over one of them.
+    """
 
     layer: str
     reads: tuple[int, ...]
     writes: int
     values: int
+    elementwise: bool = False
 
 
 def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000) -> DevicePeak:
@@ -131,10 +139,14 @@ def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int =
         layers += block.times * len(block.nodes)
         weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
         written += block.times * sum(weighted)
-    return DevicePeak(*find_peak(network, Shape(spec.resolution, spec.resolution, channels)), layers, written)
+    image = Shape(spec.resolution, spec.resolution, channels)
+    planned = find_peak(network, image, in_place=True).values
+    return DevicePeak(*find_peak(network, image), layers, written, planned)
 
 
-def find_peak(network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True) -> Peak:
+def find_peak(
+    network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True, in_place: bool = False
+) -> Peak:
     """Finds the most values that are in memory at once while a network runs for one image.
 
     Args:
@@ -142,6 +154,8 @@ def find_peak(network: Network, image: Shape, *, training: bool = False, norms_l
         image: shape of the image that it reads.
         training: whether it learns from the image: what the way back needs is kept, and has gradients.
         norms_learn: whether BatchNorm learns as well, which needs what it reads a second time.
+        in_place: whether it runs as in LiteRT, which keeps the image to the end, and writes sums and products over one
+            of the images that they are made of (`InputTensorCanBeShared` in tensorflow/lite/arena_planner.cc).
 
     Returns:
         The number of values, and the layer that runs while they are in memory.
@@ -162,15 +176,21 @@ def find_peak(network: Network, image: Shape, *, training: bool = False, norms_l
     steps = list(plan.steps())
     last = {buffer: number for number, step in enumerate(steps) for buffer in (*step.reads, step.writes)}
     last.update((plan.home[node], len(steps)) for node in network.outputs)
+    if in_place:
+        last.update(dict.fromkeys(plan.inputs, len(steps)))
     sizes = dict(plan.inputs)
     alive, most = sum(sizes.values()), Peak(0, "")
     for number, step in enumerate(steps):
+        if in_place and step.elementwise:
+            over = [each for each in step.reads if last[each] == number and sizes[each] == step.values]
+            alive -= sum(sizes.pop(each) for each in over[:1])
         if step.writes not in sizes:
             sizes[step.writes] = step.values
             alive += step.values
         most = max(most, Peak(alive, step.layer), key=lambda peak: peak.values)
         # What was read for the last time goes; an output that nobody reads goes too.
-        alive -= sum(sizes.pop(buffer) for buffer in {*step.reads, step.writes} if last[buffer] == number)
+        gone = {buffer for buffer in (*step.reads, step.writes) if last[buffer] == number}
+        alive -= sum(sizes.pop(buffer, 0) for buffer in gone)
     return most
 
 
@@ -205,14 +225,14 @@ class _Running:
             step = self.step(node, reads, between)
             yield step
             reads = (step.writes, *reads) if isinstance(op, Activation) else (step.writes,)
-        step = self.step(node, reads, size)
+        step = self.step(node, reads, size, _is_sum_or_product(op))
         yield step
         self.home[node] = step.writes
 
-    def step(self, node: Node, reads: tuple[int, ...], values: int) -> _Step:
+    def step(self, node: Node, reads: tuple[int, ...], values: int, elementwise: bool = False) -> _Step:
         """A step that fills a new buffer."""
         self._next += 1
-        return _Step(node.name, reads, self._next, values)
+        return _Step(node.name, reads, self._next, values, elementwise)
 
     def stays(self, op: Op, given: Node) -> bool:
         """Whether an operation leaves its input where it is, or is done while its input is written."""
@@ -229,6 +249,10 @@ class _Running:
         if isinstance(op, LayerNorm) or (isinstance(op, Activation) and op.activation in _GATED):
             return size
         return _padded_values(op, x)
+
+
+def _is_sum_or_product(op: Op) -> bool:
+    return isinstance(op, Add | Multiply) or (isinstance(op, Activation) and op.activation in _GATED)
 
 
 def _padded_values(op: Op, x: Shape) -> int:
