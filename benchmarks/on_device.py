@@ -5,9 +5,9 @@ Time: about 30 minutes with the default batches, 1 and 16, on 2 cores, on a mach
 Result: results/on_device.json and its table in docs/export.md.
 
 All contenders of a network take turns, with two threads each, on pieces of photographs. PYTHON is that of an
-environment with timm, torch, torchvision and onnx, which runs timm_peer.py; without it timm takes no part. timm's
-networks also run in our engines, from the ONNX files that PyTorch writes. Weights are random: the time does not depend
-on them.
+environment with timm, torch, torchvision, onnx and litert-torch, which runs timm_peer.py; without it timm takes no
+part. timm's networks also run in our engines, from the files that PyTorch and litert-torch write. Weights are random:
+the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -108,6 +108,24 @@ def engines_of(path: Path) -> dict[str, Call]:
     }
 
 
+def litert_of(path: Path, batch: int) -> Call:
+    """LiteRT on a file of litert-torch's, which takes as many images as it was written for."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter: Any = Interpreter(model_content=path.read_bytes(), num_threads=THREADS)
+    interpreter.allocate_tensors()
+    taken, given = (
+        tensors[0]["index"] for tensors in (interpreter.get_input_details(), interpreter.get_output_details())
+    )
+
+    def call(x: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(taken, x)
+        interpreter.invoke()
+        return interpreter.get_tensor(given)
+
+    return call
+
+
 def measure(
     label: str, spec: Any, peer: str | None, timm_name: str, phi: float, batches: list[int], python: str | None
 ) -> list[dict[str, Any]]:
@@ -124,6 +142,8 @@ def measure(
             calls |= engines_of(folder / "timm.onnx")
         for batch in batches:
             given = images[:batch]
+            if timm is not None and timm.ask("litert", batch, side, folder / "timm.tflite"):
+                calls["timm in LiteRT"] = litert_of(folder / "timm.tflite", batch)
             clocks: Clocks = {name: partial(time_call, partial(call, given)) for name, call in calls.items()}
             clocks |= {} if timm is None else timm.clocks(given, folder)
             rounds = ROUNDS if batch == 1 else ROUNDS_OF_BATCHES

@@ -6,6 +6,7 @@ each task.
 | line | does | answers |
 |---|---|---|
 | `load NAME DEPTH WIDTH SIDE FILE` | makes the network and writes it as ONNX | its number of parameters |
+| `litert BATCH SIDE FILE` | writes it with litert-torch, with channels last in its images | bytes, 0 without |
 | `time CONTENDER IMAGES` | runs it twice on the images of a `.npy` file | the milliseconds of the second call |
 | `learn NAME CONTENDER` | makes the network, of ten classes | its number of parameters |
 | `step CONTENDER IMAGES` | trains it for two steps on the images of a `.npy` file | the milliseconds of the second |
@@ -16,6 +17,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -54,6 +56,17 @@ def load(name: str, depth: str, width: str, side: str, path: str) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
+def litert(batch: str, side: str, path: str) -> int:
+    """The network as a file for LiteRT, which has one size of batch; 0 without the package."""
+    try:
+        import litert_torch  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return 0
+    last = litert_torch.to_channel_last_io(networks["timm eager"], args=[0])
+    litert_torch.convert(last, (torch.zeros(int(batch), int(side), int(side), 3),)).export(path)
+    return Path(path).stat().st_size
+
+
 def run(contender: str, path: str) -> float:
     """The milliseconds of a call, after one that wakes the threads."""
     images, network = np.load(path), networks[contender]
@@ -87,7 +100,7 @@ def step(contender: str, path: str) -> float:
     return (perf_counter() - started) * 1e3
 
 
-TASKS: dict[str, Callable[..., float]] = {"load": load, "time": run, "learn": learn, "step": step}
+TASKS: dict[str, Callable[..., float]] = {"load": load, "litert": litert, "time": run, "learn": learn, "step": step}
 
 for line in sys.stdin:
     task, *words = line.rstrip("\n").split("\t")

@@ -59,6 +59,27 @@ def atomic_write(path: Path, write: Callable[[Path], Any]) -> None:
         _flush_folder(path.parent)
 
 
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Finds out whether a file or a folder can be written, before the work that it is for. Writes nothing.
+
+    Args:
+        path: the file or the folder, whether it is there or not.
+        folder: whether `path` is a folder.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with as_data_error(path):
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        whole = Path(os.path.abspath(path if folder else path.parent))
+        nearest = next(each for each in (whole, *whole.parents) if os.path.lexists(each))
+        if not nearest.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
+
+
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Lets one process at a time write to a folder; the others wait for their turn.

@@ -1,17 +1,30 @@
-"""How a program of this package starts: without the libraries that it would import and never use.
+"""How a program of this package starts: quickly, and with the screen to itself.
 
-With everything installed, more than a third of the time in which TensorFlow and Keras are imported goes to JAX, to
-scikit-learn with SciPy's statistics, and to matplotlib's windows. They are optional there: TensorFlow asks for JAX to
-convert its functions, Keras for all three to save with Orbax, wrap models and plot images. Our programs do none of it.
+Quickly: with everything installed, more than a third of the time in which TensorFlow and Keras are imported goes to
+JAX, to scikit-learn with SciPy's statistics, and to matplotlib's windows. They are optional there: TensorFlow asks for
+JAX to convert its functions, Keras for all three to save with Orbax, wrap models and plot images. Our programs do none
+of it.
+
+The screen: TensorFlow, absl and CUDA print lines on standard error that mean nothing to a user, some of them before any
+setting of theirs is read. Only the file descriptor reaches all of them.
 """
 
 from __future__ import annotations
 
+import faulthandler
+import os
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from keras_effnet.messages import said_on
+
+STANDARD_ERROR = 2  # its file descriptor
 # What each module asks for as it is imported, and goes on without. Orbax' part of Keras comes after Keras' backend, so
 # that JAX is there already where it is needed.
 _OPTIONAL = {
@@ -49,3 +62,37 @@ def import_less() -> None:
     """
     if not any(isinstance(each, _Refusal) for each in sys.meta_path):
         sys.meta_path.insert(0, _Refusal())
+
+
+@contextmanager
+def keep_screen() -> Iterator[Path | None]:
+    """Inside, standard error is a log file, and only what `messages` says appears where it was.
+
+    Yields:
+        The file, for the caller to delete or to name; None, and nothing is moved, where there is no standard error or
+        no folder for the file: better too many lines than none.
+    """
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="keras-effnet-", suffix=".log")
+    except OSError:
+        yield None
+        return
+    try:
+        kept = os.dup(STANDARD_ERROR)
+    except OSError:
+        os.close(descriptor)
+        os.unlink(name)
+        yield None
+        return
+    sys.stderr.flush()
+    os.dup2(descriptor, STANDARD_ERROR)
+    os.close(descriptor)
+    with os.fdopen(kept, "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
+        faulthandler.enable(stream)  # a crash inside a library ends the process, and nobody could name the file
+        try:
+            with said_on(stream):
+                yield Path(name)
+        finally:
+            faulthandler.disable()
+            sys.stderr.flush()
+            os.dup2(stream.fileno(), STANDARD_ERROR)

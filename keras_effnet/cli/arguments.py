@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+from keras_effnet.errors import WeightsError
 from keras_effnet.registry import backbones
 from keras_effnet.spec import BackboneSpec
+
+
+def model_argument(path: Path) -> None:
+    """Checks that there is a model's file (or folder, of a SavedModel), before a framework is imported to read it.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    if not path.exists():
+        raise WeightsError("there is no such model.", received=repr(str(path)))
 
 
 def backbone_argument(text: str) -> BackboneSpec | str:
@@ -17,10 +29,12 @@ def backbone_argument(text: str) -> BackboneSpec | str:
         text: name of a backbone, or path of a spec file.
 
     Raises:
+        RegistryError: there is no backbone of this name.
         SpecError: the file is missing, or does not contain a valid spec.
     """
     is_file = text.endswith(".json") or (text not in backbones.names() and os.path.isfile(text))
     if not is_file:
+        backbones.get(text)
         return text
     from keras_effnet.serialization import read_spec
 

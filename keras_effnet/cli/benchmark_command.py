@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_effnet.atomic import atomic_write
-from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.atomic import atomic_write, check_writable
+from keras_effnet.checks import check_int
+from keras_effnet.cli.arguments import backbone_argument, model_argument
 from keras_effnet.errors import ExportError
 from keras_effnet.export.formats import ENGINES
+from keras_effnet.messages import say
 
 if TYPE_CHECKING:
     import keras
@@ -50,10 +51,15 @@ def run(arguments: argparse.Namespace) -> None:
         name: None if Path(name).suffix in (".keras", ".h5") else backbone_argument(name)
         for name in dict.fromkeys(arguments.networks)
     }
-    missing = [name for name, spec in specs.items() if spec is None and not Path(name).is_file()]
-    if missing:
-        raise ExportError("there must be such a model.", received=repr(missing[0]))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
+    for name, spec in specs.items():
+        if spec is None:
+            model_argument(Path(name))
+    for batch in arguments.batch:
+        check_int(ExportError, "batch", batch, 1)
+    if arguments.threads is not None:
+        check_int(ExportError, "threads", arguments.threads, 1)
+    for path in filter(None, (arguments.output, arguments.plot)):
+        check_writable(path)
     from keras_effnet.builder.model import build_model
     from keras_effnet.latency.engine_latency import latency_table, stage_table, time_engines, write_latency_plot
     from keras_effnet.latency.timing import describe_machine
@@ -65,7 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         batches=arguments.batch,
         threads=arguments.threads,
         stages=arguments.stages,
-        progress=lambda text: sys.stderr.write(f"keras-effnet benchmark: {text}\n"),
+        progress=lambda text: say(f"keras-effnet benchmark: {text}"),
     )
     content = {"machine": describe_machine(), "threads": arguments.threads, "rows": [row.to_dict() for row in rows]}
     as_json = json.dumps(content, indent=2) + "\n"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from keras_effnet.atomic import check_writable
+from keras_effnet.checks import check_int
 from keras_effnet.errors import BudgetError, ExportError
 from keras_effnet.latency.device import DEVICE_ENGINES, write_probes
+from keras_effnet.messages import say
 
 DESCRIPTION = """Exports a few networks, times them, and writes a file that `keras-effnet fit --latency-ms 20 --device
 FILE` reads. For a device that is not this machine, write them into a folder with --probes, copy it there, and run its
@@ -35,13 +37,17 @@ def run(arguments: argparse.Namespace) -> None:
             "say what to write: --output FILE to time networks here, --probes FOLDER to time them elsewhere.",
             received="neither",
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
-
-    def say(text: str) -> None:
-        sys.stderr.write(f"keras-effnet calibrate: {text}\n")
+    if arguments.threads is not None:
+        check_int(ExportError, "threads", arguments.threads, 1)
+    if arguments.output is not None:
+        check_writable(arguments.output)
+    if arguments.probes is not None:
+        check_writable(arguments.probes, folder=True)
 
     with TemporaryDirectory() as folder:
-        script = write_probes(arguments.probes or folder, arguments.engine, lambda text: say(f"exporting {text}"))
+        script = write_probes(
+            arguments.probes or folder, arguments.engine, lambda text: say(f"keras-effnet calibrate: exporting {text}")
+        )
         if arguments.probes is not None:
             sys.stdout.write(f"{script}\n")
         if arguments.output is None:
@@ -49,7 +55,24 @@ def run(arguments: argparse.Namespace) -> None:
         threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
         output = arguments.output.resolve()
         command = [sys.executable, str(script), "--output", str(output), *threads]
-        done = subprocess.run(command, check=False)  # noqa: S603 - our own script
-        if done.returncode:
-            raise ExportError("the networks could not be timed; see above.", received=f"status {done.returncode}")
+        _measure(command)
         sys.stdout.write(f"{arguments.output}\n")
+
+
+def _measure(command: list[str]) -> None:
+    """Runs our script, and passes on what it says, but not what its engine says."""
+    from keras_effnet.latency.measure_probes import SPEAKER  # imports NumPy, which not every command needs
+
+    last = ""
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own script
+        for line in process.stderr or ():
+            last = line.strip() or last
+            if line.startswith(SPEAKER):
+                say(f"keras-effnet calibrate: {last.removeprefix(SPEAKER)}")
+            else:
+                sys.stderr.write(line)
+    if process.returncode:
+        raise ExportError(
+            f"the networks could not be timed; the last that was said is {last!r}.",
+            received=f"status {process.returncode}",
+        )

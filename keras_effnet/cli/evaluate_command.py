@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_effnet.atomic import check_writable
 from keras_effnet.cli.predictor import (
     Predictor,
     add_model_arguments,
+    check_model_arguments,
     class_numbers,
     open_classifier,
     predict_source,
@@ -61,6 +63,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the scores, and writes them to a file if asked to."""
+    check_model_arguments(arguments)
+    if arguments.output is not None:
+        check_writable(arguments.output)
     from keras_effnet.data.sets import load_data
 
     data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int
+from keras_effnet.cli.arguments import model_argument
 from keras_effnet.errors import DataError, ExportError
 from keras_effnet.export.formats import FORMATS
+from keras_effnet.messages import say
 
 if TYPE_CHECKING:
     import keras
@@ -67,8 +69,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the files and prints how they compare."""
-    if not arguments.model.is_file():
-        raise ExportError("there must be such a model.", received=repr(str(arguments.model)))
+    model_argument(arguments.model)
     check_int(DataError, "images", arguments.images, 1)
     asked = "--explain-int8" if arguments.explain_int8 else "--format litert-int8"
     if ("litert-int8" in arguments.format or arguments.explain_int8) and arguments.calibration is None:
@@ -76,8 +77,12 @@ def run(arguments: argparse.Namespace) -> None:
             "an int8 network is made for the ranges of real images: name some with `--calibration`.",
             received=f"{asked} without --calibration",
         )
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     folder = arguments.output or arguments.model.parent
+    check_writable(folder, folder=True)
+    if arguments.calibration is not None:
+        from keras_effnet.data.sets import check_data
+
+        check_data(arguments.calibration)
     paths = {name: folder / _file_name(arguments.model.stem, name) for name in dict.fromkeys(arguments.format)}
     from keras_effnet.export.exporter import export_files
     from keras_effnet.export.verify import report_table
@@ -91,19 +96,18 @@ def run(arguments: argparse.Namespace) -> None:
         batch=arguments.batch,
         tolerance=arguments.tolerance,
         float_layers=arguments.float_layers,
-        progress=lambda name: sys.stderr.write(f"keras-effnet export: writing {paths[name]}\n"),
+        progress=lambda name: say(f"keras-effnet export: writing {paths[name]}"),
         **images,
     )
     found: dict[str, Any] = {"model": str(arguments.model), "files": [each.to_dict() for each in reports]}
     text = report_table(reports)
     if arguments.explain_int8:
-        from keras_effnet.atomic import atomic_write
         from keras_effnet.export.explain_int8 import explain_int8, int8_csv, int8_table
 
         layers = explain_int8(model, images["calibration"])
         table = folder / f"{arguments.model.stem}-int8-layers.csv"
         atomic_write(table, lambda path: path.write_text(int8_csv(layers), encoding="utf-8"))
-        sys.stderr.write(f"keras-effnet export: wrote {table}\n")
+        say(f"keras-effnet export: wrote {table}")
         found["int8_layers"] = [each.to_dict() for each in layers]
         text += "\n" + int8_table(layers)
     sys.stdout.write(json.dumps(found, indent=2) + "\n" if arguments.json else text)

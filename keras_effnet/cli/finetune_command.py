@@ -9,7 +9,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.atomic import check_writable
+from keras_effnet.cli.arguments import backbone_argument, model_argument
+from keras_effnet.errors import WeightsError
+from keras_effnet.messages import say
 
 DESCRIPTION = """Fine-tunes a backbone of any size, with its weights, on other images: first the classifier, on features
 that are computed once, then the whole network. If it is interrupted or killed, the same command continues where it
@@ -28,7 +31,7 @@ OPTIONS_HELP = {
     "deterministic": "give the same bits in every run",
 }
 RECIPE_HELP = {
-    "head_epochs": "number of epochs in which only the classifier learns",
+    "head_epochs": "number of epochs in which only the classifier learns (default: 30; with random weights 0)",
     "head_rate": "largest learning rate of the classifier's epochs",
     "epochs": "number of epochs in which the whole network learns",
     "rate": "largest learning rate of the whole network's epochs",
@@ -40,7 +43,7 @@ RECIPE_HELP = {
     "clip": "largest norm of all gradients together; 0 turns clipping off",
     "label_smoothing": "fraction of each label that is spread over all classes",
     "average": "momentum of a moving average of the weights; 0 turns it off",
-    "batchnorm": "BatchNorm statistics while the whole network learns",
+    "batchnorm": "BatchNorm statistics while the whole network learns (default: frozen; with random weights trained)",
     "unfreeze": "unfreeze the network at once, or stage by stage",
     "precision": "precision in which the whole network learns",
     "accumulate": "number of batches per update",
@@ -77,6 +80,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "paper (cifar10, food101, ...), or 'tfds:NAME'",
     )
     parser.add_argument("--output", default="results/finetune", help="folder for results (default: results/finetune)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start afresh if the folder holds a run (default: continue it)"
+    )
     parser.add_argument("--recipe", help="JSON file of a recipe; the options below change it")
     group = parser.add_argument_group("several devices or hosts (docs/finetune.md)")
     group.add_argument(
@@ -94,8 +100,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the job, prints its scores and names its files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build mean nothing to a user
     options = read_options(arguments)
+    check_writable(Path(arguments.output), folder=True)
+    _check_files(options)
     from keras_effnet.errors import LostProcessError
     from keras_effnet.finetune.job import FinetuneJob
     from keras_effnet.report.write import format_table
@@ -104,15 +111,32 @@ def run(arguments: argparse.Namespace) -> None:
     output = Path(arguments.output)
     distribution = Distribution(arguments.devices, arguments.address, arguments.processes, arguments.rank)
     try:
-        metrics = FinetuneJob(options, output, distribution).run()
+        metrics = FinetuneJob(options, output, distribution, overwrite=arguments.overwrite).run()
     except LostProcessError as error:
-        sys.stderr.write(f"keras-effnet finetune: {error}\n")
-        sys.stderr.flush()
+        say(f"keras-effnet finetune: {error}")
         # An orderly exit would wait a minute for the lost process, and then abort.
         os._exit(1)
     if metrics is None:
         return
     sys.stdout.write(f"{format_table(metrics)}\n\nIn {output}: {', '.join(sorted(_files(output)))}\n")
+
+
+def _check_files(options: Any) -> None:
+    """Checks that the data, the backbone and its weights are there.
+
+    Raises:
+        DataError, WeightsError: one of them is not.
+    """
+    from keras_effnet.data.sets import check_data
+
+    check_data(options.data)
+    if isinstance(options.backbone, str) and options.backbone.endswith(".keras"):
+        model_argument(Path(options.backbone))
+    if options.weights not in ("imagenet", "saved", "random") and not Path(options.weights).is_file():
+        raise WeightsError(
+            "weights are 'imagenet', 'saved', 'random', or the path of a weight file; there is no such file.",
+            received=repr(options.weights),
+        )
 
 
 def read_options(arguments: argparse.Namespace) -> Any:
@@ -123,14 +147,14 @@ def read_options(arguments: argparse.Namespace) -> Any:
     """
     from keras_effnet.data.augment import Augmentation, augmentation_for
     from keras_effnet.finetune.options import FinetuneOptions
-    from keras_effnet.finetune.recipe import Recipe, read_recipe
+    from keras_effnet.finetune.recipe import Recipe, default_recipe, read_recipe
 
     asked = _given(arguments, FinetuneOptions, OPTIONS_HELP)
     if "backbone" in asked and not asked["backbone"].endswith(".keras"):
         asked["backbone"] = backbone_argument(asked["backbone"])
     if arguments.recipe is None:
         augmentation = replace(augmentation_for(asked.get("phi", 0.0)), flip=arguments.data not in SIGNS)
-        recipe = Recipe(augmentation=augmentation)
+        recipe = replace(default_recipe(asked.get("weights", "")), augmentation=augmentation)
     else:
         recipe = read_recipe(arguments.recipe)
     augmentation = replace(recipe.augmentation, **_given(arguments, Augmentation, AUGMENTATION_HELP))
@@ -155,7 +179,7 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str]) -> None:
         else:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
             extra = {"type": kinds[-1]}
-        text = helps[item.name] + ("" if "by default" in helps[item.name] else told)
+        text = helps[item.name] + ("" if "default" in helps[item.name] else told)
         group.add_argument(flag, default=argparse.SUPPRESS, help=text, **extra)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.cli.arguments import backbone_argument, phi_value
-from keras_effnet.errors import WeightsError
+from keras_effnet.atomic import check_writable
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.cli.arguments import backbone_argument, model_argument, phi_value
+from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
 from keras_effnet.registry import rules
 
 
@@ -47,7 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the model and prints its report to standard output."""
     if arguments.output.suffix != ".keras":
         raise WeightsError("`--output` must end in .keras.", received=repr(str(arguments.output)))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
+    model_argument(arguments.model)
+    check_writable(arguments.output)
+    if isinstance(arguments.phi, float):
+        check_number(ScalingError, "phi", arguments.phi, -1000)
+    if arguments.rule is not None:
+        rules.get(arguments.rule)
+    spec = None if arguments.spec is None else backbone_argument(arguments.spec)
+    for name in ("classes", "channels"):
+        if getattr(arguments, name) is not None:
+            check_int(InheritanceError, name, getattr(arguments, name), 1)
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.scaled_model import load_model, scale_model
 
@@ -58,10 +68,10 @@ def run(arguments: argparse.Namespace) -> None:
         "classes": arguments.classes,
         "channels": arguments.channels,
     }
-    if arguments.spec is None:
+    if spec is None:
         grown, report = scale_model(model, arguments.phi, rule=arguments.rule, return_report=True, **options)
     else:
-        grown, report = grow_model(model, backbone_argument(arguments.spec), return_report=True, **options)
+        grown, report = grow_model(model, spec, return_report=True, **options)
     try:
         grown.save(arguments.output)
     except OSError as error:

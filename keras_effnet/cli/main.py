@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
+import traceback
 from collections.abc import Sequence
 
 from absl import app
@@ -32,7 +33,8 @@ from keras_effnet.cli import (
     transfer_command,
 )
 from keras_effnet.errors import KerasEffnetError
-from keras_effnet.startup import import_less
+from keras_effnet.messages import SayingHandler, say
+from keras_effnet.startup import import_less, keep_screen
 
 COMMANDS = (
     transfer_command,
@@ -71,15 +73,40 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
     except KerasEffnetError as error:
-        sys.stderr.write(f"keras-effnet {arguments.command}: {error}\n")
+        say(f"keras-effnet {arguments.command}: {error}")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nkeras-effnet {arguments.command}: interrupted; the same command continues from here\n")
+        say(f"\nkeras-effnet {arguments.command}: interrupted; the same command continues from here")
         return 130
     return 0
+
+
+def _program(arguments: argparse.Namespace) -> int:
+    """Runs the command with the screen to itself. What libraries print is kept if the command fails unexpectedly."""
+    own = logging.getLogger("keras_effnet")
+    own.addHandler(SayingHandler(f"keras-effnet {arguments.command}: "))
+    own.setLevel(logging.INFO)
+    own.propagate = False  # absl's handler would say it again, with a prefix that means nothing to a user
+    with keep_screen() as log:
+        try:
+            return main(arguments)
+        except Exception as error:
+            if log is None:
+                raise
+            traceback.print_exc()
+            said = f"{type(error).__name__}: {error!s:.300}".splitlines()[0]
+            say(
+                f"keras-effnet {arguments.command}: failed in a way that it should not, with {said}. All that was "
+                f"printed is in {log}; please report it."
+            )
+            log = None
+            return 1
+        finally:
+            if log is not None:
+                log.unlink(missing_ok=True)
 
 
 def run() -> None:
     """The entry point of `keras-effnet`."""
     import_less()
-    app.run(main, flags_parser=parse)
+    app.run(_program, flags_parser=parse)

@@ -6,14 +6,15 @@ import argparse
 import csv
 import io
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
-from keras_effnet.cli.predictor import add_model_arguments, open_classifier, predict_source, show
+from keras_effnet.cli.predictor import add_model_arguments, check_model_arguments, open_classifier, predict_source, show
 from keras_effnet.errors import DataError
+from keras_effnet.messages import say
 
 DESCRIPTION = """Prints the most probable classes of each image. Files that cannot be read are listed on standard error
 and left out; the command fails only if no image can be read. Results go to standard output, progress to standard
@@ -42,7 +43,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the most probable classes of each image."""
     check_int(DataError, "top", arguments.top, 1)
-    classifier = open_classifier(arguments)
+    check_model_arguments(arguments)
+    if arguments.output is not None:
+        check_writable(arguments.output)
     import numpy as np
 
     from keras_effnet.data.image_files import ImageFiles, find_readable
@@ -52,13 +55,14 @@ def run(arguments: argparse.Namespace) -> None:
     readable = find_readable(paths, default_cache())
     skipped = [str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine]
     for name in skipped:
-        sys.stderr.write(f"keras-effnet predict: left out, not a readable image: {name}\n")
+        say(f"keras-effnet predict: left out, not a readable image: {name}")
     kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
     if not kept:
         raise DataError(
             "there must be at least one readable image.",
             received=f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found",
         )
+    classifier = open_classifier(arguments)
     source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
     rows = []
     for path, found in zip(kept, predict_source(classifier, source, arguments, "predicting"), strict=True):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, check_number
+from keras_effnet.cli.arguments import model_argument
 from keras_effnet.errors import BuildError, DataError
+from keras_effnet.messages import progress_bar
 
 if TYPE_CHECKING:
     import keras
@@ -75,6 +76,22 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=32, help="number of images per batch (default: 32)")
 
 
+def check_model_arguments(arguments: argparse.Namespace) -> None:
+    """Checks what `add_model_arguments` added, as far as that goes without opening the model.
+
+    Raises:
+        DataError: a value outside its range, or class names that cannot be read.
+        WeightsError: there is no such model.
+    """
+    model_argument(arguments.model)
+    check_int(DataError, "batch_size", arguments.batch_size, 1)
+    check_number(DataError, "center_crop", arguments.center_crop, 0, 1, open_low=True)
+    if arguments.resolution is not None:
+        check_int(DataError, "resolution", arguments.resolution, 1)
+    if arguments.classes is not None:
+        _read_names(arguments.classes)
+
+
 def open_classifier(arguments: argparse.Namespace) -> Predictor:
     """Loads the model that the command line names.
 
@@ -83,7 +100,6 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
         DataError: the class names cannot be read, or are not as many as the model's classes.
         WeightsError: there is no such model, or it cannot be read.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build do not concern users
     from keras_effnet.export.engines import is_exported, open_exported
 
     if is_exported(arguments.model):
@@ -120,7 +136,7 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
     side, channels = _input_of(model, arguments, None if tag is None else tag.spec.resolution)
     names = None if tag is None else tag.class_names
     if arguments.classes is not None:
-        names = _read_names(arguments.classes, shape[1])
+        names = _names_of(arguments.classes, shape[1])
     whole = _with_mode(model, arguments.preprocessing or "none") if tag is None else take_raw_pixels(model)
     numbers = tuple(str(number) for number in range(shape[1]))
     return Predictor(_with_softmax(whole), names or numbers, names is not None, side, channels)
@@ -150,7 +166,7 @@ def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> P
             received=f"--resolution={side} for a side of {told.resolution}",
         )
     classes = exported.predict_on_batch(_blank(side, told.channels)).shape[1]
-    names = told.class_names if arguments.classes is None else _read_names(arguments.classes, classes)
+    names = told.class_names if arguments.classes is None else _names_of(arguments.classes, classes)
     model = exported if told.outputs == "probabilities" else _Softmax(exported)
     numbers = tuple(map(str, range(classes)))
     return Predictor(model, names or numbers, names is not None, side, told.channels)
@@ -191,12 +207,9 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     Raises:
         DataError: a value outside its range, or an image that cannot be read.
     """
-    from tqdm import tqdm
-
     from keras_effnet.data.batches import Batches
     from keras_effnet.training.evaluation import predict_all
 
-    check_int(DataError, "batch_size", arguments.batch_size, 1)
     batches = Batches(
         source,
         resolution=classifier.resolution,
@@ -204,7 +217,7 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
         batch_size=min(arguments.batch_size, max(len(source), 1)),
         center_crop=arguments.center_crop,
     )
-    with tqdm(total=len(batches), desc=title, unit="batch") as progress:
+    with progress_bar(total=len(batches), desc=title, unit="batch") as progress:
         return predict_all(classifier.model, _Watched(batches, progress.update))
 
 
@@ -325,13 +338,17 @@ def _with_softmax(model: Any) -> Any:
     return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(model.output))
 
 
-def _read_names(path: Path, classes: int) -> tuple[str, ...]:
+def _read_names(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
         names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the class names cannot be read: {error}.", received=repr(str(path))) from error
-    found = _without_blank_end(names)
+    return _without_blank_end(names)
+
+
+def _names_of(path: Path, classes: int) -> tuple[str, ...]:
+    found = _read_names(path)
     if len(found) != classes or not all(isinstance(name, str) for name in found):
         raise DataError(
             f"there must be {classes} class names, one per line or as a JSON list of strings.",

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import check_writable
+from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
 
 DESCRIPTION = """The paper's two searches on small data: coefficients (which alpha, beta and gamma make the best of
@@ -102,11 +105,17 @@ def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Searches, prints what was found, and lists the files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # users need none of TensorFlow's notes on its build
     logging.getLogger("keras_effnet").setLevel(logging.INFO)
+    from keras_effnet.data.sets import check_data
+
     left_out = {"run", "command", "search", "backbone", "data", "train", "quick", "accuracy"}
     asked = {name: value for name, value in vars(arguments).items() if name not in left_out and value is not None}
     backbone = None if arguments.backbone is None else backbone_argument(arguments.backbone)
+    check_writable(arguments.output, folder=True)
+    if arguments.steps is not None:
+        check_int(SearchError, "steps", arguments.steps, 1)
+    if arguments.data is not None:
+        check_data(arguments.data)
     text = (_coefficients if arguments.search == "coefficients" else _architecture)(backbone, arguments, asked)
     output = arguments.output
     files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file() and each.name[0] != "."))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import check_writable
 from keras_effnet.cli.arguments import backbone_argument
 
 DESCRIPTION = """Pre-trains a scaled-down backbone on letters that it draws itself, fine-tunes it on few labels per
@@ -37,6 +37,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "transfer", help="pre-train on letters, fine-tune on few labels, compare with scratch", description=DESCRIPTION
     )
     parser.add_argument("--output", default="results/transfer", help="folder for results (default: results/transfer)")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="start afresh if the folder holds a run (default: continue it)"
+    )
     for field in fields(DemonstrationOptions):
         flag = "--" + field.name.replace("_", "-")
         text = f"{HELP[field.name]} (default: {field.default})"
@@ -46,16 +49,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Runs the demonstration, prints its table and names its files."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's notes on its build mean nothing to a user
+    from keras_effnet.data.sets import check_data
     from keras_effnet.finetune.options import DemonstrationOptions
 
     values = {field.name: getattr(arguments, field.name) for field in fields(DemonstrationOptions)}
     options = DemonstrationOptions(**{**values, "backbone": backbone_argument(arguments.backbone)})
+    output = Path(arguments.output)
+    check_writable(output, folder=True)
+    check_data(options.data)
     from keras_effnet.finetune.demonstration import Demonstration
     from keras_effnet.report.draws import format_draws, write_draws
 
-    output = Path(arguments.output)
-    metrics = Demonstration(options, output).run()
+    metrics = Demonstration(options, output, overwrite=arguments.overwrite).run()
     write_draws(metrics, output)
     files = ", ".join(("model.keras", "history.csv", "metrics.json", "curves.png"))
     sys.stdout.write(f"{format_draws(metrics)}\n\nIn {output}: {files}\n")

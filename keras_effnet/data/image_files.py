@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.messages import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,10 @@ def find_readable(paths: Sequence[Path], cache: Path) -> list[bool]:
     states, known = [_state(path) for path in paths], _read_record(record)
     unknown = [number for number, state in enumerate(states) if state is not None and state not in known]
     if unknown:
-        with _open_record(record) as file, tqdm(total=len(unknown), desc="checking images", unit="file") as progress:
+        with (
+            _open_record(record) as file,
+            progress_bar(total=len(unknown), desc="checking images", unit="file") as progress,
+        ):
             for number, fine in _check(paths, unknown):
                 known[states[number]] = fine
                 file.write(json.dumps([*(states[number] or ()), fine]) + "\n")

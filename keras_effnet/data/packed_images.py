@@ -16,12 +16,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_effnet.data.image_files import log_skipped
 from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.messages import progress_bar
 
 
 class PackedImages(Source):
@@ -95,7 +95,9 @@ def write_pack(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            for number, (encoded, label) in enumerate(tqdm(examples, f"packing {path.name}", total, unit="image")):
+            for number, (encoded, label) in enumerate(
+                progress_bar(examples, desc=f"packing {path.name}", total=total, unit="image")
+            ):
                 if is_readable(io.BytesIO(encoded)):
                     file.write(encoded)
                     offsets.append(offsets[-1] + len(encoded))

@@ -93,6 +93,7 @@ def load_data(
     seed = check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
+    check_data(data)
     splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
     train, held_out = splits.train, splits.validation
     if held_out is None:
@@ -100,6 +101,25 @@ def load_data(
     if labels_per_class is not None:
         train = at_most(train, labels_per_class, seed)
     return DataSplits(data, train, held_out, splits.test)
+
+
+def check_data(data: str) -> None:
+    """Finds out whether there can be such data, without reading any of it.
+
+    Args:
+        data: name or path of the data, as for `load_data`.
+
+    Raises:
+        DataError: no data set has this name, and there is no such folder or file.
+    """
+    path = Path(data).expanduser()
+    if data in NAMES or data.startswith(TFDS) or path.exists():
+        return
+    if len(path.parts) == 1 and path.suffix.lower() != ".csv":
+        near = difflib.get_close_matches(data, NAMES)
+        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Write tfds:NAME for tensorflow-datasets."
+        raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint}", received=repr(data))
+    raise DataError("there is no such folder or file; check the path.", received=repr(data))
 
 
 def default_cache() -> Path:
@@ -122,10 +142,6 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
     path = Path(data).expanduser()
     if path.suffix.lower() == ".csv":
         return read_table(path, cache)
-    if not path.exists() and len(path.parts) == 1:
-        near = difflib.get_close_matches(data, NAMES)
-        hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Write tfds:NAME for tensorflow-datasets."
-        raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint}", received=repr(data))
     return read_folder(path, cache)
 
 

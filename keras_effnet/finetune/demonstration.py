@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -59,11 +60,13 @@ class Demonstration:
     Args:
         options: options of the run.
         output: folder for the results; made if missing.
+        overwrite: whether to start afresh if the folder holds a run; by default that is continued.
     """
 
-    def __init__(self, options: DemonstrationOptions, output: Path) -> None:
+    def __init__(self, options: DemonstrationOptions, output: str | PathLike[str], *, overwrite: bool = False) -> None:
         self.options = options
-        self.output = output
+        self.output = Path(output)
+        self.overwrite = overwrite
         self.spec = demonstration_spec(options)
 
     def run(self) -> dict[str, Any]:
@@ -82,7 +85,7 @@ class Demonstration:
             **self.options.to_dict(),
             "images": [draws[0].train.fingerprint(), draws[0].validation.fingerprint()],
         }
-        checkpoint = Checkpoint(self.output / "checkpoint", identity)
+        checkpoint = Checkpoint(self.output / "checkpoint", identity, overwrite=self.overwrite)
         if checkpoint.progress.phase == 0:
             self._pretrain(checkpoint)
         runs = [(number, kind) for number in range(len(draws)) for kind in RECIPES]

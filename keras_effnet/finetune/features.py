@@ -15,7 +15,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.batches import Batches
@@ -23,6 +22,7 @@ from keras_effnet.data.rows import batch_rows, read_ahead
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.messages import progress_bar
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,9 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
     done = _batches_done(done_path, len(batches)) if part.exists() else 0
     rows = _open_rows(part, shape, new=not done)
     title = "features" if not view else f"features of view {view + 1}"
-    with tqdm(total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="image") as progress:
+    with progress_bar(
+        total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="image"
+    ) as progress:
         for number, (images, _, _) in enumerate(read_ahead(batches, done), done):
             first = number * FEATURE_BATCH
             last = min(first + FEATURE_BATCH, shape[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +22,8 @@ from keras_effnet.finetune.features import FeatureBatches, cached_features, spli
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
-from keras_effnet.finetune.transfer_model import RANDOM, make_network
+from keras_effnet.finetune.recipe import RANDOM
+from keras_effnet.finetune.transfer_model import make_network
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.text import this_command
@@ -47,13 +49,23 @@ class FinetuneJob:
         options: options of the run.
         output: folder for the results; made if missing.
         distribution: devices and processes to train on; by default one device.
+        overwrite: whether to start afresh if the folder holds a run; by default that is continued, if its options are
+            the same, or ask for fewer epochs of the whole network.
     """
 
-    def __init__(self, options: FinetuneOptions, output: Path, distribution: Distribution | None = None) -> None:
+    def __init__(
+        self,
+        options: FinetuneOptions,
+        output: str | PathLike[str],
+        distribution: Distribution | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
         self.options = options
+        self.overwrite = overwrite
         self.distribution = Distribution() if distribution is None else distribution
         self.recipe = options.recipe
-        self.output = output
+        self.output = output = Path(output)
         self.model_path = output / "model.keras"
         # Processes on one disk must not write each other's files.
         self._features = output / ("features" if self.distribution.is_first else f"features-{self.distribution.rank}")
@@ -86,9 +98,13 @@ class FinetuneJob:
             labels_per_class=options.labels_per_class,
         )
         identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
-        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution)
+        # Phases that are unfrozen one by one are cut anew where there are more epochs.
+        growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
+        options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
+        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
         model = self._network(data)
         phases = plan_phases(model, recipe)
+        self._reopen(phases, data, checkpoint)
         if checkpoint.progress.phase < len(phases):
             self._train(model, phases, data, checkpoint)
         metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
@@ -114,6 +130,13 @@ class FinetuneJob:
         warn_of_memory(estimate_memory(spec, self.recipe, **shape))
         return model
 
+    def _reopen(self, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
+        """Goes back into the last phase if it has more epochs than were done."""
+        done = checkpoint.progress
+        epoch = len(self._batches(data.train, shuffle=True, shard=self.distribution.shard))
+        if done.phase == len(phases) and 0 < done.step < phases[-1].epochs * epoch:
+            checkpoint.save(phase=len(phases) - 1)
+
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
         if self.recipe.batchnorm == "recalibrated" and checkpoint.progress.phase == 0:
             self._recalibrate(model, data.train)
@@ -128,7 +151,10 @@ class FinetuneJob:
                 if number and checkpoint.progress.step == 0:
                     checkpoint.load_weights(learner.variables)
                 self._train_network(learner, model, phases[number], data, checkpoint)
-                checkpoint.save_weights(learner.variables, phase=number + 1, step=0)
+                if number + 1 < len(phases):
+                    checkpoint.save_weights(learner.variables, phase=number + 1, step=0)
+                else:  # with the optimizer's variables, in case that more epochs are asked for
+                    checkpoint.save(phase=number + 1)
 
     def _learner(self, model: keras.Model) -> keras.Model:
         """A twin that learns, on all devices and in the recipe's precision; the model itself is what is saved."""
@@ -183,6 +209,7 @@ class FinetuneJob:
         epoch = len(batches)
         schedule = compile_phase(learner, phase, self.recipe, epoch)
         stretches: dict[str, Any] = {"steps": phase.epochs * epoch, "every": epoch, "phase": phase.name}
+        stretches["epochs"] = self.recipe.head_epochs + self.recipe.epochs
         options |= {"validation": validation, "seed": self.recipe.seed}
         train(learner, batches, checkpoint, schedule, **stretches, **options)
 

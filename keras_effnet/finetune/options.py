@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from keras_effnet.checks import check_bool, check_int, check_number, store_plain
 from keras_effnet.errors import TrainingError
-from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.finetune.recipe import Recipe, default_recipe
 from keras_effnet.spec import BackboneSpec
 
 
@@ -29,7 +29,8 @@ class FinetuneOptions:
         validation: fraction of the training images that the best epoch is chosen by, in (0, 0.9]; unused if the data
             set has a validation part.
         labels_per_class: number of training images per class, at least 1; by default all.
-        recipe: how the network is trained.
+        recipe: how the network is trained; by default `Recipe()`, and with random weights a recipe in which all layers
+            and the statistics of BatchNorm learn from the first epoch on.
         deterministic: whether every operation must give the same bits in every run, which is slower on a GPU.
 
     Raises:
@@ -45,11 +46,13 @@ class FinetuneOptions:
     data_dir: str | None = None
     validation: float = 0.1
     labels_per_class: int | None = None
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
     deterministic: bool = False
 
     def __post_init__(self) -> None:
         store_plain(self)
+        if self.recipe is None:
+            object.__setattr__(self, "recipe", default_recipe(self.weights))
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "channels", self.channels, 1)
         check_number(TrainingError, "validation", self.validation, 0, 0.9, open_low=True)

@@ -21,6 +21,7 @@ Decay = Literal["cosine", "exponential", "constant"]
 BatchNormPolicy = Literal["frozen", "recalibrated", "trained"]
 Unfreeze = Literal["whole", "gradual"]
 Precision = Literal["float32", "mixed_bfloat16"]
+RANDOM = "random"  # weights are only random where a user says so
 
 _CHOICES = {
     "optimizer": Optimizer,
@@ -177,6 +178,21 @@ class Recipe:
         except ValueError as error:
             raise RecipeError(f"a recipe must be a JSON object: {error}.", received=f"{text!r:.200}") from error
         return cls.from_dict(values)
+
+
+def default_recipe(weights: str) -> Recipe:
+    """The recipe for weights to start from.
+
+    A classifier learns nothing on the features of random weights, and their BatchNorm has no statistics to keep.
+
+    Args:
+        weights: "random", or whatever else `FinetuneOptions` takes.
+
+    Example:
+        >>> default_recipe("imagenet").head_epochs, default_recipe("random").head_epochs
+        (30, 0)
+    """
+    return Recipe(head_epochs=0, batchnorm="trained") if weights == RANDOM else Recipe()
 
 
 def read_recipe(path: str) -> Recipe:

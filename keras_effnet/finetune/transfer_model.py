@@ -12,7 +12,7 @@ import keras
 from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import BuildError, TrainingError
-from keras_effnet.finetune.recipe import Recipe, dropout_for
+from keras_effnet.finetune.recipe import RANDOM, Recipe, dropout_for
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec, take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model, scale_model
@@ -20,8 +20,6 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.training.seeding import seed_weights
-
-RANDOM = "random"  # weights are only random where a user says so
 
 
 def make_network(

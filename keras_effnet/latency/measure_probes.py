@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+SPEAKER = "measure_probes: "  # before each line of its own: engines print lines as well
 WARM_UP_CALLS, MIN_CALLS, MIN_SECONDS = 3, 15, 0.5
 
 
@@ -100,7 +101,7 @@ def main(argv: list[str]) -> None:
         call, engine = opened(folder / probe["file"], arguments.threads)
         low, median, high = (float(value) for value in np.quantile(timed(call), (0.1, 0.5, 0.9)))
         probe.update(median_ms=median, low_ms=low, high_ms=high)
-        sys.stderr.write(f"{number}/{len(content['probes'])} {probe['network']}: {median:.2f} ms\n")
+        sys.stderr.write(f"{SPEAKER}{number}/{len(content['probes'])} {probe['network']}: {median:.2f} ms\n")
     content["machine"] = {
         "processor": processor(),
         "system": f"{platform.system()} {platform.release()}",
@@ -111,7 +112,7 @@ def main(argv: list[str]) -> None:
     partial = arguments.output.with_name(arguments.output.name + ".partial")
     partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     partial.replace(arguments.output)
-    sys.stderr.write(f"wrote {arguments.output}\n")
+    sys.stderr.write(f"{SPEAKER}wrote {arguments.output}\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from keras_effnet.latency.timing import describe_machine, measure_latency
 from keras_effnet.latency.work import Work, read_work
+from keras_effnet.messages import progress_bar
 from keras_effnet.scaling.scale import scale_spec
 
 logger = logging.getLogger(__name__)
@@ -117,10 +118,9 @@ def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error
 
 
 def _measured_table(machine: Mapping[str, str], engine: str) -> LatencyTable:
-    from tqdm.auto import tqdm
 
     works, times = [], []
-    for name, phi in tqdm(CALIBRATION, desc="calibrating latency", unit="network"):
+    for name, phi in progress_bar(CALIBRATION, desc="calibrating latency", unit="network"):
         spec = scale_spec(name, phi)
         works.append(read_work(spec, deployed=engine != "keras"))
         times.append(measure_latency(spec, engine=engine).median_ms)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
+from keras_effnet.messages import progress_bar
 from keras_effnet.report.text import this_command
 from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_trained
 from keras_effnet.search.records import Summary, TrialLog
@@ -172,7 +171,7 @@ class _Progress:
                 "folder.",
                 received=f"{len(lost)} such trials in {str(self.log.path)!r}, store {shown_url(store.url)!r}",
             )
-        self.bar = tqdm(total=plan.total()[1], unit="step", unit_scale=True)
+        self.bar = progress_bar(total=plan.total()[1], unit="step", unit_scale=True)
         self.begin = self.reported = time.monotonic()
 
     def show(self) -> list[Trial]:

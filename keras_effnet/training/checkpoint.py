@@ -11,7 +11,7 @@ import logging
 import math
 import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.atomic import atomic_write
+from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.errors import TrainingError
 from keras_effnet.training.distribution import Distribution
 
@@ -132,6 +132,9 @@ class Checkpoint:
         identity: what the run was asked to do, JSON-able; a folder is only continued by a run with the same one.
         distribution: processes that train together; the first one reads and writes, and sends the others what they
             need. By default there is one.
+        growing: names of numbers in the identity that may be larger than before, such as "recipe.epochs".
+        overwrite: whether to forget the run in the folder, if there is one. Its files are replaced when this run has
+            better ones, not before.
 
     Attributes:
         progress: how far the run has come.
@@ -141,15 +144,25 @@ class Checkpoint:
         DataError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, identity: dict[str, Any], distribution: Distribution | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        identity: dict[str, Any],
+        distribution: Distribution | None = None,
+        *,
+        growing: Sequence[str] = (),
+        overwrite: bool = False,
+    ) -> None:
         self.folder = folder
         self.distribution = Distribution() if distribution is None else distribution
         self.progress = Progress()
+        self._growing = growing
         self._identity: dict[str, Any] = json.loads(json.dumps(identity))
-        if (folder / STATE_FILE).exists() and self.distribution.is_first:
-            self._resume()
-        else:
-            self.save()  # finds out now whether the folder can be written
+        if self.distribution.is_first:
+            # Nothing is written before something is learned: a run that fails at once must not keep the folder.
+            check_writable(folder, folder=True)
+            if (folder / STATE_FILE).exists() and not overwrite:
+                self._resume()
         shared = self.distribution.share_text(json.dumps(asdict(self.progress)))
         self.progress = Progress.from_dict(json.loads(shared))
 
@@ -170,13 +183,17 @@ class Checkpoint:
             logger.info("continuing in %s after epoch %d", self.folder.parent, len(self.progress.history))
 
     def _check_identity(self, theirs: dict[str, Any]) -> None:
-        ours = self._identity
-        if theirs != ours:
-            changed = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-            raise TrainingError(
-                f"the output folder holds a run with another {', '.join(changed)}; name another folder, or delete it.",
-                received=repr(str(self.folder.parent)),
-            )
+        before, now = _flat(theirs), _flat(self._identity)
+        changed = {name: (before.get(name), now.get(name)) for name in {**now, **before}}
+        changed = {name: (old, new) for name, (old, new) in changed.items() if old != new}
+        for name, (old, new) in changed.items():
+            if not (name in self._growing and isinstance(old, int) and isinstance(new, int) and new > old):
+                shown = ", ".join(f"{name}={new!r:.60}, not {old!r:.60}" for name, (old, new) in changed.items())
+                raise TrainingError(
+                    f"the output folder holds a run with another {', '.join(changed)}; name another folder, or start "
+                    "afresh with `--overwrite` (`overwrite=True`).",
+                    received=f"{shown:.300}, in {str(self.folder.parent)!r}",
+                )
 
     def save(self, **changes: Any) -> None:
         """Writes the progress.
@@ -208,10 +225,11 @@ class Checkpoint:
         arrays = {str(index): _value(variable) for index, variable in enumerate(variables)}
         if self.distribution.is_first:
             atomic_write(self.folder / name, lambda path: _save_arrays(path, arrays))
-        old = self.progress.weights
         self.save(weights=name, **changes)
-        if self.distribution.is_first and old not in (None, name):
-            (self.folder / old).unlink(missing_ok=True)
+        if self.distribution.is_first:
+            for other in [path for path in self.folder.iterdir() if WEIGHTS_NAME.fullmatch(path.name)]:
+                if other.name != name:
+                    other.unlink(missing_ok=True)
 
     def load_weights(self, variables: Sequence[Any]) -> None:
         """Assigns the values of the last `save_weights`.
@@ -271,6 +289,14 @@ class Snapshot:
         """Puts all values back."""
         for variable, value in self._values:
             variable.assign(value)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested dictionaries by their path, as in "recipe.rate"."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def _value(variable: Any) -> np.ndarray:

@@ -10,9 +10,9 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_effnet.errors import KerasEffnetError, LostProcessError, TrainingError
+from keras_effnet.messages import progress_bar, say
 from keras_effnet.training.checkpoint import Checkpoint, HistoryRow, training_variables
 from keras_effnet.training.distribution import lost_a_process
 from keras_effnet.training.evaluation import evaluate
@@ -32,14 +32,15 @@ def train(
     steps: int,
     every: int,
     phase: str,
+    epochs: int | None = None,
     seed: int = 0,
     validation: Any = None,
     keep: Callable[[], None] | None = None,
 ) -> None:
     """Trains a compiled model over what is left of a phase.
 
-    A phase is cut into stretches of `every` steps. After each one the model is validated and the checkpoint written. A
-    step's batch follows from its number, so that a run that was cut ends with the same bits as one that was not.
+    A phase is cut into stretches of `every` steps. After each one the model is validated, the checkpoint written, and a
+    line said. A step's batch follows from its number, so that a run that was cut ends with the same bits as one that was not.
 
     If the weights are averaged, the averages are validated, kept, and left in the model at the end.
 
@@ -51,6 +52,7 @@ def train(
         steps: number of steps at the end of the phase, counted from its beginning.
         every: number of steps between two checkpoints, at least 1; the last stretch may be shorter.
         phase: name of the phase, for people.
+        epochs: number of stretches of all phases together, for people; None if nobody knows.
         seed: seed of dropout, at least 0.
         validation: batches to validate on after each stretch; by default there is no validation.
         keep: called after validation if the model is better than it ever was in this run.
@@ -70,10 +72,11 @@ def train(
     bar: dict[str, Any] = {"total": steps * batches.batch_size, "initial": done * batches.batch_size, "desc": phase}
     silent = not checkpoint.distribution.is_first
     errors = _own_errors(checkpoint, batches, validation)
-    with tqdm(unit="image", unit_scale=True, disable=silent, **bar) as progress, errors:
+    started, before = time.perf_counter(), done
+    with progress_bar(unit="image", unit_scale=True, disable=silent, **bar) as progress, errors:
         while done < steps:
             first, done = done, min((done // every + 1) * every, steps)
-            stretch = _Stretch(phase, first, batches.batch_size, progress)
+            stretch = _Stretch(phase, first, steps, batches.batch_size, progress)
             arguments: dict[str, Any] = {"verbose": 0, "shuffle": False, "callbacks": [stretch]}
             logs: Any = model.fit(Window(batches, first, done), **arguments).history
             # `fit` has left averaged weights in the model, if there are any.
@@ -98,16 +101,47 @@ def train(
             _assign(model.trainable_variables, stretch.raw)
             history = (*progress_so_far.history, row)
             checkpoint.save_weights(training_variables(model), step=done, history=history, best=best)
+            if not silent:
+                left = (time.perf_counter() - started) / (done - before) * (steps - done)
+                say(epoch_line(row, best, epochs, left))
         optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def epoch_line(row: HistoryRow, best: HistoryRow | None, epochs: int | None, left: float) -> str:
+    """What is said after a stretch of training.
+
+    Args:
+        row: what it came to.
+        best: best row so far; None if nothing was validated, or none is kept.
+        epochs: number of stretches of all phases together; None if nobody knows.
+        left: seconds that the phase will still take.
+
+    Example:
+        >>> row = HistoryRow("whole", 3, 90, 0.5, 0.8, 0.6, 0.75, 0.003, 9.0, 100.0)
+        >>> epoch_line(row, row, 10, 63)
+        'epoch 3 of 10, whole: loss 0.500, accuracy 0.800; validation 0.600, 0.750; best 0.750 in epoch 3; 1:03 left'
+    """
+    number = f"epoch {row.epoch}" + ("" if epochs is None else f" of {epochs}")
+    parts = [f"{number}, {row.phase}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}"]
+    if row.val_loss is not None:
+        parts.append(f"validation {row.val_loss:.3f}, {row.val_accuracy:.3f}")
+    if best is not None:
+        parts.append(f"best {best.val_accuracy or 0.0:.3f} in epoch {best.epoch}")
+    seconds = round(left)
+    if seconds:
+        hours, minutes = divmod(seconds // 60, 60)
+        clock = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+        parts.append(f"{clock}:{seconds % 60:02} left")
+    return "; ".join(parts)
 
 
 class _Stretch(keras.callbacks.Callback):
     """Watches one call of `fit`: its progress, its loss, its time, and its weights before they are averaged."""
 
-    def __init__(self, phase: str, first: int, batch_size: int, progress: tqdm) -> None:
+    def __init__(self, phase: str, first: int, steps: int, batch_size: int, progress: Any) -> None:
         super().__init__()
         self.model: Any  # `fit` sets it
-        self.phase, self.batch_size, self.progress = phase, batch_size, progress
+        self.phase, self.steps, self.batch_size, self.progress = phase, steps, batch_size, progress
         self.done, self.seconds = first, 0.0
         self.raw: list[np.ndarray] = []
         self._started = time.perf_counter()
@@ -138,7 +172,7 @@ class _Stretch(keras.callbacks.Callback):
                 "kept.",
                 received=f"loss={loss} in the phase {self.phase!r}, step {self.done}",
             )
-        self.progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        self.progress.set_postfix(step=f"{self.done}/{self.steps}", loss=f"{loss:.3f}", refresh=False)
 
 
 @contextmanager

@@ -128,11 +128,43 @@ def test_the_better_row_has_more_right_or_a_smaller_loss() -> None:
 
 
 def test_another_runs_folder_is_left_alone(tmp_path: Path) -> None:
-    Checkpoint(tmp_path, {"seed": 1, "phi": 0})
+    Checkpoint(tmp_path, {"seed": 1, "phi": 0}).save()
     before = (tmp_path / "state.json").read_text()
-    with pytest.raises(TrainingError, match=r"another seed;.*Received: "):
+    with pytest.raises(TrainingError, match=r"another seed;.*--overwrite.*Received: seed=2, not 1"):
         Checkpoint(tmp_path, {"seed": 2, "phi": 0})
     assert (tmp_path / "state.json").read_text() == before
+
+
+def test_a_run_that_has_learned_nothing_does_not_keep_the_folder(tmp_path: Path) -> None:
+    Checkpoint(tmp_path / "run", {"seed": 1})
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match=r"cannot be written.*Received: "):
+        Checkpoint(tmp_path / "file" / "run", {"seed": 1})
+
+
+def test_what_has_changed_is_named_and_some_numbers_may_grow(tmp_path: Path) -> None:
+    def run(rate: float = 0.1, epochs: int = 3) -> dict[str, Any]:
+        return {"recipe": {"rate": rate, "epochs": epochs}}
+
+    growing = ("recipe.epochs",)
+    Checkpoint(tmp_path, run()).save_weights(variables(3), step=1, history=(ROW,))
+    assert Checkpoint(tmp_path, run(epochs=4), growing=growing).progress.step == 1
+    for wrong in (run(epochs=2), run(rate=0.2, epochs=4)):
+        with pytest.raises(TrainingError, match=r"another recipe\.(rate|epochs).*Received: "):
+            Checkpoint(tmp_path, wrong, growing=growing)
+    with pytest.raises(TrainingError, match=r"another recipe\.epochs.*Received: recipe\.epochs=4, not 3"):
+        Checkpoint(tmp_path, run(epochs=4))
+
+
+def test_what_is_overwritten_stays_until_something_better_is_there(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, {"seed": 1}).save_weights(variables(3), step=1, history=(ROW,))
+    new = Checkpoint(tmp_path, {"seed": 2}, overwrite=True)
+    assert new.progress == Progress()
+    assert Checkpoint(tmp_path, {"seed": 1}).progress.step == 1
+    new.save_weights(variables(4), step=2, history=(ROW, ROW))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["state.json", "weights-0-2.npz"]
+    assert Checkpoint(tmp_path, {"seed": 2}).progress.step == 2
 
 
 def test_weights_of_another_network_or_half_a_file_change_nothing(tmp_path: Path) -> None:
