@@ -54,11 +54,17 @@ _HOMES = {
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
+# Parts of the package that are imported when somebody asks for them: `keras_effnet.applications.ResNet50`.
+_PARTS = ("applications", "blocks", "data", "errors", "latency", "ops", "registry", "scaling", "search", "testing")
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _PARTS:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *_PARTS, "__version__"})

@@ -1,4 +1,14 @@
 # Written by scripts/catalogue.py; do not edit.
+from keras_effnet import applications as applications
+from keras_effnet import blocks as blocks
+from keras_effnet import data as data
+from keras_effnet import errors as errors
+from keras_effnet import latency as latency
+from keras_effnet import ops as ops
+from keras_effnet import registry as registry
+from keras_effnet import scaling as scaling
+from keras_effnet import search as search
+from keras_effnet import testing as testing
 from keras_effnet.backbones.timm_specs import timm_spec as timm_spec
 from keras_effnet.budget import fit_to_budget as fit_to_budget
 from keras_effnet.builder.model import build_model as build_model

@@ -71,6 +71,25 @@ class Registry(Generic[T]):
         self._read_table()
         return tuple(sorted({*self._places, *self._plugins()}))
 
+    def spelled(self, name: str) -> str:
+        """The registered name that differs from `name` in capitals, hyphens and underscores alone.
+
+        Args:
+            name: a name, such as "EfficientNetB0".
+
+        Returns:
+            That name, "efficientnet_b0"; `name` itself if it is registered, or if no other one or several are alike.
+
+        Example:
+            >>> backbones.spelled("EfficientNetB0"), backbones.spelled("ResNet-50")
+            ('efficientnet_b0', 'resnet50')
+        """
+        names = self.names()
+        if name in names:
+            return name
+        alike = [each for each in names if _squeezed(each) == _squeezed(name)]
+        return alike[0] if len(alike) == 1 else name
+
     def register(self, name: str, value: T | str) -> None:
         """Registers an object under a name, for the time that this process runs.
 
@@ -175,6 +194,10 @@ class Registry(Generic[T]):
 
 
 @cache
+def _squeezed(name: str) -> str:
+    return "".join(each for each in name.lower() if each.isalnum())
+
+
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     """What installed packages declare; read once, and only when a name is not this package's own."""
     from importlib.metadata import entry_points
@@ -275,7 +298,7 @@ def resolve_backbone(spec: Any) -> Any:
     """Returns a spec as it is, and for a name the spec registered under it.
 
     Args:
-        spec: a `BackboneSpec`, or one of `backbones.names()`.
+        spec: a `BackboneSpec`, or one of `backbones.names()`; "EfficientNetB0" is "efficientnet_b0".
 
     Raises:
         RegistryError: `spec` is an unknown name, or neither a spec nor a name.
@@ -285,7 +308,7 @@ def resolve_backbone(spec: Any) -> Any:
         224
     """
     if isinstance(spec, str):
-        return backbones.get(spec)
+        return backbones.get(backbones.spelled(spec))
     if backbones.accepts(spec):
         return spec
     raise RegistryError("a backbone is a BackboneSpec or the name of one.", received=repr(spec))

@@ -131,6 +131,7 @@ def public_stub() -> str:
         [
             f"# {WRITTEN}",
             *(f"from keras_effnet.{home} import {name} as {name}" for name, home in homes.items()),
+            *(f"from keras_effnet import {part} as {part}" for part in vars(keras_effnet)["_PARTS"]),
             "__version__: str",
             names_list(homes),
         ]

@@ -21,7 +21,7 @@ def model_argument(path: Path) -> None:
 
 
 def backbone_argument(text: str) -> BackboneSpec | str:
-    """Reads a spec if `text` is the path of a spec file; otherwise returns `text`, the name of a backbone.
+    """Reads a spec if `text` is the path of a spec file; otherwise returns the name of a backbone.
 
     A registered name is a name even if there is a file called so, and text that ends in .json is always a path.
 
@@ -34,8 +34,9 @@ def backbone_argument(text: str) -> BackboneSpec | str:
     """
     is_file = text.endswith(".json") or (text not in backbones.names() and os.path.isfile(text))
     if not is_file:
-        backbones.get(text)
-        return text
+        name = backbones.spelled(text)
+        backbones.get(name)
+        return name
     from keras_effnet.serialization import read_spec
 
     return read_spec(text)

@@ -62,12 +62,19 @@ AUGMENTATION_HELP = {
     "cutmix": "alpha of CutMix; 0 turns it off",
     "engine": "library that computes RandAugment",
 }
+# What others call an option.
+ALIASES = {
+    "backbone": ("--model",),
+    "rate": ("--lr", "--learning-rate"),
+    "resolution": ("--size", "--image-size"),
+    "operations": ("--randaugment",),
+}
 SIGNS = ("digits", "glyphs")  # data sets whose images change their meaning when mirrored
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command's parser."""
-    from keras_effnet.data.augment import Augmentation
+    from keras_effnet.data.augment import Augmentation, augmentation_for
     from keras_effnet.finetune.options import FinetuneOptions
     from keras_effnet.finetune.recipe import Recipe
 
@@ -93,8 +100,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     group.add_argument("--rank", type=int, default=0, help="number of this process, from 0 (default: 0)")
     _add_fields(parser.add_argument_group("network and images"), FinetuneOptions, OPTIONS_HELP)
     _add_fields(parser.add_argument_group("recipe"), Recipe, RECIPE_HELP)
-    title = "augmentation (by default it grows with phi)"
-    _add_fields(parser.add_argument_group(title), Augmentation, AUGMENTATION_HELP)
+    title = "augmentation (its defaults grow with phi; shown are those at phi = 0)"
+    _add_fields(parser.add_argument_group(title), Augmentation, AUGMENTATION_HELP, augmentation_for(0.0))
     return parser
 
 
@@ -162,15 +169,16 @@ def read_options(arguments: argparse.Namespace) -> Any:
     return FinetuneOptions(data=arguments.data, recipe=recipe, **asked)
 
 
-def _add_fields(group: Any, kind: type, helps: dict[str, str]) -> None:
-    """Adds an option for each field. Its default is only shown: the class sets it, or else a recipe file."""
+def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = None) -> None:
+    """Adds an option for each field. Its default is only shown: the class or `defaults` sets it, or a recipe file."""
     from typing import get_type_hints
 
     hints = get_type_hints(kind)
     for item in fields(kind):
         if item.name not in helps:
             continue
-        flag, told = "--" + item.name.replace("_", "-"), f" (default: {item.default})"
+        default = item.default if defaults is None else getattr(defaults, item.name)
+        flag, told = "--" + item.name.replace("_", "-"), f" (default: {default})"
         hint, extra = hints[item.name], {}
         if hint is bool:
             extra = {"action": argparse.BooleanOptionalAction}
@@ -180,7 +188,7 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str]) -> None:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
             extra = {"type": kinds[-1]}
         text = helps[item.name] + ("" if "default" in helps[item.name] else told)
-        group.add_argument(flag, default=argparse.SUPPRESS, help=text, **extra)
+        group.add_argument(flag, *ALIASES.get(item.name, ()), default=argparse.SUPPRESS, help=text, **extra)
 
 
 def _given(arguments: argparse.Namespace, kind: type, helps: dict[str, str]) -> dict[str, Any]:

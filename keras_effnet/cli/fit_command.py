@@ -8,12 +8,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import check_writable
 from keras_effnet.budget import fit_to_budget
 from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.cli.parser import quantity
 from keras_effnet.explanation import explain
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import MEASURES, count
+from keras_effnet.messages import say
 from keras_effnet.registry import resolve_backbone, rules
+
+EXAMPLES = {
+    "params": "5M",
+    "macs": "300M",
+    "activations": "6M",
+    "model_bytes": "20MB",
+    "peak_bytes": "256kB",
+    "latency_ms": "20",
+}
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -27,7 +39,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("backbone", metavar="NAME", help="the base: a registered name or a spec file (.json)")
     for measure in MEASURES.values():
         option = f"--{measure.name.replace('_', '-')}"
-        parser.add_argument(option, type=float, metavar="LIMIT", help=f"most {measure.unit}")
+        parser.add_argument(
+            option, type=quantity, metavar="LIMIT", help=f"most {measure.unit}, such as {EXAMPLES[measure.name]}"
+        )
     parser.add_argument(
         "--engine", choices=ENGINES, default="keras", help="what --latency-ms and --peak-bytes are for (default: keras)"
     )
@@ -50,20 +64,36 @@ def run(arguments: argparse.Namespace) -> None:
     """Prints the fitted network to standard output."""
     base = resolve_backbone(backbone_argument(arguments.backbone))
     limits = {name: getattr(arguments, name) for name in MEASURES if getattr(arguments, name) is not None}
+    if arguments.output is not None:
+        check_writable(arguments.output)
     options = {"channels": arguments.channels, "classes": arguments.classes}
     shape = {"rule": arguments.rule, "resolution": arguments.resolution, "engine": arguments.engine}
     shape["device"] = arguments.device
     spec = fit_to_budget(base, **limits, **shape, **options)
     made = explain(spec, **options)
     found = {**count(made.cost), "peak_bytes": made.peak.bytes_on(arguments.engine)}
+    if arguments.latency_ms is not None and arguments.device is None:
+        from keras_effnet.latency.timing import measure_latency
+
+        found["latency_ms"] = measure_latency(spec, engine=arguments.engine, **options).median_ms
     shares = {name: found[name] / limit for name, limit in limits.items() if name in found}
     if arguments.output is not None:
         from keras_effnet.serialization import write_spec
 
         write_spec(spec, arguments.output)
+        say(f"keras-effnet fit: wrote {arguments.output}")
     if arguments.json:
         text = json.dumps({**made.to_dict(), "limits": limits, "used": shares}, indent=2)
     else:
-        used = [f"{name:<12} {found[name]:,.0f} of {limits[name]:,.0f}, {share:.1%}" for name, share in shares.items()]
-        text = "\n".join([str(made), "", *used])
+        used = [
+            f"{name:<12} {_shown(found[name])} of {_shown(limits[name])}, {share:.1%}" for name, share in shares.items()
+        ]
+        title = (
+            f"{spec.name} at {spec.resolution} px: {made.cost.params:,} parameters, {made.cost.macs:,} multiply-adds"
+        )
+        text = "\n".join([title, "", str(made), "", *used])
     sys.stdout.write(text.rstrip() + "\n")
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -11,7 +11,9 @@ from typing import Any
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.arguments import backbone_argument, model_argument, phi_value
+from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
+from keras_effnet.explanation import aligned
 from keras_effnet.registry import rules
 
 
@@ -21,7 +23,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "grow",
         help="scale a trained model and keep what it has learned",
         description="Scales a trained model by phi, or to a given spec. A larger model computes the same function; a "
-        "smaller one keeps a selection of the weights. Prints what each layer inherited.",
+        "smaller one keeps a selection of the weights. Prints both sizes and how much was inherited.",
     )
     parser.add_argument("model", metavar="MODEL", type=Path, help="a .keras or .h5 file of a model from this package")
     size = parser.add_mutually_exclusive_group(required=True)
@@ -40,6 +42,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("--classes", type=int, help="number of classes of a new classifier (default: keep the old one)")
     parser.add_argument("--channels", type=int, help="number of image channels (default: the model's)")
+    parser.add_argument(
+        "--resolution", type=int, help="side of the new model's images in pixels (default: it scales with the model)"
+    )
+    parser.add_argument("--verbose", action="store_true", help="also print what each layer inherited")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
@@ -55,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.rule is not None:
         rules.get(arguments.rule)
     spec = None if arguments.spec is None else backbone_argument(arguments.spec)
-    for name in ("classes", "channels"):
+    for name in ("classes", "channels", "resolution"):
         if getattr(arguments, name) is not None:
             check_int(InheritanceError, name, getattr(arguments, name), 1)
     from keras_effnet.inheritance.grow import grow_model
@@ -68,6 +74,9 @@ def run(arguments: argparse.Namespace) -> None:
         "classes": arguments.classes,
         "channels": arguments.channels,
     }
+    if arguments.resolution is not None:
+        side = arguments.resolution
+        options["input_shape"] = (side, side, arguments.channels or model.input_shape[-1])
     if spec is None:
         grown, report = scale_model(model, arguments.phi, rule=arguments.rule, return_report=True, **options)
     else:
@@ -76,5 +85,34 @@ def run(arguments: argparse.Namespace) -> None:
         grown.save(arguments.output)
     except OSError as error:
         raise WeightsError(f"the model cannot be written: {error}.", received=repr(str(arguments.output))) from error
-    text = json.dumps(report.to_dict(), indent=2) if arguments.json else str(report)
+    sizes = {"before": _size(model), "after": _size(grown)}
+    if arguments.json:
+        text = json.dumps({**sizes, "output": str(arguments.output), **report.to_dict()}, indent=2)
+    else:
+        text = "\n".join([*_compared(**sizes), "", str(report) if arguments.verbose else report.summary])
+        text += f"\n\nwrote {arguments.output}"
     sys.stdout.write(text + "\n")
+
+
+def _size(model: Any) -> dict[str, Any]:
+    """What a model is called, and how large it is."""
+    from keras_effnet.builder.embedded_spec import read_embedded_spec
+
+    embedded = read_embedded_spec(model)
+    shape = {"resolution": model.input_shape[1] or embedded.spec.resolution, "channels": model.input_shape[-1]}
+    cost = estimate_cost(embedded.spec, classes=embedded.classes, include_top=embedded.include_top, **shape)
+    return {"name": model.name, "params": model.count_params(), "macs": cost.macs, **shape}
+
+
+def _compared(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    rows = [("", "parameters", "multiply-adds", "images")]
+    for title, size in (("before", before), ("after", after)):
+        rows.append((title, f"{size['params']:,}", f"{size['macs']:,}", f"{size['resolution']} px"))
+    lines = aligned(rows, text_column=0)
+    sides = before["resolution"], after["resolution"]
+    if sides[0] != sides[1]:
+        lines.append(
+            f"The images go from {sides[0]} to {sides[1]} px, which a network must get used to: train on, or keep them "
+            f"with `--resolution {sides[0]}`."
+        )
+    return lines

@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Sequence
 
 from absl import app
-from absl.flags import argparse_flags
 
 from keras_effnet import __version__
 from keras_effnet.cli import (
@@ -32,6 +31,7 @@ from keras_effnet.cli import (
     search_command,
     transfer_command,
 )
+from keras_effnet.cli.parser import Parser
 from keras_effnet.errors import KerasEffnetError
 from keras_effnet.messages import SayingHandler, say
 from keras_effnet.startup import import_less, keep_screen
@@ -51,13 +51,13 @@ COMMANDS = (
 )
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser for all commands; making it imports neither keras nor tensorflow."""
-    parser = argparse_flags.ArgumentParser(
+    parser = Parser(
         prog="keras-effnet", description="Any convolutional backbone, any size: compound scaling for Keras."
     )
     parser.add_argument("--version", action="version", version=f"keras-effnet {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands).set_defaults(run=command.run)
     return parser
@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses `argv`, whose first item is the program's name."""
-    return make_parser().parse_args(argv[1:])
+    return make_parser().read(argv[1:])
 
 
 def main(arguments: argparse.Namespace) -> int:

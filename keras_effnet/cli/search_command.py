@@ -12,6 +12,7 @@ from typing import Any
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.cli.parser import quantity
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
 
@@ -35,7 +36,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "search", help="find coefficients, or a baseline, of your own", description=DESCRIPTION
     )
-    searches = parser.add_subparsers(dest="search", required=True, metavar="SEARCH")
+    searches = parser.commands = parser.add_subparsers(dest="search", required=True, metavar="SEARCH")
     _add_coefficients(searches)
     _add_architecture(searches)
     return parser
@@ -73,12 +74,14 @@ def _add_architecture(searches: Any) -> None:
     group.add_argument("--accuracy", help="how accuracy is judged: training (default), synflow, naswot or zen")
     group.add_argument("--inherit", action="store_const", const=True, help="children start from their parents' weights")
     group.add_argument("--cost", help=f"the cost that is weighed: {', '.join(COUNTED)} (default: macs)")
-    group.add_argument("--target", type=float, help="cost T at which the reward is the accuracy (default: the base's)")
+    group.add_argument(
+        "--target", type=quantity, help="cost T at which the reward is the accuracy (default: the base's)"
+    )
     group.add_argument("--exponent", type=float, help="exponent w of the cost (default: -0.07)")
     group.add_argument("--over", type=float, help="exponent w above T (default: the same)")
     for name in COUNTED:
         flag = f"--max-{name.replace('_', '-')}"
-        group.add_argument(flag, type=float, metavar="LIMIT", help=f"largest allowed {MEASURES[name].label}")
+        group.add_argument(flag, type=quantity, metavar="LIMIT", help=f"largest allowed {MEASURES[name].label}")
 
 
 def _add_common(parser: argparse.ArgumentParser, output: str) -> None:

@@ -90,8 +90,13 @@ class InheritanceReport:
         sizes = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
         lines.insert(1, "-" * max(map(len, lines)))
-        lines += ["", *self._summary()]
+        lines += ["", self.summary]
         return "\n".join(lines)
+
+    @property
+    def summary(self) -> str:
+        """How many layers inherited what, and whether the new network computes what the old one did."""
+        return "\n".join(self._summary())
 
     def _summary(self) -> list[str]:
         lines = describe(self.differences)

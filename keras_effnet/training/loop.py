@@ -40,7 +40,8 @@ def train(
     """Trains a compiled model over what is left of a phase.
 
     A phase is cut into stretches of `every` steps. After each one the model is validated, the checkpoint written, and a
-    line said. A step's batch follows from its number, so that a run that was cut ends with the same bits as one that was not.
+    line said. A step's batch follows from its number, so that a run that was cut ends with the same bits as one that
+    was not.
 
     If the weights are averaged, the averages are validated, kept, and left in the model at the end.
 

@@ -94,18 +94,34 @@ def check_failed(done: tuple[int, str, str], *words: str) -> None:
 
 def test_a_model_grows_from_file_to_file(grow: Grow) -> None:
     model = saved()
-    status, out, err = grow("model.keras", "--phi", "1", "--output", "bigger.keras")
+    status, out, err = grow("model.keras", "--phi", "1", "--output", "bigger.keras", "--verbose")
     assert (status, err) == (0, "")
     bigger = loaded()
     same(model, bigger)
     assert bigger.count_params() > model.count_params()
     assert read_embedded_spec(bigger).spec == scale_spec(SPEC, 1)
-    lines = out.splitlines()
-    assert lines[0].split() == ["layer", "weights", "from", "shape", "was"]
-    rows = {line.split()[0]: line.split()[1:] for line in lines[2:]  if line}  # fmt: skip
+    said, _, table = out.partition("\nlayer ")
+    sizes = {line.split()[0]: line.split()[1] for line in said.splitlines() if line.split()[0] in ("before", "after")}
+    assert sizes == {"before": f"{model.count_params():,}", "after": f"{bigger.count_params():,}"}
+    assert out.endswith("\nwrote bigger.keras\n")
+    lines = table.splitlines()[:-2]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1:] if line}
     assert rows["predictions"][:2] == ["widened", "predictions"]
     assert rows["stem_conv"][-1] == "x".join(map(str, model.get_layer("stem_conv").kernel.shape))
     assert "but for rounding" in lines[-1]
+
+
+def test_another_size_of_images_is_said_and_can_be_refused(grow: Grow) -> None:
+    saved(input_shape=None)
+    _, out, _ = grow("model.keras", "--phi", "1", "--output", "bigger.keras")
+    side = SPEC.resolution
+    assert f"from {side} to {scale_spec(SPEC, 1).resolution} px" in out
+    assert "predictions" not in out, "layers are for --verbose"
+    _, out, _ = grow("model.keras", "--phi", "1", "--resolution", str(side), "--output", "bigger.keras", "--json")
+    found = json.loads(out)
+    assert found["before"]["resolution"] == found["after"]["resolution"] == side
+    assert loaded().input_shape[1:3] == (side, side)
+    assert found["after"]["params"] == loaded().count_params()
 
 
 def test_json_is_json(grow: Grow) -> None:
