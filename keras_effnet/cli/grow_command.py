@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
     if isinstance(arguments.phi, float):
         check_number(ScalingError, "phi", arguments.phi, -1000)
     if arguments.rule is not None:
-        rules.get(arguments.rule)
+        rules.get(rules.spelled(arguments.rule))
     spec = None if arguments.spec is None else backbone_argument(arguments.spec)
     for name in ("classes", "channels", "resolution"):
         if getattr(arguments, name) is not None:

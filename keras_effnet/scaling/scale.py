@@ -124,7 +124,7 @@ def resolve_coefficients(
         return coefficients
     if phi is None:
         raise ScalingError("give phi, such as phi=1, or coefficients.", received="phi=None, coefficients=None")
-    found = rules.get(rule) if isinstance(rule, str) else rule
+    found = rules.get(rules.spelled(rule)) if isinstance(rule, str) else rule
     result = (COMPOUND if found is None else found)(plain(phi))  # pyright: ignore[reportArgumentType]
     if not isinstance(result, Coefficients):
         raise ScalingError("a scaling rule must return Coefficients.", received=f"{rule!r} returned {result!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,7 +240,7 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save("numbers.keras")
     Path("two.txt").write_text("one\ntwo\n")
     for arguments, word in (
-        (("missing.keras", "images"), "cannot be loaded"),
+        (("missing.keras", "images"), "no such model"),
         (("features.keras", "images"), "must end in a classifier"),
         (("numbers.keras", "images"), "must take images"),
         (("scale.keras", "images", "--classes", "two.txt"), "3 class names"),
@@ -265,3 +266,5 @@ def test_the_program_prints_results_alone(tmp_path: Path, predict: Predict) -> N
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("image,rank,class,probability\nimages/dark.png,1,0,")
     assert "predicting: 100%" in done.stderr
+    for line in re.split(r"[\r\n]+", done.stderr.strip()):
+        assert line.startswith(("predicting: ", "checking images: ", "keras-effnet predict: ")), line
