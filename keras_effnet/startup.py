@@ -69,21 +69,18 @@ def keep_screen() -> Iterator[Path | None]:
     """Inside, standard error is a log file, and only what `messages` says appears where it was.
 
     Yields:
-        The file, for the caller to delete or to name; None, and nothing is moved, where there is no standard error or
-        no folder for the file: better too many lines than none.
+        The file, for the caller to delete or to name; None, and nothing is moved, where there is no folder for the
+        file: better too many lines than none.
     """
+    if sys.stderr is None:  # closed: the next file that is opened would take its place, and get what libraries print
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STANDARD_ERROR)
+        sys.stderr = os.fdopen(STANDARD_ERROR, "w")
     try:
         descriptor, name = tempfile.mkstemp(prefix="keras-effnet-", suffix=".log")
     except OSError:
         yield None
         return
-    try:
-        kept = os.dup(STANDARD_ERROR)
-    except OSError:
-        os.close(descriptor)
-        os.unlink(name)
-        yield None
-        return
+    kept = os.dup(STANDARD_ERROR)
     sys.stderr.flush()
     os.dup2(descriptor, STANDARD_ERROR)
     os.close(descriptor)

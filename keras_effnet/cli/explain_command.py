@@ -1,15 +1,18 @@
-"""`keras-effnet explain NAME --phi X`: the stage table of a scaled backbone. Loads neither keras nor tensorflow."""
+"""`keras-effnet explain NAME --phi X`: the stage table of a scaled backbone. Only a model's file needs Keras."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from keras_effnet.cli.arguments import backbone_argument, phi_value
+from keras_effnet.cli.arguments import backbone_argument, model_argument, phi_value
 from keras_effnet.explanation import explain
 from keras_effnet.registry import backbones, rules
+from keras_effnet.spec import BackboneSpec
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -21,24 +24,37 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "its nominal and realised coefficients, and what it costs.",
     )
     parser.add_argument(
-        "backbone", metavar="NAME", help=f"a spec file (.json), or one of {', '.join(backbones.names())}"
+        "backbone",
+        metavar="NAME",
+        help=f"a spec file (.json), a model built here (.keras, .h5), or one of {', '.join(backbones.names())}",
     )
     parser.add_argument("--phi", type=phi_value, help="any number; 0 is the backbone as it is (default: no scaling)")
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
-    parser.add_argument("--classes", type=int, default=1000, help="number of classes (default: 1000)")
-    parser.add_argument("--channels", type=int, default=3, help="channels of the image (default: 3)")
+    parser.add_argument("--classes", type=int, help="number of classes (default: the model's, else 1000)")
+    parser.add_argument("--channels", type=int, help="channels of the image (default: the model's, else 3)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the explanation to standard output."""
-    made = explain(
-        backbone_argument(arguments.backbone),
-        arguments.phi,
-        rule=arguments.rule,
-        classes=arguments.classes,
-        channels=arguments.channels,
-    )
+    path = Path(arguments.backbone)
+    spec, shape = _of_model(path) if path.suffix in (".keras", ".h5") else (backbone_argument(arguments.backbone), {})
+    asked = {name: getattr(arguments, name) for name in ("classes", "channels")}
+    shape |= {name: value for name, value in asked.items() if value is not None}
+    made = explain(spec, arguments.phi, rule=arguments.rule, **shape)
     text = json.dumps(made.to_dict(), indent=2) if arguments.json else str(made)
     sys.stdout.write(text + "\n")
+
+
+def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int]]:
+    """The spec that a model was built from, at the size of its images, and its numbers of classes and channels."""
+    model_argument(path)
+    from keras_effnet.builder.embedded_spec import read_embedded_spec
+    from keras_effnet.inheritance.scaled_model import load_model
+
+    model = load_model(path)
+    embedded = read_embedded_spec(model)
+    side = model.input_shape[1] or embedded.spec.resolution
+    shape = {"classes": embedded.classes, "channels": model.input_shape[-1]}
+    return replace(embedded.spec, resolution=side), shape

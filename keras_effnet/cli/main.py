@@ -27,6 +27,7 @@ from keras_effnet.cli import (
     finetune_command,
     fit_command,
     grow_command,
+    list_command,
     predict_command,
     search_command,
     transfer_command,
@@ -38,6 +39,7 @@ from keras_effnet.startup import import_less, keep_screen
 
 COMMANDS = (
     transfer_command,
+    list_command,
     explain_command,
     fit_command,
     grow_command,

@@ -6,15 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from support import run_python
 
 import keras_effnet
-from keras_effnet.cli.main import parse
+from keras_effnet import build_model, estimate_cost, scale_spec
+from keras_effnet.cli.main import main, parse
 from keras_effnet.cli.parser import quantity
-from keras_effnet.registry import backbones, rules
+from keras_effnet.registry import backbones, blocks, rules
 
 # Command lines with something wrong in them, and a word of what they are answered.
 WRONG = {
@@ -73,6 +75,7 @@ WRONG = {
     "finetune data --rat 0.1 --bakbone resnet50": "did you mean --backbone?",
     "search coefficients --trails 3": "no such option",
     "explain resnet50 more": "no such argument",
+    "explain missing.keras": "no such model",
 }
 
 # Runs the command lines where no framework can be imported; prints status, errors and seconds of each.
@@ -195,3 +198,35 @@ def test_names_are_found_however_they_are_spelled() -> None:
     assert backbones.spelled("EfficientNetV2B0") == "efficientnet_v2_b0"
     assert rules.spelled("depth-only") == "depth_only"
     assert backbones.spelled("no such net") == "no such net"
+
+
+def listed(what: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    assert main(parse(["keras-effnet", "list", what, "--json"])) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_lists_hold_what_is_registered(capsys: pytest.CaptureFixture[str]) -> None:
+    families = {row["name"]: row for row in listed("families", capsys)}
+    assert set(families) == set(backbones.names())
+    for name in ("efficientnet_b0", "ghostnet"):
+        cost = estimate_cost(name)
+        assert (families[name]["parameters"], families[name]["multiply_adds"]) == (cost.params, cost.macs)
+    assert families["efficientnet_b0"]["weights"] == "keras timm"
+    assert families["ghostnet"]["weights"] == "timm"
+    assert [row["name"] for row in listed("rules", capsys)] == list(rules.names())
+    assert [row["name"] for row in listed("blocks", capsys)] == list(blocks.names())
+    assert all(row["description"] for row in listed("blocks", capsys))
+    keras_names = {row["name"]: row["keras_applications"] for row in listed("weights", capsys)}
+    assert keras_names["mobilenet_v2"] == "MobileNetV2"
+    assert main(parse(["keras-effnet", "list"])) == 0
+    assert f"{estimate_cost('resnet50').params:,}" in capsys.readouterr().out
+
+
+def test_a_model_is_explained_by_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = scale_spec("mobilenet_v1", -6)
+    model = build_model(spec, classes=7, input_shape=(48, 48, 1))
+    model.save(tmp_path / "model.keras")
+    assert main(parse(["keras-effnet", "explain", str(tmp_path / "model.keras"), "--json"])) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["cost"]["params"] == model.count_params()
+    assert found["resolution"] == 48
