@@ -318,8 +318,7 @@ def _check_network(spec: BackboneSpec) -> Any:
                 received=f"layer {layer.name!r} of {layer.__class__}",
             )
     for variable in model.weights:
-        # With fresh statistics and biases all channels are alike, and a misplaced one would go unnoticed; and a narrow
-        # network without BatchNorm may have no unit that its activation lets pass.
+        # Fresh ones are alike, so that a misplaced channel would go unnoticed, or let nothing pass a narrow ReLU.
         if variable.path.rpartition("/")[2] in ("bias", "gamma", "beta", "moving_mean", "moving_variance"):
             variable.assign(generator.uniform(0.5, 1.5, variable.shape))
     _check_saved(model)

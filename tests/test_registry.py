@@ -153,7 +153,7 @@ def test_the_stub_says_what_the_module_has() -> None:
         }
 
     assert public(stub) == public(source)
-    assert len(public(stub)) == 11
+    assert len(public(stub)) == 12
 
 
 def test_a_spec_stands_for_itself() -> None:

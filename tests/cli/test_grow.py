@@ -209,13 +209,13 @@ def test_files_that_hold_no_model_of_ours(grow: Grow, tmp_path: Path) -> None:
     foreign.save("foreign.keras")
     Path("folder.keras").mkdir()
     for name, word in (
-        ("missing.keras", "cannot be loaded"),
-        ("missing.h5", "cannot be loaded"),
+        ("missing.keras", "no such model"),
+        ("missing.h5", "no such model"),
         ("broken.keras", "cannot be loaded"),
         ("text.h5", "cannot be loaded"),
         ("folder.keras", "cannot be loaded"),
         ("foreign.keras", "must know its spec"),
-        ("model", "cannot be loaded"),
+        ("model", "no such model"),
     ):
         check_failed(grow(name, "--phi", "1", "--output", "bigger.keras"), word)
 

@@ -24,8 +24,10 @@ from support import fork_program, tiny_spec
 from keras_effnet.atomic import atomic_write
 from keras_effnet.blocks import MBConv
 from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.cli.finetune_command import read_options
+from keras_effnet.cli.main import parse
 from keras_effnet.data.augment import Augmentation
-from keras_effnet.errors import DataError, TrainingError
+from keras_effnet.errors import DataError, RegistryError, TrainingError, WeightsError
 from keras_effnet.finetune import job as module
 from keras_effnet.finetune.job import FinetuneJob
 from keras_effnet.finetune.options import FinetuneOptions
@@ -178,6 +180,51 @@ def test_every_part_of_a_recipe_trains(
     assert metrics["history"][-1]["loss"] < metrics["history"][0]["loss"] + 0.05
     model: Any = keras.models.load_model(tmp_path / "model.keras")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+@pytest.mark.slow
+def test_more_epochs_go_on_where_fewer_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "write_report", lambda *_: None)
+    # With one rate throughout, two epochs and a third are three epochs, to the bit.
+    recipe = replace(QUICK.recipe, decay="constant", warmup=0.0, average=0.9)
+    options = replace(QUICK, deterministic=True)
+    short, long = (replace(options, recipe=replace(recipe, epochs=epochs)) for epochs in (2, 3))
+    for each in (short, short, long):
+        found = FinetuneJob(each, tmp_path / "grown").run()
+    said = capsys.readouterr().err
+    whole = FinetuneJob(long, tmp_path / "whole").run()
+    assert found is not None
+    assert whole is not None
+    names = ("phase", "epoch", *TOLD)
+    assert [[row[name] for name in names] for row in found["history"]] == [
+        [row[name] for name in names] for row in whole["history"]
+    ]
+    assert found["best"]["epoch"] == whole["best"]["epoch"]
+    for one, two in zip(weights(tmp_path / "grown"), weights(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert "epoch 1 of 3, head: loss " in said
+    assert "epoch 3 of 3, whole: loss " in said
+    assert "epoch 4 of 4, whole: loss " in said
+    with pytest.raises(TrainingError, match=r"another recipe\.epochs;.*Received: recipe\.epochs=2, not 3"):
+        FinetuneJob(short, tmp_path / "grown").run()
+
+
+def test_a_start_that_fails_leaves_the_folder_free(tmp_path: Path) -> None:
+    with pytest.raises(RegistryError, match="did you mean"):
+        FinetuneJob(replace(QUICK, backbone="efficientnet_b77"), tmp_path / "out").run()
+    with pytest.raises(WeightsError, match="Received: "):
+        FinetuneJob(replace(QUICK, weights="missing.weights.h5"), str(tmp_path / "out")).run()
+    assert not (tmp_path / "out").exists()
+
+
+def test_random_weights_have_no_classifiers_phase() -> None:
+    assert (FinetuneOptions(weights="random").recipe.head_epochs, FinetuneOptions().recipe.head_epochs) == (0, 30)
+    assert FinetuneOptions(weights="random").recipe.batchnorm == "trained"
+    words = ["keras-effnet", "finetune", "digits", "--weights", "random"]
+    assert read_options(parse(words)).recipe.head_epochs == 0
+    assert read_options(parse([*words, "--head-epochs", "2"])).recipe.head_epochs == 2
 
 
 @pytest.mark.slow
