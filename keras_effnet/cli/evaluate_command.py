@@ -45,7 +45,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--split",
         choices=(*SPLITS, "all"),
-        help="images to evaluate on (default: test, or validation if the data has no test split)",
+        help="images to evaluate on (default: test; without one the validation images if the model was trained "
+        "on this data, else all)",
     )
     group = parser.add_argument_group("held-out images", "Use the same values as in training.")
     group.add_argument("--data-dir", metavar="FOLDER", help="folder of a named set, where it is also downloaded to")
@@ -69,7 +70,8 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_effnet.data.sets import load_data
 
     data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
-    names, sources = _choose(data, arguments.split)
+    split = arguments.split or _default_split(data, arguments)
+    names, sources = _choose(data, split)
     classifier = open_classifier(arguments)
     matching = class_numbers(classifier, sources[0].class_names)
     import numpy as np
@@ -94,10 +96,28 @@ def run(arguments: argparse.Namespace) -> None:
     show(as_json if arguments.json else _as_text(evaluation, content, classifier.named), None)
 
 
-def _choose(data: DataSplits, split: str | None) -> tuple[list[str], list[Source]]:
+def _default_split(data: DataSplits, arguments: argparse.Namespace) -> str:
+    """The images that a model has not learned from."""
+    if data.test is not None:
+        return "test"
+    folder = arguments.model.resolve().parent
+    state = folder / "checkpoint" / "state.json"
+    if not Path(arguments.data).exists() or not state.is_file():
+        # Who trains on a data set by name usually holds out the same images.
+        return "all" if Path(arguments.data).exists() else "validation"
+    try:
+        run = json.loads(state.read_text(encoding="utf-8"))["identity"]
+        same = Path(run["data"]).resolve() == Path(arguments.data).resolve()
+        same = same or run["images"] == [data.train.fingerprint(), data.validation.fingerprint()]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        same = True  # nobody knows: the held-out images are the safe answer
+    return "validation" if same else "all"
+
+
+def _choose(data: DataSplits, split: str) -> tuple[list[str], list[Source]]:
     """The names of the requested splits, and their images."""
     sources = {"train": data.train, "validation": data.validation, "test": data.test}
-    wanted = list(SPLITS) if split == "all" else [split or ("test" if data.test is not None else "validation")]
+    wanted = list(SPLITS) if split == "all" else [split]
     found = {name: source for name in wanted if (source := sources[name]) is not None}
     if not found:
         raise DataError(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_effnet import load_data
 from keras_effnet.cli.main import main, make_parser
 
 NAMES = ("black", "gray", "white")
@@ -109,10 +110,27 @@ def test_splits_can_be_chosen(evaluate: Evaluate) -> None:
     assert found == {"train": (24, 1.0), "validation": (6, 1.0), "all": (39, pytest.approx(38 / 39))}
 
 
-def test_without_test_images_the_held_out_ones_are_looked_at(evaluate: Evaluate) -> None:
-    status, out, _ = evaluate("data/train", "--classes", "names.txt")
-    assert status == 0
-    assert out.splitlines()[0].endswith("on 3 images of data/train (validation)")
+def test_without_test_images_all_are_looked_at_that_the_model_has_not_learned(evaluate: Evaluate) -> None:
+    def told() -> str:
+        status, out, _ = evaluate("data/train", "--classes", "names.txt")
+        assert status == 0
+        return out.splitlines()[0].partition(" on ")[2]
+
+    everything, held_out = "30 images of data/train (train+validation)", "3 images of data/train (validation)"
+    assert told() == everything
+    Path("checkpoint").mkdir()
+    data = load_data("data/train")
+    same = [data.train.fingerprint(), data.validation.fingerprint()]
+    for identity, expected in (
+        ({"data": "data/train", "images": ["", ""]}, held_out),
+        ({"data": "elsewhere", "images": same}, held_out),
+        ({"data": "data/test", "images": ["", ""]}, everything),
+        ({}, held_out),
+    ):
+        Path("checkpoint/state.json").write_text(json.dumps({"identity": identity}))
+        assert told() == expected
+    Path("checkpoint/state.json").write_text("[")
+    assert told() == held_out
     status, _, err = evaluate("data/train", "--classes", "names.txt", "--split", "test")
     assert status == 1
     assert "no test split" in err
