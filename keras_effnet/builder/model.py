@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from keras_effnet.weights.locate import locate_weights
 def build_model(
     spec: BackboneSpec | str,
     include_top: bool = True,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     input_tensor: Any = None,
     input_shape: tuple[int | None, ...] | None = None,
     pooling: str | None = None,
@@ -67,6 +68,7 @@ def build_model(
     """
     spec = resolve_backbone(spec)
     shape = image_shape(spec, include_top, input_tensor, input_shape)
+    weights = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
     check_weights_arguments(spec, weights, include_top, classes, classifier_activation, shape)
     check_memory(spec, shape, include_top, classes, memory_limit)
     # Found before the model is built: a missing file costs no time.

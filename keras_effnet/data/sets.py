@@ -55,13 +55,13 @@ class DataSplits:
 
 
 def load_data(
-    data: str,
+    data: str | os.PathLike[str],
     *,
     data_dir: str | os.PathLike[str] | None = None,
     validation: float = 0.1,
     seed: int = 0,
     labels_per_class: int | None = None,
-    cache: Path | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
 
@@ -94,6 +94,7 @@ def load_data(
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
     check_data(data)
+    data = os.fspath(data)
     splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
     train, held_out = splits.train, splits.validation
     if held_out is None:
@@ -103,7 +104,7 @@ def load_data(
     return DataSplits(data, train, held_out, splits.test)
 
 
-def check_data(data: str) -> None:
+def check_data(data: str | os.PathLike[str]) -> None:
     """Finds out whether there can be such data, without reading any of it.
 
     Args:
@@ -112,6 +113,7 @@ def check_data(data: str) -> None:
     Raises:
         DataError: no data set has this name, and there is no such folder or file.
     """
+    data = os.fspath(data)
     path = Path(data).expanduser()
     if data in NAMES or data.startswith(TFDS) or path.exists():
         return

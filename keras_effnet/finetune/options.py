@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, fields
+from os import PathLike, fspath
 from typing import Any
 
 from keras_effnet.checks import check_bool, check_int, check_number, store_plain
@@ -37,13 +38,13 @@ class FinetuneOptions:
         TrainingError: a value is out of range.
     """
 
-    data: str = "digits"
-    backbone: BackboneSpec | str = "efficientnet_b0"
-    weights: str = "imagenet"
+    data: str | PathLike[str] = "digits"
+    backbone: BackboneSpec | str | PathLike[str] = "efficientnet_b0"
+    weights: str | PathLike[str] = "imagenet"
     phi: float = 0.0
     resolution: int | None = None
     channels: int = 3
-    data_dir: str | None = None
+    data_dir: str | PathLike[str] | None = None
     validation: float = 0.1
     labels_per_class: int | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
@@ -51,6 +52,7 @@ class FinetuneOptions:
 
     def __post_init__(self) -> None:
         store_plain(self)
+        _store_texts(self, "data", "backbone", "weights", "data_dir")
         if self.recipe is None:
             object.__setattr__(self, "recipe", default_recipe(self.weights))
         check_number(TrainingError, "phi", self.phi, -1000)
@@ -91,9 +93,9 @@ class DemonstrationOptions:
         TrainingError: a value is out of range.
     """
 
-    backbone: BackboneSpec | str = "mobilenet_v1"  # learns three times as fast on a CPU as EfficientNet-B0
+    backbone: BackboneSpec | str | PathLike[str] = "mobilenet_v1"  # three times as fast on a CPU as EfficientNet-B0
     phi: float = -10.0
-    data: str = "digits"
+    data: str | PathLike[str] = "digits"
     resolution: int = 16
     letters: int = 20_000
     pretrain_epochs: int = 2
@@ -104,6 +106,7 @@ class DemonstrationOptions:
 
     def __post_init__(self) -> None:
         store_plain(self)
+        _store_texts(self, "data", "backbone")
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "resolution", self.resolution, 8)
         check_int(TrainingError, "seed", self.seed, 0)
@@ -117,6 +120,14 @@ class DemonstrationOptions:
             SpecError: the spec cannot be written.
         """
         return _to_dict(self)
+
+
+def _store_texts(options: FinetuneOptions | DemonstrationOptions, *names: str) -> None:
+    """Stores paths as texts: options are compared, and written as JSON."""
+    for name in names:
+        value = getattr(options, name)
+        if isinstance(value, PathLike):
+            object.__setattr__(options, name, fspath(value))
 
 
 def _to_dict(options: FinetuneOptions | DemonstrationOptions) -> dict[str, Any]:

@@ -180,7 +180,7 @@ class Recipe:
         return cls.from_dict(values)
 
 
-def default_recipe(weights: str) -> Recipe:
+def default_recipe(weights: object) -> Recipe:
     """The recipe for weights to start from.
 
     A classifier learns nothing on the features of random weights, and their BatchNorm has no statistics to keep.

@@ -23,8 +23,8 @@ from keras_effnet.training.seeding import seed_weights
 
 
 def make_network(
-    backbone: BackboneSpec | str,
-    weights: str,
+    backbone: BackboneSpec | str | os.PathLike[str],
+    weights: str | os.PathLike[str],
     *,
     class_names: Sequence[str],
     phi: float = 0.0,

@@ -30,7 +30,7 @@ def scale_model(
     rule: ScalingRule | str | None = None,
     coefficients: Coefficients | None = None,
     rounding: Rounding | None = None,
-    weights: str | None = None,
+    weights: str | PathLike[str] | None = None,
     member: Member = "below",
     **arguments: Any,
 ) -> Any:
