@@ -11,7 +11,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import sys
 import traceback
 from collections.abc import Sequence
 
@@ -111,4 +113,7 @@ def _program(arguments: argparse.Namespace) -> int:
 def run() -> None:
     """The entry point of `keras-effnet`."""
     import_less()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # After minutes of work no name may be what the output cannot hold.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app.run(_program, flags_parser=parse)

@@ -58,7 +58,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         "--classes",
         metavar="FILE",
         type=Path,
-        help="file with the class names, one per line or as a JSON list (default: the model's)",
+        help="file with the class names: one per line, a JSON list, or a JSON object of numbers by name, as Keras' "
+        "`class_indices` (default: the model's)",
     )
     group.add_argument("--resolution", type=int, help="side of the input images in pixels (default: the model's)")
     group.add_argument(
@@ -269,7 +270,8 @@ def show(text: str, output: Path | None) -> None:
         return
     from keras_effnet.atomic import atomic_write
 
-    atomic_write(output, lambda path: path.write_text(text, encoding="utf-8"))
+    # A file's name need not be text at all.
+    atomic_write(output, lambda path: path.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 class _Watched:
@@ -340,9 +342,11 @@ def _with_softmax(model: Any) -> Any:
 
 def _read_names(path: Path) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        names = json.loads(text) if text.lstrip().startswith("[") else text.splitlines()
-    except (OSError, ValueError, RecursionError) as error:
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
+        names = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+        if isinstance(names, dict):  # the `class_indices` of Keras' generators
+            names = sorted(names, key=lambda name: int(names[name]))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise DataError(f"the class names cannot be read: {error}.", received=repr(str(path))) from error
     return _without_blank_end(names)
 
@@ -351,7 +355,7 @@ def _names_of(path: Path, classes: int) -> tuple[str, ...]:
     found = _read_names(path)
     if len(found) != classes or not all(isinstance(name, str) for name in found):
         raise DataError(
-            f"there must be {classes} class names, one per line or as a JSON list of strings.",
+            f"there must be {classes} class names: one per line, a JSON list, or a JSON object of numbers by name.",
             received=f"{len(found)} in {str(path)!r}",
         )
     return tuple(found)

@@ -6,12 +6,14 @@ unreadable ones are left out and named. A file that breaks later is an error tha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +31,8 @@ NAMES_SHOWN = 10  # names of skipped files in the log: enough to see a pattern w
 THREADS = os.cpu_count() or 1  # decoding releases Python's global lock, so that threads run in parallel
 CHUNK = 1024  # files handed to the threads at once, so that a million files do not become a million queued tasks
 
+DIGEST_BYTES = 16  # 128 bits: two files of any collection have different ones
+
 State = tuple[str, int, int]  # a file's path, size in bytes and time of last modification in nanoseconds
 
 
@@ -41,6 +45,8 @@ class ImageFiles(Source):
         class_names: name of each class, indexed by label.
         skipped: paths of the files that were left out. Default: none.
         banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
+        digests: digest of each file's content, as `find_readable` gives them; None to read the files when they are
+            asked for.
     """
 
     def __init__(
@@ -50,12 +56,14 @@ class ImageFiles(Source):
         class_names: tuple[str, ...],
         skipped: tuple[str, ...] = (),
         banner: int = 0,
+        digests: Sequence[str] | None = None,
     ) -> None:
         self.paths = tuple(paths)
         self.labels = np.asarray(labels, np.int32)
         self.class_names = class_names
         self.skipped = skipped
         self.banner = banner
+        self._digests = digests
 
     def read(self, index: int, size: int | None = None) -> np.ndarray:
         try:
@@ -70,14 +78,17 @@ class ImageFiles(Source):
         return str(self.paths[index])
 
     def fingerprint(self) -> str:
+        # Neither names nor times: the same images, unpacked anew or elsewhere, are the same.
+        digests = [_digest(path) for path in self.paths] if self._digests is None else self._digests
         digest = sha256(repr((self.class_names, self.banner)).encode())
-        for path, label in zip(self.paths, self.labels, strict=True):
-            digest.update(f"{_state(path)} {label}\n".encode(errors="surrogateescape"))
+        for content, label in zip(digests, self.labels, strict=True):
+            digest.update(f"{content} {label}\n".encode())
         return digest.hexdigest()
 
     def take(self, indices: Sequence[int] | np.ndarray) -> ImageFiles:
-        paths = [self.paths[index] for index in indices]
-        return ImageFiles(paths, self.labels[np.asarray(indices, int)], self.class_names, self.skipped, self.banner)
+        paths, labels = [self.paths[index] for index in indices], self.labels[np.asarray(indices, int)]
+        digests = None if self._digests is None else [self._digests[index] for index in indices]
+        return ImageFiles(paths, labels, self.class_names, self.skipped, self.banner, digests)
 
 
 def open_files(
@@ -95,13 +106,14 @@ def open_files(
     Returns:
         A source of the readable images.
     """
-    readable = find_readable(paths, cache)
-    kept = [number for number, is_fine in enumerate(readable) if is_fine]
-    skipped = tuple(str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine)
+    found = dict(enumerate(find_readable(paths, cache)))
+    digests = {number: digest for number, digest in found.items() if digest is not None}
+    kept = list(digests)
+    skipped = tuple(str(path) for number, path in enumerate(paths) if number not in digests)
     if skipped:
         log_skipped(skipped)
     fine = [paths[number] for number in kept]
-    return ImageFiles(fine, np.array(labels, np.int32)[kept], class_names, skipped, banner)
+    return ImageFiles(fine, np.array(labels, np.int32)[kept], class_names, skipped, banner, list(digests.values()))
 
 
 def log_skipped(skipped: Sequence[str]) -> None:
@@ -110,17 +122,17 @@ def log_skipped(skipped: Sequence[str]) -> None:
     logger.warning("Skipped %d unreadable files: %s", len(skipped), shown)
 
 
-def find_readable(paths: Sequence[Path], cache: Path) -> list[bool]:
-    """Checks which files are images that can be decoded completely.
+def find_readable(paths: Sequence[Path], cache: Path) -> list[str | None]:
+    """Checks which files are images that can be decoded completely, and takes a digest of their contents.
 
     Args:
         paths: the files to check.
         cache: folder that remembers the results by path, size and modification time.
 
     Returns:
-        Whether each file is readable, in the order of `paths`.
+        The digest of each readable file and None for the others, in the order of `paths`.
     """
-    record = cache / "readable.jsonl"
+    record = cache / "images.jsonl"
     states, known = [_state(path) for path in paths], _read_record(record)
     unknown = [number for number, state in enumerate(states) if state is not None and state not in known]
     if unknown:
@@ -128,18 +140,31 @@ def find_readable(paths: Sequence[Path], cache: Path) -> list[bool]:
             _open_record(record) as file,
             progress_bar(total=len(unknown), desc="checking images", unit="file") as progress,
         ):
-            for number, fine in _check(paths, unknown):
-                known[states[number]] = fine
-                file.write(json.dumps([*(states[number] or ()), fine]) + "\n")
+            for number, digest in _check(paths, unknown):
+                known[states[number]] = digest
+                file.write(json.dumps([*(states[number] or ()), digest]) + "\n")
                 progress.update()
-    return [state is not None and known[state] for state in states]
+    return [None if state is None else known[state] for state in states]
 
 
-def _check(paths: Sequence[Path], numbers: Sequence[int]) -> Iterator[tuple[int, bool]]:
+def _check(paths: Sequence[Path], numbers: Sequence[int]) -> Iterator[tuple[int, str | None]]:
     with ThreadPoolExecutor(THREADS) as threads:
         for first in range(0, len(numbers), CHUNK):
             chunk = numbers[first : first + CHUNK]
-            yield from zip(chunk, threads.map(is_readable, [paths[number] for number in chunk]), strict=True)
+            yield from zip(chunk, threads.map(_digest_if_readable, [paths[number] for number in chunk]), strict=True)
+
+
+def _digest_if_readable(path: Path) -> str | None:
+    return _digest(path) if is_readable(path) else None
+
+
+def _digest(path: Path) -> str | None:
+    """A digest of a file's content; None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=DIGEST_BYTES)).hexdigest()
+    except OSError:
+        return None
 
 
 def _state(path: Path) -> State | None:
@@ -151,14 +176,15 @@ def _state(path: Path) -> State | None:
     return str(path.absolute()), found.st_size, found.st_mtime_ns
 
 
-def _read_record(record: Path) -> dict[State | None, bool]:
-    """Earlier results. Incomplete lines, such as a killed process leaves, are ignored."""
-    known: dict[State | None, bool] = {}
-    with suppress(OSError), record.open(encoding="utf-8") as lines:
+def _read_record(record: Path) -> dict[State | None, str | None]:
+    """Earlier results. Lines that are incomplete, such as a killed process leaves, or damaged are ignored."""
+    known: dict[State | None, str | None] = {}
+    with suppress(OSError), record.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            with suppress(ValueError):
-                path, size, changed, fine = json.loads(line)
-                known[(path, size, changed)] = fine
+            with suppress(ValueError, TypeError, RecursionError):
+                path, size, changed, digest = json.loads(line)
+                if digest is None or (isinstance(digest, str) and len(digest) == 2 * DIGEST_BYTES):
+                    known[(path, size, changed)] = digest
     return known
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -111,6 +112,20 @@ def test_csv_and_table_say_the_same(predict: Predict) -> None:
     assert float(rows[0]["probability"]) == pytest.approx(share, abs=1e-4)
     _, table, _ = predict(*options)
     assert table.split("  ")[:2] == ["images/dark.png", f"a, b {share:.1%}"]
+
+
+def test_class_names_come_from_any_editor_and_from_keras(predict: Predict) -> None:
+    save_gray_scale()
+    Path("bom.txt").write_text("dark\nmiddle\nbright\n", encoding="utf-8-sig")
+    Path("indices.json").write_text(json.dumps({"bright": 2, "dark": 0, "middle": 1}))
+    for name in ("bom.txt", "indices.json"):
+        _, out, _ = predict("scale.keras", "images/dark.png", "--classes", name, "--format", "json")
+        assert list(answers(out)["images/dark.png"]) == ["dark", "middle", "bright"]
+    for wrong in ('{"a": "x"}', '{"a": null}', "[" * 99999):
+        Path("wrong.json").write_text(wrong)
+        status, _, err = predict("scale.keras", "images", "--classes", "wrong.json")
+        assert status == 1
+        assert "cannot be read" in err.splitlines()[-1]
 
 
 def test_results_go_to_a_file_alone_where_asked(predict: Predict) -> None:
@@ -261,10 +276,16 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
 @pytest.mark.slow
 def test_the_program_prints_results_alone(tmp_path: Path, predict: Predict) -> None:
     save_gray_scale()
+    os.link("images/dark.png", b"images/caf\xe9.png")  # a name that is no UTF-8
+    os.link("images/dark.png", "images/\u732b.png")  # and one that the output's encoding does not hold
     command = [sys.executable, "-m", "keras_effnet", "predict", "scale.keras", "images", "--format", "csv"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("image,rank,class,probability\nimages/dark.png,1,0,")
+    assert "images/caf\\udce9.png,1,0," in done.stdout
+    assert "images/\\u732b.png,1,0," in done.stdout
+    assert done.stdout.startswith("image,rank,class,probability\nimages/")
+    assert "images/dark.png,1,0," in done.stdout
     assert "predicting: 100%" in done.stderr
     for line in re.split(r"[\r\n]+", done.stderr.strip()):
         assert line.startswith(("predicting: ", "checking images: ", "keras-effnet predict: ")), line

@@ -97,5 +97,5 @@ def test_a_table_of_another_encoding_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_table_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"cannot be read.*Received: .*nowhere\.csv"):
+    with pytest.raises(DataError, match=r"no such folder or file.*Received: .*nowhere\.csv"):
         load_data(str(tmp_path / "nowhere.csv"), cache=tmp_path)

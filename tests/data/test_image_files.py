@@ -31,6 +31,10 @@ def five(tmp_path: Path) -> list[Path]:
     return [*paths, write_image(tmp_path / "4.png", 90)]
 
 
+def fine(digests: list[str | None]) -> list[bool]:
+    return [digest is not None for digest in digests]
+
+
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
     original = reading.is_readable
@@ -54,14 +58,14 @@ def test_broken_files_are_left_out_listed_and_logged_once(
 def test_no_unchanged_file_is_checked_twice(five: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = count_reads(monkeypatch)
     first = find_readable(five, tmp_path / "cache")
-    assert first == [True, False, False, False, True]
+    assert fine(first) == [True, False, False, False, True]
     assert sorted(read) == sorted(path for path in five if path.exists())
     read.clear()
     assert find_readable(five, tmp_path / "cache") == first
     assert read == []
     write_image(five[2], 7)
     os.utime(five[0], ns=(1, 1))
-    assert find_readable(five, tmp_path / "cache") == [True, False, True, False, True]
+    assert fine(find_readable(five, tmp_path / "cache")) == [True, False, True, False, True]
     assert sorted(read) == sorted([five[0], five[2]])
 
 
@@ -70,7 +74,7 @@ def test_a_record_that_was_cut_costs_only_what_was_lost(
 ) -> None:
     cache = tmp_path / "cache"
     find_readable(five[:2], cache)
-    record = cache / "readable.jsonl"
+    record = cache / "images.jsonl"
     record.write_text(record.read_text()[:-10])  # the process was killed while it wrote the last line
     read = count_reads(monkeypatch)
     find_readable(five, cache)
@@ -78,11 +82,16 @@ def test_a_record_that_was_cut_costs_only_what_was_lost(
     read.clear()
     find_readable(five, cache)
     assert read == []
+    # Nor is a line that is damaged a reason to stop.
+    for line in ("[[1], 2, 3, null]", "7", "[" * 99999, '["a", 1, 2, "short"]', "\udcff"):
+        record.write_bytes(record.read_bytes() + line.encode(errors="surrogateescape") + b"\n")
+    find_readable(five, cache)
+    assert read == []
 
 
 def test_each_file_is_written_down_as_soon_as_it_is_known(five: list[Path], tmp_path: Path) -> None:
     checked = image_files._check(five, [0, 1])
-    record = tmp_path / "cache" / "readable.jsonl"
+    record = tmp_path / "cache" / "images.jsonl"
     with image_files._open_record(record) as file:
         next(checked)
         file.write(json.dumps(["a", 1, 2, True]) + "\n")
