@@ -38,17 +38,26 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Prints the explanation to standard output."""
-    path = Path(arguments.backbone)
-    spec, shape = _of_model(path) if path.suffix in (".keras", ".h5") else (backbone_argument(arguments.backbone), {})
+    path, total = Path(arguments.backbone), None
+    if path.suffix in (".keras", ".h5"):
+        spec, shape, total = _of_model(path)
+    else:
+        spec, shape = backbone_argument(arguments.backbone), {}
     asked = {name: getattr(arguments, name) for name in ("classes", "channels")}
     shape |= {name: value for name, value in asked.items() if value is not None}
     made = explain(spec, arguments.phi, rule=arguments.rule, **shape)
+    around = total is not None and total != made.cost.params and arguments.phi is None
     text = json.dumps(made.to_dict(), indent=2) if arguments.json else str(made)
+    if around and not arguments.json:
+        text += (
+            f"\n\nThe model has {total:,} parameters: the table is of the whole network that it was built from, and it "
+            "has another classifier, or layers around that."
+        )
     sys.stdout.write(text + "\n")
 
 
-def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int]]:
-    """The spec that a model was built from, at the size of its images, and its numbers of classes and channels."""
+def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int], int]:
+    """The spec that a model was built from, at the size of its images; its classes and channels; its parameters."""
     model_argument(path)
     from keras_effnet.builder.embedded_spec import read_embedded_spec
     from keras_effnet.inheritance.scaled_model import load_model
@@ -57,4 +66,4 @@ def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int]]:
     embedded = read_embedded_spec(model)
     side = model.input_shape[1] or embedded.spec.resolution
     shape = {"classes": embedded.classes, "channels": model.input_shape[-1]}
-    return replace(embedded.spec, resolution=side), shape
+    return replace(embedded.spec, resolution=side), shape, model.count_params()

@@ -77,8 +77,9 @@ class EmbeddedNetwork:
         pixels = keras.Input(shape)
         values = {self.graph.inputs[0]: pixels}
         replay(self.graph, self.front, values)
-        values[self.output] = build(input_tensor=values[self.image]).output
-        replay(self.graph, self.behind, values)
+        core = build(input_tensor=values[self.image])
+        values[self.output] = core.output
+        replay(self.graph, self.behind, values, taken={layer.name for layer in core.layers})
         return keras.Model(pixels, alone([values[tensor] for tensor in self.graph.outputs]), name=name)
 
 

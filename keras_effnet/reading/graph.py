@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -123,6 +124,7 @@ def replay(
     names: Collection[str],
     values: dict[Tensor, Any],
     unfold: Callable[[Any], bool] = lambda operation: False,
+    taken: Collection[str] = (),
 ) -> None:
     """Calls copies of some layers, with the same weights, on other tensors.
 
@@ -131,6 +133,7 @@ def replay(
         names: names of the layers.
         values: the new tensor of each tensor that the layers read; those that they make are added.
         unfold: whether the layers of a model inside the model are called in its place.
+        taken: names that a copy must not have: it gets a number then, as Keras gives them.
 
     Raises:
         InheritanceError: a layer does not take its new tensors, or has weights for others.
@@ -141,7 +144,12 @@ def replay(
             continue
         operation = operations[layer.name]
         inner = read_graph(operation) if unfold(operation) else None
-        copy: Any = None if inner is not None else operation.__class__.from_config(operation.get_config())
+        copy: Any = None
+        if inner is None:
+            config = operation.get_config()
+            if layer.name in taken:
+                config = {**config, "name": _free_name(layer.name, {*taken, *graph.layers})}
+            copy = operation.__class__.from_config(config)
         for number, call in enumerate(layer.calls):
             try:
                 if inner is not None:
@@ -153,6 +161,10 @@ def replay(
             outputs = keras.tree.flatten(made)
             values.update({(layer.name, number, place): tensor for place, tensor in enumerate(outputs)})
         _copy_weights(layer, graph, operation, copy)
+
+
+def _free_name(name: str, taken: Collection[str]) -> str:
+    return next(each for number in itertools.count(1) if (each := f"{name}_{number}") not in taken)
 
 
 def _copy_weights(layer: GraphLayer, graph: Graph, operation: Any, copy: Any) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
 from PIL import Image
 from support import run_python
@@ -230,3 +231,9 @@ def test_a_model_is_explained_by_its_file(tmp_path: Path, capsys: pytest.Capture
     found = json.loads(capsys.readouterr().out)
     assert found["cost"]["params"] == model.count_params()
     assert found["resolution"] == 48
+    features = build_model(spec, include_top=False, pooling="avg", input_shape=(48, 48, 1))
+    keras.Sequential([features, keras.layers.Dense(2)]).save(tmp_path / "own.keras")
+    assert main(parse(["keras-effnet", "explain", str(tmp_path / "own.keras")])) == 0
+    assert f"The model has {features.count_params() + 2 * (features.output_shape[1] + 1):,} parameters" in (
+        capsys.readouterr().out
+    )

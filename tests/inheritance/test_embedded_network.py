@@ -102,6 +102,18 @@ def test_preprocessing_moves_in_with_layers_behind() -> None:
     assert_same_outputs(outputs(take_raw_pixels(model), images), outputs(model, preprocessed), tolerance=1e-4)
 
 
+def test_a_layer_behind_may_have_the_name_of_one_that_preprocessing_brings() -> None:
+    spec = _spec(preprocessing=Preprocessing(mode="tf"))
+    network = _built(spec)
+    pixels = keras.Input(network.input_shape[1:])
+    model = keras.Model(pixels, keras.layers.Rescaling(2.0, name="rescaling")(network(pixels)))
+    raw = take_raw_pixels(model)
+    images = random_images(2, spec.resolution, spec.resolution, 3)
+    preprocessed = keras.applications.imagenet_utils.preprocess_input(images.copy(), mode="tf")
+    assert_same_outputs(outputs(raw, images), outputs(model, preprocessed), tolerance=1e-4)
+    assert [layer.name for layer in raw.layers if isinstance(layer, keras.layers.Rescaling)][-1] == "rescaling_1"
+
+
 def test_preprocessing_does_not_move_in_behind_layers_of_a_users_own() -> None:
     with pytest.raises(InheritanceError, match="'mine_in_front' in front of the network"):
         take_raw_pixels(in_front(_spec(preprocessing=Preprocessing(mode="tf"))))
