@@ -67,7 +67,6 @@ ALIASES = {
     "backbone": ("--model",),
     "rate": ("--lr", "--learning-rate"),
     "resolution": ("--size", "--image-size"),
-    "operations": ("--randaugment",),
 }
 SIGNS = ("digits", "glyphs")  # data sets whose images change their meaning when mirrored
 

@@ -95,7 +95,8 @@ def test_a_run_that_is_killed_again_and_again_ends_like_one_that_is_not(tmp_path
     for epoch in (0, 2, 4):  # before the first epoch, between the phases, and before the last epoch
         process = fork_program(*command(killed))
         deadline = time.monotonic() + 600
-        while not (killed / "checkpoint").exists() or len(state(killed)["history"]) < epoch:
+        begun = killed / ("checkpoint" if epoch else "features")
+        while not begun.exists() or len(state(killed)["history"]) < epoch:
             assert time.monotonic() < deadline
             assert process.is_alive()
             time.sleep(0.005)
