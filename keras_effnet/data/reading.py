@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 SIXTEEN_TO_EIGHT_BITS = 257  # 65535 / 255: white stays white
 # Pillow first averages whole pixels down to at most this many times the target size, then interpolates: faster, and at
 # 3.0 "indistinguishable" from slow resizing (Pillow's documentation of `reducing_gap`).
 REDUCING_GAP = 3.0
 
-# Errors that Pillow's decoders are known to raise on broken files. A file that is not an image is an OSError.
-DECODER_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError, RuntimeError)
-UNREADABLE = (OSError, *DECODER_ERRORS, struct.error, zlib.error, Image.DecompressionBombError)
+# Pillow has a decoder for each of some fifty formats, and on a broken file any of them may raise anything.
+UNREADABLE = (Exception,)
+ORIENTATION = 0x0112  # the tag of EXIF 2.3, table 4
+# What brings an image upright, by the value of that tag. Not `ImageOps.exif_transpose`, which also writes the tags
+# anew, and fails where one that nobody asked for is damaged.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_rgb(file: Path | BinaryIO, size: int | None = None, banner: int = 0) -> np.ndarray:
@@ -43,10 +52,11 @@ def read_rgb(file: Path | BinaryIO, size: int | None = None, banner: int = 0) ->
         whole = opened.height
         if size is not None:
             opened.draft(None, (size, size))  # pyright: ignore[reportArgumentType] - Pillow itself takes None
-        ImageOps.exif_transpose(opened, in_place=True)
-        image = _to_rgb(opened)
+        turn = _TURNS.get(_orientation(opened))
+        image = _to_rgb(opened if turn is None else opened.transpose(turn))
         if banner:
             image = image.crop((0, 0, image.width, round(image.height * (1 - banner / whole))))
+        image.load()  # or NumPy takes an AttributeError of the decoder for an object that is no array
         return np.asarray(image)
 
 
@@ -80,6 +90,14 @@ def resize_square(
         side = (resolution, resolution)
         image = image.resize(side, Image.Resampling.BILINEAR, box=box, reducing_gap=REDUCING_GAP)
     return np.asarray(image.convert("L"))[..., None] if gray else np.asarray(image)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The orientation that EXIF notes; 0 without one, or if it cannot be read."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 0))
+    except Exception:  # the pixels may still be whole
+        return 0
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

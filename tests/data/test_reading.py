@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data_files import write_noise
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from keras_effnet.data.reading import is_readable, read_rgb, resize_square
 
@@ -52,6 +54,29 @@ UPRIGHT = {
     7: lambda x: x.transpose(1, 0, 2)[::-1, ::-1],
     8: lambda x: x.transpose(1, 0, 2)[::-1],
 }
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_damaged_tag_is_no_reason_to_lose_an_image_or_its_orientation(kind: str) -> None:
+    # An orientation of 6, and a unit of the resolution that is a text instead of a number.
+    tags = struct.pack("<HHIHHHHI4s", 274, 3, 1, 6, 0, 296, 2, 3, b"in\0\0")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + tags + struct.pack("<I", 0)
+    with pytest.raises(struct.error):
+        ImageOps.exif_transpose(Image.open(encoded(Image.new("RGB", (8, 4)), kind, exif=exif)))
+    assert read_rgb(encoded(Image.new("RGB", (8, 4)), kind, exif=exif)).shape == (8, 4, 3)
+
+
+@pytest.mark.parametrize("error", [AttributeError, MemoryError, AssertionError, struct.error])
+def test_a_decoder_may_raise_anything(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    file = encoded(Image.new("RGB", (8, 4)))
+
+    def broken(*_: object) -> None:
+        raise error
+
+    assert is_readable(file)
+    monkeypatch.setattr(Image.Image, "load", broken)
+    monkeypatch.setattr(PngImageFile, "load", broken)
+    assert not is_readable(file)
 
 
 @pytest.mark.parametrize("orientation", UPRIGHT)
