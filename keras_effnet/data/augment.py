@@ -293,7 +293,8 @@ def _engine(asked: Engine) -> Engine:
         return "keras"
     if sys.modules.get("keras_cv", ...) is None or importlib.util.find_spec("keras_cv") is None:
         raise DataError(
-            "engine 'keras_cv' needs keras-cv: install `keras-cv`, or use engine 'keras', which computes the same.",
+            "engine 'keras_cv' needs what the extra [keras-cv] of keras-effnet installs: pip install keras-cv. Engine "
+            "'keras' computes the same.",
             received="engine='keras_cv', which cannot be imported",
         )
     return "keras_cv"

@@ -70,8 +70,8 @@ def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise DataError(
-            f"this set needs tensorflow-datasets, which cannot be imported ({error}). Install it: "
-            "pip install tensorflow-datasets.",
+            f"this set needs what the extra [tfds] of keras-effnet installs ({error}): pip install tensorflow-datasets "
+            "importlib-resources.",
             received=repr(name),
         ) from error
     try:

@@ -54,7 +54,7 @@ ADVICE = {
     "not a database|malformed|corrupt": "the store is no database, or a broken one: restore the file, or name another "
     "output folder",
     "no module named|psycopg.*import|import.*psycopg": "the store needs a driver that is not installed: pip install "
-    "'keras-effnet[postgresql]'",
+    "'psycopg[binary]'",
     "record does not exist": "the store holds no such search",
     "": "the store cannot be used",
 }

@@ -160,7 +160,7 @@ def connect_ray(address: str) -> Spawn:
         import ray
     except ImportError as error:
         raise SearchError(
-            "a Ray cluster needs Ray: pip install 'keras-effnet[ray]'.",
+            "a Ray cluster needs what the extra [ray] of keras-effnet installs: pip install ray.",
             received=f"ray_address={address!r}, and no module named 'ray'",
         ) from error
     host, _, port = address.rpartition("://")[2].rpartition(":")

@@ -70,6 +70,7 @@ WRONG = {
     "search architecture resnt50": "'resnet50'",
     "search coefficients --steps 0": "`steps`",
     "search coefficients --output a.png": "cannot be written",
+    "search coefficients --output new": "the extra [search] of keras-effnet installs: pip install optuna",
     "calibrate --output a.png/x.json": "cannot be written",
     "fit resnt50 --macs 1e6": "'resnet50'",
     "fit resnet50 --macs 1x": "invalid",
@@ -79,10 +80,10 @@ WRONG = {
     "explain missing.keras": "no such model",
 }
 
-# Runs the command lines where no framework can be imported; prints status, errors and seconds of each.
+# Runs the command lines where neither a framework nor Optuna can be imported; prints status, errors and seconds of each.
 CODE = """
 import contextlib, io, json, sys, time
-for name in ("keras", "tensorflow", "jax", "torch"):
+for name in ("keras", "tensorflow", "jax", "torch", "optuna"):
     sys.modules[name] = None
 from keras_effnet.cli.main import main, parse
 found = []

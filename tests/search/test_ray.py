@@ -13,7 +13,7 @@ from keras_effnet.search import worker_pool
 
 @pytest.mark.slow
 def test_a_search_on_two_nodes_goes_on_with_one(tmp_path):
-    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install 'keras-effnet[ray]'")
+    cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs Ray: pip install ray")
     nodes = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         second = nodes.add_node(num_cpus=1)
@@ -38,7 +38,7 @@ def test_a_search_on_two_nodes_goes_on_with_one(tmp_path):
 
 @pytest.mark.slow
 def test_what_listens_and_is_no_cluster_is_told(monkeypatch):
-    pytest.importorskip("ray", reason="needs Ray: pip install 'keras-effnet[ray]'")
+    pytest.importorskip("ray", reason="needs Ray: pip install ray")
     monkeypatch.setattr(worker_pool, "SECONDS", 8)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = "{}:{}".format(*silent.getsockname())
@@ -47,7 +47,7 @@ def test_what_listens_and_is_no_cluster_is_told(monkeypatch):
 
 
 def test_a_cluster_that_is_not_there_is_told_at_once():
-    pytest.importorskip("ray", reason="needs Ray: pip install 'keras-effnet[ray]'")
+    pytest.importorskip("ray", reason="needs Ray: pip install ray")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*free.getsockname())
