@@ -80,7 +80,7 @@ WRONG = {
     "explain missing.keras": "no such model",
 }
 
-# Runs the command lines where neither a framework nor Optuna can be imported; prints status, errors and seconds of each.
+# Runs the command lines where no framework can be imported, nor Optuna; prints status, errors and seconds of each.
 CODE = """
 import contextlib, io, json, sys, time
 for name in ("keras", "tensorflow", "jax", "torch", "optuna"):
