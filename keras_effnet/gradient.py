@@ -50,5 +50,6 @@ def value_and_gradient(function: Callable[[Any], Any], given: np.ndarray) -> tup
         [slope] = torch.autograd.grad(value, x)
     else:
         raise BuildError("gradients need Keras on TensorFlow, JAX or PyTorch.", received=f"backend {backend!r}")
-    found: Any = keras.ops.convert_to_numpy(value)
-    return float(found), np.asarray(keras.ops.convert_to_numpy(slope), np.float32)
+    # NumPy has no bfloat16.
+    found: Any = keras.ops.convert_to_numpy(keras.ops.cast(value, "float32"))
+    return float(found), np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(slope, "float32")))

@@ -18,7 +18,7 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, Tensor, alone, read_graph, replay
+from keras_effnet.reading.graph import Graph, Tensor, alone, read_graph, replay, unfolded
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -105,7 +105,7 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
         >>> find_network(model).behind
         ('mine',)
     """
-    graph = read_graph(unfolded(model))
+    graph = read_graph(unfolded(model, _holds_spec))
     embedded = read_embedded_spec(graph.model) if base is None else base
     start = _start(graph)
     network = record_network(
@@ -123,32 +123,6 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
     image = graph.layers[start[0]].tensors[0] if start[0] == EMBEDDED_LAYER else start
     activation = None if last is None else graph.model.get_layer(last).activation
     return EmbeddedNetwork(graph, embedded, image, end, front, behind, activation)
-
-
-def unfolded(model: keras.Model) -> keras.Model:
-    """The model itself, or a copy with the same weights in which a nested model that carries a spec is unfolded.
-
-    Args:
-        model: a functional or Sequential model.
-
-    Raises:
-        InheritanceError: layers of both have the same names, or the nested model is called with `training=...`.
-    """
-    if not any(_holds_spec(layer) for layer in getattr(model, "layers", ())):
-        return model
-    graph = read_graph(model)
-    tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
-    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
-    values: dict[Tensor, Any] = dict(inputs)
-    replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, _holds_spec)
-    try:
-        outputs = alone([values[tensor] for tensor in graph.outputs])
-        return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
-    except ValueError as error:
-        raise InheritanceError(
-            f"models inside a model cannot be unfolded: {error} Give all layers names of their own.",
-            received=repr(model.name),
-        ) from error
 
 
 def _holds_spec(layer: Any) -> bool:

@@ -163,6 +163,33 @@ def replay(
         _copy_weights(layer, graph, operation, copy)
 
 
+def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
+    """The model itself, or a copy with the same weights in which models inside it are unfolded.
+
+    Args:
+        model: a functional or Sequential model.
+        unfold: which of the layers are unfolded.
+
+    Raises:
+        InheritanceError: layers of both have the same names, or the nested model is called with `training=...`.
+    """
+    if not any(unfold(layer) for layer in getattr(model, "layers", ())):
+        return model
+    graph = read_graph(model)
+    tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
+    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
+    values: dict[Tensor, Any] = dict(inputs)
+    replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, unfold)
+    try:
+        outputs = alone([values[tensor] for tensor in graph.outputs])
+        return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
+    except ValueError as error:
+        raise InheritanceError(
+            f"models inside a model cannot be unfolded: {error} Give all layers names of their own.",
+            received=repr(model.name),
+        ) from error
+
+
 def _free_name(name: str, taken: Collection[str]) -> str:
     return next(each for number in itertools.count(1) if (each := f"{name}_{number}") not in taken)
 

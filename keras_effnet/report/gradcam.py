@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
+from keras_effnet.reading.graph import unfolded
 
 IMAGES_AT_ONCE = 8  # only a few images are explained; EfficientNet-B7 takes much memory for each at 600 px
 
@@ -21,7 +22,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
     """Maps of the parts of each image that speak for a class.
 
     Args:
-        model: a functional model from images to one score for each class, with a feature map in between.
+        model: a functional or Sequential model from images to one score for each class, with a feature map in between.
         images: float array of shape `(n, height, width, channels)`, as the model takes it.
         classes: int array of shape `(n,)`: the class in question for each image.
 
@@ -30,7 +31,8 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         value is 1; it is 0 all over where nothing speaks for the class.
 
     Raises:
-        BuildError: the model has no feature map, or it is not functional.
+        BuildError: the model has no feature map, or is neither functional nor Sequential.
+        InheritanceError: models inside the model cannot be unfolded.
         DataError: there is not one class for each image, or the model lacks a class.
 
     Example:
@@ -67,22 +69,27 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     """A model in two, cut at its last feature map; the second part gives scores before any softmax.
 
     Args:
-        model: functional.
+        model: functional or Sequential.
 
     Returns:
-        `(features, head)`, which share the model's weights, but for a copy of those of a layer that ends in a softmax.
+        `(features, head)`, which share the model's weights, but for a copy of those of a layer that ends in a softmax,
+        and of all if there are models inside the model.
 
     Raises:
-        BuildError: the model is not functional, or has no layer with a feature map of more than one pixel.
+        BuildError: the model is neither functional nor Sequential, or has no layer with a feature map of more than one
+            pixel.
     """
-    layers = model.layers if getattr(model, "outputs", None) else []
+    layers = []
+    if getattr(model, "outputs", None):
+        model = unfolded(model, lambda layer: isinstance(layer, keras.Model))
+        layers = model.layers
     outputs = [layer.output for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
     for output in filter(_is_map, reversed(outputs)):
         try:
             head = keras.Model(output, _scores(model))
         except ValueError:  # a shortcut passes this map by
             continue
-        return keras.Model(model.input, output), head
+        return keras.Model(model.inputs, output), head
     raise BuildError(
         "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
         "a place.",

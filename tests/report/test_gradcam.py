@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import keras
 import numpy as np
@@ -137,6 +138,28 @@ def test_a_shortcut_around_the_last_map_moves_the_cut_before_it() -> None:
     features, _ = split_at_last_map(model)
     assert features.layers[-1].name == "start"
     assert grad_cam(model, random_images(1, 4, 4, 3), np.array([0])).shape == (1, 4, 4)
+
+
+def test_models_inside_models_show_the_same() -> None:
+    model = small_model()
+    images, classes = random_images(2, *model.input_shape[1:]), np.array([0, 2])
+    expected = grad_cam(model, images, classes)
+    pixels = keras.Input(model.input_shape[1:])
+    for wrapped in (keras.Model(pixels, model(pixels)), keras.Sequential([keras.Input(pixels.shape[1:]), model])):
+        np.testing.assert_allclose(grad_cam(wrapped, images, classes), expected, atol=1e-5)
+
+
+def test_a_sequential_model_in_bfloat16_is_looked_at() -> None:
+    keras.utils.set_random_seed(0)
+    parts: list[Any] = [keras.layers.Conv2D(4, 3, activation="relu"), keras.layers.GlobalAveragePooling2D()]
+    exact = keras.Sequential([keras.Input((8, 8, 3)), *parts, keras.layers.Dense(3, activation="softmax")])
+    copies = [type(layer).from_config({**layer.get_config(), "dtype": "bfloat16"}) for layer in exact.layers]
+    coarse = keras.Sequential([keras.Input((8, 8, 3)), *copies])
+    coarse.set_weights(exact.get_weights())
+    images, classes = np.random.default_rng(0).random((2, 8, 8, 3), np.float32), np.array([0, 2])
+    found, expected = grad_cam(coarse, images, classes), grad_cam(exact, images, classes)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=0.05)
 
 
 def test_a_model_without_any_map_is_refused() -> None:
