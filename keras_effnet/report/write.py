@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import logging
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from keras_effnet.report.curves import write_curves
 from keras_effnet.report.examples import choose_examples
 from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
+
+logger = logging.getLogger(__name__)
 
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
 EVENTS = "events.out.tfevents.0.keras_effnet"
@@ -56,7 +61,7 @@ def write_report(
 
 
 def write_history(history: list[dict[str, Any]], output: Path) -> None:
-    """Writes history.csv and logs for TensorBoard.
+    """Writes history.csv, and logs for TensorBoard if TensorFlow is there, which has their format.
 
     Args:
         history: a row for each epoch.
@@ -66,6 +71,9 @@ def write_history(history: list[dict[str, Any]], output: Path) -> None:
         DataError: a file cannot be written.
     """
     atomic_write(output / "history.csv", lambda path: write_rows(history, path))
+    if sys.modules.get("tensorflow", ...) is None or find_spec("tensorflow") is None:
+        logger.warning("no logs for TensorBoard are written: they need tensorflow, which is not installed")
+        return
     for run, names in RUNS.items():
         atomic_write(
             output / "tensorboard" / run / EVENTS, lambda path, names=names: _write_events(history, names, path)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,18 @@ def test_tensorboard_reads_its_logs(report: tuple[Path, dict[str, Any], np.ndarr
         for tag, name in names.items():
             scalars = [(event.step, event.value) for event in found.Scalars(tag)]
             assert scalars == [(row["epoch"], pytest.approx(row[name])) for row in metrics["history"]]
+
+
+def test_without_tensorflow_there_are_no_logs_for_tensorboard_and_a_word(
+    report: tuple[Path, dict[str, Any], np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    write_history(report[1]["history"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["history.csv"]
+    assert "need tensorflow" in caplog.text
 
 
 def test_a_full_disk_is_said_by_the_logs_too(tmp_path: Path) -> None:
