@@ -46,6 +46,26 @@ def on_device(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def training_step(content: dict[str, Any]) -> str:
+    """What benchmarks/training_step.py measured, as Markdown."""
+    rows = content["rows"]
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    lines = [
+        f"Images a second, {content['threads']} threads, medians of {content['rounds']} steps in turn; in brackets the "
+        "time of a step as a share of that of keras.applications.",
+        "",
+        f"| network | images | {' | '.join(names)} |",
+        "|---" * (2 + len(names)) + "|",
+    ]
+    for network, side, batch in dict.fromkeys((row["network"], row["resolution"], row["batch"]) for row in rows):
+        found = {row["contender"]: row for row in rows if (row["network"], row["resolution"]) == (network, side)}
+        cells = [
+            f"{found[name]['images_s']:.1f} ({found[name]['of_keras']:.2f})" if name in found else "" for name in names
+        ]
+        lines.append(f"| {network} | {batch} of {side} px | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", where(content)])
+
+
 def front(content: dict[str, Any]) -> str:
     """What benchmarks/front.py measured, as Markdown: the most accurate networks within each limit."""
     engines = list(dict.fromkeys(row["engine"] for row in content["rows"]))

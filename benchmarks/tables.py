@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device_tables import arenas, front, int8, on_device, resident, table4, where
+from device_tables import arenas, front, int8, on_device, resident, table4, training_step, where
 from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -254,6 +254,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "table4": (EXPORT, table4),
     "arenas": (MICROCONTROLLERS, arenas),
     "resident": (FINETUNE, resident),
+    "training_step": (FINETUNE, training_step),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {

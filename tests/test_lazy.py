@@ -77,6 +77,17 @@ def test_what_builds_imports_keras_only_when_it_is_asked_for(tmp_path: Path) -> 
     assert done.returncode == 1
 
 
+def test_parts_of_the_package_resolve_when_they_are_asked_for() -> None:
+    code = """
+import sys
+import keras_effnet as ke
+early = "keras_effnet.search" in sys.modules
+print(ke.scaling.__name__, ke.data.__name__, ke.applications.resnet50_spec.name)
+print(early, {"scaling", "applications", "estimate_cost"} <= {*dir(ke)}, "Any" in dir(ke))
+"""
+    assert run_python(code).splitlines() == ["keras_effnet.scaling keras_effnet.data resnet50", "False True False"]
+
+
 def test_every_public_name_resolves_and_is_listed() -> None:
     assert sorted(keras_effnet.__all__) == list(keras_effnet.__all__)
     for name in keras_effnet.__all__:

@@ -7,6 +7,7 @@ timm has one and we have the other.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import keras
@@ -23,6 +24,10 @@ from keras_effnet.weights.timm_names import timm_family
 
 # torch.nn.BatchNorm2d counts its batches; the count is unused if the momentum is a number.
 _COUNTER = ".num_batches_tracked"
+# What torch.nn.DataParallel, torch.compile and training programs put before all names.
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+
+logger = logging.getLogger(__name__)
 
 
 def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
@@ -39,13 +44,21 @@ def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Ten
     Raises:
         WeightsError: the file is broken, or timm does not have such a network.
     """
-    arrays = read_safetensors(path)
+    arrays = _without_prefix(read_safetensors(path), path)
     counters = [name for name in arrays if name.endswith(_COUNTER)]
     stored = {name: Stored(name, array) for name, array in arrays.items() if name not in counters}
     for each in stored.values():
         check_floats(each.name, each.array, path)
     unwanted = [Tensor(name, array=arrays[name], unwanted="a count of batches") for name in counters]
     return [*named_tensors(model, spec, stored, TIMM), *unwanted]
+
+
+def _without_prefix(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
+    """The tensors by the names that they have in the network itself."""
+    while found := [prefix for prefix in _PREFIXES if arrays and all(name.startswith(prefix) for name in arrays)]:
+        logger.info("all names in %s begin with %r, which is left out", path, found[0])
+        arrays = {name.removeprefix(found[0]): array for name, array in arrays.items()}
+    return arrays
 
 
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:

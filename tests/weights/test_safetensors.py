@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -132,6 +133,26 @@ def refusal(model: keras.Model, path: Path) -> bool:
     except WeightsError:
         return True
     return False
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_what_wrappers_put_before_all_names_is_left_out_and_said(
+    prefix: str, weights: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = small()
+    load_weights(expected, weights)
+    tensors = {f"{prefix}{name}": array for name, array in load_file(weights).items()}
+    save_file(tensors, weights)
+    model = small()
+    with caplog.at_level(logging.INFO):
+        load_weights(model, weights)
+    for one, two in zip(model.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert "begin with" in caplog.text
+    # A prefix that only some have is part of a name.
+    first = next(iter(tensors))
+    save_file({**tensors, first.removeprefix(prefix): tensors[first]}, weights)
+    assert_refused(weights, "First difference")
 
 
 def test_a_part_of_a_file_loads_with_a_report(weights: Path) -> None:
