@@ -10,7 +10,7 @@ from keras_effnet.registry import backbones
 from keras_effnet.spec import BackboneSpec
 
 
-def model_argument(path: Path) -> None:
+def check_model_file(path: Path) -> None:
     """Checks that there is a model's file (or folder, of a SavedModel), before a framework is imported to read it.
 
     Raises:

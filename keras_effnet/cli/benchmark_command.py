@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int
-from keras_effnet.cli.arguments import backbone_argument, model_argument
+from keras_effnet.cli.arguments import backbone_argument, check_model_file
 from keras_effnet.errors import ExportError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.messages import say
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     for name, spec in specs.items():
         if spec is None:
-            model_argument(Path(name))
+            check_model_file(Path(name))
     for batch in arguments.batch:
         check_int(ExportError, "batch", batch, 1)
     if arguments.threads is not None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.cli.arguments import backbone_argument, model_argument, phi_value
+from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value
 from keras_effnet.explanation import explain
 from keras_effnet.registry import backbones, rules
 from keras_effnet.spec import BackboneSpec
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int], int]:
     """The spec that a model was built from, at the size of its images; its classes and channels; its parameters."""
-    model_argument(path)
+    check_model_file(path)
     from keras_effnet.builder.embedded_spec import read_embedded_spec
     from keras_effnet.inheritance.scaled_model import load_model
 

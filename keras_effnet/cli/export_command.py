@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int
-from keras_effnet.cli.arguments import model_argument
+from keras_effnet.cli.arguments import check_model_file
 from keras_effnet.errors import DataError, ExportError
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.messages import say
@@ -69,7 +69,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(arguments: argparse.Namespace) -> None:
     """Writes the files and prints how they compare."""
-    model_argument(arguments.model)
+    check_model_file(arguments.model)
     check_int(DataError, "images", arguments.images, 1)
     asked = "--explain-int8" if arguments.explain_int8 else "--format litert-int8"
     if ("litert-int8" in arguments.format or arguments.explain_int8) and arguments.calibration is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from keras_effnet.atomic import check_writable
-from keras_effnet.cli.arguments import backbone_argument, model_argument
+from keras_effnet.cli.arguments import backbone_argument, check_model_file
 from keras_effnet.errors import WeightsError
 from keras_effnet.messages import say
 
@@ -137,7 +137,7 @@ def _check_files(options: Any) -> None:
 
     check_data(options.data)
     if isinstance(options.backbone, str) and options.backbone.endswith(".keras"):
-        model_argument(Path(options.backbone))
+        check_model_file(Path(options.backbone))
     if options.weights not in ("imagenet", "saved", "random") and not Path(options.weights).is_file():
         raise WeightsError(
             "weights are 'imagenet', 'saved', 'random', or the path of a weight file; there is no such file.",

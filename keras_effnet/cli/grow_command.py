@@ -10,7 +10,7 @@ from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int, check_number
-from keras_effnet.cli.arguments import backbone_argument, model_argument, phi_value
+from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
 from keras_effnet.explanation import aligned
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Writes the model and prints its report to standard output."""
     if arguments.output.suffix != ".keras":
         raise WeightsError("`--output` must end in .keras.", received=repr(str(arguments.output)))
-    model_argument(arguments.model)
+    check_model_file(arguments.model)
     check_writable(arguments.output)
     if isinstance(arguments.phi, float):
         check_number(ScalingError, "phi", arguments.phi, -1000)

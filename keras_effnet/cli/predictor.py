@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import check_int, check_number
-from keras_effnet.cli.arguments import model_argument
+from keras_effnet.cli.arguments import check_model_file
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.messages import progress_bar
 
@@ -84,7 +84,7 @@ def check_model_arguments(arguments: argparse.Namespace) -> None:
         DataError: a value outside its range, or class names that cannot be read.
         WeightsError: there is no such model.
     """
-    model_argument(arguments.model)
+    check_model_file(arguments.model)
     check_int(DataError, "batch_size", arguments.batch_size, 1)
     check_number(DataError, "center_crop", arguments.center_crop, 0, 1, open_low=True)
     if arguments.resolution is not None:
