@@ -25,6 +25,7 @@ from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.reading.graph import finalize
 from keras_effnet.registry import resolve_backbone
+from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
 from keras_effnet.weights.assign import layer_weights
@@ -37,6 +38,7 @@ def grow_model(
     model: keras.Model,
     spec: BackboneSpec | str | None = None,
     *,
+    phi: float | None = None,
     base: BackboneSpec | None = None,
     exact: bool = True,
     select: Select = "magnitude",
@@ -66,6 +68,8 @@ def grow_model(
         model: model built by this package, or loaded from a file of such a model; its network may stand between layers
             of your own, which go along. It stays as it is, and nothing is taken from its optimizer.
         spec: network of the same blocks at other widths and depths, or the name of one; None for the model's own.
+        phi: in place of `spec`: how the model's own is scaled by the compound rule; any finite number, above 0 larger.
+            `scale_model` takes other rules.
         base: spec of `model`; needed if the model carries none.
         exact: whether to refuse if something that grows would not compute the same. What shrinks never does.
         select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
@@ -97,6 +101,7 @@ def grow_model(
             and by how much they differ.
         ModelTooLargeError: as `build_model`.
         RegistryError: an unknown name.
+        ScalingError: phi is out of range.
 
     Example:
         >>> from keras_effnet import build_model, grow_model, scale_spec
@@ -110,7 +115,7 @@ def grow_model(
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
     found = find_network(model, None if base is None else _without_spec(model, base))
     old, embedded = found.model, found.embedded
-    target = embedded.spec if spec is None else resolve_backbone(spec)
+    target = _target(embedded.spec, spec, phi)
     kept = _kept_classes(embedded, classes)
     shape = _shape(found, target, channels, input_shape)
     plan = _plan(found, target, _image_channels(found, shape), options, stem, kept)
@@ -142,6 +147,14 @@ def grow_model(
     if not return_report:
         return new
     return new, plan.report(None if plan.pairing.differences else _measured(found, new, build, plan.pairing))
+
+
+def _target(own: BackboneSpec, spec: BackboneSpec | str | None, phi: float | None) -> BackboneSpec:
+    if phi is None:
+        return own if spec is None else resolve_backbone(spec)
+    if spec is not None:
+        raise InheritanceError("give the new spec, or phi, not both.", received=f"{phi=} and a spec")
+    return scale_spec(own, phi)
 
 
 def _measured(found: EmbeddedNetwork, new: keras.Model, build: Callable[[Any], keras.Model], pairing: Pairing) -> float:

@@ -432,3 +432,14 @@ def test_resolution_follows_unless_the_model_has_its_own() -> None:
 def test_families_are_covered() -> None:
     assert set(FAMILIES) <= set(BASES)
     assert len(BATCH_NORM) > 15
+
+
+def test_phi_scales_the_models_own_spec() -> None:
+    spec = tiny_spec(MBConv(expand=2), depth=1)
+    model = trained(spec)
+    grown = grow_model(model, phi=1)
+    check_same(model, grown)
+    expected = scale_model(model, phi=1)
+    assert [weight.shape for weight in grown.weights] == [weight.shape for weight in expected.weights]
+    with pytest.raises(InheritanceError, match=r"not both.*Received: phi=1"):
+        grow_model(model, spec, phi=1)
