@@ -435,7 +435,7 @@ def test_families_are_covered() -> None:
 
 
 def test_phi_scales_the_models_own_spec() -> None:
-    spec = tiny_spec(MBConv(expand=2), depth=1)
+    spec = small("mobilenet_v1")
     model = trained(spec)
     grown = grow_model(model, phi=1)
     check_same(model, grown)
