@@ -114,10 +114,10 @@ def check_data(data: str | os.PathLike[str]) -> None:
         DataError: no data set has this name, and there is no such folder or file.
     """
     data = os.fspath(data)
-    path = Path(data).expanduser()
-    if data in NAMES or data.startswith(TFDS) or path.exists():
+    place = Path(data).expanduser()
+    if data in NAMES or data.startswith(TFDS) or place.exists():
         return
-    if len(path.parts) == 1 and path.suffix.lower() != ".csv":
+    if len(place.parts) == 1 and place.suffix.lower() != ".csv":
         near = difflib.get_close_matches(data, NAMES)
         hint = f"Did you mean {' or '.join(map(repr, near))}?" if near else "Write tfds:NAME for tensorflow-datasets."
         raise DataError(f"data is one of {', '.join(NAMES)}, a folder or a .csv file. {hint}", received=repr(data))

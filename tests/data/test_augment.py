@@ -195,7 +195,7 @@ class TestEngine:
     def test_without_keras_cv_keras_does_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "keras_cv", None)
         assert Augmenter(only(operations=1, magnitude=1), SIDE, 8).engine == "keras"
-        with pytest.raises(DataError, match=r"install `keras-cv`, or use engine 'keras'.*engine='keras_cv'"):
+        with pytest.raises(DataError, match=r"the extra \[keras-cv\].*Engine 'keras'.*engine='keras_cv'"):
             Augmenter(only(operations=1, magnitude=1, engine="keras_cv"), SIDE, 8)
 
     def test_without_tensorflow_there_is_a_clear_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
