@@ -63,7 +63,7 @@ def test_the_command_prints_writes_and_draws(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["missing.keras"], "there must be such a model"), (["mobilenet_v1", "--batch", "0"], "`batch` must be")],
+    [(["missing.keras"], "there is no such model"), (["mobilenet_v1", "--batch", "0"], "`batch` must be")],
 )
 def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(parse(["keras-effnet", "benchmark", *words, "--engine", "onnx"])) == 1
