@@ -84,6 +84,9 @@ class Registry(Generic[T]):
             >>> backbones.spelled("EfficientNetB0"), backbones.spelled("ResNet-50")
             ('efficientnet_b0', 'resnet50')
         """
+        self._read_table()
+        if name in self._places:  # found without a look at what is installed, as in `get`
+            return name
         names = self.names()
         if name in names:
             return name
