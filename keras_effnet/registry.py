@@ -196,11 +196,11 @@ class Registry(Generic[T]):
         return found
 
 
-@cache
 def _squeezed(name: str) -> str:
     return "".join(each for each in name.lower() if each.isalnum())
 
 
+@cache
 def _entry_points(group: str) -> tuple[EntryPoint, ...]:
     """What installed packages declare; read once, and only when a name is not this package's own."""
     from importlib.metadata import entry_points
