@@ -183,9 +183,7 @@ class Checkpoint:
             logger.info("continuing in %s after epoch %d", self.folder.parent, len(self.progress.history))
 
     def _check_identity(self, theirs: dict[str, Any]) -> None:
-        before, now = _flat(theirs), _flat(self._identity)
-        changed = {name: (before.get(name), now.get(name)) for name in {**now, **before}}
-        changed = {name: (old, new) for name, (old, new) in changed.items() if old != new}
+        changed = _differences(theirs, self._identity)
         for name, (old, new) in changed.items():
             if not (name in self._growing and isinstance(old, int) and isinstance(new, int) and new > old):
                 shown = ", ".join(f"{name}={new!r:.60}, not {old!r:.60}" for name, (old, new) in changed.items())
@@ -291,11 +289,15 @@ class Snapshot:
             variable.assign(value)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested dictionaries by their path, as in "recipe.rate"."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
+    """The values that differ between nested dictionaries, old and new, by their path, as in "recipe.rate"."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in {**now, **before}:
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found |= _differences(old, new, f"{prefix}{name}.")
+        elif old != new:
+            found[f"{prefix}{name}"] = (old, new)
     return found
 
 

@@ -172,6 +172,7 @@ def fresh(folder: Path, options: DemonstrationOptions = OPTIONS) -> Path:
         pass
 
     def stop(self: Demonstration, checkpoint: Any) -> None:
+        checkpoint.save()
         raise Stopped
 
     with pytest.MonkeyPatch.context() as patch:
@@ -191,10 +192,10 @@ def test_a_folder_of_another_run_is_left_alone(tmp_path: Path) -> None:
     others = {
         "seed, images": replace(mine, seed=7),
         "resolution": replace(mine, resolution=24),
-        "backbone": replace(mine, backbone=replace(base, name="mine", drop_path=0.1)),
+        "backbone.drop_path": replace(mine, backbone=replace(base, name="mine", drop_path=0.1)),
     }
-    for name, other in {**others, " backbone": replace(mine, backbone="efficientnet_b0")}.items():
-        with pytest.raises(TrainingError, match=rf"another {name.strip()};.*Received: "):
+    for name, other in {**others, "backbone": replace(mine, backbone="efficientnet_b0")}.items():
+        with pytest.raises(TrainingError, match=rf"another {name};.*Received: "):
             Demonstration(other, tmp_path).run()
         assert state.read_text() == text
 

@@ -57,5 +57,5 @@ def test_a_cluster_that_is_not_there_is_told_at_once():
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(SearchError, match=r"keras-effnet\[ray\]"):
+    with pytest.raises(SearchError, match=r"the extra \[ray\] of keras-effnet"):
         worker_pool.connect_ray("auto")
