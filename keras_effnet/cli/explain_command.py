@@ -43,9 +43,9 @@ def run(arguments: argparse.Namespace) -> None:
         spec, shape, total = _of_model(path)
     else:
         spec, shape = backbone_argument(arguments.backbone), {}
-    asked = {name: getattr(arguments, name) for name in ("classes", "channels")}
-    shape |= {name: value for name, value in asked.items() if value is not None}
-    made = explain(spec, arguments.phi, rule=arguments.rule, **shape)
+    asked: dict[str, Any] = {name: getattr(arguments, name) for name in ("classes", "channels")}
+    given = {name: value for name, value in asked.items() if value is not None}
+    made = explain(spec, arguments.phi, rule=arguments.rule, **{**shape, **given})
     around = total is not None and total != made.cost.params and arguments.phi is None
     text = json.dumps(made.to_dict(), indent=2) if arguments.json else str(made)
     if around and not arguments.json:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, int], int]:
+def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, Any], int]:
     """The spec that a model was built from, at the size of its images; its classes and channels; its parameters."""
     check_model_file(path)
     from keras_effnet.builder.embedded_spec import read_embedded_spec

@@ -144,7 +144,7 @@ def test_models_inside_models_show_the_same() -> None:
     model = small_model()
     images, classes = random_images(2, *model.input_shape[1:]), np.array([0, 2])
     expected = grad_cam(model, images, classes)
-    pixels = keras.Input(model.input_shape[1:])
+    pixels: Any = keras.Input(model.input_shape[1:])
     for wrapped in (keras.Model(pixels, model(pixels)), keras.Sequential([keras.Input(pixels.shape[1:]), model])):
         np.testing.assert_allclose(grad_cam(wrapped, images, classes), expected, atol=1e-5)
 
