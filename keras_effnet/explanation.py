@@ -222,14 +222,15 @@ def _variant_table(made: Explanation) -> list[str]:
     return aligned(cells, text_column=0)
 
 
-def aligned(cells: list[tuple[str, ...]], text_column: int) -> list[str]:
-    """The lines of a table, with numbers aligned to the right and the column of texts to the left."""
+def aligned(cells: list[tuple[str, ...]], text_column: int | None) -> list[str]:
+    """The lines of a table, with numbers aligned to the right and the column of texts to the left; None: all are."""
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 
     def line(texts: tuple[str, ...]) -> str:
-        aligned = [text.rjust(width) for text, width in zip(texts, widths, strict=True)]
-        aligned[text_column] = texts[text_column].ljust(widths[text_column])
-        return "  ".join(aligned)
+        return "  ".join(
+            text.ljust(width) if text_column in (None, column) else text.rjust(width)
+            for column, (text, width) in enumerate(zip(texts, widths, strict=True))
+        )
 
     return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]
 

@@ -100,11 +100,11 @@ def _default_split(data: DataSplits, arguments: argparse.Namespace) -> str:
     """The images that a model has not learned from."""
     if data.test is not None:
         return "test"
-    folder = arguments.model.resolve().parent
-    state = folder / "checkpoint" / "state.json"
-    if not Path(arguments.data).exists() or not state.is_file():
-        # Who trains on a data set by name usually holds out the same images.
-        return "all" if Path(arguments.data).exists() else "validation"
+    if not Path(arguments.data).exists():
+        return "validation"  # who trains on a data set by name usually holds out the same images
+    state = arguments.model.resolve().parent / "checkpoint" / "state.json"
+    if not state.is_file():
+        return "all"
     try:
         run = json.loads(state.read_text(encoding="utf-8"))["identity"]
         same = Path(run["data"]).resolve() == Path(arguments.data).resolve()

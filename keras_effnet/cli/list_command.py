@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     cells = [tuple(name.replace("_", " ") for name in rows[0])]
     cells += [tuple(_text(value) for value in row.values()) for row in rows]
-    lines = aligned(cells, text_column=0) if arguments.what == "families" else _left(cells)
+    lines = aligned(cells, text_column=0 if arguments.what == "families" else None)
     sys.stdout.write("\n".join(line.rstrip() for line in lines) + "\n")
 
 
@@ -89,9 +89,3 @@ def _text(value: str | int | float | None) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return "" if value is None else str(value)
-
-
-def _left(cells: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in cells]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]

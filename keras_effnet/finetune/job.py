@@ -133,8 +133,10 @@ class FinetuneJob:
     def _reopen(self, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
         """Goes back into the last phase if it has more epochs than were done."""
         done = checkpoint.progress
+        if done.phase != len(phases) or not done.step:
+            return
         epoch = len(self._batches(data.train, shuffle=True, shard=self.distribution.shard))
-        if done.phase == len(phases) and 0 < done.step < phases[-1].epochs * epoch:
+        if done.step < phases[-1].epochs * epoch:
             checkpoint.save(phase=len(phases) - 1)
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
