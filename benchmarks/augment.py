@@ -26,6 +26,7 @@ from measure import compare, save
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
+from keras_effnet.data.array_flow import TensorFlowFlow
 from keras_effnet.data.augment import Augmentation, Augmenter, random_box
 from keras_effnet.data.operations import Draws, operations_of
 
@@ -51,7 +52,7 @@ def photographs(side: int) -> np.ndarray:
 
 def single(engine: str, name: str, images: np.ndarray) -> Compute:
     """Applies one operation to each image of a batch."""
-    draws = Draws()
+    draws = Draws(TensorFlowFlow())
     apply = operations_of(engine, MAGNITUDE, draws)[name]
 
     @tf.function
@@ -80,7 +81,7 @@ def pairs(images: np.ndarray) -> list[tuple[str, str, Compute, Compute]]:
     whole = {"operations": OPERATIONS, "magnitude": MAGNITUDE}
     keras_engine, cv_engine = ours(images, **whole, engine="keras"), ours(images, **whole, engine="keras_cv")
     cv, strength = keras_cv.layers, MAGNITUDE / 10
-    names = [name for name in operations_of("keras", MAGNITUDE, Draws()) if name != "identity"]
+    names = [name for name in operations_of("keras", MAGNITUDE, Draws(TensorFlowFlow())) if name != "identity"]
     return [
         ("RandAugment", "the same of keras-cv's layers", keras_engine, cv_engine),
         (

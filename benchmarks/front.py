@@ -26,7 +26,8 @@ from measure import RESULTS, save, this_command  # noqa: E402
 
 from keras_effnet import build_model, recalibrate  # noqa: E402
 from keras_effnet.backbones.catalogue import VARIANTS, family_of  # noqa: E402
-from keras_effnet.cost import Shape, count_network  # noqa: E402
+from keras_effnet.cost import count_network  # noqa: E402
+from keras_effnet.counting import Shape  # noqa: E402
 from keras_effnet.data.photographs import photographs  # noqa: E402
 from keras_effnet.deployed.folded_network import record_deployed  # noqa: E402
 from keras_effnet.latency.engine_latency import time_engines  # noqa: E402

@@ -8,6 +8,7 @@ nor tensorflow; only what builds or trains does. Type checkers and editors read 
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -58,11 +59,20 @@ __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
 _PARTS = ("applications", "blocks", "data", "errors", "latency", "ops", "registry", "scaling", "search", "testing")
 
 
+def _import(name: str) -> ModuleType:
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        from keras_effnet.extras import as_missing_extra
+
+        raise as_missing_extra(error) or error from None
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return getattr(_import(_HOMES[name]), name)
     if name in _PARTS:
-        return import_module(f"{__name__}.{name}")
+        return _import(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

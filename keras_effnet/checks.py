@@ -6,6 +6,7 @@ Numbers may be NumPy's wherever Python's may stand: checks return Python's, and 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Collection
 from dataclasses import fields, replace
 from functools import cache
@@ -56,6 +57,12 @@ def plain(value: Any) -> Any:
 @cache
 def _is_array(kind: type) -> bool:
     return hasattr(kind, "tolist")
+
+
+def is_keras_model(value: Any) -> bool:
+    """Whether a value is a keras.Model, without importing keras: who has a model has imported it."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.Model)
 
 
 def store_plain(instance: Any) -> None:

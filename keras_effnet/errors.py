@@ -58,6 +58,10 @@ class WeightsError(KerasEffnetError, ValueError):
     """A weight file that is missing, broken or of another architecture; the model is unchanged."""
 
 
+class MissingExtraError(KerasEffnetError, ImportError):
+    """A library that an extra of this package installs, and that is not installed; raised before anything is done."""
+
+
 class ConformanceError(KerasEffnetError, AssertionError):
     """A block, rule or backbone that breaks a law which all of them keep; raised by `keras_effnet.testing`."""
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_effnet.checks import plain
+from keras_effnet.checks import is_keras_model, plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
 from keras_effnet.peak import DevicePeak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.tables import Shown, aligned
 from keras_effnet.variants import DIGITS, VariantRow, realised_coefficients, variant_rows
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class StageRow:
     macs: int
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Shown):
     """A scaled network, stage by stage, with the coefficients asked for beside what rounding made of them.
 
     `str()` is the table, `to_dict()` the same for JSON.
@@ -78,9 +82,14 @@ class Explanation:
         cost = {**asdict(self.cost), "flops": self.cost.flops}
         return {**asdict(self), "cost": cost}
 
-    def __str__(self) -> str:
+    @property
+    def headline(self) -> str:
+        """Name, phi and resolution."""
         scale = "" if self.phi is None else f", phi = {self.phi}"
-        lines = [f"{self.name}{scale}, {self.resolution} px", "", *_stage_table(self.rows), ""]
+        return f"{self.name}{scale}, {self.resolution} px"
+
+    def __str__(self) -> str:
+        lines = [self.headline, "", *_stage_table(self.rows), ""]
         lines += _coefficient_table(self)
         if self.variants:
             lines += ["", *_variant_table(self)]
@@ -101,25 +110,26 @@ class Explanation:
 
 
 def explain(
-    spec: BackboneSpec | str,
+    spec: BackboneSpec | str | keras.Model,
     phi: float | str | None = None,
     *,
     rule: ScalingRule | str | None = None,
     coefficients: Coefficients | None = None,
     rounding: Rounding | None = None,
-    channels: int = 3,
-    classes: int = 1000,
+    channels: int | None = None,
+    classes: int | None = None,
 ) -> Explanation:
     """Explains what a backbone is, or what scaling makes of it: `print(explain("resnet50", phi=2))`.
 
     Args:
-        spec: a backbone, or the name of a registered one: the base of the scaling, if there is any.
+        spec: the base of the scaling, if there is any: a backbone, the name of a registered one, or a model built here,
+            at the size of its images.
         phi: argument of the rule, as in `scale_spec`; without phi and coefficients the spec is explained as it is.
         rule: function from phi to coefficients, or its name, as in `scale_spec`.
         coefficients: factors in place of phi and rule, as in `scale_spec`.
         rounding: how sizes become whole numbers, as in `scale_spec`.
-        channels: channels of the image, at least 1.
-        classes: number of classes, at least 1.
+        channels: channels of the image, at least 1; 3 by default, or the model's.
+        classes: number of classes, at least 1; 1000 by default, or the model's.
 
     Returns:
         The explanation; `str()` makes a table of it.
@@ -139,14 +149,18 @@ def explain(
         >>> stage.resolution, stage.channels, stage.layers
         ((109, 109), 78, 7)
     """
+    counted: dict[str, Any] = {"channels": 3, "classes": 1000}
+    if is_keras_model(spec):
+        spec, counted = _of_model(spec)
+    asked = {"channels": channels, "classes": classes}
+    counted |= {name: value for name, value in asked.items() if value is not None}
     base = resolve_backbone(spec)
     nominal, scaled = Coefficients(), base
     if phi is not None or rule is not None or coefficients is not None:
         nominal = resolve_coefficients(phi, rule, coefficients)
         scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
     phi = plain(phi)
-    cost = estimate_cost(scaled, channels=channels, classes=classes)
-    base_cost = estimate_cost(base, channels=channels, classes=classes)
+    cost, base_cost = estimate_cost(scaled, **counted), estimate_cost(base, **counted)
     stages = base_cost.stages[1 : len(base.stages) + 1]
     family, variants = variant_rows(base, rule, rounding)
     return Explanation(
@@ -157,9 +171,9 @@ def explain(
         nominal_macs=nominal.macs_by_shares([stage.macs / base_cost.macs for stage in stages]),
         realised_macs=cost.macs / base_cost.macs,
         resolution=scaled.resolution,
-        rows=_rows(cost, has_head=scaled.head is not None),
+        rows=_rows(cost, merged=scaled.head is not None and len(cost.stages) > len(scaled.parts)),
         cost=cost,
-        peak=estimate_peak(scaled, channels=channels, classes=classes),
+        peak=estimate_peak(scaled, channels=counted["channels"], classes=counted["classes"]),
         family=family,
         variants=variants,
     )
@@ -178,9 +192,19 @@ def _over_network(base: BackboneSpec, coefficients: Coefficients) -> Coefficient
     return replace(coefficients, depth=depth, width=width, stages=None)
 
 
-def _rows(cost: Cost, has_head: bool) -> tuple[StageRow, ...]:
+def _of_model(model: Any) -> tuple[BackboneSpec, dict[str, Any]]:
+    """The spec that a model carries, at the size of its images, and the other arguments with which it is counted."""
+    from keras_effnet.builder.embedded_spec import counted_arguments
+
+    estimate_cost(model)  # raises if the model is more than its spec
+    counted = counted_arguments(model)
+    spec, (side, _) = counted.pop("spec"), counted.pop("resolution")
+    return replace(spec, resolution=side), counted
+
+
+def _rows(cost: Cost, merged: bool) -> tuple[StageRow, ...]:
     stages = list(cost.stages)
-    if has_head:
+    if merged:
         # The paper writes the head and the top as one stage: Conv1x1 & Pooling & FC.
         top, head = stages.pop(), stages.pop()
         stages.append(
@@ -220,19 +244,6 @@ def _variant_table(made: Explanation) -> list[str]:
         numbers = (*(f"{ratio:.2f}" for ratio in ratios), f"{row.macs:,}", f"{row.phi:.{DIGITS}f}", f"{row.phi_macs:,}")
         cells.append((row.name, *numbers, f"{row.difference - 1:.0%}"))
     return aligned(cells, text_column=0)
-
-
-def aligned(cells: list[tuple[str, ...]], text_column: int | None) -> list[str]:
-    """The lines of a table, with numbers aligned to the right and the column of texts to the left; None: all are."""
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-
-    def line(texts: tuple[str, ...]) -> str:
-        return "  ".join(
-            text.ljust(width) if text_column in (None, column) else text.rjust(width)
-            for column, (text, width) in enumerate(zip(texts, widths, strict=True))
-        )
-
-    return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]
 
 
 def _coefficient_table(made: Explanation) -> list[str]:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from keras_effnet.checks import check_int
-from keras_effnet.cost import FLOAT32_BYTES, Shape, layer_cost
+from keras_effnet.cost import FLOAT32_BYTES
+from keras_effnet.counting import Shape, layer_cost
 from keras_effnet.deployed.folded_network import record_deployed
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node

@@ -28,6 +28,7 @@ from keras_effnet.checks import (
 )
 from keras_effnet.errors import SpecError
 from keras_effnet.spec_document import read_document, write_document
+from keras_effnet.tables import aligned, as_html
 
 # A stage that strides further sees a 224 px image as fewer than 7 x 7 cells all by itself.
 MAX_STRIDE = 32
@@ -221,6 +222,14 @@ class BackboneSpec:
                 "stage would see less than one cell. Raise it, or lower a stride.",
                 received=f"resolution={self.resolution}",
             )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        names = ("stem", *(f"stage {number}" for number in range(1, len(self.stages) + 1)), "head")
+        cells = [("", "operator", "width", "depth", "stride")]
+        for name, stage in zip(names, self.parts, strict=False):
+            cells.append((name, stage.block.describe(), f"{stage.width}", f"{stage.depth}", f"{stage.stride}"))
+        return as_html([f"{self.name}, {self.resolution} px", "", *aligned(cells, text_column=1)])
 
     def _check_stages(self) -> None:
         if not isinstance(self.stages, tuple) or not self.stages:

@@ -14,7 +14,7 @@ from support import outputs, random_images, tiny_spec
 from keras_effnet import build_model, estimate_cost
 from keras_effnet.blocks import Block, MBConv, Placement
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.cost import CostCounter, Shape
+from keras_effnet.counting import CostCounter, Shape
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import BatchNorm, Conv, LayerNorm, Op, Ops, Pool, ZeroPad
 from keras_effnet.padding import PADDINGS, padding_zeros, window_cells

@@ -13,7 +13,7 @@ import pytest
 from support import BASES
 
 from keras_effnet import build_model, estimate_peak, fit_to_budget, read_model, scale_spec
-from keras_effnet.cost import Shape, layer_cost
+from keras_effnet.counting import Shape, layer_cost
 from keras_effnet.data.photographs import photographs
 from keras_effnet.deployed.folded_network import deployed_network, record_deployed
 from keras_effnet.errors import BudgetError, BuildError

@@ -56,7 +56,7 @@ def application(spec: BackboneSpec, name: str, module: str) -> Application:
         classifier_activation: str | Callable[..., Any] | None = "softmax",
         name: str | None = model_name,
     ) -> keras.Model:
-        from keras_effnet.builder.model import build_model
+        from keras_effnet import build_model  # and not from its module: names the extra if there is no backend
 
         return build_model(
             spec,

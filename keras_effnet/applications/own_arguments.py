@@ -57,7 +57,7 @@ def convnext_application(spec: BackboneSpec, name: str, module: str) -> ConvNeXt
         classifier_activation: str | Callable[..., Any] | None = "softmax",
         name: str | None = spec.name,
     ) -> keras.Model:
-        from keras_effnet.builder.model import build_model
+        from keras_effnet import build_model
 
         return build_model(
             convnext_with(size, include_preprocessing, prefix=name),
@@ -116,7 +116,7 @@ def efficientnet_v2_application(spec: BackboneSpec, name: str, module: str) -> E
         include_preprocessing: bool = True,
         name: str | None = model_name,
     ) -> keras.Model:
-        from keras_effnet.builder.model import build_model
+        from keras_effnet import build_model
 
         return build_model(
             spec if include_preprocessing else without_preprocessing(spec),
@@ -176,7 +176,7 @@ def mobilenet_v3_application(spec: BackboneSpec, name: str, module: str) -> Mobi
         include_preprocessing: bool = True,
         name: str | None = model_name,
     ) -> keras.Model:
-        from keras_effnet.builder.model import build_model
+        from keras_effnet import build_model
 
         return build_model(
             mobilenet_v3_with(size, alpha, minimalistic, dropout_rate, include_preprocessing),
@@ -245,7 +245,7 @@ def MobileNet(  # noqa: N802 - named after its namesake in keras.applications
         >>> model.name
         'mobilenet_0.25_128'
     """
-    from keras_effnet.builder.model import build_model
+    from keras_effnet import build_model
 
     resolution = mobile_resolution(input_shape, input_tensor, weights, MOBILENET_RESOLUTIONS)
     return build_model(
@@ -298,7 +298,7 @@ def MobileNetV2(  # noqa: N802 - named after its namesake in keras.applications
         >>> model.name
         'mobilenetv2_0.35_96'
     """
-    from keras_effnet.builder.model import build_model
+    from keras_effnet import build_model
 
     resolution = mobile_resolution(input_shape, input_tensor, weights, MOBILENET_V2_RESOLUTIONS)
     return build_model(

@@ -115,6 +115,37 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         ) from error
 
 
+def counted_arguments(model: keras.Model) -> dict[str, Any]:
+    """The arguments with which `estimate_cost` counts a model: its spec, at the size of its images.
+
+    Args:
+        model: model that carries its spec.
+
+    Returns:
+        Values by the names of the arguments.
+
+    Raises:
+        BuildError: as `read_embedded_spec`.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> found = counted_arguments(build_model("mobilenet_v1", classes=10, input_shape=(96, 96, 1)))
+        >>> found["resolution"], found["channels"], found["classes"]
+        ((96, 96), 1, 10)
+    """
+    embedded = read_embedded_spec(model)
+    first = keras.config.image_data_format() == "channels_first"
+    *sides, channels = (*model.input_shape[2:], model.input_shape[1]) if first else model.input_shape[1:]
+    return {
+        "spec": embedded.spec,
+        "resolution": tuple(side or embedded.spec.resolution for side in sides),
+        "channels": channels,
+        "classes": embedded.classes,
+        "include_top": embedded.include_top,
+        "pooling": embedded.pooling,
+    }
+
+
 def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
     """Writes the names of the classes into the model, so that whoever loads it can say what it sees.
 

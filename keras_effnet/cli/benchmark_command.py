@@ -13,6 +13,7 @@ from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument, check_model_file
 from keras_effnet.errors import ExportError
 from keras_effnet.export.formats import ENGINES
+from keras_effnet.extras import require
 from keras_effnet.messages import say
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
         check_int(ExportError, "threads", arguments.threads, 1)
     for path in filter(None, (arguments.output, arguments.plot)):
         check_writable(path)
+    if arguments.plot is not None:
+        require("train", "a plot")
     from keras_effnet.builder.model import build_model
     from keras_effnet.latency.engine_latency import latency_table, stage_table, time_engines, write_latency_plot
     from keras_effnet.latency.timing import describe_machine

@@ -18,7 +18,8 @@ from keras_effnet.cli.predictor import (
     show,
 )
 from keras_effnet.errors import DataError
-from keras_effnet.explanation import aligned
+from keras_effnet.extras import require
+from keras_effnet.tables import aligned
 
 if TYPE_CHECKING:
     from keras_effnet.data.sets import DataSplits
@@ -67,6 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     check_model_arguments(arguments)
     if arguments.output is not None:
         check_writable(arguments.output)
+    require("train", "measuring accuracy")
     from keras_effnet.data.sets import load_data
 
     data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)

@@ -59,11 +59,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, Any], int]:
     """The spec that a model was built from, at the size of its images; its classes and channels; its parameters."""
     check_model_file(path)
-    from keras_effnet.builder.embedded_spec import read_embedded_spec
+    from keras_effnet.builder.embedded_spec import counted_arguments
     from keras_effnet.inheritance.scaled_model import load_model
 
     model = load_model(path)
-    embedded = read_embedded_spec(model)
-    side = model.input_shape[1] or embedded.spec.resolution
-    shape = {"classes": embedded.classes, "channels": model.input_shape[-1]}
-    return replace(embedded.spec, resolution=side), shape, model.count_params()
+    counted = counted_arguments(model)
+    shape = {name: counted[name] for name in ("classes", "channels")}
+    return replace(counted["spec"], resolution=counted["resolution"][0]), shape, model.count_params()

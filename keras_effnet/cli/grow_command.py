@@ -13,8 +13,8 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
-from keras_effnet.explanation import aligned
 from keras_effnet.registry import rules
+from keras_effnet.tables import aligned
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

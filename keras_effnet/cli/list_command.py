@@ -11,8 +11,8 @@ from typing import Any
 
 from keras_effnet.backbones.catalogue import VARIANTS
 from keras_effnet.cost import estimate_cost
-from keras_effnet.explanation import aligned
 from keras_effnet.registry import Registry, backbones, blocks, rules
+from keras_effnet.tables import aligned
 
 Row = dict[str, str | int | float | None]
 

@@ -36,6 +36,7 @@ from keras_effnet.cli import (
 )
 from keras_effnet.cli.parser import Parser
 from keras_effnet.errors import KerasEffnetError
+from keras_effnet.extras import as_missing_extra
 from keras_effnet.messages import SayingHandler, say
 from keras_effnet.startup import import_less, keep_screen
 
@@ -78,6 +79,12 @@ def main(arguments: argparse.Namespace) -> int:
         arguments.run(arguments)
     except KerasEffnetError as error:
         say(f"keras-effnet {arguments.command}: {error}")
+        return 1
+    except ModuleNotFoundError as error:
+        missing = as_missing_extra(error)
+        if missing is None:
+            raise
+        say(f"keras-effnet {arguments.command}: {missing}")
         return 1
     except KeyboardInterrupt:
         say(f"\nkeras-effnet {arguments.command}: interrupted; the same command continues from here")

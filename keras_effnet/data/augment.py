@@ -7,28 +7,30 @@ An operation is one layer: Keras' own or, on request, keras-cv's, which is no lo
 runs every batch through all of them and keeps one, which is why it is several times slower (measured in
 docs/augment.md).
 
-The layers run as TensorFlow operations on the CPU, whichever backend Keras uses. Their random numbers are a function of
-the given seed and of the image's place in the batch: the same seed gives the same images, bit by bit, in any thread and
-on any backend. keras-cv's MixUp and CutMix use TensorFlow's global generator, which cannot be reset for a single call,
+The layers run as TensorFlow operations on the CPU, whichever backend Keras uses; where TensorFlow is not installed, the
+backend runs them (`keras_effnet.data.array_flow`). Their random numbers are a function of the given seed and of the
+image's place in the batch: the same seed gives the same images, bit by bit, in any thread and, with TensorFlow, on any
+backend. keras-cv's MixUp and CutMix use TensorFlow's global generator, which cannot be reset for a single call,
 so both engines use Keras' MixUp and CutMix.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
-import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
-from keras_effnet.data.operations import LARGEST_MAGNITUDE, Draws, fold_in, operations_of
+from keras_effnet.data.operations import LARGEST_MAGNITUDE, Draws, operations_of
 from keras_effnet.errors import DataError
+from keras_effnet.extras import is_installed, require
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from keras_effnet.data.array_flow import ArrayFlow
 
 logger = logging.getLogger(__name__)
 
@@ -197,13 +199,13 @@ class Augmenter:
         self._function: Any = None
         if not (randomized or augmentation.mixup or augmentation.cutmix):
             return
-        tensorflow = _import_tensorflow()
-        self._draws = Draws()
+        self._flow = _choose_flow()
+        self._draws = Draws(self._flow)
         if randomized:
             logger.info("RandAugment is computed by %s", {"keras": "Keras", "keras_cv": "keras-cv"}[str(self.engine)])
             self._operations = operations_of(str(self.engine), augmentation.magnitude, self._draws)
         self._mixers = _mixers(augmentation, self._draws)
-        self._constant, self._function = tensorflow.constant, tensorflow.function(self._augment)
+        self._function = self._flow.compiled(self._augment)
 
     def __call__(
         self, images: np.ndarray, labels: np.ndarray, seed: tuple[int, int, int]
@@ -235,40 +237,27 @@ class Augmenter:
         if self._function is None:
             return images, labels
         start = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
-        batch = [self._constant(array) for array in (images, labels, start)]
         with _TRACING:
-            traced = self._function.get_concrete_function(*batch)
-        augmented, mixed = traced(*batch)
-        return augmented.numpy(), mixed.numpy()
+            return self._function(images, labels, start)
 
     def _augment(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
-        import tensorflow as tf
-
-        with tf.device("/CPU:0"):  # operations on single small images are too little work for a GPU
-            if self.engine is not None:
-                seeds = tf.map_fn(lambda place: fold_in(seed, place), tf.range(images.shape[0]))
-                images = tf.map_fn(
-                    lambda pair: self._rand_augment(*pair), (images, seeds), fn_output_signature=tf.float32
-                )
-            if self._mixers:
-                self._draws.start(fold_in(seed, -1))
-                mixed = [lambda mixer=mixer: mixer({"images": images, "labels": labels}) for mixer in self._mixers]
-                chosen = self._draws.uniform((), 0, len(mixed), tf.int32)
-                batch = tf.switch_case(chosen, mixed)
-                images, labels = batch["images"], batch["labels"]
-            return tf.clip_by_value(images, 0.0, 255.0), labels
+        flow = self._flow
+        if self.engine is not None:
+            images = flow.each(lambda image, place: self._rand_augment(image, flow.fold_in(seed, place)), images)
+        if self._mixers:
+            self._draws.start(flow.fold_in(seed, -1))
+            mixed = [lambda mixer=mixer: mixer({"images": images, "labels": labels}) for mixer in self._mixers]
+            batch = flow.choose(self._draws.uniform((), 0, len(mixed), "int32"), mixed)
+            images, labels = batch["images"], batch["labels"]
+        return flow.clip(images), labels
 
     def _rand_augment(self, image: Any, seed: Any) -> Any:
-        import tensorflow as tf
-
         # Gray images have no colours to change.
         able = [apply for name, apply in self._operations.items() if image.shape[-1] == 3 or name != "color"]
-        shape = image.shape
         for number in range(self.augmentation.operations):
-            self._draws.start(fold_in(seed, number))
-            chosen = self._draws.uniform((), 0, len(able), tf.int32)
-            branches = [lambda apply=apply, image=image: apply(image) for apply in able]
-            image = tf.ensure_shape(tf.switch_case(chosen, branches), shape)
+            self._draws.start(self._flow.fold_in(seed, number))
+            chosen = self._draws.uniform((), 0, len(able), "int32")
+            image = self._flow.choose(chosen, [lambda apply=apply, image=image: apply(image) for apply in able])
         return image
 
 
@@ -291,29 +280,23 @@ def _mixers(augmentation: Augmentation, draws: Draws) -> list[Any]:
 def _engine(asked: Engine) -> Engine:
     if asked != "keras_cv":
         return "keras"
-    if sys.modules.get("keras_cv", ...) is None or importlib.util.find_spec("keras_cv") is None:
-        raise DataError(
-            "engine 'keras_cv' needs what the extra [keras-cv] of keras-effnet installs: pip install keras-cv. Engine "
-            "'keras' computes the same.",
-            received="engine='keras_cv', which cannot be imported",
-        )
+    require("keras-cv", "engine 'keras_cv' (engine 'keras' computes the same)")
     return "keras_cv"
 
 
-def _import_tensorflow() -> Any:
-    try:
-        import tensorflow
-    except ImportError as error:
-        raise DataError(
-            "RandAugment, MixUp and CutMix run in TensorFlow, whichever backend Keras uses: install `tensorflow-cpu`, "
-            "or set operations, mixup and cutmix to 0.",
-            received=str(error),
-        ) from error
+def _choose_flow() -> ArrayFlow:
     import keras
 
-    if keras.backend.backend() != "tensorflow":
-        try:
-            tensorflow.config.set_visible_devices([], "GPU")  # or it would take the memory that the backend needs
-        except RuntimeError:
-            logger.warning("TensorFlow has already reserved GPU memory, which augmentation does not need")
-    return tensorflow
+    from keras_effnet.data.array_flow import (  # with NumPy, which `--help` does not need
+        JaxFlow,
+        TensorFlowFlow,
+        TorchFlow,
+    )
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow" and not is_installed("tensorflow"):
+        return {"jax": JaxFlow, "torch": TorchFlow}[backend]()
+    flow = TensorFlowFlow()
+    if backend != "tensorflow":
+        flow.leave_gpu()
+    return flow

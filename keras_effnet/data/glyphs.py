@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from keras_effnet.data.images import Images, enlarge_gray
 from keras_effnet.errors import DataError
+from keras_effnet.extras import import_extra
 
 # Matplotlib's fonts with a full Latin alphabet; its others hold symbols only.
 FONTS = (
@@ -82,9 +83,8 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
 @cache
 def _draw_atlas() -> tuple[np.ndarray, np.ndarray]:
     """Draws every letter in every font: uint8 `(n, CELL, CELL)`, bright on black and blurred, and its class."""
-    import matplotlib  # only for its fonts: not loaded unless letters are rendered
-
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    # Only for its fonts: not loaded unless letters are rendered.
+    folder = Path(import_extra("matplotlib", "drawing letters").get_data_path()) / "fonts" / "ttf"
     drawings, labels = [], []
     for name in FONTS:
         font = ImageFont.truetype(str(folder / f"{name}.ttf"), FONT_SIZE)

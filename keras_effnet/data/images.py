@@ -14,6 +14,7 @@ from PIL import Image
 
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.extras import import_extra
 
 MAX_RESOLUTION = 4096  # a thousand larger RGB images would take over 50 GB: surely a typing error
 
@@ -100,8 +101,7 @@ def load_digits(resolution: int = 32) -> Images:
         >>> load_digits(32).images.shape
         (1797, 32, 32, 3)
     """
-    from sklearn import datasets  # takes a second to import
-
+    datasets = import_extra("sklearn.datasets", "the set 'digits'")  # takes a second to import
     digits: Any = datasets.load_digits()
     gray = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # the data set counts ink from 0 to 16
     names = tuple(str(name) for name in digits.target_names)

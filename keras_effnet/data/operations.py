@@ -7,7 +7,11 @@ of their own generators, which makes them a function of a seed, bit by bit, in a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_effnet.data.array_flow import ArrayFlow
 
 LARGEST_MAGNITUDE = 10.0  # RandAugment's scale, section 3: "an integer scale from 0 to 10"
 # The strength of each operation at magnitude 10: `level_to_arg` in Google's code,
@@ -24,34 +28,36 @@ FILL = 128.0  # gray value of the area that a moved image uncovers
 class Draws:
     """A counter-based source of random numbers that replaces the generators of both libraries' layers.
 
+    Args:
+        flow: the framework that the layers run in.
+
     Attributes:
         generator: the source as a `keras.random.SeedGenerator`, for Keras' random functions.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, flow: ArrayFlow) -> None:
         import keras
 
+        self.flow = flow
         self._seed: Any = None
         self._count = 0
         self.generator: Any = keras.random.SeedGenerator(0)
         self.generator.next = self.next
 
     def start(self, seed: Any) -> None:
-        """Restarts from `seed`, an int32 tensor of shape `(2,)`."""
+        """Restarts from `seed`, an array of two integers of 32 bits."""
         self._seed, self._count = seed, 0
 
     def next(self, ordered: bool = True) -> Any:
         """The seed of the next draw."""
         self._count += 1
-        return fold_in(self._seed, self._count)
+        return self.flow.fold_in(self._seed, self._count)
 
     def uniform(
         self, shape: Any = (), minval: Any = 0, maxval: Any = 1, dtype: Any = "float32", name: str | None = None
     ) -> Any:
         """Same signature as `tf.random.Generator.uniform`."""
-        import tensorflow as tf
-
-        return tf.random.stateless_uniform(shape, self.next(), minval, maxval, dtype, name)
+        return self.flow.uniform(self.next(), shape, minval, maxval, dtype)
 
 
 def operations_of(engine: str, magnitude: float, draws: Draws) -> dict[str, Callable[[Any], Any]]:
@@ -63,7 +69,7 @@ def operations_of(engine: str, magnitude: float, draws: Draws) -> dict[str, Call
         draws: source of random numbers.
 
     Returns:
-        Functions of one image, a float32 tensor of shape `(side, side, channels)`, for use in a TensorFlow graph.
+        Functions of one image, a float32 tensor of shape `(side, side, channels)`, for use in the flow of `draws`.
         Where the paper has a fixed strength with a random sign, the layers draw uniformly from the range in between.
     """
     make = {"keras": _keras_operations, "keras_cv": _keras_cv_operations}[engine]
@@ -97,17 +103,15 @@ def _keras_operations(share: float, draws: Draws) -> dict[str, Callable[[Any], A
     # Keras 3.15 multiplies only the upper end by 255, while its constructor requires both in 0..1.
     made["solarize"].threshold_factor = (SOLARIZE * (1 - share), SOLARIZE / 255)
     made["color"].factor = (-enhance, enhance)  # its constructor only allows less colour, not more
-    made["equalize"]._custom_histogram_fixed_width = _histogram
+    made["equalize"]._custom_histogram_fixed_width = partial(_histogram, draws.flow)
     for layer in made.values():
         layer._get_seed_generator = lambda backend=None: draws.generator
     return made
 
 
-def _histogram(values: Any, value_range: Any, nbins: int) -> Any:
+def _histogram(flow: ArrayFlow, values: Any, value_range: Any, nbins: int) -> Any:
     """Replaces Keras' own, which on the JAX backend scans the image 256 times, even in a TensorFlow graph."""
-    import tensorflow as tf
-
-    return tf.math.bincount(tf.cast(tf.reshape(values, [-1]), "int32"), minlength=nbins, maxlength=nbins)
+    return flow.histogram(values, nbins)
 
 
 def _keras_cv_operations(share: float, draws: Draws) -> dict[str, Callable[[Any], Any]]:
@@ -150,10 +154,3 @@ def _keras_cv_operations(share: float, draws: Draws) -> dict[str, Callable[[Any]
     for layer in made.values():
         layer._random_generator = draws
     return made
-
-
-def fold_in(seed: Any, data: Any) -> Any:
-    """A new seed derived from `seed` and `data`."""
-    import tensorflow as tf
-
-    return tf.random.fold_in(seed, data)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import keras
 import numpy as np
-from sklearn.datasets import load_sample_images
 
 from keras_effnet.data.reading import resize_square
+from keras_effnet.extras import import_extra
 
 _FREE_SIDE = 224  # side of the images for a network of any resolution
 
@@ -30,7 +30,7 @@ def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = 16) ->
     *sides, channels = (*shape[1:], shape[0]) if first else shape
     height, width = (side or _FREE_SIDE for side in sides)
     generator, pieces = np.random.default_rng(0), []
-    both = load_sample_images().images
+    both = import_extra("sklearn.datasets", "a comparison on photographs").load_sample_images().images
     for number in range(count):
         photograph = both[number % 2]
         side = int(generator.integers(100, min(photograph.shape[:2])))

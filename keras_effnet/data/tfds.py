@@ -17,6 +17,7 @@ from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PaperSet, check_sizes
 from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
+from keras_effnet.extras import import_extra
 
 PATIENCE = 5.0  # seconds to wait for a server; tfds itself would retry for minutes
 PORTS = {"http": 80, "https": 443, "ftp": 21}
@@ -66,14 +67,7 @@ def read_tfds(
 
 
 def _make_builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise DataError(
-            f"this set needs what the extra [tfds] of keras-effnet installs ({error}): pip install tensorflow-datasets "
-            "importlib-resources.",
-            received=repr(name),
-        ) from error
+    tfds = import_extra("tensorflow_datasets", f"the set {name!r}")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except (ValueError, AttributeError, ImportError) as error:  # its DatasetNotFoundError is a ValueError

@@ -7,7 +7,6 @@ import os
 import zipfile
 from abc import ABC, abstractmethod
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,11 @@ import numpy as np
 from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata, metadata_from_json
+from keras_effnet.extras import import_extra
 
 METADATA_FILE = "keras_effnet.json"
 LABELS_FILE = "labels.txt"
 SUFFIXES = (".tflite", ".onnx", ".xml")
-# The extra of each module, and what it installs.
-_EXTRAS = {
-    "ai_edge_litert": ("litert", "ai-edge-litert"),
-    "onnx": ("onnx", "onnx onnxruntime"),
-    "onnxruntime": ("onnx", "onnx onnxruntime"),
-    "openvino": ("openvino", "onnx openvino"),
-    "tensorflow": ("tensorflow", "tensorflow"),
-}
-
-
-def import_engine(name: str) -> Any:
-    """Imports the package of an engine.
-
-    Args:
-        name: name of the module.
-
-    Raises:
-        ExportError: it is not installed: names the extra that installs it.
-    """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        extra, packages = _EXTRAS[name.split(".")[0]]
-        raise ExportError(
-            f"this format needs what the extra [{extra}] of keras-effnet installs: pip install {packages}.",
-            received=str(error),
-        ) from error
 
 
 class Exported(ABC):
@@ -163,7 +136,7 @@ class _LiteRt(Exported):
     def __init__(self, path: Path, threads: int) -> None:
         content = path.read_bytes()
         self.metadata = _packed_metadata(path, content)
-        interpreter = import_engine("ai_edge_litert.interpreter")
+        interpreter = import_extra("ai_edge_litert.interpreter", "this format")
         self._interpreter = interpreter.Interpreter(model_content=content, num_threads=threads)
         self._input, self._output = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
         first = int(self._input["shape_signature"][0])
@@ -243,7 +216,7 @@ def onnx_session(path: Path, threads: int, profile: str | None = None) -> Any:
     Returns:
         An `onnxruntime.InferenceSession`.
     """
-    runtime = import_engine("onnxruntime")
+    runtime = import_extra("onnxruntime", "this format")
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors alone
@@ -265,7 +238,7 @@ def openvino_network(model: Any, threads: int, **options: Any) -> Any:
     """
     # On recent processors its default is bfloat16, which loses a decimal.
     hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-    return import_engine("openvino").Core().compile_model(model, "CPU", {**hints, **options})
+    return import_extra("openvino", "this format").Core().compile_model(model, "CPU", {**hints, **options})
 
 
 class _OnnxRuntime(Exported):
@@ -289,7 +262,7 @@ class _OpenVino(Exported):
     engine = "OpenVINO"
 
     def __init__(self, path: Path, threads: int) -> None:
-        model = import_engine("openvino").Core().read_model(path)
+        model = import_extra("openvino", "this format").Core().read_model(path)
         if not model.has_rt_info(METADATA_KEY):
             raise _not_whole(path)
         self.metadata = metadata_from_json(model.get_rt_info(METADATA_KEY).value, repr(str(path)))
@@ -312,7 +285,7 @@ class _TensorFlow(Exported):
     engine = "TensorFlow"
 
     def __init__(self, path: Path, threads: int) -> None:
-        tf = import_engine("tensorflow")
+        tf = import_extra("tensorflow", "this format")
         extra = path / "assets.extra" / METADATA_FILE
         if not extra.is_file():
             raise _not_whole(path)
@@ -323,6 +296,6 @@ class _TensorFlow(Exported):
         self.batch = given.shape[0]
 
     def run(self, images: np.ndarray) -> np.ndarray:
-        tf = import_engine("tensorflow")
+        tf = import_extra("tensorflow", "this format")
         [output] = self._serve(**{self._name: tf.constant(images)}).values()
         return output.numpy()

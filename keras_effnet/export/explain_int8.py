@@ -11,9 +11,9 @@ from dataclasses import fields
 import keras
 import numpy as np
 
-from keras_effnet.explanation import aligned
 from keras_effnet.export.drafting import draft_model
 from keras_effnet.export.int8 import Int8Layer, int8_layers
+from keras_effnet.tables import aligned
 
 
 def explain_int8(model: keras.Model | str | os.PathLike[str], calibration: np.ndarray) -> list[Int8Layer]:

@@ -19,9 +19,10 @@ from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
 from keras_effnet.export.drafting import check_images, draft_model
-from keras_effnet.export.engines import import_engine, open_exported
+from keras_effnet.export.engines import open_exported
 from keras_effnet.export.formats import FORMATS, ExportFormat
 from keras_effnet.export.verify import LEAST_AGREEMENT, ExportReport, compare_outputs
+from keras_effnet.extras import import_extra
 
 
 def export_model(
@@ -143,7 +144,7 @@ def export_files(
         )
     for kind in kinds:
         for module in kind.needs:  # better to learn now than after minutes that one is missing
-            import_engine(module)
+            import_extra(module, "this format")
     whole, draft = draft_model(
         model,
         batch=batch,

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_effnet.export.draft import Draft
 from keras_effnet.export.export_metadata import METADATA_KEY
+from keras_effnet.extras import import_extra
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,7 @@ def _write_onnx(draft: Draft, path: Path) -> None:
 
 
 def _onnx_bytes(draft: Draft) -> bytes:
-    from keras_effnet.export.engines import import_engine
-
-    onnx = import_engine("onnx")
+    onnx = import_extra("onnx", "this format")
     from keras_effnet.export.onnx_graph import onnx_model
 
     properties = {METADATA_KEY: draft.metadata.to_json()}
@@ -51,9 +50,9 @@ def _onnx_bytes(draft: Draft) -> bytes:
 
 def _write_openvino(draft: Draft, path: Path) -> None:
     """Through ONNX: from Keras' own export the engine is 2 to 3.5 times slower on EfficientNet (docs/export.md)."""
-    from keras_effnet.export.engines import import_engine, weights_digest
+    from keras_effnet.export.engines import weights_digest
 
-    openvino = import_engine("openvino")
+    openvino = import_extra("openvino", "this format")
     model = openvino.Core().read_model(_onnx_bytes(draft))
     model.set_rt_info(draft.metadata.to_json(), METADATA_KEY)
     openvino.save_model(model, path, compress_to_fp16=False)
@@ -69,9 +68,9 @@ def _tensorflow_function(draft: Draft) -> Any:
 
 
 def _write_saved_model(draft: Draft, path: Path) -> None:
-    from keras_effnet.export.engines import METADATA_FILE, import_engine
+    from keras_effnet.export.engines import METADATA_FILE
 
-    tf = import_engine("tensorflow")
+    tf = import_extra("tensorflow", "this format")
     module = tf.Module()
     module.serve = _tensorflow_function(draft)
     tf.saved_model.save(module, str(path), signatures=module.serve.get_concrete_function())
@@ -84,9 +83,9 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
     """A function that writes a LiteRT file with these settings of the converter."""
 
     def write(draft: Draft, path: Path) -> None:
-        from keras_effnet.export.engines import import_engine, pack_metadata
+        from keras_effnet.export.engines import pack_metadata
 
-        tf = import_engine("tensorflow")
+        tf = import_extra("tensorflow", "this format")
         function = _tensorflow_function(draft)
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
         if options:

@@ -20,8 +20,8 @@ import numpy as np
 from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
-from keras_effnet.export.engines import import_engine
 from keras_effnet.export.tensorflow_graph import scope_of, tensorflow_function
+from keras_effnet.extras import import_extra
 from keras_effnet.network import Network
 
 _CODES = 255  # steps between the lowest and the highest code of an int8
@@ -54,7 +54,7 @@ class Int8Layer:
 
 def _converter(draft: Draft, named: bool = False) -> Any:
     """TensorFlow's converter, set to int8 by the ranges of the draft's images."""
-    tf = import_engine("tensorflow")
+    tf = import_extra("tensorflow", "this format")
     shapes, first = draft.shapes, draft.channels_first
     function = tensorflow_function(draft.network, draft.weights, shapes, draft.batch, first, named)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
@@ -83,7 +83,7 @@ def int8_model(draft: Draft) -> bytes:
     """
     if draft.float_layers:
         return _mixed_model(draft)
-    tf = import_engine("tensorflow")
+    tf = import_extra("tensorflow", "this format")
     converter = _converter(draft)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8  # pixels as they are
@@ -130,7 +130,7 @@ def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:
     with _quiet():
         # Read from its own file: a debugger that has just made it lets layers write over what others have left.
         whole = _debugger(draft).quant_model
-        lite = import_engine("tensorflow").lite.experimental
+        lite = import_extra("tensorflow", "this format").lite.experimental
         debugger = lite.QuantizationDebugger(
             quant_debug_model_content=whole,
             debug_dataset=partial(_one_by_one, draft),
@@ -164,7 +164,7 @@ def _noise(exact: Sequence[np.ndarray], codes: Sequence[np.ndarray], scale: floa
 
 
 def _debugger(draft: Draft, **options: Any) -> Any:
-    tf = import_engine("tensorflow")
+    tf = import_extra("tensorflow", "this format")
     lite = tf.lite.experimental
     return lite.QuantizationDebugger(
         converter=_converter(draft, named=True),

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import Exported
 from keras_effnet.latency.turns import time_in_turn
+from keras_effnet.tables import Shown, aligned
 
 # A quantized network that names another class for more than one image in ten has lost what it learned.
 LEAST_AGREEMENT = 0.9
 _SMALLEST = 1e-30  # a probability whose logarithm float32 still holds
 
 
-@dataclass(frozen=True)
-class ExportReport:
+@dataclass(frozen=True, repr=False)
+class ExportReport(Shown):
     """How an exported file compares with its model.
 
     Args:
@@ -51,6 +51,14 @@ class ExportReport:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it."""
         return asdict(self)
+
+    @property
+    def headline(self) -> str:
+        """The file, its engine and size."""
+        return f"{self.path} in {self.engine}, {self.bytes / 1e6:.2f} MB, {self.latency_ms:.2f} ms"
+
+    def __str__(self) -> str:
+        return report_table([self])
 
 
 def report_table(reports: list[ExportReport]) -> str:

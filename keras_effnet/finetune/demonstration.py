@@ -25,6 +25,7 @@ from keras_effnet.data.glyphs import render_letters
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.extras import require
 from keras_effnet.finetune.options import DemonstrationOptions
 from keras_effnet.finetune.phases import Phase, compile_phase
 from keras_effnet.finetune.recipe import Recipe
@@ -64,6 +65,7 @@ class Demonstration:
     """
 
     def __init__(self, options: DemonstrationOptions, output: str | PathLike[str], *, overwrite: bool = False) -> None:
+        require("train", "training")
         self.options = options
         self.output = Path(output)
         self.overwrite = overwrite

@@ -18,6 +18,7 @@ from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
 from keras_effnet.explanation import explain
+from keras_effnet.extras import require
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
@@ -61,6 +62,7 @@ class FinetuneJob:
         *,
         overwrite: bool = False,
     ) -> None:
+        require("train", "training")
         self.options = options
         self.overwrite = overwrite
         self.distribution = Distribution() if distribution is None else distribution

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import psutil
 
-from keras_effnet.cost import FLOAT32_BYTES, Shape, estimate_cost
+from keras_effnet.cost import FLOAT32_BYTES, estimate_cost
+from keras_effnet.counting import Shape
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.network import record_network
 from keras_effnet.peak import find_peak

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import keras
 
@@ -108,8 +108,14 @@ def _with_classifier(
             "a model must have a classifier to be given another one; save it with include_top=True.",
             received=repr(trained.name),
         )
-    options: dict[str, Any] = {"classes": len(class_names), "input_shape": shape, "seed": recipe.seed}
-    model = grow_model(trained, spec, classifier_activation="softmax", **options)
+    model = grow_model(
+        trained,
+        spec,
+        classes=len(class_names),
+        classifier_activation="softmax",
+        input_shape=shape,
+        seed=recipe.seed,
+    )
     if embedded.classes == len(class_names) and embedded.class_names != tuple(class_names):
         # The same number of classes, but others: their classifier must not be kept.
         last = [layer for layer in model.layers if layer.weights][-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args, overload
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import measured_difference, stage_differences, with_weights
 from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
-from keras_effnet.inheritance.inheritance_report import Kind, describe
+from keras_effnet.inheritance.inheritance_report import InheritanceReport, Kind, describe
 from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.reading.graph import finalize
@@ -32,6 +32,45 @@ from keras_effnet.weights.assign import layer_weights
 
 KEEP: Any = "keep"
 """The classifier's activation stays what it is in the old model."""
+
+
+class GrowOptions(TypedDict, total=False):
+    """The options of `grow_model`, for editors and type checkers; each is described there."""
+
+    phi: float | None
+    base: BackboneSpec | None
+    exact: bool
+    select: Select
+    shares: Shares
+    noise: float
+    seed: int
+    channels: int | None
+    stem: Stem
+    classes: int | Sequence[int] | None
+    classifier_activation: str | Callable[..., Any] | None
+    input_shape: tuple[int | None, ...] | None
+    name: str | None
+    memory_limit: float | None
+
+
+@overload
+def grow_model(
+    model: keras.Model,
+    spec: BackboneSpec | str | None = None,
+    *,
+    return_report: Literal[False] = False,
+    **options: Unpack[GrowOptions],
+) -> keras.Model: ...
+
+
+@overload
+def grow_model(
+    model: keras.Model,
+    spec: BackboneSpec | str | None = None,
+    *,
+    return_report: Literal[True],
+    **options: Unpack[GrowOptions],
+) -> tuple[keras.Model, InheritanceReport]: ...
 
 
 def grow_model(

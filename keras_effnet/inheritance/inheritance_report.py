@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from keras_effnet.inheritance.pairing import Difference
+from keras_effnet.tables import Shown, aligned
 
 Kind = Literal["copied", "widened", "identity", "selected", "adapted", "fresh"]
 
@@ -46,8 +47,8 @@ class Inheritance:
     channels: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
-class InheritanceReport:
+@dataclass(frozen=True, repr=False)
+class InheritanceReport(Shown):
     """What a network inherited, layer by layer.
 
     Args:
@@ -87,11 +88,13 @@ class InheritanceReport:
         rows += [
             (row.layer, row.kind, row.source or "-", _text(row.shape), _text(row.source_shape)) for row in self.layers
         ]
-        sizes = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
-        lines.insert(1, "-" * max(map(len, lines)))
-        lines += ["", self.summary]
-        return "\n".join(lines)
+        return "\n".join([*aligned(rows, text_column=None), "", self.summary])
+
+    @property
+    def headline(self) -> str:
+        """Both networks, and how many layers inherited what."""
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.counts.items())
+        return f"{self.source} to {self.target}, {'exact' if self.exact else 'not exact'}: {counts}"
 
     @property
     def summary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from os import PathLike, fspath
-from typing import Any, cast, get_args
+from typing import Any, Literal, cast, get_args, overload
 
 import keras
 
@@ -13,6 +13,7 @@ from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError, WeightsError
 from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.spec import BackboneSpec
@@ -23,8 +24,46 @@ _SAVED = (".keras", ".h5")
 _BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, zipfile.BadZipFile)
 
 
+Scalable = BackboneSpec | str | PathLike[str] | keras.Model
+
+
+@overload
 def scale_model(
-    spec: BackboneSpec | str | PathLike[str] | keras.Model,
+    spec: Scalable,
+    phi: float | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    weights: str | PathLike[str] | None = None,
+    member: Member = "below",
+    return_report: Literal[False] = False,
+    **arguments: Any,
+) -> keras.Model: ...
+
+
+@overload
+def scale_model(
+    spec: Scalable,
+    phi: float | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    weights: str | PathLike[str] | None = None,
+    member: Member = "below",
+    return_report: Literal[True],
+    **arguments: Any,
+) -> tuple[keras.Model, InheritanceReport]: ...
+
+
+# The rows of a `Tabulated` rule have names; without such a rule a text is no phi.
+@overload
+def scale_model(spec: Scalable, phi: str, *, rule: ScalingRule | str, **arguments: Any) -> keras.Model: ...
+
+
+def scale_model(
+    spec: Scalable,
     phi: float | str | None = None,
     *,
     rule: ScalingRule | str | None = None,

@@ -17,7 +17,6 @@ from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
-from keras_effnet.explanation import aligned
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
@@ -26,6 +25,7 @@ from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.latency.stage_times import PROFILED, stage_times
 from keras_effnet.latency.turns import ROUNDS, time_in_turn
 from keras_effnet.network import record_network
+from keras_effnet.tables import aligned
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from keras_effnet.extras import import_extra, require
 from keras_effnet.latency.timing import describe_machine, measure_latency
 from keras_effnet.latency.work import Work, read_work
 from keras_effnet.messages import progress_bar
@@ -120,6 +121,7 @@ def _read_table(milliseconds: Sequence[float], machine: Mapping[str, str], error
 def _measured_table(machine: Mapping[str, str], engine: str) -> LatencyTable:
 
     works, times = [], []
+    require("train", "a calibration")
     for name, phi in progress_bar(CALIBRATION, desc="calibrating latency", unit="network"):
         spec = scale_spec(name, phi)
         works.append(read_work(spec, deployed=engine != "keras"))
@@ -139,12 +141,11 @@ def fit_table(works: Sequence[Work], times: Sequence[float], machine: Mapping[st
         The table whose predictions are nearest to the times, relative to them.
     """
     import numpy as np
-    from scipy.optimize import nnls
 
     matrix, target = np.asarray(works, float), np.asarray(times)
     # Relative errors count, so each row is divided by its time; columns are scaled so that none is lost to rounding.
     rows = matrix / target[:, None]
     sizes = np.maximum(rows.max(axis=0), 1e-30)
-    units = nnls(rows / sizes, np.ones(len(target)))[0] / sizes
+    units = import_extra("scipy.optimize", "a calibration").nnls(rows / sizes, np.ones(len(target)))[0] / sizes
     error = float(np.median(np.abs(matrix @ units / target - 1)))
     return LatencyTable(Work(*map(float, units)), machine, error)

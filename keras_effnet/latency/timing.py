@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BudgetError
 from keras_effnet.export.formats import ENGINES
+from keras_effnet.extras import import_extra
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
@@ -65,10 +66,10 @@ def measure_latency(
         (True, True)
     """
     check_choice(BudgetError, "engine", engine, ENGINES)
-    import keras
+    keras = import_extra("keras", "measuring latency")
     import numpy as np
 
-    from keras_effnet.builder.model import build_model
+    from keras_effnet import build_model
     from keras_effnet.latency.measure_probes import WARM_UP_CALLS, timed
 
     batch = check_int(BudgetError, "batch", batch, 1)
@@ -117,10 +118,9 @@ def describe_machine(engine: str = "keras") -> dict[str, str]:
         >>> describe_machine()["backend"] in ("tensorflow", "jax", "torch")
         True
     """
-    import keras
-
     from keras_effnet.latency.measure_probes import processor
 
+    keras = import_extra("keras", "measuring latency")
     backend = keras.backend.backend()
     versions = {"keras": keras.__version__, "python": platform.python_version()}
     threads = os.cpu_count() or 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from keras_effnet.cost import Shape, count_block, layer_cost
+from keras_effnet.counting import Shape, count_block, layer_cost
 from keras_effnet.deployed.folded_network import record_deployed
 from keras_effnet.network import Network, record_network
 from keras_effnet.ops import Conv, Dense, Depthwise, Dropout, Flatten, GlobalPool, Op, Opaque, Rescale, Standardize

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.source import Source
+from keras_effnet.extras import is_installed
 from keras_effnet.report.curves import write_curves
 from keras_effnet.report.examples import choose_examples
 from keras_effnet.report.finetune_page import report_page
@@ -71,7 +70,7 @@ def write_history(history: list[dict[str, Any]], output: Path) -> None:
         DataError: a file cannot be written.
     """
     atomic_write(output / "history.csv", lambda path: write_rows(history, path))
-    if sys.modules.get("tensorflow", ...) is None or find_spec("tensorflow") is None:
+    if not is_installed("tensorflow"):
         logger.warning("no logs for TensorBoard are written: they need tensorflow, which is not installed")
         return
     for run, names in RUNS.items():

@@ -11,13 +11,7 @@
 | `searches.py` | the two searches |
 """
 
-from importlib.util import find_spec
+from keras_effnet.extras import require
 
-from keras_effnet.errors import SearchError
-
-_missing = [name for name in ("optuna", "filelock") if find_spec(name) is None]
-if _missing:
-    raise SearchError(
-        f"searches need what the extra [search] of keras-effnet installs: pip install {' '.join(_missing)}.",
-        received=f"no module named {_missing[0]!r}",
-    )
+require("search", "a search")
+require("train", "a search")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from keras_effnet.errors import SearchError
+from keras_effnet.extras import import_extra
 from keras_effnet.search.candidates import SETTLED, Trial
 from keras_effnet.search.store import Store
 from keras_effnet.search.worker import FATAL, PARENT_VARIABLE, STORE_VARIABLE
@@ -156,13 +157,7 @@ def last_line(log: Path) -> str:
 def connect_ray(address: str) -> Spawn:
     """Connects to a Ray cluster."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-    except ImportError as error:
-        raise SearchError(
-            "a Ray cluster needs what the extra [ray] of keras-effnet installs: pip install ray.",
-            received=f"ray_address={address!r}, and no module named 'ray'",
-        ) from error
+    ray = import_extra("ray", "a Ray cluster")
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
         # Fails early: Ray waits for minutes for a silent host, and for ever for one that is no cluster.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from keras_effnet.tables import Shown, aligned
+
 Status = Literal["loaded", "missing", "misshapen", "extra", "unwanted"]
 
 _STATUSES: tuple[Status, ...] = get_args(Status)
@@ -44,8 +46,8 @@ class LoadRow:
         return f"{self.source!r} is {self.status}"
 
 
-@dataclass(frozen=True)
-class LoadReport:
+@dataclass(frozen=True, repr=False)
+class LoadReport(Shown):
     """The result of `load_weights`. `str()` gives a table, `to_dict()` the same as JSON data.
 
     Attributes:
@@ -83,11 +85,13 @@ class LoadReport:
             (row.status, row.weight or "", _shown(row.shape), row.source or "", _shown(row.found) + _noted(row.note))
             for row in self.rows
         ]
-        widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-        lines = [head, tuple("-" * width for width in widths), *cells]
-        table = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+        return "\n".join([self.headline, "", *aligned([head, *cells], text_column=None)])
+
+    @property
+    def headline(self) -> str:
+        """The file, and how many tensors have each status."""
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items() if count)
-        return "\n".join([f"{self.path} ({self.layout}): {counts}", "", *table])
+        return f"{self.path} ({self.layout}): {counts}"
 
 
 def _shown(shape: tuple[int, ...] | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -261,7 +261,7 @@ def test_dropout_and_drop_path_do_not_change_which_file_is_meant(monkeypatch: py
 def scale_b0(**arguments: Any) -> keras.Model:
     from keras_effnet import scale_model
 
-    return scale_model("efficientnet_b0", 1, **arguments)
+    return cast("keras.Model", scale_model("efficientnet_b0", 1, **arguments))
 
 
 def test_a_failed_download_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ WRONG = {
     "search architecture resnt50": "'resnet50'",
     "search coefficients --steps 0": "`steps`",
     "search coefficients --output a.png": "cannot be written",
-    "search coefficients --output new": "the extra [search] of keras-effnet installs: pip install optuna",
+    "search coefficients --output new": "the extra [search] of keras-effnet installs: pip install filelock optuna",
     "calibrate --output a.png/x.json": "cannot be written",
     "fit resnt50 --macs 1e6": "'resnet50'",
     "fit resnet50 --macs 1x": "invalid",

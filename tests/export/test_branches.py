@@ -10,7 +10,7 @@ import pytest
 from support import as_if_trained, assert_same_outputs, outputs, random_images
 
 from keras_effnet import fold_batchnorm
-from keras_effnet.cost import Shape, layer_cost
+from keras_effnet.counting import Shape, layer_cost
 from keras_effnet.deployed.folded_network import deployed_network
 from keras_effnet.network import record_network
 from keras_effnet.registry import backbones

@@ -398,7 +398,7 @@ def test_what_cannot_follow_raises() -> None:
         grow_model(model, replace(spec, stages=stages))
     for wrong in ({"select": "best"}, {"shares": "none"}, {"noise": -1}, {"stem": "first"}, {"exact": 1}):
         with pytest.raises(InheritanceError, match="Received"):
-            grow_model(model, spec, **wrong)  # pyright: ignore[reportArgumentType]
+            grow_model(model, spec, **wrong)  # pyright: ignore[reportArgumentType, reportCallIssue]
     for classes in (0, [], [CLASSES], [-1]):
         with pytest.raises(InheritanceError, match="Received"):
             grow_model(model, spec, classes=classes)

@@ -1,0 +1,238 @@
+"""The reader that counts: what each operation costs on the shapes that it reads, added up over blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, Self, TypeVar
+
+from keras_effnet.errors import SpecError
+from keras_effnet.network import Node, Reader, RecordedBlock, run_block
+from keras_effnet.ops import (
+    Activation,
+    Add,
+    BatchNorm,
+    ChannelScale,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    GlobalPool,
+    LayerNorm,
+    Multiply,
+    Op,
+    Opaque,
+    Pool,
+    Standardize,
+    ZeroPad,
+)
+from keras_effnet.padding import window_cells
+
+
+class Shape(NamedTuple):
+    """The shape of what flows through a network; a vector counts as an image of 1 x 1.
+
+    Args:
+        height: number of rows.
+        width: number of columns.
+        channels: number of channels.
+    """
+
+    height: int
+    width: int
+    channels: int
+
+
+class Counts(NamedTuple):
+    """Sums over layers.
+
+    Args:
+        params: number of all weights.
+        trainable_params: number of weights that training changes.
+        macs: multiply-adds per image.
+        activations: number of outputs of convolutions and dense layers, per image.
+    """
+
+    params: int = 0
+    trainable_params: int = 0
+    macs: int = 0
+    activations: int = 0
+
+    def plus(self, more: Counts, times: int = 1) -> Counts:
+        """These sums with `times` times `more` added."""
+        a, b, c, d = more
+        return Counts(
+            self.params + times * a,
+            self.trainable_params + times * b,
+            self.macs + times * c,
+            self.activations + times * d,
+        )
+
+
+class Sums(Protocol):
+    """What can be added up."""
+
+    def plus(self, more: Self, times: int = 1) -> Self:
+        """These sums with `times` times `more` added."""
+        ...
+
+
+SumsT = TypeVar("SumsT", bound=Sums)
+
+
+class LayerCost(NamedTuple):
+    """The cost of one layer.
+
+    Args:
+        shape: shape of its output.
+        trainable_params: number of weights that training changes.
+        untrained_params: number of weights that training does not change.
+        macs: multiply-adds per image.
+        activations: number of outputs per image, if it is a convolution or a dense layer.
+    """
+
+    shape: Shape
+    trainable_params: int = 0
+    untrained_params: int = 0
+    macs: int = 0
+    activations: int = 0
+
+
+def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
+    """Counts one operation.
+
+    Args:
+        op: the operation.
+        name: name of its layer, for messages.
+        x: shape of what it reads.
+        *others: shapes of what it reads besides.
+
+    Returns:
+        Its cost, and the shape of what it makes.
+
+    Raises:
+        SpecError: the operation is impossible on these shapes.
+
+    Example:
+        >>> layer_cost(Conv(8, kernel=3, stride=2), "stem", Shape(32, 32, 3))[:2]
+        (Shape(height=16, width=16, channels=8), 216)
+    """
+    channels = x.channels
+    match op:
+        case Conv():
+            width, groups = op.width, op.groups
+            if channels % groups or width % groups:
+                raise SpecError(
+                    f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`.",
+                    received=f"{channels} channels read, {width} emitted, {groups=}",
+                )
+            weights = op.kernel * op.kernel * (channels // groups) * width
+            return _window_cost(op, name, x, width, weights)
+        case BatchNorm():
+            return LayerCost(x, 2 * channels, 2 * channels)
+        case Activation() | Dropout() | Multiply():
+            return LayerCost(x)
+        case Depthwise():
+            width = channels * op.multiplier
+            return _window_cost(op, name, x, width, op.kernel * op.kernel * width)
+        case Add() if x != others[0]:
+            raise SpecError(f"layer {name!r} adds images of different shapes.", received=f"{x} and {others[0]}")
+        case GlobalPool():
+            return LayerCost(Shape(1, 1, channels))
+        case Dense():
+            cells, weights = x.height * x.width, channels * op.width
+            return LayerCost(
+                x._replace(channels=op.width), weights + op.width * op.bias, 0, cells * weights, cells * op.width
+            )
+        case LayerNorm():
+            return LayerCost(x, 2 * channels)
+        case ChannelScale():
+            return LayerCost(x, channels)
+        case Pool():
+            return LayerCost(_window(op, name, x, channels))
+        case Concat():
+            if x[:2] != others[0][:2]:
+                raise SpecError(f"layer {name!r} joins images of different sizes.", received=f"{x} and {others[0]}")
+            return LayerCost(x._replace(channels=channels + others[0].channels))
+        case ZeroPad():
+            return LayerCost(Shape(x.height + sum(op.rows), x.width + sum(op.columns), channels))
+        case Standardize(mean=None):
+            # A mean and a variance per channel, and Keras' count of the images they were taken from.
+            return LayerCost(x, 0, 2 * channels + 1)
+        case Opaque():
+            untrained = op.params - op.trainable_params
+            return LayerCost(Shape(*op.shape), op.trainable_params, untrained, op.macs)
+    return LayerCost(x)
+
+
+def _window_cost(op: Conv | Depthwise, name: str, x: Shape, width: int, weights: int) -> LayerCost:
+    y = _window(op, name, x, width)
+    cells = y.height * y.width
+    return LayerCost(y, weights + width * op.bias, 0, cells * weights, cells * width)
+
+
+def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> Shape:
+    """The shape that a window leaves when it slides over an image of shape `x`."""
+    height, width, _ = x
+    if op.stride > 1 or op.padding in ("valid", "symmetric"):
+        height = window_cells(height, op.kernel, op.stride, op.padding) or 0
+        width = window_cells(width, op.kernel, op.stride, op.padding) or 0
+        if height < 1 or width < 1:
+            raise SpecError(
+                f"layer {name!r} would have no output: its kernel of {op.kernel} exceeds its input. Raise the "
+                "resolution or lower a stride.",
+                received=(f"input {x.height}x{x.width}, padding={op.padding!r}, stride={op.stride}"),
+            )
+    return Shape(height, width, channels)
+
+
+class CostCounter:
+    """The reader that adds up; `counts` are the sums over everything read so far."""
+
+    def __init__(self) -> None:
+        self._trainable = self._untrained = self._macs = self._activations = 0
+
+    @property
+    def counts(self) -> Counts:
+        """The sums."""
+        return Counts(self._trainable + self._untrained, self._trainable, self._macs, self._activations)
+
+    def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
+        """Adds the cost of one operation, and returns the shape of what it makes."""
+        shape, trainable, untrained, macs, activations = layer_cost(op, name, *inputs)
+        self._trainable += trainable
+        self._untrained += untrained
+        self._macs += macs
+        self._activations += activations
+        return shape
+
+
+class Adding(Reader[Shape], Protocol[SumsT]):
+    """A reader of shapes that adds something up."""
+
+    @property
+    def counts(self) -> SumsT:
+        """The sums."""
+        ...
+
+
+def count_block(block: RecordedBlock, values: dict[Node, Shape], make: Callable[[], Adding[SumsT]]) -> SumsT:
+    """Adds up all the blocks that a recorded one stands for.
+
+    Args:
+        block: the block.
+        values: shapes of what was made so far, by node. Those that the block makes are added.
+        make: gives a reader that has read nothing yet, such as `CostCounter`.
+
+    Returns:
+        The sums over the blocks.
+    """
+    total, y = make().counts, values[block.input]
+    for left in range(block.times, 0, -1):
+        counter, x, values[block.input] = make(), y, y
+        y = run_block(block, counter, values)
+        if y == x:
+            # It keeps the shape, so that all the others cost the same.
+            return total.plus(counter.counts, left)
+        total = total.plus(counter.counts)
+    return total
