@@ -24,6 +24,7 @@ _PACKAGES = {
     "openvino": ("onnx", "openvino"),
     "postgresql": ("psycopg[binary]",),
     "ray": ("ray",),
+    "hf": ("huggingface-hub",),
 }
 _BACKENDS = ("tensorflow", "jax", "torch")
 # Where a module is not called as its package is, or more than one extra brings it.

@@ -138,7 +138,8 @@ def _check_files(options: Any) -> None:
     check_data(options.data)
     if isinstance(options.backbone, str) and options.backbone.endswith(".keras"):
         check_model_file(Path(options.backbone))
-    if options.weights not in ("imagenet", "saved", "random") and not Path(options.weights).is_file():
+    named = options.weights in ("imagenet", "saved", "random") or str(options.weights).startswith("hf://")
+    if not named and not Path(options.weights).is_file():
         raise WeightsError(
             "weights are 'imagenet', 'saved', 'random', or the path of a weight file; there is no such file.",
             received=repr(options.weights),

@@ -29,7 +29,7 @@ def load_weights(
     | file | layout |
     |---|---|
     | `.weights.h5`, `.h5`, `.keras` | Keras |
-    | `.safetensors` | timm; `keras_effnet.backbones.timm_specs.timm_spec` gives the specs that match timm's models |
+    | `.safetensors`, or `hf://timm/NAME` | timm; `keras_effnet.timm_spec` gives the specs of its models |
     | `model.ckpt.index` with its data, the prefix `model.ckpt`, or the folder | EfficientNet's TensorFlow releases |
 
     All shapes are compared before the first weight is assigned. See docs/weights.md for details.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 
 from keras_effnet.errors import WeightsError
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.weights.hub import PREFIX, hub_file
 from keras_effnet.weights.imagenet import published_weights
 
 Layout = Literal["keras", "timm", "checkpoint"]
@@ -56,10 +58,11 @@ def locate_weights(spec: BackboneSpec, weights: str | PathLike[str], include_top
         try:
             path = keras.utils.get_file(file.name, file.url, cache_subdir="models", file_hash=file.checksum)
         except Exception as error:  # get_file raises a bare Exception if the address cannot be reached
+            place = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "models" / file.name
             raise WeightsError(
-                f"the ImageNet weights could not be fetched: {error}. Put the file into Keras' cache "
-                "(~/.keras/models), or build with weights=None.",
-                received=file.url,
+                f"the ImageNet weights could not be fetched: {error}. Fetch {file.url} elsewhere and put it at "
+                f"{place}, or build with weights=None.",
+                received="weights='imagenet'",
             ) from error
         return WeightSource(Path(path), variance_factors=file.variance_factors)
     return find_weights(weights)
@@ -69,14 +72,18 @@ def find_weights(weights: str | PathLike[str]) -> WeightSource:
     """Finds a file by its path and tells its layout by its name.
 
     Args:
-        weights: path of a weight file; for a TensorFlow checkpoint its prefix, its `.index` file or its folder.
+        weights: path of a weight file; for a TensorFlow checkpoint its prefix, its `.index` file or its folder; for a
+            file of the Hugging Face Hub its address, as in `hub_file`.
 
     Returns:
         The file and its layout.
 
     Raises:
-        WeightsError: there is no such file, the folder does not hold exactly one checkpoint, or the file is a pickle.
+        WeightsError: there is no such file, the folder does not hold exactly one checkpoint, the file is a pickle, or
+            cannot be fetched.
     """
+    if isinstance(weights, str) and weights.startswith(PREFIX):
+        weights = hub_file(weights)
     path = Path(weights).expanduser()
     if path.is_dir():
         return WeightSource(_checkpoint_in(path), "checkpoint")
@@ -86,7 +93,7 @@ def find_weights(weights: str | PathLike[str]) -> WeightSource:
         return WeightSource(path, "checkpoint")
     if not path.is_file():
         raise WeightsError(
-            "`weights` must be None, 'imagenet' or the path of an existing weight file.",
+            "`weights` must be None, 'imagenet', the path of an existing weight file, or hf://OWNER/NAME.",
             received=f"weights={str(weights)!r}",
         )
     if path.suffix.lower() in _PICKLES:
@@ -104,8 +111,8 @@ def _checkpoint_in(folder: Path) -> Path:
     found = sorted(folder.glob(f"*{_INDEX}"))
     if len(found) != 1:
         raise WeightsError(
-            "`weights` must be None, 'imagenet' or the path of an existing weight file. A folder must hold one "
-            f"TensorFlow checkpoint; this one has {len(found)} (`*{_INDEX}` files).",
+            "`weights` must be None, 'imagenet', the path of an existing weight file, or hf://OWNER/NAME. A folder "
+            f"must hold one TensorFlow checkpoint; this one has {len(found)} (`*{_INDEX}` files).",
             received=f"weights={str(folder)!r}",
         )
     return found[0].with_suffix("")

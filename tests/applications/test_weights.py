@@ -269,7 +269,10 @@ def test_a_failed_download_is_our_error(monkeypatch: pytest.MonkeyPatch) -> None
         raise Exception("URL fetch failure")  # what Keras raises
 
     intercept(monkeypatch, fail)
-    with pytest.raises(WeightsError, match=r"could not be fetched: URL fetch failure.*Received: https://.*\.h5"):
+    with pytest.raises(
+        WeightsError,
+        match=r"fetched: URL fetch failure.*Fetch https://.*\.h5 .* at .*/models/.*\.h5,.*Received: weights='imagenet'",
+    ):
         applications.ResNet50()
 
 
