@@ -46,6 +46,25 @@ def on_device(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def engine_profile(content: dict[str, Any]) -> str:
+    """What benchmarks/engine_profile.py measured, as Markdown."""
+    lines = [
+        f"ONNX Runtime, {content['threads']} threads, one picture at a time; multiply-adds a second in thousands of "
+        "millions.",
+        "",
+        "| network | ms | in convolutions | in activations | multiply-adds a second there | of a matrix product | all "
+        "multiply-adds at that rate |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        least = row["macs"] / row["product_gmacs_s"] / 1e6
+        shares = (f"{row['convolutions']:.0%}", f"{row['activations']:.0%}")
+        rates = (f"{row['convolutions_gmacs_s']:.0f}", f"{row['product_gmacs_s']:.0f}")
+        cells = (row["network"], f"{row['ms']:.1f}", *shares, *rates, f"{least:.1f} ms")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", where(content)])
+
+
 def training_step(content: dict[str, Any]) -> str:
     """What benchmarks/training_step.py measured, as Markdown."""
     rows = content["rows"]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from device_tables import arenas, front, int8, on_device, resident, table4, training_step, where
+from device_tables import arenas, engine_profile, front, int8, on_device, resident, table4, training_step, where
 from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
@@ -249,6 +249,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "sharing": (SEARCH, sharing),
     "speed": (SEARCH, speed),
     "on_device": (EXPORT, on_device),
+    "engine_profile": (EXPORT, engine_profile),
     "int8": (EXPORT, int8),
     "front": (EXPORT, front),
     "table4": (EXPORT, table4),

@@ -57,7 +57,7 @@ def quick_statistics(model: keras.Model) -> None:
 
 def arrays(source: Source) -> tuple[np.ndarray, np.ndarray]:
     """All images of a source, 0 to 255, and their labels."""
-    images, labels, _ = Batches(source, resolution=SIDE, batch_size=len(source))[0]
+    images, labels = Batches(source, resolution=SIDE, batch_size=len(source))[0]
     return images, labels.argmax(axis=1)
 
 

@@ -12,11 +12,10 @@ from __future__ import annotations
 import keras
 import numpy as np
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, recall_score
-from sklearn.utils.class_weight import compute_class_weight
 
 from keras_effnet import BackboneSpec, Preprocessing, StageSpec, build_model
 from keras_effnet.blocks import ConvBlock, MBConv
-from keras_effnet.data.batches import Batches
+from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.images import load_digits
 from keras_effnet.data.source import Source
 from keras_effnet.data.splits import at_most, hold_out
@@ -49,8 +48,7 @@ def pixels(source: Source) -> np.ndarray:
 def main() -> None:
     train, test = sources()
     classes = np.arange(len(train.class_names))
-    # n / (classes * n of the class): scikit-learn's "balanced". Each class then weighs as much as any other.
-    weights = compute_class_weight("balanced", classes=classes, y=train.labels)
+    weights = balanced_weights(train.labels, len(classes))  # each class weighs as much as any other
     print(f"images of each class: {np.bincount(train.labels).tolist()}")
     print(f"weights:                {[float(round(weight, 2)) for weight in weights]}")
     for name, class_weight in (("plain", None), ("weighted", dict(enumerate(weights)))):

@@ -76,8 +76,7 @@ def train(arguments: argparse.Namespace, cache: Path | None) -> None:
     inputs = keras.Input((side, side, 3))
     classifier = keras.layers.Dense(len(splits.train.class_names), activation="softmax")
     model = keras.Model(inputs, classifier(backbone(inputs, training=False)))
-    # Fillers of the last batch have weight 0, which only weighted metrics heed.
-    model.compile("adam", "categorical_crossentropy", weighted_metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
 
     sizes = {"resolution": side, "batch_size": arguments.batch_size}
     augmentation = Augmentation(crop=0.5, flip=True)

@@ -28,6 +28,7 @@ OPTIONS_HELP = {
     "data_dir": "folder that a named data set is in, or is downloaded to",
     "validation": "fraction of the training images that the best epoch is chosen by",
     "labels_per_class": "number of training images per class; by default all",
+    "teacher": "a trained model of the same classes (.keras) whose answers are learned too (default: none)",
     "deterministic": "give the same bits in every run",
 }
 RECIPE_HELP = {
@@ -42,6 +43,10 @@ RECIPE_HELP = {
     "weight_decay": "decoupled weight decay",
     "clip": "largest norm of all gradients together; 0 turns clipping off",
     "label_smoothing": "fraction of each label that is spread over all classes",
+    "class_weights": "count every image alike, or every class",
+    "focal": "gamma of the focal loss; 0 is cross-entropy",
+    "patience": "end a phase after so many epochs without a better validation accuracy; 0 trains all",
+    "teacher_share": "share of the teacher's answers in the labels",
     "average": "momentum of a moving average of the weights; 0 turns it off",
     "batchnorm": "BatchNorm statistics while the whole network learns (default: frozen; with random weights trained)",
     "unfreeze": "unfreeze the network at once, or stage by stage",
@@ -138,6 +143,8 @@ def _check_files(options: Any) -> None:
     check_data(options.data)
     if isinstance(options.backbone, str) and options.backbone.endswith(".keras"):
         check_model_file(Path(options.backbone))
+    if options.teacher is not None:
+        check_model_file(Path(options.teacher))
     named = options.weights in ("imagenet", "saved", "random") or str(options.weights).startswith("hf://")
     if not named and not Path(options.weights).is_file():
         raise WeightsError(

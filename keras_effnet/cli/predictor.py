@@ -75,6 +75,19 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="fraction of each side to keep, around the centre, in (0, 1] (default: 1)",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="number of images per batch (default: 32)")
+    parser.add_argument(
+        "--mirror",
+        "--tta",
+        action="store_true",
+        help="look at each image and at its mirror image, and take the mean: twice the time (default: no)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="what the logits are divided by, above 0; a run's report has the value with which probabilities can be "
+        "believed (default: 1)",
+    )
 
 
 def check_model_arguments(arguments: argparse.Namespace) -> None:
@@ -87,6 +100,7 @@ def check_model_arguments(arguments: argparse.Namespace) -> None:
     check_model_file(arguments.model)
     check_int(DataError, "batch_size", arguments.batch_size, 1)
     check_number(DataError, "center_crop", arguments.center_crop, 0, 1, open_low=True)
+    check_number(DataError, "temperature", arguments.temperature, 0, open_low=True)
     if arguments.resolution is not None:
         check_int(DataError, "resolution", arguments.resolution, 1)
     if arguments.classes is not None:
@@ -209,17 +223,21 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
         DataError: a value outside its range, or an image that cannot be read.
     """
     from keras_effnet.data.batches import Batches
-    from keras_effnet.training.evaluation import predict_all
+    from keras_effnet.training.calibration import with_temperature
+    from keras_effnet.training.evaluation import Mirrored, predict_all
 
     batches = Batches(
         source,
         resolution=classifier.resolution,
         channels=classifier.channels,
         batch_size=min(arguments.batch_size, max(len(source), 1)),
+        padded=True,
         center_crop=arguments.center_crop,
     )
     with progress_bar(total=len(batches), desc=title, unit="batch") as progress:
-        return predict_all(classifier.model, _Watched(batches, progress.update))
+        model = Mirrored(classifier.model) if arguments.mirror else classifier.model
+        found = predict_all(model, _Watched(batches, progress.update))
+    return found if arguments.temperature == 1 else with_temperature(found, arguments.temperature)
 
 
 def class_numbers(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import keras
 import numpy as np
 
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_bool, check_int, check_number
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
 from keras_effnet.data.images import MAX_RESOLUTION
 from keras_effnet.data.reading import resize_square
@@ -19,7 +20,7 @@ from keras_effnet.errors import DataError
 
 THREADS = os.cpu_count() or 1  # decoding and resizing release Python's global lock, so that threads run in parallel
 
-Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+Batch = tuple[np.ndarray, ...]
 
 
 class Batches(keras.utils.PyDataset):
@@ -31,8 +32,9 @@ class Batches(keras.utils.PyDataset):
     Keras announces the end of an epoch by `on_epoch_end`, which `fit` also calls once before the first epoch. Here only
     an epoch that was begun and read to its last batch counts. To be certain, set `epoch` before each epoch.
 
-    Images that pad a batch have weight 0. Keras respects weights in `weighted_metrics` but not in `metrics`, and
-    divides its `loss` by the number of all rows, including those of weight 0.
+    A batch is a pair of images and labels, which all of Keras takes, `fit(class_weight=...)` too. With `padded` or
+    `class_weights` its third part is the weight of each image. Keras respects weights in `weighted_metrics` but not in
+    `metrics`, and divides its `loss` by the number of all rows, including those of weight 0.
 
     The next batch is read while the current one is being used. Keras' own queue, which `workers` above 1 would enable,
     returns some batches twice and others never: in `fit` on JAX and PyTorch, and under
@@ -45,7 +47,11 @@ class Batches(keras.utils.PyDataset):
         channels: number of channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601). Default: 3.
         seed: seed of the order and of the augmentation, at least 0. Default: 0.
         shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once.
-            False keeps the order, and pads the last batch with images of weight 0. Default: False.
+            False keeps the order, and the last batch may be smaller. Default: False.
+        padded: whether a last batch that would be smaller is filled with images of weight 0, so that all batches have
+            one shape, and whether batches come with weights at all. Several processes need it. Default: False.
+        class_weights: weight of each class, such as `balanced_weights` gives; an image of mixed classes has the mean of
+            theirs. None leaves all at 1. Default: None.
         augmentation: random changes of the images; None leaves them as they are. Default: None.
         center_crop: fraction of each side to keep, around the centre, of images that are not cropped at random, in
             (0, 1]. Default: 1.
@@ -62,9 +68,9 @@ class Batches(keras.utils.PyDataset):
     Example:
         >>> from keras_effnet.data.images import load_digits
         >>> batches = Batches(load_digits(8), resolution=32, batch_size=64)
-        >>> images, labels, weights = batches[0]
-        >>> len(batches), images.shape, labels.shape, weights.shape
-        (29, (64, 32, 32, 3), (64, 10), (64,))
+        >>> images, labels = batches[0]
+        >>> len(batches), images.shape, labels.shape
+        (29, (64, 32, 32, 3), (64, 10))
     """
 
     def __init__(
@@ -76,6 +82,8 @@ class Batches(keras.utils.PyDataset):
         channels: int = 3,
         seed: int = 0,
         shuffle: bool = False,
+        padded: bool = False,
+        class_weights: Sequence[float] | None = None,
         augmentation: Augmentation | None = None,
         center_crop: float = 1.0,
         shard: tuple[int, int] = (0, 1),
@@ -93,7 +101,10 @@ class Batches(keras.utils.PyDataset):
             raise DataError("batches need at least one image.", received="a source of 0 images")
         self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
         self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
-        self.shard, self.epoch = shard, epoch
+        self.shard, self.epoch, self.padded = shard, epoch, check_bool(DataError, "padded", padded)
+        if shard[1] > 1 and not (padded or shuffle):
+            raise DataError("several processes need batches of one shape: set `padded=True`.", received=f"{shard=}")
+        self.class_weights = _check_class_weights(class_weights, len(source.class_names))
         self.failure: DataError | None = None
         self._threads = ThreadPoolExecutor(THREADS)
         self._reader = ThreadPoolExecutor(1)
@@ -113,7 +124,8 @@ class Batches(keras.utils.PyDataset):
 
         Returns:
             Images, float32 of shape `(rows, resolution, resolution, channels)`, values 0..255; one-hot labels, float32
-            of shape `(rows, classes)`; weights, float32 of shape `(rows,)`, 0 for images that pad the batch.
+            of shape `(rows, classes)`; with `padded` or `class_weights` also weights, float32 of shape `(rows,)`, 0 for
+            images that pad the batch.
 
         Raises:
             DataError: an image can no longer be read. The error is also kept in `failure`.
@@ -135,12 +147,17 @@ class Batches(keras.utils.PyDataset):
         )
         rank, processes = self.shard
         mine = np.split(np.arange(self.batch_size), processes)[rank]
+        if not self.padded:
+            mine = mine[weights[mine] > 0]
         # Seeded by its place in the whole batch, an image is cropped alike for any number of processes.
         images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
         labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
         if self._augmenter is not None:
             images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
-        return images, labels, weights[mine]
+        weights = weights[mine]
+        if self.class_weights is not None:
+            return images, labels, weights * (labels @ self.class_weights)
+        return (images, labels, weights) if self.padded else (images, labels)
 
     def on_epoch_begin(self) -> None:
         """Called by Keras."""
@@ -185,6 +202,39 @@ class Batches(keras.utils.PyDataset):
         square = resize_square(pixels, self.resolution, box, gray=self.channels == 1)
         flipped = generator is not None and flips and generator.random() < 0.5
         return square[:, ::-1] if flipped else square
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Weights with which every class counts as much as any other, whatever its number of images.
+
+    The mean over all images is 1, as of scikit-learn's `class_weight="balanced"`.
+
+    Args:
+        labels: int array of shape `(images,)`, each in `0..classes - 1`, at least one.
+        classes: number of classes, at least 1; one without an image has weight 0.
+
+    Returns:
+        float32 array of shape `(classes,)`.
+
+    Example:
+        >>> balanced_weights(np.array([0, 0, 0, 1]), classes=2).round(2)
+        array([0.67, 2.  ], dtype=float32)
+    """
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+def _check_class_weights(weights: Sequence[float] | None, classes: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    found = np.asarray(weights, np.float32)
+    if found.shape != (classes,) or not (np.isfinite(found).all() and found.min() >= 0 and found.max() > 0):
+        raise DataError(
+            f"`class_weights` must be {classes} numbers, one for each class: at least 0, and one above.",
+            received=f"class_weights={weights!r:.200}",
+        )
+    return found
 
 
 def _check_channels(channels: int) -> None:

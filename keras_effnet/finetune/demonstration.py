@@ -202,8 +202,8 @@ class Learner:
         """Trains over all steps, or what is left of them, and validates `checks` times on the way."""
         side, recipe = self.model.input_shape[1], self.recipe
         shape: dict[str, Any] = {"resolution": side, "batch_size": recipe.batch_size}
-        batches = Batches(source, seed=seed, shuffle=True, augmentation=recipe.augmentation, **shape)
-        validation = Batches(held_out, resolution=side, batch_size=min(len(held_out), VALIDATION_BATCH))
+        batches = Batches(source, seed=seed, shuffle=True, padded=True, augmentation=recipe.augmentation, **shape)
+        validation = Batches(held_out, resolution=side, batch_size=min(len(held_out), VALIDATION_BATCH), padded=True)
         stretches: dict[str, Any] = {"steps": self.steps, "every": max(1, self.steps // checks), "phase": name}
         train(self.model, batches, checkpoint, self.schedule, seed=seed, validation=validation, **stretches)
 

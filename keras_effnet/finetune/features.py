@@ -96,6 +96,7 @@ def cached_features(
         resolution=resolution,
         channels=channels,
         batch_size=FEATURE_BATCH,
+        padded=True,
         seed=recipe.seed,
         augmentation=recipe.augmentation if view else None,
         center_crop=recipe.center_crop,
@@ -187,6 +188,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: number of rows per batch, at least 1.
         seed: seed of the order, at least 0.
         shuffle: whether rows are shuffled; if not, the last batch is filled up with rows of weight 0.
+        class_weights: float32 array with the weight of each class; None leaves all at 1. Default: None.
         epoch: number of the first epoch.
     """
 
@@ -199,6 +201,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int = 0,
         shuffle: bool = False,
+        class_weights: np.ndarray | None = None,
         epoch: int = 0,
     ) -> None:
         super().__init__()
@@ -207,6 +210,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self.class_weights = class_weights
         self.epoch = epoch
         self.failure = None  # as in `Batches`; nothing can fail here
 
@@ -218,4 +222,7 @@ class FeatureBatches(keras.utils.PyDataset):
         rows, weights = batch_rows(
             len(self.labels), self.batch_size, step, epoch=self.epoch, seed=self.seed, shuffle=self.shuffle
         )
-        return np.asarray(features[rows]), self.labels[rows], weights
+        labels = self.labels[rows]
+        if self.class_weights is not None:
+            weights = weights * (labels @ self.class_weights)
+        return np.asarray(features[rows]), labels, weights

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import keras
+import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.cost import estimate_cost
-from keras_effnet.data.batches import Batches
+from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
@@ -24,15 +25,17 @@ from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
 from keras_effnet.finetune.recipe import RANDOM
+from keras_effnet.finetune.teacher import TaughtBatches, Teacher
 from keras_effnet.finetune.transfer_model import make_network
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
+from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.checkpoint import Checkpoint
 from keras_effnet.training.distribution import Distribution
 from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
-from keras_effnet.training.loop import train
+from keras_effnet.training.loop import has_stalled, train
 from keras_effnet.training.precision import set_precision
 from keras_effnet.training.seeding import set_determinism
 from keras_effnet.versions import installed_versions
@@ -69,6 +72,7 @@ class FinetuneJob:
         self.recipe = options.recipe
         self.output = output = Path(output)
         self.model_path = output / "model.keras"
+        self._teacher: Teacher | None = None
         # Processes on one disk must not write each other's files.
         self._features = output / ("features" if self.distribution.is_first else f"features-{self.distribution.rank}")
 
@@ -99,6 +103,8 @@ class FinetuneJob:
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
         )
+        if options.teacher is not None:
+            self._teacher = Teacher(str(options.teacher), data.train.class_names)
         identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
@@ -138,7 +144,8 @@ class FinetuneJob:
         if done.phase != len(phases) or not done.step:
             return
         epoch = len(self._batches(data.train, shuffle=True, shard=self.distribution.shard))
-        if done.step < phases[-1].epochs * epoch:
+        stalled = has_stalled(done, phases[-1].name, self.recipe.patience)
+        if done.step < phases[-1].epochs * epoch and not stalled:
             checkpoint.save(phase=len(phases) - 1)
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
@@ -181,7 +188,9 @@ class FinetuneJob:
         held_out = [cached_features(features, data.validation, recipe, self._features, **shape)]
         classes = len(data.train.class_names)
         rows = min(HEAD_BATCH, len(data.train))
-        batches = FeatureBatches(views, data.train.labels, classes, batch_size=rows, seed=recipe.seed, shuffle=True)
+        weights = self._class_weights(data.train)
+        options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "shuffle": True, "class_weights": weights}
+        batches = FeatureBatches(views, data.train.labels, classes, **options)
         validation = FeatureBatches(held_out, data.validation.labels, classes, batch_size=HEAD_BATCH)
         self._train_phase(head, phase, batches, validation, checkpoint)
         row = checkpoint.progress.history[-1]
@@ -195,8 +204,14 @@ class FinetuneJob:
     ) -> None:
         recipe = self.recipe
         shard = self.distribution.shard
-        batches = self._batches(data.train, shuffle=True, augmentation=recipe.augmentation, shard=shard)
+        weights = self._class_weights(data.train)
+        batches = self._batches(
+            data.train, shuffle=True, augmentation=recipe.augmentation, class_weights=weights, shard=shard
+        )
         validation = self._batches(data.validation, center_crop=recipe.center_crop, shard=shard)
+        learned = batches
+        if self._teacher is not None:
+            learned = TaughtBatches(batches, self._teacher, recipe.teacher_share)
 
         def keep() -> None:
             if self.distribution.is_first:
@@ -205,7 +220,7 @@ class FinetuneJob:
                     model.set_weights(weights)
                     self._save(model)
 
-        self._train_phase(learner, phase, batches, validation, checkpoint, keep=keep)
+        self._train_phase(learner, phase, learned, validation, checkpoint, keep=keep)
 
     def _train_phase(
         self, learner: keras.Model, phase: Phase, batches: Any, validation: Any, checkpoint: Checkpoint, **options: Any
@@ -215,7 +230,14 @@ class FinetuneJob:
         stretches: dict[str, Any] = {"steps": phase.epochs * epoch, "every": epoch, "phase": phase.name}
         stretches["epochs"] = self.recipe.head_epochs + self.recipe.epochs
         options |= {"validation": validation, "seed": self.recipe.seed}
+        if phase.name != HEAD:  # of the classifier's epochs the last one is kept
+            options["patience"] = self.recipe.patience
         train(learner, batches, checkpoint, schedule, **stretches, **options)
+
+    def _class_weights(self, source: Source) -> np.ndarray | None:
+        if self.recipe.class_weights == "equal":
+            return None
+        return balanced_weights(source.labels, len(source.class_names))
 
     def _recalibrate(self, model: keras.Model, source: Source) -> None:
         batches = self._batches(source, shuffle=True)
@@ -226,7 +248,7 @@ class FinetuneJob:
         """Batches of images as the network takes them."""
         recipe, channels = self.recipe, self.options.channels
         shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
-        return Batches(source, seed=recipe.seed, **shape, **options)
+        return Batches(source, seed=recipe.seed, padded=True, **shape, **options)
 
     def _save(self, model: keras.Model) -> None:
         """Writes the model for use: in float32, without an optimizer."""
@@ -244,6 +266,11 @@ class FinetuneJob:
         batches = self._batches(source, center_crop=self.recipe.center_crop)
         probabilities = predict_all(model, batches)
         evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
+        held_out = data.validation
+        believed = probabilities
+        if source is not held_out:
+            believed = predict_all(model, self._batches(held_out, center_crop=self.recipe.center_crop))
+        calibration = calibrate(probabilities, source.labels, (believed, held_out.labels))
         metrics = {
             "command": this_command(),
             "versions": {**installed_versions(), "backend": keras.backend.backend()},
@@ -253,6 +280,7 @@ class FinetuneJob:
             "history": [asdict(row) for row in progress.history],
             "best": asdict(progress.best),
             "evaluation": {"split": split, **evaluation.to_dict()},
+            "calibration": calibration.to_dict(),
         }
         write_report(metrics, model, source, probabilities, batches, self.output)
         return metrics

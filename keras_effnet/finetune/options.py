@@ -30,6 +30,8 @@ class FinetuneOptions:
         validation: fraction of the training images that the best epoch is chosen by, in (0, 0.9]; unused if the data
             set has a validation part.
         labels_per_class: number of training images per class, at least 1; by default all.
+        teacher: path of a trained model of the same classes whose answers are learned beside the true labels while the
+            whole network learns; by default there is none.
         recipe: how the network is trained; by default `Recipe()`, and with random weights a recipe in which all layers
             and the statistics of BatchNorm learn from the first epoch on.
         deterministic: whether every operation must give the same bits in every run, which is slower on a GPU.
@@ -47,12 +49,13 @@ class FinetuneOptions:
     data_dir: str | PathLike[str] | None = None
     validation: float = 0.1
     labels_per_class: int | None = None
+    teacher: str | PathLike[str] | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
     deterministic: bool = False
 
     def __post_init__(self) -> None:
         store_plain(self)
-        _store_texts(self, "data", "backbone", "weights", "data_dir")
+        _store_texts(self, "data", "backbone", "weights", "data_dir", "teacher")
         if self.recipe is None:
             object.__setattr__(self, "recipe", default_recipe(self.weights))
         check_number(TrainingError, "phi", self.phi, -1000)

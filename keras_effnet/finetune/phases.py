@@ -141,5 +141,6 @@ def compile_phase(model: keras.Model, phase: Phase, recipe: Recipe, steps_per_ep
         average=0.0 if head else recipe.average,
         accumulate=1 if head else recipe.accumulate,
         label_smoothing=recipe.label_smoothing,
+        focal=recipe.focal,
     )
     return schedule

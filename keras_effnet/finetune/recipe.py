@@ -21,6 +21,7 @@ Decay = Literal["cosine", "exponential", "constant"]
 BatchNormPolicy = Literal["frozen", "recalibrated", "trained"]
 Unfreeze = Literal["whole", "gradual"]
 Precision = Literal["float32", "mixed_bfloat16"]
+ClassWeights = Literal["equal", "balanced"]
 RANDOM = "random"  # weights are only random where a user says so
 
 _CHOICES = {
@@ -29,6 +30,7 @@ _CHOICES = {
     "batchnorm": BatchNormPolicy,
     "unfreeze": Unfreeze,
     "precision": Precision,
+    "class_weights": ClassWeights,
 }
 # The paper, section 5: dropout grows linearly from 0.2 for EfficientNet-B0 to 0.5 for B7. B7 is about phi = 7: its
 # depth, width and resolution, 3.1, 2.0 and 600 / 224, are met at phi = 6.2 to 7.3.
@@ -59,6 +61,14 @@ class Recipe:
             times too large.
         label_smoothing: fraction of each label that is spread over all classes, in [0, 1) (Szegedy et al. 2016,
             arXiv:1512.00567, section 7; 0.1 there).
+        class_weights: "equal" counts every image alike; "balanced" gives each class the same weight in the loss and in
+            the training's accuracy, whatever its number of images.
+        focal: gamma of the focal loss, at least 0: how much less the loss counts images that are right already (Lin et
+            al. 2017, arXiv:1708.02002, section 3.2; 2 there). 0 is cross-entropy.
+        patience: number of epochs of the whole network without a better validation accuracy after which a phase ends
+            early, at least 0; 0 trains all epochs.
+        teacher_share: share of a teacher's answers in the labels that the whole network learns, if there is a teacher,
+            in [0, 1].
         average: momentum of a moving average of the weights, which is validated and kept, in [0, 1); 0 turns it off.
             The EfficientNet paper uses 0.9999 on ImageNet; over a few hundred steps 0.99 does about the same.
         batchnorm: statistics of BatchNorm while the whole network learns: "frozen" (the default: a few batches of a
@@ -99,6 +109,10 @@ class Recipe:
     weight_decay: float = 1e-5
     clip: float = 1.0
     label_smoothing: float = 0.1
+    class_weights: ClassWeights = "equal"
+    focal: float = 0.0
+    patience: int = 0
+    teacher_share: float = 0.5
     average: float = 0.0
     batchnorm: BatchNormPolicy = "frozen"
     unfreeze: Unfreeze = "whole"
@@ -113,15 +127,16 @@ class Recipe:
 
     def __post_init__(self) -> None:
         store_plain(self)
-        for name in ("head_epochs", "epochs", "seed"):
+        for name in ("head_epochs", "epochs", "patience", "seed"):
             check_int(RecipeError, name, getattr(self, name), 0)
         for name in ("batch_size", "accumulate", "views"):
             check_int(RecipeError, name, getattr(self, name), 1)
         for name in ("head_rate", "rate"):
             check_number(RecipeError, name, getattr(self, name), 0, open_low=True)
-        for name in ("weight_decay", "clip"):
+        for name in ("weight_decay", "clip", "focal"):
             check_number(RecipeError, name, getattr(self, name), 0)
         check_number(RecipeError, "center_crop", self.center_crop, 0, 1, open_low=True)
+        check_number(RecipeError, "teacher_share", self.teacher_share, 0, 1)
         for name in ("warmup", "label_smoothing", "average"):
             check_rate(RecipeError, name, getattr(self, name))
         for name in ("dropout", "drop_path"):

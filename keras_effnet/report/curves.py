@@ -45,6 +45,30 @@ def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) ->
     return file.getvalue()
 
 
+def reliability_png(bins: list[dict[str, Any]]) -> bytes:
+    """Accuracy against confidence as a PNG file in memory: on the diagonal, a network is as right as it is sure.
+
+    Args:
+        bins: the images by confidence, as metrics.json holds them.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+    axes = figure.subplots()
+    shown = [each for each in bins if each["images"]]
+    widths = [each["high"] - each["low"] for each in shown]
+    lows, accuracies = [each["low"] for each in shown], [each["accuracy"] for each in shown]
+    axes.bar(lows, accuracies, widths, align="edge", color="#9ec5f8", edgecolor="white", label="accuracy")
+    axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, label="as sure as right")
+    axes.plot([each["confidence"] for each in shown], accuracies, "o", color=VALIDATION, markersize=4)
+    axes.set(xlabel="largest probability", ylabel="share of images that are right", xlim=(0, 1), ylim=(0, 1.02))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left")
+    file = BytesIO()
+    figure.savefig(file, dpi=150, format="png")
+    return file.getvalue()
+
+
 def _draw(axes: Any, history: list[dict[str, Any]], best: dict[str, Any], name: str) -> None:
     from matplotlib.ticker import MaxNLocator
 

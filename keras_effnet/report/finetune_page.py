@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from keras_effnet.report.curves import PANELS, panel_png
+from keras_effnet.report.curves import PANELS, panel_png, reliability_png
 from keras_effnet.report.examples import Example
 from keras_effnet.report.html import cards, element, page, section, settings, table
 from keras_effnet.report.text import count, percent, short
@@ -40,6 +40,7 @@ def report_page(metrics: dict[str, Any], mistakes: list[Example], hits: list[Exa
         _mistakes(mistakes, note),
         _hits(hits, note),
         _per_class(metrics),
+        _calibration(metrics),
         _model(metrics),
         _recipe(metrics),
         _skipped(metrics),
@@ -189,6 +190,21 @@ def _per_class(metrics: dict[str, Any]) -> Element:
     text = "The weakest first. Precision: how often its name is right. Recall: how many of it are found."
     header = ("class", "images", "precision", "recall", "F1")
     return section("Classes", "classes", element("p", text, class_="soft"), table(header, rows, class_="scores"))
+
+
+def _calibration(metrics: dict[str, Any]) -> Element:
+    found = metrics["calibration"]
+    much = "too sure of its answers" if found["temperature"] > 1 else "less sure of its answers than it may be"
+    before, after = percent(found["ece"]), percent(found["scaled_ece"])
+    text = (
+        f"How often it is right when it says so: probability and accuracy differ by {before} on average. The network "
+        f"is {much}: with its logits divided by {found['temperature']:.2f} they differ by {after}. (That temperature "
+        f"fits the {found['fitted_on']} images; `keras-effnet predict --temperature` takes it.)"
+    )
+    if metrics["evaluation"]["split"] == found["fitted_on"]:
+        text += " It was fitted on these same images, which flatters it."
+    image = element("img", src=png_uri(reliability_png(found["bins"])), alt="Accuracy against the largest probability")
+    return section("Confidence", "confidence", element("p", text, class_="soft"), element("div", image, class_="side"))
 
 
 def _model(metrics: dict[str, Any]) -> Element:

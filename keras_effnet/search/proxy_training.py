@@ -120,6 +120,7 @@ class ProxyTraining(Record):
         schedule = _compile(model, self)
         atomic_write(task.folder / SPEC_FILE, lambda path: path.write_text(spec.to_json()))
         sizes: dict[str, Any] = {"resolution": spec.resolution, "batch_size": self.batch_size, "shuffle": True}
+        sizes["padded"] = True
         course: dict[str, Any] = {"steps": task.steps, "every": self.keep_every, "phase": "proxy", "seed": task.seed}
         train(model, Batches(data.train, **sizes, seed=task.seed), checkpoint, schedule, **course)
         if any(isinstance(layer, keras.layers.BatchNormalization) for layer in model.layers):
@@ -192,5 +193,6 @@ def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int
 
 
 def _accuracy(model: keras.Model, source: Source) -> float:
-    batches = Batches(source, resolution=model.input_shape[-2], batch_size=min(TEST_BATCH, len(source)))
+    sizes = {"resolution": model.input_shape[-2], "batch_size": min(TEST_BATCH, len(source))}
+    batches = Batches(source, **sizes, padded=True)
     return evaluate(model, batches)["accuracy"]

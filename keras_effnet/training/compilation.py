@@ -23,6 +23,7 @@ def compile_model(
     average: float = 0.0,
     accumulate: int = 1,
     label_smoothing: float = 0.0,
+    focal: float = 0.0,
 ) -> None:
     """Compiles a classifier that ends in a softmax, for one-hot labels.
 
@@ -39,6 +40,7 @@ def compile_model(
         average: momentum of the moving average of the weights, in [0, 1); 0 turns averaging off.
         accumulate: number of batches that make up an update, at least 1.
         label_smoothing: fraction of each label that is spread over all classes, in [0, 1).
+        focal: gamma of the focal loss, at least 0; 0 is cross-entropy.
 
     Example:
         >>> from functools import partial
@@ -65,9 +67,12 @@ def compile_model(
         made = keras.optimizers.SGD(rates, momentum=NESTEROV_MOMENTUM, nesterov=True, **options)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     smoothing: dict[str, Any] = {"label_smoothing": label_smoothing}
+    loss: Any = keras.losses.CategoricalCrossentropy(**smoothing)
+    if focal:  # with alpha at 1, so that gamma 0 is cross-entropy
+        loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=focal, **smoothing)
     model.compile(
         optimizer=made,
-        loss=keras.losses.CategoricalCrossentropy(**smoothing),
+        loss=loss,
         # Keras' own mean of the losses also counts images of weight 0.
         weighted_metrics=[
             keras.metrics.CategoricalAccuracy(name="accuracy"),

@@ -68,7 +68,8 @@ def evaluate(model: keras.Model, batches: Any) -> dict[str, float]:
 
     Args:
         model: a compiled model.
-        batches: batches of images, one-hot labels and weights with a settable `epoch`; weight 0 does not count.
+        batches: batches of images, one-hot labels and, if they are padded, weights, with a settable `epoch`; weight 0
+            does not count.
 
     Returns:
         "loss", the mean cross-entropy with the label smoothing of training, and "accuracy".
@@ -86,12 +87,29 @@ class Predicting(Protocol):
         ...
 
 
+class Mirrored:
+    """A classifier that looks at each image and at its mirror image, and gives the mean of both answers.
+
+    Args:
+        model: the classifier.
+    """
+
+    def __init__(self, model: Predicting) -> None:
+        self._model = model
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        """The mean probabilities for a batch of images with their channels last."""
+        both = (np.asarray(self._model.predict_on_batch(each), np.float32) for each in (x, x[:, :, ::-1]))
+        return sum(both) / np.float32(2)
+
+
 def predict_all(model: Predicting, batches: Any) -> np.ndarray:
     """The probabilities of every image.
 
     Args:
         model: a model that ends in probabilities.
-        batches: an indexable of (images, labels, weights) with a length; images of weight 0 are left out.
+        batches: an indexable of (images, labels) or (images, labels, weights) with a length; images of weight 0 are
+            left out.
 
     Returns:
         float32 array of shape `(images, classes)`, in the order of the batches.
@@ -100,9 +118,9 @@ def predict_all(model: Predicting, batches: Any) -> np.ndarray:
         DataError: an image cannot be read, or there is none.
     """
     rows = []
-    for images, _, weights in read_ahead(batches):
+    for images, _, *weights in read_ahead(batches):
         found = np.asarray(model.predict_on_batch(images), np.float32)
-        rows.append(found[np.asarray(weights) > 0])
+        rows.append(found[np.asarray(weights[0]) > 0] if weights else found)
     if not rows:
         raise DataError("there must be at least one image to predict.", received="0 batches")
     return np.concatenate(rows)

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_effnet.errors import KerasEffnetError, LostProcessError, TrainingError
 from keras_effnet.messages import progress_bar, say
-from keras_effnet.training.checkpoint import Checkpoint, HistoryRow, training_variables
+from keras_effnet.training.checkpoint import Checkpoint, HistoryRow, Progress, training_variables
 from keras_effnet.training.distribution import lost_a_process
 from keras_effnet.training.evaluation import evaluate
 from keras_effnet.training.schedules import Schedule
@@ -35,6 +35,7 @@ def train(
     epochs: int | None = None,
     seed: int = 0,
     validation: Any = None,
+    patience: int = 0,
     keep: Callable[[], None] | None = None,
 ) -> None:
     """Trains a compiled model over what is left of a phase.
@@ -56,6 +57,7 @@ def train(
         epochs: number of stretches of all phases together, for people; None if nobody knows.
         seed: seed of dropout, at least 0.
         validation: batches to validate on after each stretch; by default there is no validation.
+        patience: number of stretches without a better validation accuracy after which the phase ends; 0 for never.
         keep: called after validation if the model is better than it ever was in this run.
 
     Raises:
@@ -75,7 +77,7 @@ def train(
     errors = _own_errors(checkpoint, batches, validation)
     started, before = time.perf_counter(), done
     with progress_bar(unit="image", unit_scale=True, disable=silent, **bar) as progress, errors:
-        while done < steps:
+        while done < steps and not has_stalled(checkpoint.progress, phase, patience):
             first, done = done, min((done // every + 1) * every, steps)
             stretch = _Stretch(phase, first, steps, batches.batch_size, progress)
             arguments: dict[str, Any] = {"verbose": 0, "shuffle": False, "callbacks": [stretch]}
@@ -106,6 +108,19 @@ def train(
                 left = (time.perf_counter() - started) / (done - before) * (steps - done)
                 say(epoch_line(row, best, epochs, left))
         optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def has_stalled(progress: Progress, phase: str, patience: int) -> bool:
+    """Whether a phase has been no better than the best for too long, as its history tells.
+
+    Args:
+        progress: what was trained so far.
+        phase: name of the phase.
+        patience: number of stretches without a better validation accuracy after which it ends; 0 for never.
+    """
+    best = 0 if progress.best is None else progress.best.epoch
+    since = sum(row.phase == phase and row.epoch > best for row in progress.history)
+    return 0 < patience <= since
 
 
 def epoch_line(row: HistoryRow, best: HistoryRow | None, epochs: int | None, left: float) -> str:

@@ -84,6 +84,38 @@ def answers(out: str) -> dict[str, dict[str, float]]:
     }
 
 
+def test_a_temperature_flattens_probabilities_and_changes_no_answer(predict: Predict) -> None:
+    save_gray_scale()
+    options = ("scale.keras", "images", "--format", "json", "--top", "3")
+    plain, flat = (answers(predict(*options, *more)[1]) for more in ((), ("--temperature", "3")))
+    for name, found in flat.items():
+        assert list(found) == list(plain[name])
+        scores = np.log([plain[name][each] for each in found]) / 3
+        np.testing.assert_allclose(list(found.values()), np.exp(scores) / np.exp(scores).sum(), rtol=1e-3)
+    status, _, err = predict("scale.keras", "images", "--temperature", "0")
+    assert status == 1
+    assert "`temperature`" in err
+
+
+def test_mirrored_images_are_seen_too(predict: Predict) -> None:
+    """A model that looks at the left half alone sees both halves."""
+    pixels = keras.Input((SIDE, SIDE, 3))
+    left = keras.layers.Cropping2D(((0, 0), (0, SIDE // 2)))(pixels)
+    dense = keras.layers.Dense(2, activation="softmax")
+    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(left)))
+    dense.set_weights([np.array([[0, 0.01]] * 3), np.array([0, -2.0])])
+    model.save("left.keras")
+    half = np.zeros((SIDE, SIDE, 3), np.uint8)
+    half[:, : SIDE // 2] = 200
+    Image.fromarray(half).save("half.png")
+    asked = ("left.keras", "half.png", "--format", "json", "--top", "2")
+    bright = 1 / (1 + np.exp(2 - 0.01 * 3 * 200))
+    dark = 1 / (1 + np.exp(2))
+    assert answers(predict(*asked)[1])["half.png"]["1"] == pytest.approx(bright, abs=1e-3)
+    for option in ("--mirror", "--tta"):
+        assert answers(predict(*asked, option)[1])["half.png"]["1"] == pytest.approx((bright + dark) / 2, abs=1e-3)
+
+
 def test_each_image_gets_its_most_probable_classes(predict: Predict) -> None:
     save_gray_scale()
     Path("names.txt").write_text("\n".join(NAMES) + "\n")

@@ -12,7 +12,7 @@ import pytest
 from data_files import write_noise
 
 from keras_effnet.data.augment import Augmentation
-from keras_effnet.data.batches import Batches
+from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.image_files import ImageFiles
 from keras_effnet.data.images import Images
 from keras_effnet.errors import DataError
@@ -42,11 +42,46 @@ def assert_equal(one: tuple, two: tuple) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def test_without_padding_a_batch_is_what_keras_takes_everywhere(source: Images) -> None:
+    batches = make(source)
+    assert [len(batches[step][0]) for step in range(len(batches))] == [4] * 5 + [3]
+    padded = make(source, padded=True)
+    for step in range(len(batches)):
+        images, labels = batches[step]
+        assert_equal((images, labels), tuple(part[: len(images)] for part in padded[step][:2]))
+    x = keras.Input((SIDE, SIDE, 3))
+    model = keras.Model(x, keras.layers.Dense(3, "softmax")(keras.layers.Flatten()(x)))
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    assert model.predict(batches, verbose=0).shape == (COUNT, 3)
+    found = model.predict(source.images.astype("float32"), verbose=0)
+    scores = model.evaluate(batches, verbose=0, return_dict=True)
+    assert scores["accuracy"] == pytest.approx(np.mean(found.argmax(axis=1) == source.labels))
+    model.fit(make(source, shuffle=True), class_weight={0: 1.0, 1: 2.0, 2: 0.5}, verbose=0)
+
+
+def test_class_weights_are_scikit_learns_and_follow_mixed_labels(source: Images) -> None:
+    from sklearn.utils.class_weight import compute_class_weight
+
+    few = source.take(np.array([0, 1, 2, 3, 6, 9, 12]))
+    weights = balanced_weights(few.labels, 3)
+    np.testing.assert_allclose(weights, compute_class_weight("balanced", classes=np.arange(3), y=few.labels), rtol=1e-6)
+    assert balanced_weights(np.array([0, 2, 2]), 4).tolist() == [1.5, 0, 0.75, 0]
+    for options in ({}, {"padded": True}, {"augmentation": Augmentation(mixup=0.5, cutmix=0.5)}):
+        for images, labels, found in make(few, class_weights=weights, **options):
+            assert len(images) == len(found)
+            kept = found > 0  # the others fill the batch up
+            assert kept.sum() > 0
+            np.testing.assert_allclose(found[kept], (labels @ weights)[kept], rtol=1e-6)
+    for wrong in ([1, 1], [1, 1, -1], [0, 0, 0], [1, 1, float("nan")]):
+        with pytest.raises(DataError, match=r"3 numbers, one for each class.*Received: class_weights="):
+            make(source, class_weights=wrong)
+
+
 STRONG = Augmentation(crop=0.5, flip=True)
 
 
 def test_in_order_and_filled_up(source: Images) -> None:
-    batches = make(source)
+    batches = make(source, padded=True)
     assert len(batches) == 6
     assert order(batches)[:COUNT] == list(range(COUNT))
     images, labels, weights = batches[5]
@@ -70,7 +105,7 @@ def test_shuffled_each_image_comes_once_before_any_comes_twice(source: Images) -
 
 
 def test_labels_stay_with_their_images(source: Images) -> None:
-    images, labels, weights = make(source, shuffle=True, batch_size=COUNT)[0]
+    images, labels, weights = make(source, shuffle=True, padded=True, batch_size=COUNT)[0]
     np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels.argmax(1))
     assert weights.tolist() == [1] * COUNT
 
@@ -112,8 +147,8 @@ def test_half_of_the_images_are_mirrored(source: Images) -> None:
 
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_processes_share_the_rows_of_one_batch(source: Images, shuffle: bool) -> None:
-    whole = make(source, shuffle=shuffle, augmentation=STRONG)
-    shares = [make(source, shuffle=shuffle, augmentation=STRONG, shard=(rank, 2)) for rank in range(2)]
+    whole = make(source, shuffle=shuffle, augmentation=STRONG, padded=True)
+    shares = [make(source, shuffle=shuffle, augmentation=STRONG, padded=True, shard=(rank, 2)) for rank in range(2)]
     for step in range(len(whole)):
         parts = zip(*(share[step] for share in shares), strict=True)
         assert_equal(tuple(np.concatenate(part) for part in parts), whole[step])
@@ -157,6 +192,7 @@ def test_a_crop_keeps_at_least_its_share() -> None:
         ({"center_crop": 0.0}, "`center_crop`"),
         ({"shard": (2, 2)}, "`rank`"),
         ({"shard": (0, 3)}, "multiple of 3.*Received: batch_size=4"),
+        ({"shard": (0, 2)}, "several processes need.*`padded=True`.*Received: shard="),
     ],
 )
 def test_values_outside_their_range(source: Images, wrong: dict, message: str) -> None:

@@ -165,7 +165,7 @@ def test_a_run_leaves_all_that_people_and_programs_need(tmp_path: Path) -> None:
     "changes",
     [
         {"precision": "mixed_bfloat16", "accumulate": 2, "optimizer": "adamw", "head_epochs": 0},
-        {"unfreeze": "gradual", "batchnorm": "recalibrated"},
+        {"unfreeze": "gradual", "batchnorm": "recalibrated", "class_weights": "balanced", "focal": 2.0},
         {"epochs": 0},
     ],
     ids=str,
@@ -181,6 +181,22 @@ def test_every_part_of_a_recipe_trains(
     assert metrics["history"][-1]["loss"] < metrics["history"][0]["loss"] + 0.05
     model: Any = keras.models.load_model(tmp_path / "model.keras")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+@pytest.mark.slow
+def test_a_run_that_gets_no_better_ends_early_and_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "write_report", lambda *_: None)
+    # At such a rate nothing changes, so that no epoch is better than the first.
+    recipe = Recipe(head_epochs=1, epochs=6, batch_size=16, rate=1e-9, patience=2)
+    options = replace(QUICK, recipe=recipe, labels_per_class=10)
+    metrics = FinetuneJob(options, tmp_path).run()
+    assert metrics is not None
+    whole = [row for row in metrics["history"] if row["phase"] == "whole"]
+    assert len(whole) < recipe.epochs
+    assert len(whole) - (metrics["best"]["epoch"] - 1 if metrics["best"]["phase"] == "whole" else 0) == 2
+    again = FinetuneJob(options, tmp_path).run()
+    assert again is not None
+    assert again["history"] == metrics["history"]
 
 
 @pytest.mark.slow

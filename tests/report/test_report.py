@@ -26,9 +26,21 @@ from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
 from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
 from keras_effnet.report.write import format_table, write_history, write_report
+from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.evaluation import evaluate_probabilities
 
-SECTIONS = ("curves", "confusion", "mistakes", "hits", "classes", "network", "recipe", "skipped", "origin")
+SECTIONS = (
+    "curves",
+    "confusion",
+    "mistakes",
+    "hits",
+    "classes",
+    "confidence",
+    "network",
+    "recipe",
+    "skipped",
+    "origin",
+)
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")
 SKIPPED = ["cat/<i>broken</i>.png", "dog/\udce9t\udce9.png"]  # the second is no UTF-8 on its disk
 SIDE = 32
@@ -84,6 +96,7 @@ def some_metrics(source: Images, probabilities: np.ndarray) -> dict[str, Any]:
             "split": "test",
             **evaluate_probabilities(probabilities, source.labels, source.class_names).to_dict(),
         },
+        "calibration": calibrate(probabilities, source.labels, (probabilities, source.labels), "test").to_dict(),
     }
 
 

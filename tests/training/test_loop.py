@@ -19,7 +19,7 @@ from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.training.checkpoint import Checkpoint, Snapshot, training_variables
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.evaluation import evaluate
-from keras_effnet.training.loop import train
+from keras_effnet.training.loop import has_stalled, train
 from keras_effnet.training.schedules import warmup_cosine
 from keras_effnet.training.window import Window
 
@@ -110,6 +110,37 @@ def test_a_run_in_pieces_is_the_run_in_one_go_to_the_bit(
     assert pieces.history[-1].loss == whole.history[-1].loss
     for one, other in zip(expected, values(model), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_no_longer_gets_better_ends_early_and_stays_ended(
+    compiled: tuple[keras.Model, Snapshot], tmp_path: Path
+) -> None:
+    model, start = compiled
+    start.restore()
+    options: dict[str, Any] = {"every": 1, "validation": batches(), "keep": lambda: None}
+    whole = run(model, tmp_path / "whole", **options).progress
+    start.restore()
+    checkpoint = run(model, tmp_path / "early", patience=2, **options)
+    rows, best = checkpoint.progress.history, checkpoint.progress.best
+    assert best is not None
+    assert rows[-1].epoch == best.epoch + 2 < STEPS
+    assert [row.val_loss for row in rows] == [row.val_loss for row in whole.history[: len(rows)]]
+    assert run(model, tmp_path / "early", patience=2, **options).progress.history == rows
+    assert has_stalled(checkpoint.progress, "whole", 2)
+    assert not has_stalled(checkpoint.progress, "whole", 3)
+    assert not has_stalled(checkpoint.progress, "another", 1)
+    assert not has_stalled(checkpoint.progress, "whole", 0)
+
+
+def test_the_focal_loss_counts_what_is_right_already_less(compiled: tuple[keras.Model, Snapshot]) -> None:
+    model = keras.models.clone_model(compiled[0])
+    probabilities, labels = np.array([[0.9, 0.1], [0.4, 0.6]], "float32"), np.eye(2, dtype="float32")[[0, 0]]
+    for gamma in (0.0, 2.0):
+        compile_model(model, SCHEDULE, steps=STEPS, focal=gamma)
+        right = np.array([0.9, 0.4])
+        expected = np.mean(-((1 - right) ** gamma) * np.log(right))  # equation 4 of the paper
+        loss: Any = model.loss
+        assert float(loss(labels, probabilities)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_row_holds_means_over_its_steps(compiled: tuple[keras.Model, Snapshot], tmp_path: Path) -> None:
