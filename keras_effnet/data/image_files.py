@@ -47,6 +47,7 @@ class ImageFiles(Source):
         banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
         digests: digest of each file's content, as `find_readable` gives them; None to read the files when they are
             asked for.
+        groups: name of the group of each image, such as a patient; None if they have none.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ImageFiles(Source):
         skipped: tuple[str, ...] = (),
         banner: int = 0,
         digests: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
     ) -> None:
         self.paths = tuple(paths)
         self.labels = np.asarray(labels, np.int32)
@@ -64,6 +66,7 @@ class ImageFiles(Source):
         self.skipped = skipped
         self.banner = banner
         self._digests = digests
+        self.groups = None if groups is None else tuple(groups)
 
     def read(self, index: int, size: int | None = None) -> np.ndarray:
         try:
@@ -79,20 +82,31 @@ class ImageFiles(Source):
 
     def fingerprint(self) -> str:
         # Neither names nor times: the same images, unpacked anew or elsewhere, are the same.
-        digests = [_digest(path) for path in self.paths] if self._digests is None else self._digests
+        digests = self.digests()
         digest = sha256(repr((self.class_names, self.banner)).encode())
         for content, label in zip(digests, self.labels, strict=True):
             digest.update(f"{content} {label}\n".encode())
         return digest.hexdigest()
 
+    def digests(self) -> list[str | None]:
+        """A digest of the content of each file; None for one that cannot be read."""
+        return [_digest(path) for path in self.paths] if self._digests is None else [*self._digests]
+
     def take(self, indices: Sequence[int] | np.ndarray) -> ImageFiles:
         paths, labels = [self.paths[index] for index in indices], self.labels[np.asarray(indices, int)]
         digests = None if self._digests is None else [self._digests[index] for index in indices]
-        return ImageFiles(paths, labels, self.class_names, self.skipped, self.banner, digests)
+        groups = None if self.groups is None else [self.groups[index] for index in indices]
+        return ImageFiles(paths, labels, self.class_names, self.skipped, self.banner, digests, groups)
 
 
 def open_files(
-    paths: Sequence[Path], labels: Sequence[int], class_names: tuple[str, ...], cache: Path, *, banner: int = 0
+    paths: Sequence[Path],
+    labels: Sequence[int],
+    class_names: tuple[str, ...],
+    cache: Path,
+    *,
+    banner: int = 0,
+    groups: Sequence[str] | None = None,
 ) -> ImageFiles:
     """Opens the readable ones among some image files; the others are logged once and listed in `skipped`.
 
@@ -102,6 +116,7 @@ def open_files(
         class_names: name of each class, indexed by label.
         cache: folder that remembers which files are readable, so that no unchanged file is checked twice.
         banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
+        groups: name of the group of each image; None if they have none. Default: None.
 
     Returns:
         A source of the readable images.
@@ -113,7 +128,9 @@ def open_files(
     if skipped:
         log_skipped(skipped)
     fine = [paths[number] for number in kept]
-    return ImageFiles(fine, np.array(labels, np.int32)[kept], class_names, skipped, banner, list(digests.values()))
+    known = None if groups is None else [groups[number] for number in kept]
+    labelled = np.array(labels, np.int32)[kept]
+    return ImageFiles(fine, labelled, class_names, skipped, banner, list(digests.values()), known)
 
 
 def log_skipped(skipped: Sequence[str]) -> None:
@@ -167,11 +184,16 @@ def _digest(path: Path) -> str | None:
         return None
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; a path that no file can have, too long or with a NUL, is none."""
+    return _state(path) is not None
+
+
 def _state(path: Path) -> State | None:
     """A value that changes when the file does; None if the file is missing."""
     try:
         found = path.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return str(path.absolute()), found.st_size, found.st_mtime_ns
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,15 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
 from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.folders import read_folder
+from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.source import Source
 from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
+
+logger = logging.getLogger(__name__)
 
 # Independent of the user's seed, so that everybody has the same test images.
 DIGITS_TEST_SHARE, DIGITS_TEST_SEED = 0.2, 0
@@ -101,7 +105,28 @@ def load_data(
         train, held_out = hold_out(train, validation, seed)
     if labels_per_class is not None:
         train = at_most(train, labels_per_class, seed)
-    return DataSplits(data, train, held_out, splits.test)
+    found = DataSplits(data, train, held_out, splits.test)
+    _warn_of_leakage(found)
+    return found
+
+
+def _warn_of_leakage(splits: DataSplits) -> None:
+    """Says which files of one split are in another one too, whatever their names."""
+    parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
+    seen: dict[str, dict[str, str]] = {}  # name of a file by the digest of its content, for each split
+    for part, source in parts.items():
+        if not isinstance(source, ImageFiles):
+            continue
+        digests = source.digests()
+        for earlier, names in seen.items():
+            twice = [(number, names[digest]) for number, digest in enumerate(digests) if digest in names]
+            if twice:
+                shown = ", ".join(f"{source.name_of(number)} = {name}" for number, name in twice[:NAMES_SHOWN])
+                logger.warning(
+                    "%d %s images are %s images too, by their content: what they say of the network is no test. %s%s",
+                    len(twice), part, earlier, shown, ", ..." if len(twice) > NAMES_SHOWN else "",
+                )  # fmt: skip
+        seen[part] = {digest: source.name_of(number) for number, digest in enumerate(digests) if digest is not None}
 
 
 def check_data(data: str | os.PathLike[str]) -> None:

@@ -15,11 +15,13 @@ class Source(ABC):
         labels: int32 array of shape `(n,)`, values in `0..len(class_names) - 1`.
         class_names: name of each class, indexed by label.
         skipped: paths, or names in an archive, of the images that were left out because they cannot be read.
+        groups: name of the group of each image; groups are held out whole. None if there are none.
     """
 
     labels: np.ndarray
     class_names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

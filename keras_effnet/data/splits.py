@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.extras import import_extra
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class RawSplits:
 
 
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
-    """Splits images at random, stratified by class, so that rare classes are on both sides.
+    """Splits images at random, stratified by class, so that rare classes are on both sides; no group is torn apart.
 
     Args:
         source: the images to split.
@@ -37,13 +39,15 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
         The remaining images and the held-out ones, both in their original order.
 
     Raises:
-        DataError: no class has two images.
+        DataError: no class has two images, or there is a single group.
 
     Example:
         >>> from keras_effnet.data.images import load_digits
         >>> [len(part) for part in hold_out(load_digits(8), 0.1, seed=0)]
         [1618, 179]
     """
+    if source.groups is not None:
+        return _hold_out_groups(source, share, seed)
     held = np.zeros(len(source), bool)
     generator = np.random.default_rng((seed, 2))
     for label in range(len(source.class_names)):
@@ -56,6 +60,21 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
             received=f"{len(source)} images of {len(source.class_names)} classes",
         )
     return source.take(np.flatnonzero(~held)), source.take(np.flatnonzero(held))
+
+
+def _hold_out_groups(source: Source, share: float, seed: int) -> tuple[Source, Source]:
+    groups = len(set(source.groups or ()))
+    if groups < 2:
+        raise DataError(
+            "images are held out group by group: there must be at least two groups, or a validation split.",
+            received=f"{groups} group of {len(source)} images",
+        )
+    selection = import_extra("sklearn.model_selection", "holding out groups")
+    folds = selection.StratifiedGroupKFold(min(max(round(1 / share), 2), groups), shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer images than folds
+        kept, held = next(folds.split(np.zeros(len(source)), source.labels, source.groups))
+    return source.take(kept), source.take(held)
 
 
 def at_most(source: Source, labels_per_class: int, seed: int) -> Source:
