@@ -41,6 +41,10 @@ def load(name: str, depth: str, width: str, side: str, path: str) -> int:
     else:
         make = efficientnet._gen_mobilenet_v2 if name.startswith("mobilenetv2") else efficientnet._gen_efficientnet
         model = make(name, channel_multiplier=float(width), depth_multiplier=float(depth), pretrained=False)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            # timm begins with residual branches that are times 0, which converters leave out with all that is in them.
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
     model = model.eval()
     torch.onnx.export(
         model,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model, plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
+from keras_effnet.extras import import_extra
 from keras_effnet.peak import DevicePeak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
@@ -81,6 +82,34 @@ class Explanation(Shown):
         """Everything as JSON values."""
         cost = {**asdict(self.cost), "flops": self.cost.flops}
         return {**asdict(self), "cost": cost}
+
+    def plot(self) -> Any:
+        """Draws what each stage costs: its share of the parameters and of the multiply-adds.
+
+        Returns:
+            A `matplotlib.figure.Figure`, which a notebook shows; `savefig(path)` writes it.
+
+        Raises:
+            MissingExtraError: matplotlib is not installed.
+
+        Example:
+            >>> explain("mobilenet_v2").plot().savefig("stages.png")  # doctest: +SKIP
+        """
+        figure = import_extra("matplotlib.figure", "a plot").Figure(figsize=(7, 1 + 0.3 * len(self.rows)))
+        axes = figure.subplots()
+        names = [f"{row.stage}  {row.operator}" for row in self.rows]
+        for name, offset, color in (("params", 0.2, "#9ec5f8"), ("macs", -0.2, "tab:blue")):
+            shares = [100 * getattr(row, name) / getattr(self.cost, name) for row in self.rows]
+            places = [place - offset for place in range(len(names))]
+            label = {"params": "parameters", "macs": "multiply-adds"}[name]
+            axes.barh(places, shares, height=0.38, color=color, label=f"{label}, {getattr(self.cost, name):,}")
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set(xlabel="% of the network", title=self.headline)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        figure.set_layout_engine("constrained")
+        return figure
 
     @property
     def headline(self) -> str:

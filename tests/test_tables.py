@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from html import unescape
+from pathlib import Path
 from typing import Any, assert_type
 
 import keras
@@ -44,6 +45,17 @@ def test_a_notebook_shows_a_spec_stage_by_stage_and_its_repr_can_be_copied() -> 
     for stage in mobilenet_v2_spec.parts:
         assert stage.block.describe() in html
     assert repr(mobilenet_v2_spec).startswith("BackboneSpec(")
+
+
+def test_an_explanation_is_drawn_stage_by_stage(tmp_path: Path) -> None:
+    made = explain("mobilenet_v2", phi=1)
+    figure = made.plot()
+    [axes] = figure.axes
+    bars = [[bar.get_width() for bar in group] for group in axes.containers]
+    for name, found in zip(("params", "macs"), bars, strict=True):
+        expected = [100 * getattr(row, name) / getattr(made.cost, name) for row in made.rows]
+        assert found == pytest.approx(expected)
+    figure.savefig(tmp_path / "stages.png")
 
 
 def test_the_table_of_a_cost_adds_up() -> None:

@@ -18,7 +18,7 @@ from keras_effnet.data import tfds as module
 from keras_effnet.data.packed_images import PackedImages, is_packed, write_pack
 from keras_effnet.data.paper import PAPER_SETS, check_sizes
 from keras_effnet.data.sets import load_data
-from keras_effnet.errors import DataError
+from keras_effnet.errors import DataError, MissingExtraError
 
 RECIPES = {name: recipe for name, recipe in PAPER_SETS.items() if recipe.tfds}
 
@@ -180,7 +180,7 @@ class TestAnySet:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(__import__("sys").modules, "tensorflow_datasets", None)
-        with pytest.raises(DataError, match="pip install tensorflow-datasets"):
+        with pytest.raises(MissingExtraError, match=r"extra \[tfds\].*pip install .*tensorflow-datasets"):
             load_data("cifar10", data_dir=tmp_path, cache=tmp_path)
 
 
