@@ -41,7 +41,7 @@ def share_variable_kernels() -> None:
 
 @pytest.fixture(autouse=True)
 def keras_state() -> Iterator[None]:
-    """Undoes a dtype policy or image format that a failing test left behind. Does not itself import Keras."""
+    """Undoes what a test left behind: a dtype policy, an image format, determinism. Does not itself import Keras."""
     share_variable_kernels()
     make_keras_lean()
     keras = sys.modules.get("keras")
@@ -52,3 +52,7 @@ def keras_state() -> Iterator[None]:
     if keras is not None:
         keras.config.set_dtype_policy("float32")
         keras.config.set_image_data_format("channels_last")
+    # Some of TensorFlow's own generators refuse to work once a run has asked for determinism.
+    config = sys.modules.get("tensorflow.python.framework.config")
+    if config is not None:
+        config.disable_op_determinism()

@@ -25,7 +25,7 @@ from support import (
 from keras_effnet import build_model, export_model, open_exported
 from keras_effnet.builder.embedded_spec import name_classes
 from keras_effnet.cli.main import main, parse
-from keras_effnet.errors import DataError, ExportError
+from keras_effnet.errors import DataError, ExportError, MissingExtraError
 from keras_effnet.export.engines import Exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import FORMATS
@@ -242,7 +242,7 @@ def test_an_engine_that_is_missing_is_named_with_its_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, module: str, name: str, said: str
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ExportError, match=said):
+    with pytest.raises(MissingExtraError, match=said):
         export_model(trained(), tmp_path / name)
     assert not list(tmp_path.iterdir())
 
