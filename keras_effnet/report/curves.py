@@ -60,7 +60,14 @@ def reliability_png(bins: list[dict[str, Any]]) -> bytes:
     lows, accuracies = [each["low"] for each in shown], [each["accuracy"] for each in shown]
     axes.bar(lows, accuracies, widths, align="edge", color="#9ec5f8", edgecolor="white", label="accuracy")
     axes.plot([0, 1], [0, 1], color="0.55", linewidth=1, label="as sure as right")
-    axes.plot([each["confidence"] for each in shown], accuracies, "o", color=VALIDATION, markersize=4)
+    axes.plot(
+        [each["confidence"] for each in shown],
+        accuracies,
+        "o",
+        color=VALIDATION,
+        markersize=4,
+        label="mean probability",
+    )
     axes.set(xlabel="largest probability", ylabel="share of images that are right", xlim=(0, 1), ylim=(0, 1.02))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="upper left")

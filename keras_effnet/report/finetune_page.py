@@ -199,12 +199,13 @@ def _calibration(metrics: dict[str, Any]) -> Element:
     text = (
         f"How often it is right when it says so: probability and accuracy differ by {before} on average. The network "
         f"is {much}: with its logits divided by {found['temperature']:.2f} they differ by {after}. (That temperature "
-        f"fits the {found['fitted_on']} images; `keras-effnet predict --temperature` takes it.)"
+        f"fits the {found['fitted_on']} images; keras-effnet predict --temperature takes it.)"
     )
     if metrics["evaluation"]["split"] == found["fitted_on"]:
         text += " It was fitted on these same images, which flatters it."
-    image = element("img", src=png_uri(reliability_png(found["bins"])), alt="Accuracy against the largest probability")
-    return section("Confidence", "confidence", element("p", text, class_="soft"), element("div", image, class_="side"))
+    alt = "Accuracy against the largest probability"
+    image = element("img", src=png_uri(reliability_png(found["bins"])), alt=alt, class_="half")
+    return section("Confidence", "confidence", element("p", text, class_="soft"), image)
 
 
 def _model(metrics: dict[str, Any]) -> Element:
