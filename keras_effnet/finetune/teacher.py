@@ -53,7 +53,7 @@ class Teacher:
             float32 array of shape `(n, classes)`, each row of which sums to 1.
         """
         if self._resize is not None:
-            images = keras.ops.convert_to_numpy(self._resize(images))
+            images = np.asarray(keras.ops.convert_to_numpy(self._resize(images)))
         return np.asarray(self._model.predict_on_batch(images), np.float32)[:, self._order]
 
 

@@ -99,8 +99,8 @@ class Mirrored:
 
     def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
         """The mean probabilities for a batch of images with their channels last."""
-        both = (np.asarray(self._model.predict_on_batch(each), np.float32) for each in (x, x[:, :, ::-1]))
-        return sum(both) / np.float32(2)
+        both = [np.asarray(self._model.predict_on_batch(each), np.float32) for each in (x, x[:, :, ::-1])]
+        return (both[0] + both[1]) / 2
 
 
 def predict_all(model: Predicting, batches: Any) -> np.ndarray:
