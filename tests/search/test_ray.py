@@ -7,7 +7,7 @@ import socket
 import pytest
 from search_trains import HALVING, begin_slowly, calls, ended_once, finish, hurry, trials_of, wait_for, workers_of
 
-from keras_effnet.errors import SearchError
+from keras_effnet.errors import MissingExtraError, SearchError
 from keras_effnet.search import worker_pool
 
 
@@ -57,5 +57,5 @@ def test_a_cluster_that_is_not_there_is_told_at_once():
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(SearchError, match=r"the extra \[ray\] of keras-effnet"):
+    with pytest.raises(MissingExtraError, match=r"the extra \[ray\] of keras-effnet"):
         worker_pool.connect_ray("auto")
