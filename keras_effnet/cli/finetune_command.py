@@ -139,13 +139,14 @@ def _check_files(options: Any) -> None:
         DataError, WeightsError: one of them is not.
     """
     from keras_effnet.data.sets import check_data
+    from keras_effnet.weights.hub import PREFIX
 
     check_data(options.data)
     if isinstance(options.backbone, str) and options.backbone.endswith(".keras"):
         check_model_file(Path(options.backbone))
     if options.teacher is not None:
         check_model_file(Path(options.teacher))
-    named = options.weights in ("imagenet", "saved", "random") or str(options.weights).startswith("hf://")
+    named = options.weights in ("imagenet", "saved", "random") or str(options.weights).startswith(PREFIX)
     if not named and not Path(options.weights).is_file():
         raise WeightsError(
             "weights are 'imagenet', 'saved', 'random', or the path of a weight file; there is no such file.",

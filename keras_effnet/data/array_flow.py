@@ -7,12 +7,17 @@ all of them. Where it is not, the backend itself does the work, and the same see
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 logger = logging.getLogger(__name__)
+
+# Only one thread runs an augmenter's Python at a time: its draws count on, and keras-cv changes a global of its own.
+# What was traced runs in all of them.
+_PYTHON = threading.Lock()
 
 Run = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -21,7 +26,7 @@ class ArrayFlow(Protocol):
     """What a framework must do for augmentation. A seed is an array of two integers of 32 bits."""
 
     def compiled(self, function: Callable[[Any, Any, Any], tuple[Any, Any]]) -> Run:
-        """`function` of images, labels and a seed, as a function of NumPy arrays."""
+        """`function` of images, labels and a seed, as a function of NumPy arrays that several threads may call."""
         ...
 
     def fold_in(self, seed: Any, data: Any) -> Any:
@@ -75,7 +80,9 @@ class TensorFlowFlow:
 
         def run(*batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             tensors = [tf.constant(array) for array in batch]
-            images, labels = traced.get_concrete_function(*tensors)(*tensors)
+            with _PYTHON:
+                concrete = traced.get_concrete_function(*tensors)
+            images, labels = concrete(*tensors)
             return images.numpy(), labels.numpy()
 
         return run
@@ -116,11 +123,16 @@ class JaxFlow:
 
     def compiled(self, function: Callable[[Any, Any, Any], tuple[Any, Any]]) -> Run:
         jax = self._jax
-        fast = jax.jit(function)
+        traced = jax.jit(function)
+        known: dict[Any, Any] = {}
 
         def run(*batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            shapes = tuple(array.shape for array in batch)
             with jax.default_device(jax.devices("cpu")[0]):
-                images, labels = fast(*batch)
+                with _PYTHON:
+                    if shapes not in known:
+                        known[shapes] = traced.lower(*batch).compile()
+                images, labels = known[shapes](*batch)
             return np.asarray(images), np.asarray(labels)
 
         return run
@@ -160,7 +172,7 @@ class TorchFlow:
 
         def run(*batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             images, labels, seed = batch
-            with self._torch.no_grad(), keras.device("cpu"):
+            with _PYTHON, self._torch.no_grad(), keras.device("cpu"):
                 changed = function(self._torch.tensor(images), self._torch.tensor(labels), seed)
             return changed[0].numpy(), changed[1].numpy()
 

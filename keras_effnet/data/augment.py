@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -47,9 +46,6 @@ OPERATIONS = 2  # RandAugment's N in google's code for EfficientNet
 # 0.2, 0.5; our scale ends at 10. B0 to B3 have magnitude 0 there (but AutoAugment); the line up to B4 is our choice.
 PHI_S, PHI_M, PHI_L = 4.0, 5.0, 7.0
 MIX_M, MIX_L = 0.2, 0.5
-
-# Tracing is not thread-safe: `_draws` holds a tensor of the traced function, and keras-cv changes a global of its own.
-_TRACING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -237,8 +233,7 @@ class Augmenter:
         if self._function is None:
             return images, labels
         start = np.random.SeedSequence(seed).generate_state(2).view(np.int32)
-        with _TRACING:
-            return self._function(images, labels, start)
+        return self._function(images, labels, start)
 
     def _augment(self, images: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
         flow = self._flow

@@ -103,8 +103,6 @@ class FinetuneJob:
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
         )
-        if options.teacher is not None:
-            self._teacher = Teacher(str(options.teacher), data.train.class_names)
         identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
@@ -149,6 +147,8 @@ class FinetuneJob:
             checkpoint.save(phase=len(phases) - 1)
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
+        if self.options.teacher is not None:  # before anything is trained: it may be of other classes
+            self._teacher = Teacher(str(self.options.teacher), data.train.class_names)
         if self.recipe.batchnorm == "recalibrated" and checkpoint.progress.phase == 0:
             self._recalibrate(model, data.train)
         if phases[0].name == HEAD and checkpoint.progress.phase == 0:
