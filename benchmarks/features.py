@@ -74,8 +74,8 @@ features, head = split_model(model)
 shape = {{"resolution": RESOLUTION, "channels": 3}}
 with tempfile.TemporaryDirectory() as cache:
     views = [cached_features(features, source, recipe, Path(cache), **shape) for source in (data.train, data.test)]
-    batches = FeatureBatches(views[:1], data.train.labels, 10, batch_size=256, seed=SEED, shuffle=True)
-    held_out = FeatureBatches(views[1:], data.test.labels, 10, batch_size=256)
+    batches = FeatureBatches(views[:1], data.train.targets(slice(None)), batch_size=256, seed=SEED, shuffle=True)
+    held_out = FeatureBatches(views[1:], data.test.targets(slice(None)), batch_size=256)
     compile_phase(head, Phase(HEAD, recipe.head_epochs, 0, recipe.head_epochs), recipe, len(batches))
     curve = Curve()
     head.fit(batches, validation_data=held_out, epochs=recipe.head_epochs, callbacks=[curve], verbose=0, shuffle=False)

@@ -5,7 +5,8 @@ Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
 
     {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
 
-and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`. `backbone` is what a spec file holds
+and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`, with `"task"` and `"thresholds"` where they are
+not a classifier's. `backbone` is what a spec file holds
 (docs/spec_files.md). A stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs
 nothing of this package to load.
 """
@@ -19,11 +20,12 @@ from typing import Any, get_args
 
 import keras
 
-from keras_effnet.checks import check_bool, check_choice, check_int, store_plain
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.tasks import TASKS, Task
 
 EMBEDDED_LAYER = "backbone_spec"
 _VERSION = 1
@@ -38,7 +40,10 @@ class EmbeddedSpec:
         include_top: whether the classifier follows the features.
         pooling: how features are pooled without the top: "avg", "max" or None for not at all.
         classes: number of classes of the classifier, at least 1.
-        class_names: one name per class, in the order of the scores; None if they are unknown.
+        class_names: one name per class, label or number, in the order of the outputs; None if they are unknown.
+        task: what the outputs are: "classification", "multilabel" or "regression".
+        thresholds: probability from which an image has each label, each from 0 to 1; None for 0.5, and for other tasks
+            than "multilabel".
 
     Raises:
         BuildError: a value is outside its range.
@@ -49,9 +54,12 @@ class EmbeddedSpec:
     pooling: Pooling | None = None
     classes: int = 1000
     class_names: tuple[str, ...] | None = None
+    task: Task = "classification"
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         store_plain(self)
+        check_choice(BuildError, "task", self.task, TASKS)
         check_bool(BuildError, "include_top", self.include_top)
         check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
         check_int(BuildError, "classes", self.classes, 1)
@@ -60,6 +68,24 @@ class EmbeddedSpec:
             raise BuildError(
                 f"`class_names` must be {self.classes} texts, one for each class.", received=f"{names!r:.200}"
             )
+        found = self.thresholds
+        if found is not None and (self.task != "multilabel" or len(found) != self.classes):
+            raise BuildError(
+                f"`thresholds` must be {self.classes} numbers, one for each label of a multilabel model.",
+                received=f"{found!r:.200} for the task {self.task!r}",
+            )
+        for value in found or ():
+            check_number(BuildError, "thresholds", value, 0, 1)
+
+    def of_classes(self, kept: Sequence[int]) -> EmbeddedSpec:
+        """What a model says that has only some of the classes.
+
+        Args:
+            kept: numbers of the classes, in their new order.
+        """
+        names = None if self.class_names is None else tuple(self.class_names[number] for number in kept)
+        thresholds = None if self.thresholds is None else tuple(self.thresholds[number] for number in kept)
+        return replace(self, classes=len(kept), class_names=names, thresholds=thresholds)
 
 
 def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
@@ -75,8 +101,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
         "pooling": embedded.pooling,
         "classes": embedded.classes,
     }
-    if embedded.class_names is not None:
-        content["class_names"] = list(embedded.class_names)
+    content |= _told_of_outputs(embedded)
     text: Any = _as_text(content)
     return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
 
@@ -103,9 +128,10 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         content = json.loads(text)
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
-        names = content.get("class_names")
+        names, thresholds = (content.get(name) and tuple(content[name]) for name in ("class_names", "thresholds"))
+        kind = content.get("task", "classification")
         return EmbeddedSpec(
-            spec, content["include_top"], content["pooling"], content["classes"], names and tuple(names)
+            spec, content["include_top"], content["pooling"], content["classes"], names, kind, thresholds
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
@@ -146,12 +172,19 @@ def counted_arguments(model: keras.Model) -> dict[str, Any]:
     }
 
 
-def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
-    """Writes the names of the classes into the model, so that whoever loads it can say what it sees.
+def name_classes(
+    model: keras.Model,
+    class_names: Sequence[str],
+    task: Task = "classification",
+    thresholds: Sequence[float] | None = None,
+) -> None:
+    """Writes into the model what its outputs mean, so that whoever loads it can say what it sees.
 
     Args:
         model: model that carries its spec.
-        class_names: one name per class, in the order of the scores.
+        class_names: one name per class, label or number, in the order of the outputs.
+        task: what the outputs are: "classification", "multilabel" or "regression". Default: "classification".
+        thresholds: probability from which an image has each label, from 0 to 1, of a multilabel model; None for 0.5.
 
     Raises:
         BuildError: the model carries no spec, or the number of names is not the number of classes.
@@ -163,9 +196,34 @@ def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
         >>> read_embedded_spec(model).class_names
         ('cat', 'dog')
     """
-    replace(read_embedded_spec(model), class_names=tuple(class_names))  # checks them
+    found = None if thresholds is None else tuple(map(float, thresholds))
+    told = replace(read_embedded_spec(model), class_names=tuple(class_names), task=task, thresholds=found)
     layer = _carrier(model)
-    layer.seed = _as_text({**json.loads(layer.seed), "class_names": list(class_names)})
+    content = {name: value for name, value in json.loads(layer.seed).items() if name not in ("task", "thresholds")}
+    layer.seed = _as_text({**content, **_told_of_outputs(told)})
+
+
+def name_classes_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
+    """Writes into a model what the outputs of another one mean, if that is known.
+
+    Args:
+        model: model that carries its spec, with as many outputs.
+        embedded: what the other one carries.
+    """
+    if embedded.class_names is not None:
+        name_classes(model, embedded.class_names, embedded.task, embedded.thresholds)
+
+
+def _told_of_outputs(embedded: EmbeddedSpec) -> dict[str, Any]:
+    """What a model says of its outputs, beside their number: only what is known, or not a classifier's."""
+    told: dict[str, Any] = {}
+    if embedded.class_names is not None:
+        told["class_names"] = list(embedded.class_names)
+    if embedded.task != "classification":
+        told["task"] = embedded.task
+    if embedded.thresholds is not None:
+        told["thresholds"] = list(embedded.thresholds)
+    return told
 
 
 def _carrier(model: keras.Model) -> Any:

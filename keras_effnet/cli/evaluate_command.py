@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
+from keras_effnet.cli.evaluation_text import as_text
 from keras_effnet.cli.predictor import (
     Predictor,
     add_model_arguments,
@@ -19,19 +20,18 @@ from keras_effnet.cli.predictor import (
 )
 from keras_effnet.errors import DataError
 from keras_effnet.extras import require
-from keras_effnet.tables import aligned
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from keras_effnet.data.sets import DataSplits
     from keras_effnet.data.source import Source
-    from keras_effnet.training.evaluation import Evaluation
 
-DESCRIPTION = """Prints a trained model's accuracy and cross-entropy on labelled images, one line per class, and the
-confusion matrix if it fits on the screen. The classes of model and data are matched by name if the model has class
-names, otherwise by order."""
+DESCRIPTION = """Prints a trained model's scores on labelled images, one line per class, label or number, and the
+confusion matrix of classes if it fits on the screen. The classes of model and data are matched by name if the model has
+class names, otherwise by order."""
 
 SPLITS = ("train", "validation", "test")
-MATRIX_SHOWN = 20  # largest number of classes whose confusion matrix fits on a screen
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -48,6 +48,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         choices=(*SPLITS, "all"),
         help="images to evaluate on (default: test; without one the validation images if the model was trained "
         "on this data, else all)",
+    )
+    parser.add_argument(
+        "--targets",
+        metavar="COLUMNS",
+        help="columns of a table with what is to be told, parted by commas (default: those with a usual name; for "
+        "numbers those with the model's names)",
     )
     group = parser.add_argument_group("held-out images", "Use the same values as in training.")
     group.add_argument("--data-dir", metavar="FOLDER", help="folder of a named set, where it is also downloaded to")
@@ -69,21 +75,34 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         check_writable(arguments.output)
     require("train", "measuring accuracy")
-    from keras_effnet.data.sets import load_data
+    from keras_effnet.data.sets import check_data, is_table, load_data
 
-    data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
+    check_data(arguments.data)
+    classifier = open_classifier(arguments)
+    columns: dict[str, Any] = {}
+    if is_table(arguments.data):
+        columns = _columns(classifier, arguments)
+    data = load_data(
+        arguments.data,
+        data_dir=arguments.data_dir,
+        validation=arguments.validation,
+        seed=arguments.seed,
+        **columns,
+    )
+    if data.train.task != classifier.task:
+        raise DataError(
+            f"the data must be labelled for the model's task, {classifier.task!r}.",
+            received=f"{arguments.data!r} for {data.train.task!r}",
+        )
     split = arguments.split or _default_split(data, arguments)
     names, sources = _choose(data, split)
-    classifier = open_classifier(arguments)
     matching = class_numbers(classifier, sources[0].class_names)
     import numpy as np
 
-    from keras_effnet.training.evaluation import evaluate_probabilities
-
     pairs = zip(names, sources, strict=True)
     found = [predict_source(classifier, source, arguments, f"evaluating on {name}") for name, source in pairs]
-    labels = matching[np.concatenate([source.labels for source in sources])]
-    evaluation = evaluate_probabilities(np.concatenate(found), labels, _names(classifier, sources[0]))
+    labels = np.concatenate([source.labels for source in sources])
+    evaluation = _evaluate(classifier, np.concatenate(found), labels, matching, sources[0])
     content = {
         "model": str(arguments.model),
         "data": arguments.data,
@@ -95,7 +114,34 @@ def run(arguments: argparse.Namespace) -> None:
     as_json = json.dumps(content, indent=2) + "\n"
     if arguments.output is not None:
         show(as_json, arguments.output)
-    show(as_json if arguments.json else _as_text(evaluation, content, classifier.named), None)
+    show(as_json if arguments.json else as_text(evaluation, content, classifier), None)
+
+
+def _columns(classifier: Predictor, arguments: argparse.Namespace) -> dict[str, Any]:
+    """How a table is read for a model: numbers are in the columns that have their names."""
+    if classifier.task == "classification":
+        return {"targets": arguments.targets or (), "task": "classification" if arguments.targets else None}
+    named = classifier.class_names if classifier.task == "regression" and classifier.named else ()
+    return {"targets": arguments.targets or named, "task": classifier.task}
+
+
+def _evaluate(
+    classifier: Predictor, outputs: np.ndarray, labels: np.ndarray, matching: np.ndarray, source: Source
+) -> Any:
+    """The scores of a model's outputs for the labels of data, whose classes may come in another order."""
+    import numpy as np
+
+    from keras_effnet.training.evaluation import evaluate_probabilities
+    from keras_effnet.training.multilabel import evaluate_labels
+    from keras_effnet.training.regression import evaluate_numbers
+
+    if classifier.task == "regression":
+        return evaluate_numbers(outputs[:, matching], labels, source.class_names)
+    if classifier.task == "classification":
+        return evaluate_probabilities(outputs, matching[labels], _names(classifier, source))
+    told = np.zeros(outputs.shape, np.float32)
+    told[:, matching] = labels
+    return evaluate_labels(outputs, told, _names(classifier, source), classifier.thresholds)
 
 
 def _default_split(data: DataSplits, arguments: argparse.Namespace) -> str:
@@ -131,27 +177,3 @@ def _choose(data: DataSplits, split: str) -> tuple[list[str], list[Source]]:
 
 def _names(classifier: Predictor, source: Source) -> tuple[str, ...]:
     return classifier.class_names if classifier.named else source.class_names
-
-
-def _as_text(evaluation: Evaluation, content: dict[str, Any], named: bool) -> str:
-    def share(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    top5 = "" if evaluation.top5 is None else f", top-5 {evaluation.top5:.4f}"
-    where = f"{content['images']:,} images of {content['data']} ({content['split']})"
-    head = f"accuracy {evaluation.accuracy:.4f}{top5}, cross-entropy {evaluation.loss:.4f} on {where}"
-    lines = [head]
-    if content["skipped"]:
-        lines.append(f"{len(content['skipped'])} unreadable files were left out")
-    if not named:
-        lines.append("the model's file has no class names: its classes are assumed to be the data's, in order")
-    cells = [("class", "images", "precision", "recall", "F1")]
-    for row in evaluation.per_class:
-        cells.append((row.name, f"{row.images:,}", share(row.precision), share(row.recall), share(row.f1)))
-    lines += ["", *aligned(cells, text_column=0)]
-    if len(evaluation.per_class) <= MATRIX_SHOWN:
-        names = [row.name for row in evaluation.per_class]
-        matrix = [("true \\ predicted", *names)]
-        matrix += [(name, *map(str, row)) for name, row in zip(names, evaluation.confusion, strict=True)]
-        lines += ["", *aligned(matrix, text_column=0)]
-    return "\n".join(lines) + "\n"

@@ -28,6 +28,8 @@ OPTIONS_HELP = {
     "data_dir": "folder that a named data set is in, or is downloaded to",
     "validation": "fraction of the training images that the best epoch is chosen by",
     "labels_per_class": "number of training images per class; by default all",
+    "task": "what to learn from a table: classes, several labels or numbers (default: what its columns tell)",
+    "targets": "the table's columns to learn from, parted by commas (default: those with a usual name)",
     "teacher": "a trained model of the same classes (.keras) whose answers are learned too (default: none)",
     "deterministic": "give the same bits in every run",
 }
@@ -190,8 +192,8 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
         hint, extra = hints[item.name], {}
         if hint is bool:
             extra = {"action": argparse.BooleanOptionalAction}
-        elif isinstance(item.default, str) and get_args(hint) and isinstance(get_args(hint)[0], str):
-            extra = {"choices": get_args(hint)}
+        elif choices := [each for part in (hint, *get_args(hint)) for each in get_args(part) if isinstance(each, str)]:
+            extra = {"choices": choices}
         else:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
             extra = {"type": kinds[-1]}

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
+from keras_effnet.cli.prediction_text import FORMATS, Predictions
 from keras_effnet.cli.predictor import add_model_arguments, check_model_arguments, open_classifier, predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.messages import say
 
-DESCRIPTION = """Prints the most probable classes of each image. Files that cannot be read are listed on standard error
-and left out; the command fails only if no image can be read. Results go to standard output, progress to standard
-error."""
-
-Prediction = tuple[str, list[tuple[str, float]]]  # an image's path, and its classes with their probabilities
+DESCRIPTION = """Prints the most probable classes of each image, the labels that it has, or its numbers. Files that
+cannot be read are listed on standard error and left out; the command fails only if no image can be read. Results go to
+standard output, progress to standard error."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -64,11 +60,11 @@ def run(arguments: argparse.Namespace) -> None:
         )
     classifier = open_classifier(arguments)
     source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
-    rows = []
-    for path, found in zip(kept, predict_source(classifier, source, arguments, "predicting"), strict=True):
-        order = (-found).argsort(kind="stable")[: arguments.top]
-        rows.append((str(path), [(classifier.class_names[number], float(found[number])) for number in order]))
-    show(FORMATS[arguments.format](rows, skipped), arguments.output)
+    outputs = predict_source(classifier, source, arguments, "predicting")
+    names, thresholds = classifier.class_names, classifier.thresholds
+    images = [str(path) for path in kept]
+    found = Predictions(classifier.task, names, thresholds, images, outputs, skipped, arguments.top)
+    show(FORMATS[arguments.format](found), arguments.output)
 
 
 def _files(given: Sequence[Path]) -> list[Path]:
@@ -77,33 +73,3 @@ def _files(given: Sequence[Path]) -> list[Path]:
 
     found = [file for path in given for file in (visible_files(path) if path.is_dir() else [path])]
     return list(dict.fromkeys(found))
-
-
-def _as_table(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
-    width = max(len(image) for image, _ in rows)
-    lines = [
-        f"{image:<{width}}  {'  '.join(f'{name} {probability:.1%}' for name, probability in found)}"
-        for image, found in rows
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _as_csv(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("image", "rank", "class", "probability"))
-    for image, found in rows:
-        for rank, (name, probability) in enumerate(found, start=1):
-            writer.writerow((image, rank, name, f"{probability:.6f}"))
-    return text.getvalue()
-
-
-def _as_json(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
-    images = [
-        {"image": image, "classes": [{"class": name, "probability": value} for name, value in found]}
-        for image, found in rows
-    ]
-    return json.dumps({"images": images, "skipped": list(skipped)}, indent=2) + "\n"
-
-
-FORMATS = {"table": _as_table, "csv": _as_csv, "json": _as_json}

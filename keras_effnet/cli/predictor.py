@@ -14,6 +14,7 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.arguments import check_model_file
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.messages import progress_bar
+from keras_effnet.tasks import THRESHOLD, Task
 
 if TYPE_CHECKING:
     import keras
@@ -28,14 +29,16 @@ MODES = ("none", "tf", "torch", "caffe")
 
 @dataclass(frozen=True, eq=False)
 class Predictor:
-    """A model that maps pixels from 0 to 255 to class probabilities.
+    """A model that maps pixels from 0 to 255 to class probabilities, to those of labels, or to numbers.
 
     Attributes:
         model: the model.
-        class_names: name of each class, in the order of the probabilities; numbers if the names are unknown.
+        class_names: name of each class, label or number, in the order of the outputs; numbers if they are unknown.
         named: whether the names are known.
         resolution: side of the input images in pixels.
         channels: number of channels of the input images, 1 or 3.
+        task: what the outputs are: "classification", "multilabel" or "regression".
+        thresholds: probability from which an image has each label, of a multilabel model.
     """
 
     model: Predicting
@@ -43,6 +46,8 @@ class Predictor:
     named: bool
     resolution: int
     channels: int
+    task: Task = "classification"
+    thresholds: tuple[float, ...] = ()
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -138,7 +143,8 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
 
     tag = _tag_of(model)
     shape = model.output_shape
-    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < 2:
+    task, least = (_task_of(model), 2) if tag is None else (tag.task, 2 if tag.task == "classification" else 1)
+    if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < least:
         raise BuildError(
             "the model must end in a classifier with one output per class, and at least two classes.",
             received=f"{str(arguments.model)!r}, whose output has shape {shape}",
@@ -154,7 +160,9 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
         names = _names_of(arguments.classes, shape[1])
     whole = _with_mode(model, arguments.preprocessing or "none") if tag is None else take_raw_pixels(model)
     numbers = tuple(str(number) for number in range(shape[1]))
-    return Predictor(_with_softmax(whole), names or numbers, names is not None, side, channels)
+    thresholds = (None if tag is None else tag.thresholds) or (THRESHOLD,) * shape[1]
+    answering = _with_softmax(whole) if task == "classification" else whole
+    return Predictor(answering, names or numbers, names is not None, side, channels, task, thresholds)
 
 
 def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Predictor:
@@ -182,9 +190,11 @@ def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> P
         )
     classes = exported.predict_on_batch(_blank(side, told.channels)).shape[1]
     names = told.class_names if arguments.classes is None else _names_of(arguments.classes, classes)
-    model = exported if told.outputs == "probabilities" else _Softmax(exported)
+    model = _Softmax(exported) if told.outputs == "logits" else exported
     numbers = tuple(map(str, range(classes)))
-    return Predictor(model, names or numbers, names is not None, side, told.channels)
+    tasks: dict[str, Task] = {"labels": "multilabel", "numbers": "regression"}
+    task, thresholds = tasks.get(told.outputs, "classification"), told.thresholds or (THRESHOLD,) * classes
+    return Predictor(model, names or numbers, names is not None, side, told.channels, task, thresholds)
 
 
 def _blank(side: int, channels: int) -> np.ndarray:
@@ -226,6 +236,11 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     from keras_effnet.training.calibration import with_temperature
     from keras_effnet.training.evaluation import Mirrored, predict_all
 
+    if arguments.temperature != 1 and classifier.task != "classification":
+        raise DataError(
+            "a temperature is for the probabilities of classes; leave it out.",
+            received=f"--temperature={arguments.temperature} for the task {classifier.task!r}",
+        )
     batches = Batches(
         source,
         resolution=classifier.resolution,
@@ -346,6 +361,14 @@ def _with_mode(model: keras.Model, mode: str) -> Any:
     pixels = keras.Input(model.input_shape[1:])
     preprocess: Any = keras.applications.imagenet_utils.preprocess_input
     return keras.Model(pixels, model(preprocess(pixels, mode=mode)))
+
+
+def _task_of(model: Any) -> Task:
+    """What a model without a spec says: labels if it ends in a sigmoid, else one class."""
+    import keras
+
+    last = getattr(model.layers[-1], "activation", None)
+    return "multilabel" if last is keras.activations.sigmoid else "classification"
 
 
 def _with_softmax(model: Any) -> Any:

@@ -123,9 +123,9 @@ class Batches(keras.utils.PyDataset):
             step: number of the batch, in `0..len(self) - 1`.
 
         Returns:
-            Images, float32 of shape `(rows, resolution, resolution, channels)`, values 0..255; one-hot labels, float32
-            of shape `(rows, classes)`; with `padded` or `class_weights` also weights, float32 of shape `(rows,)`, 0 for
-            images that pad the batch.
+            Images, float32 of shape `(rows, resolution, resolution, channels)`, values 0..255; labels, float32 of shape
+            `(rows, classes)`: one-hot, 0 and 1 for several labels, or numbers; with `padded` or `class_weights` also
+            weights, float32 of shape `(rows,)`, 0 for images that pad the batch.
 
         Raises:
             DataError: an image can no longer be read. The error is also kept in `failure`.
@@ -151,7 +151,7 @@ class Batches(keras.utils.PyDataset):
             mine = mine[weights[mine] > 0]
         # Seeded by its place in the whole batch, an image is cropped alike for any number of processes.
         images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
-        labels = np.eye(len(self.source.class_names), dtype=np.float32)[self.source.labels[rows[mine]]]
+        labels = self.source.targets(rows[mine])
         if self._augmenter is not None:
             images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
         weights = weights[mine]

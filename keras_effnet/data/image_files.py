@@ -24,6 +24,7 @@ from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 from keras_effnet.messages import progress_bar
+from keras_effnet.tasks import Task
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +42,14 @@ class ImageFiles(Source):
 
     Args:
         paths: path of each image.
-        labels: class number of each image.
-        class_names: name of each class, indexed by label.
+        labels: class number of each image, or its row of labels or numbers.
+        class_names: name of each class, label or number.
         skipped: paths of the files that were left out. Default: none.
         banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
         digests: digest of each file's content, as `find_readable` gives them; None to read the files when they are
             asked for.
         groups: name of the group of each image, such as a patient; None if they have none.
+        task: what the labels are: "classification", "multilabel" or "regression". Default: "classification".
     """
 
     def __init__(
@@ -59,9 +61,11 @@ class ImageFiles(Source):
         banner: int = 0,
         digests: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
+        task: Task = "classification",
     ) -> None:
         self.paths = tuple(paths)
-        self.labels = np.asarray(labels, np.int32)
+        self.task = task
+        self.labels = np.asarray(labels, np.int32 if task == "classification" else np.float32)
         self.class_names = class_names
         self.skipped = skipped
         self.banner = banner
@@ -84,7 +88,7 @@ class ImageFiles(Source):
         # Neither names nor times: the same images, unpacked anew or elsewhere, are the same.
         digests = self.digests()
         digest = sha256(repr((self.class_names, self.banner)).encode())
-        for content, label in zip(digests, self.labels, strict=True):
+        for content, label in zip(digests, self.labels.tolist(), strict=True):
             digest.update(f"{content} {label}\n".encode())
         return digest.hexdigest()
 
@@ -96,27 +100,29 @@ class ImageFiles(Source):
         paths, labels = [self.paths[index] for index in indices], self.labels[np.asarray(indices, int)]
         digests = None if self._digests is None else [self._digests[index] for index in indices]
         groups = None if self.groups is None else [self.groups[index] for index in indices]
-        return ImageFiles(paths, labels, self.class_names, self.skipped, self.banner, digests, groups)
+        return ImageFiles(paths, labels, self.class_names, self.skipped, self.banner, digests, groups, self.task)
 
 
 def open_files(
     paths: Sequence[Path],
-    labels: Sequence[int],
+    labels: Sequence[int] | np.ndarray,
     class_names: tuple[str, ...],
     cache: Path,
     *,
     banner: int = 0,
     groups: Sequence[str] | None = None,
+    task: Task = "classification",
 ) -> ImageFiles:
     """Opens the readable ones among some image files; the others are logged once and listed in `skipped`.
 
     Args:
         paths: path of each image.
-        labels: class number of each image.
-        class_names: name of each class, indexed by label.
+        labels: class number of each image, or its row of labels or numbers.
+        class_names: name of each class, label or number.
         cache: folder that remembers which files are readable, so that no unchanged file is checked twice.
         banner: rows of pixels to cut off at the bottom of each image, at least 0. Default: 0.
         groups: name of the group of each image; None if they have none. Default: None.
+        task: what the labels are: "classification", "multilabel" or "regression". Default: "classification".
 
     Returns:
         A source of the readable images.
@@ -129,8 +135,8 @@ def open_files(
         log_skipped(skipped)
     fine = [paths[number] for number in kept]
     known = None if groups is None else [groups[number] for number in kept]
-    labelled = np.array(labels, np.int32)[kept]
-    return ImageFiles(fine, labelled, class_names, skipped, banner, list(digests.values()), known)
+    labelled = np.asarray(labels)[kept]
+    return ImageFiles(fine, labelled, class_names, skipped, banner, list(digests.values()), known, task)
 
 
 def log_skipped(skipped: Sequence[str]) -> None:

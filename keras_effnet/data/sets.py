@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_choice, check_int, check_number
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
 from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.folders import read_folder
@@ -21,6 +22,7 @@ from keras_effnet.data.source import Source
 from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
+from keras_effnet.tasks import TASKS, Task
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +67,8 @@ def load_data(
     validation: float = 0.1,
     seed: int = 0,
     labels_per_class: int | None = None,
+    task: Task | None = None,
+    targets: str | Sequence[str] = (),
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
@@ -79,6 +83,10 @@ def load_data(
             data has a validation split. Default: 0.1.
         seed: seed of the random choices of `validation` and `labels_per_class`, at least 0. Default: 0.
         labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
+        task: what is to be learned of the images in a table: "classification", "multilabel" or "regression"; None for
+            what its columns tell (see `read_table`). All other data has classes. Default: None.
+        targets: names of the table's columns to learn from, a sequence or a text parted by commas; none for those that
+            `read_table` finds. Default: none.
         cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
             in Keras' own folder, `~/.keras`. Default: None.
 
@@ -97,9 +105,19 @@ def load_data(
     seed = check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
+    check_choice(DataError, "task", task, (None, *TASKS))
+    columns = tuple(name.strip() for name in (targets.split(",") if isinstance(targets, str) else targets))
     check_data(data)
     data = os.fspath(data)
-    splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
+    if not is_table(data) and (columns or task not in (None, "classification")):
+        raise DataError(
+            "several labels, numbers and named columns come from tables: give a .csv file.",
+            received=f"{task=}, {targets=} for {data!r}",
+        )
+    folder = default_cache() if cache is None else Path(cache)
+    splits = (
+        read_table(Path(data).expanduser(), folder, task, columns) if is_table(data) else _open(data, data_dir, folder)
+    )
     train, held_out = splits.train, splits.validation
     if held_out is None:
         train, held_out = hold_out(train, validation, seed)
@@ -166,10 +184,12 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
         return read_tfds(str(recipe.tfds), data_dir, cache, recipe)
     if data.startswith(TFDS):
         return read_tfds(data.removeprefix(TFDS), data_dir, cache)
-    path = Path(data).expanduser()
-    if path.suffix.lower() == ".csv":
-        return read_table(path, cache)
-    return read_folder(path, cache)
+    return read_folder(Path(data).expanduser(), cache)
+
+
+def is_table(data: str | os.PathLike[str]) -> bool:
+    """Whether data is the path of a table."""
+    return Path(data).suffix.lower() == ".csv"
 
 
 def _digits() -> RawSplits:

@@ -7,24 +7,49 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_effnet.tasks import Task
+
 
 class Source(ABC):
     """Labelled images, each of which is read on demand.
 
     Attributes:
-        labels: int32 array of shape `(n,)`, values in `0..len(class_names) - 1`.
-        class_names: name of each class, indexed by label.
+        labels: int32 array of shape `(n,)`, values in `0..len(class_names) - 1`; for other tasks than classification
+            float32 array of shape `(n, len(class_names))`: 1 for each label that an image has and 0 for the others, or
+            its numbers.
+        class_names: name of each class, label or number, in the order of the network's outputs.
+        task: what the labels are: "classification", "multilabel" or "regression".
         skipped: paths, or names in an archive, of the images that were left out because they cannot be read.
         groups: name of the group of each image; groups are held out whole. None if there are none.
     """
 
     labels: np.ndarray
     class_names: tuple[str, ...]
+    task: Task = "classification"
     skipped: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def targets(self, indices: Sequence[int] | np.ndarray | slice) -> np.ndarray:
+        """What a network is to say of some images: float32 array of shape `(images, len(class_names))`."""
+        labels = self.labels[indices]
+        return np.eye(len(self.class_names), dtype=np.float32)[labels] if self.task == "classification" else labels
+
+    @property
+    def strata(self) -> np.ndarray:
+        """Kinds of images, each of which is split by the same shares: int array of shape `(n,)`.
+
+        They are the classes; of several labels the rarest that an image has, and one kind for all without a label.
+        Numbers make no kinds.
+        """
+        if self.task == "classification":
+            return self.labels
+        if self.task == "regression":
+            return np.zeros(len(self), np.int32)
+        rarity = np.where(self.labels > 0, self.labels.sum(axis=0), np.inf)
+        return np.where(np.isfinite(rarity).any(axis=1), rarity.argmin(axis=1), len(self.class_names))
 
     @abstractmethod
     def read(self, index: int, size: int | None = None) -> np.ndarray:

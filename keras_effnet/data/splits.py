@@ -30,6 +30,8 @@ class RawSplits:
 def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
     """Splits images at random, stratified by class, so that rare classes are on both sides; no group is torn apart.
 
+    Images with several labels are stratified by the rarest one that they have.
+
     Args:
         source: the images to split.
         share: fraction of each class to hold out, in (0, 1); at least one image of each class that has two.
@@ -50,8 +52,9 @@ def hold_out(source: Source, share: float, seed: int) -> tuple[Source, Source]:
         return _hold_out_groups(source, share, seed)
     held = np.zeros(len(source), bool)
     generator = np.random.default_rng((seed, 2))
-    for label in range(len(source.class_names)):
-        members = np.flatnonzero(source.labels == label)
+    strata = source.strata
+    for stratum in range(len(source.class_names) + 1):
+        members = np.flatnonzero(strata == stratum)
         count = min(max(round(share * len(members)), 1), len(members) - 1)
         held[generator.permutation(members)[: max(count, 0)]] = True
     if not held.any():
@@ -73,14 +76,27 @@ def _hold_out_groups(source: Source, share: float, seed: int) -> tuple[Source, S
     folds = selection.StratifiedGroupKFold(min(max(round(1 / share), 2), groups), shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer images than folds
-        kept, held = next(folds.split(np.zeros(len(source)), source.labels, source.groups))
+        kept, held = next(folds.split(np.zeros(len(source)), source.strata, source.groups))
     return source.take(kept), source.take(held)
 
 
 def at_most(source: Source, labels_per_class: int, seed: int) -> Source:
-    """Chooses images at random, at most `labels_per_class` of each class, and keeps their order."""
+    """Chooses images at random, at most `labels_per_class` of each class, and keeps their order.
+
+    Args:
+        source: the images.
+        labels_per_class: largest number of images of each class; of images with several labels, of those whose rarest
+            label is the same.
+        seed: seed of the random choice, at least 0.
+
+    Raises:
+        DataError: the images have numbers in place of classes.
+    """
+    if source.task == "regression":
+        raise DataError("images with numbers have no classes to choose from.", received=f"{labels_per_class=}")
+    strata = source.strata
     chosen = np.zeros(len(source), bool)
     generator = np.random.default_rng((seed, 3))
-    for label in range(len(source.class_names)):
-        chosen[generator.permutation(np.flatnonzero(source.labels == label))[:labels_per_class]] = True
+    for stratum in range(len(source.class_names) + 1):
+        chosen[generator.permutation(np.flatnonzero(strata == stratum))[:labels_per_class]] = True
     return source.take(np.flatnonzero(chosen))

@@ -13,7 +13,7 @@ from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, read_
 from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
-from keras_effnet.export.export_metadata import ExportMetadata, Outputs
+from keras_effnet.export.export_metadata import CLASSIFYING, ExportMetadata, Outputs
 from keras_effnet.export.fold import read_folded
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
@@ -50,7 +50,7 @@ def draft_model(
     whole = take_raw_pixels(whole) if pixels else whole
     shape = _image_shape(whole)
     metadata = _metadata(whole, shape, pixels)
-    classes = whole.output_shape[-1] if metadata.outputs != "features" else 1
+    classes = whole.output_shape[-1] if metadata.outputs in CLASSIFYING else 1
     if calibration is not None or calibrated:
         calibration = check_images(calibration, "calibration", shape, pixels, least or classes)
     first = keras.config.image_data_format() == "channels_first"
@@ -73,8 +73,11 @@ def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> Outputs:
     """What a model returns."""
     if len(model.output_shape) != 2 or (embedded is not None and not embedded.include_top):
         return "features"
+    if embedded is not None and embedded.task == "regression":
+        return "numbers"
     last = getattr(model.layers[-1], "activation", None)
-    return "probabilities" if last is keras.activations.softmax else "logits"
+    outputs: dict[Any, Outputs] = {keras.activations.softmax: "probabilities", keras.activations.sigmoid: "labels"}
+    return outputs.get(last, "logits")
 
 
 def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -> ExportMetadata:
@@ -90,6 +93,7 @@ def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -
         _outputs(model, embedded),
         None if embedded is None else embedded.class_names,
         None if embedded is None else json.loads(embedded.spec.to_json()),
+        thresholds=None if embedded is None else embedded.thresholds,
     )
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import keras_effnet
 from keras_effnet.errors import ExportError
 
-Outputs = Literal["probabilities", "logits", "features"]
+Outputs = Literal["probabilities", "logits", "labels", "numbers", "features"]
+CLASSIFYING = ("probabilities", "logits")  # outputs of which the largest one is the answer
 METADATA_KEY = "keras_effnet"
 
 
@@ -24,10 +25,12 @@ class ExportMetadata:
         channels: number of channels of the images.
         pixels: whether it takes pixels from 0 to 255 in RGB and preprocesses them itself; if not, it takes what the
             model took.
-        outputs: what it returns: "probabilities", "logits" or "features".
-        class_names: one name per class, in the order of the scores; None if they are unknown.
+        outputs: what it returns: "probabilities" of classes, their "logits", "labels" (a probability for each, by
+            itself), "numbers" or "features".
+        class_names: one name per class, label or number, in the order of the outputs; None if they are unknown.
         spec: the spec that the model was built from, as a spec file holds it; None if the model carries none.
         version: version of this package that wrote the file.
+        thresholds: probability from which an image has each label; None for 0.5, and for other outputs than "labels".
     """
 
     name: str
@@ -39,6 +42,7 @@ class ExportMetadata:
     class_names: tuple[str, ...] | None = None
     spec: dict[str, Any] | None = None
     version: str = keras_effnet.__version__
+    thresholds: tuple[float, ...] | None = None
 
     def to_json(self) -> str:
         """The text that stands in the file."""
@@ -65,8 +69,9 @@ def metadata_from_json(text: str, received: str) -> ExportMetadata:
     """
     try:
         content = json.loads(text)
-        names = content.pop("class_names")
-        return ExportMetadata(**content, class_names=None if names is None else tuple(names))
+        for name in ("class_names", "thresholds"):
+            content[name] = None if content.get(name) is None else tuple(content[name])
+        return ExportMetadata(**content)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ExportError(
             "the file's metadata cannot be read: export the model again.",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_effnet.export.engines import Exported
+from keras_effnet.export.export_metadata import CLASSIFYING
 from keras_effnet.latency.turns import time_in_turn
 from keras_effnet.tables import Shown, aligned
 
@@ -113,7 +114,7 @@ def compare_outputs(
         The report, without a size yet.
     """
     found = exported.predict_on_batch(images)
-    classifies = exported.metadata.outputs != "features"
+    classifies = exported.metadata.outputs in CLASSIFYING
     agreement = logit_difference = accuracy = model_accuracy = None
     if classifies:
         agreement = float((found.argmax(1) == expected.argmax(1)).mean())

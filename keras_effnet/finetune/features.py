@@ -183,8 +183,7 @@ class FeatureBatches(keras.utils.PyDataset):
 
     Args:
         views: arrays of features, one for each view of the same images; each epoch reads the next view.
-        labels: int array of shape `(images,)`.
-        classes: number of classes.
+        targets: float32 array of shape `(images, classes)`, as `Source.targets` gives it.
         batch_size: number of rows per batch, at least 1.
         seed: seed of the order, at least 0.
         shuffle: whether rows are shuffled; if not, the last batch is filled up with rows of weight 0.
@@ -195,8 +194,7 @@ class FeatureBatches(keras.utils.PyDataset):
     def __init__(
         self,
         views: list[np.ndarray],
-        labels: np.ndarray,
-        classes: int,
+        targets: np.ndarray,
         *,
         batch_size: int,
         seed: int = 0,
@@ -206,7 +204,7 @@ class FeatureBatches(keras.utils.PyDataset):
     ) -> None:
         super().__init__()
         self.views = views
-        self.labels = np.eye(classes, dtype=np.float32)[labels]
+        self.targets = targets
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
@@ -215,14 +213,14 @@ class FeatureBatches(keras.utils.PyDataset):
         self.failure = None  # as in `Batches`; nothing can fail here
 
     def __len__(self) -> int:
-        return -(-len(self.labels) // self.batch_size)
+        return -(-len(self.targets) // self.batch_size)
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         features = self.views[self.epoch % len(self.views)]
         rows, weights = batch_rows(
-            len(self.labels), self.batch_size, step, epoch=self.epoch, seed=self.seed, shuffle=self.shuffle
+            len(self.targets), self.batch_size, step, epoch=self.epoch, seed=self.seed, shuffle=self.shuffle
         )
-        labels = self.labels[rows]
+        labels = self.targets[rows]
         if self.class_weights is not None:
             weights = weights * (labels @ self.class_weights)
         return np.asarray(features[rows]), labels, weights

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_effnet.atomic import atomic_write
-from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.cost import estimate_cost
 from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.sets import DataSplits, load_data
@@ -25,16 +25,16 @@ from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
 from keras_effnet.finetune.recipe import RANDOM
+from keras_effnet.finetune.scoring import check_task, score_outputs
 from keras_effnet.finetune.teacher import TaughtBatches, Teacher
-from keras_effnet.finetune.transfer_model import make_network
+from keras_effnet.finetune.transfer_model import Unit, make_network, without_unit
 from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
-from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.checkpoint import Checkpoint
 from keras_effnet.training.distribution import Distribution
-from keras_effnet.training.evaluation import evaluate_probabilities, predict_all
+from keras_effnet.training.evaluation import predict_all
 from keras_effnet.training.loop import has_stalled, train
 from keras_effnet.training.precision import set_precision
 from keras_effnet.training.seeding import set_determinism
@@ -102,22 +102,29 @@ class FinetuneJob:
             validation=options.validation,
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
+            task=options.task,
+            targets=options.targets or (),
         )
+        self.task = data.train.task
+        check_task(self.task, options)
         identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
         options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
         checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
-        model = self._network(data)
+        unit = Unit.of(data.train)
+        model = self._network(data, unit)
         phases = plan_phases(model, recipe)
         self._reopen(phases, data, checkpoint)
         if checkpoint.progress.phase < len(phases):
-            self._train(model, phases, data, checkpoint)
+            parts = {"train": data.train, "validation": data.validation}
+            learned = data if unit is None else replace(data, **{name: unit.learned(parts[name]) for name in parts})
+            self._train(model, phases, learned, checkpoint)
         metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
         self.distribution.wait("the results are written")
         return metrics
 
-    def _network(self, data: DataSplits) -> keras.Model:
+    def _network(self, data: DataSplits, unit: Unit | None) -> keras.Model:
         options = self.options
         if options.weights == RANDOM:
             logger.warning("the network starts from random weights, as asked for: nothing is transferred")
@@ -129,6 +136,8 @@ class FinetuneJob:
             resolution=options.resolution,
             channels=options.channels,
             recipe=self.recipe,
+            task=self.task,
+            unit=unit,
         )
         spec, classes = read_embedded_spec(model).spec, len(data.train.class_names)
         self.resolution = spec.resolution
@@ -170,13 +179,13 @@ class FinetuneJob:
     def _learner(self, model: keras.Model) -> keras.Model:
         """A twin that learns, on all devices and in the recipe's precision; the model itself is what is saved."""
         weights = model.get_weights()
-        learner = cast(keras.Model, keras.models.clone_model(model))
+        learner = cast(keras.Model, keras.models.clone_model(without_unit(model)))
         learner.set_weights(weights)
         set_precision(learner, self.recipe.precision)
         return learner
 
     def _train_head(self, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint) -> None:
-        features, head = split_model(model)
+        features, head = split_model(without_unit(model))
         # Without mixing: the features of mixed images would need mixed labels, which are not kept.
         augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
         recipe = replace(self.recipe, augmentation=augmentation)
@@ -186,12 +195,11 @@ class FinetuneJob:
             for view in range(recipe.views)
         ]
         held_out = [cached_features(features, data.validation, recipe, self._features, **shape)]
-        classes = len(data.train.class_names)
         rows = min(HEAD_BATCH, len(data.train))
         weights = self._class_weights(data.train)
         options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "shuffle": True, "class_weights": weights}
-        batches = FeatureBatches(views, data.train.labels, classes, **options)
-        validation = FeatureBatches(held_out, data.validation.labels, classes, batch_size=HEAD_BATCH)
+        batches = FeatureBatches(views, data.train.targets(slice(None)), **options)
+        validation = FeatureBatches(held_out, data.validation.targets(slice(None)), batch_size=HEAD_BATCH)
         self._train_phase(head, phase, batches, validation, checkpoint)
         row = checkpoint.progress.history[-1]
         if row.is_better(checkpoint.progress.best):
@@ -226,7 +234,7 @@ class FinetuneJob:
         self, learner: keras.Model, phase: Phase, batches: Any, validation: Any, checkpoint: Checkpoint, **options: Any
     ) -> None:
         epoch = len(batches)
-        schedule = compile_phase(learner, phase, self.recipe, epoch)
+        schedule = compile_phase(learner, phase, self.recipe, epoch, self.task)
         stretches: dict[str, Any] = {"steps": phase.epochs * epoch, "every": epoch, "phase": phase.name}
         stretches["epochs"] = self.recipe.head_epochs + self.recipe.epochs
         options |= {"validation": validation, "seed": self.recipe.seed}
@@ -264,13 +272,15 @@ class FinetuneJob:
         model = load_model(self.model_path)
         split, source = ("validation", data.validation) if data.test is None else ("test", data.test)
         batches = self._batches(source, center_crop=self.recipe.center_crop)
-        probabilities = predict_all(model, batches)
-        evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
-        held_out = data.validation
-        believed = probabilities
-        if source is not held_out:
-            believed = predict_all(model, self._batches(held_out, center_crop=self.recipe.center_crop))
-        calibration = calibrate(probabilities, source.labels, (believed, held_out.labels))
+        outputs = predict_all(model, batches)
+        held_out = outputs
+        if source is not data.validation:
+            held_out = predict_all(model, self._batches(data.validation, center_crop=self.recipe.center_crop))
+        scores = score_outputs(outputs, source, (held_out, data.validation), split)
+        if self.task == "multilabel":
+            thresholds = [row["threshold"] for row in scores["evaluation"]["per_class"]]
+            name_classes(model, source.class_names, self.task, thresholds)
+            self._save(model)
         metrics = {
             "command": this_command(),
             "versions": {**installed_versions(), "backend": keras.backend.backend()},
@@ -279,10 +289,9 @@ class FinetuneJob:
             "recipe": self.recipe.to_dict(),
             "history": [asdict(row) for row in progress.history],
             "best": asdict(progress.best),
-            "evaluation": {"split": split, **evaluation.to_dict()},
-            "calibration": calibration.to_dict(),
+            **scores,
         }
-        write_report(metrics, model, source, probabilities, batches, self.output)
+        write_report(metrics, model, source, outputs, batches, self.output)
         return metrics
 
     def _describe_model(self, model: keras.Model) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from typing import Any
 
-from keras_effnet.checks import check_bool, check_int, check_number, store_plain
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe, default_recipe
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,10 @@ class FinetuneOptions:
         validation: fraction of the training images that the best epoch is chosen by, in (0, 0.9]; unused if the data
             set has a validation part.
         labels_per_class: number of training images per class, at least 1; by default all.
+        task: what is learned of a table's images: "classification", "multilabel" or "regression"; by default what the
+            table's columns tell.
+        targets: names of the table's columns to learn from, parted by commas; by default those that are named after
+            what they hold (see `read_table`).
         teacher: path of a trained model of the same classes whose answers are learned beside the true labels while the
             whole network learns; by default there is none.
         recipe: how the network is trained; by default `Recipe()`, and with random weights a recipe in which all layers
@@ -49,6 +54,8 @@ class FinetuneOptions:
     data_dir: str | PathLike[str] | None = None
     validation: float = 0.1
     labels_per_class: int | None = None
+    task: Task | None = None
+    targets: str | None = None
     teacher: str | PathLike[str] | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
     deterministic: bool = False
@@ -61,6 +68,7 @@ class FinetuneOptions:
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "channels", self.channels, 1)
         check_number(TrainingError, "validation", self.validation, 0, 0.9, open_low=True)
+        check_choice(TrainingError, "task", self.task, (None, *TASKS))
         check_bool(TrainingError, "deterministic", self.deterministic)
         if self.resolution is not None:
             check_int(TrainingError, "resolution", self.resolution, 8)

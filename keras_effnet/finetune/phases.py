@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.tasks import Task
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.schedules import (
@@ -112,7 +113,9 @@ def phase_schedule(phase: Phase, recipe: Recipe, steps_per_epoch: int) -> Schedu
     return partial(shifted, schedule=schedules[recipe.decay], first=phase.first_epoch * steps_per_epoch)
 
 
-def compile_phase(model: keras.Model, phase: Phase, recipe: Recipe, steps_per_epoch: int) -> Schedule:
+def compile_phase(
+    model: keras.Model, phase: Phase, recipe: Recipe, steps_per_epoch: int, task: Task = "classification"
+) -> Schedule:
     """Freezes the layers that do not learn in a phase, and compiles the model for it.
 
     Args:
@@ -120,6 +123,7 @@ def compile_phase(model: keras.Model, phase: Phase, recipe: Recipe, steps_per_ep
         phase: the phase.
         recipe: the recipe.
         steps_per_epoch: number of batches in an epoch, at least 1.
+        task: what the model learns: "classification", "multilabel" or "regression". Default: "classification".
 
     Returns:
         The learning rate at each step of the phase, as the optimizer follows it.
@@ -142,5 +146,6 @@ def compile_phase(model: keras.Model, phase: Phase, recipe: Recipe, steps_per_ep
         accumulate=1 if head else recipe.accumulate,
         label_smoothing=recipe.label_smoothing,
         focal=recipe.focal,
+        task=task,
     )
     return schedule

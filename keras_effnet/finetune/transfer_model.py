@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import keras
+import numpy as np
 
 from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.builder.model import build_model
+from keras_effnet.data.source import Source
+from keras_effnet.data.targets import relabelled
 from keras_effnet.errors import BuildError, TrainingError
 from keras_effnet.finetune.recipe import RANDOM, Recipe, dropout_for
 from keras_effnet.inheritance.grow import grow_model
@@ -19,6 +22,7 @@ from keras_effnet.inheritance.scaled_model import load_model, scale_model
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.tasks import ACTIVATIONS, Task
 from keras_effnet.training.seeding import seed_weights
 
 
@@ -31,6 +35,8 @@ def make_network(
     resolution: int | None = None,
     channels: int = 3,
     recipe: Recipe,
+    task: Task = "classification",
+    unit: Unit | None = None,
 ) -> keras.Model:
     """Builds a network for new classes, with trained weights and a fresh classifier.
 
@@ -38,15 +44,17 @@ def make_network(
         backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
         weights: weights to start from: "imagenet", the path of a weight file (as `build_model` takes it), "saved"
             (those in the `.keras` file that is the backbone), or "random".
-        class_names: names of the new classes; they are stored in the model.
+        class_names: names of the new classes, labels or numbers; they are stored in the model.
         phi: how the backbone is scaled; the weights follow at any phi.
         resolution: side of the images in pixels; by default the scaled backbone's own.
         channels: number of channels of the images.
         recipe: recipe with the dropout, the drop-path and the seed.
+        task: what the outputs are: "classification", "multilabel" or "regression".
+        unit: unit in which a regression learns each number; None for other tasks.
 
     Returns:
-        A model that takes pixels from 0 to 255, whatever preprocessing its backbone leaves to the caller, and ends in
-        a softmax.
+        A model that takes pixels from 0 to 255, whatever preprocessing its backbone leaves to the caller. A classifier
+        ends in a softmax, one of several labels in a sigmoid, and one of numbers in a Rescaling to their unit.
 
     Raises:
         TrainingError: the weights do not go with the backbone.
@@ -75,16 +83,60 @@ def make_network(
     side = scaled.resolution if resolution is None else resolution
     spec = raw_spec(regularized(replace(scaled, resolution=side), phi, recipe))
     shape = (side, side, channels)
+    activation = ACTIVATIONS[task]
     if weights == RANDOM:
-        model = build_model(spec, classes=len(class_names), input_shape=shape)
+        model = build_model(spec, classes=len(class_names), input_shape=shape, classifier_activation=activation)
     else:
         if weights == "imagenet":
             trained = scale_model(base, phi, weights="imagenet", input_shape=(side, side, 3))
         elif trained is None:
             trained = build_model(base, weights=weights, input_shape=(side, side, 3))
-        model = _with_classifier(take_raw_pixels(trained), spec, shape, class_names, recipe)
-    name_classes(model, class_names)
+        model = _with_classifier(without_unit(take_raw_pixels(trained)), spec, shape, class_names, recipe, activation)
+    if unit is not None:
+        model = unit.behind(model)
+    name_classes(model, class_names, task)
     return model
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """The unit in which numbers are learned: their deviations from a mean, so that all of them are about as large.
+
+    Args:
+        mean: mean of each number over the training images.
+        deviation: standard deviation of each number, above 0.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+
+    @classmethod
+    def of(cls, source: Source) -> Unit | None:
+        """The unit of a source's numbers; None if it has none.
+
+        A number that is the same in all images gets a deviation of 1.
+        """
+        if source.task != "regression":
+            return None
+        deviation = source.labels.std(axis=0, dtype=np.float64)
+        return cls(source.labels.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
+
+    def learned(self, source: Source) -> Source:
+        """The same images with their numbers in this unit."""
+        return relabelled(source, ((source.labels - self.mean) / self.deviation).astype(np.float32))
+
+    def behind(self, model: keras.Model) -> keras.Model:
+        """The model followed by a layer that gives the numbers as they are."""
+        options: dict[str, Any] = {"scale": self.deviation.tolist(), "offset": self.mean.tolist(), "dtype": "float32"}
+        return keras.Model(model.inputs, keras.layers.Rescaling(**options)(model.output), name=model.name)
+
+
+def without_unit(model: keras.Model) -> keras.Model:
+    """A model of numbers without the layer that `Unit.behind` added; any other model as it is."""
+    last = model.layers[-1]
+    if read_embedded_spec(model).task != "regression" or not isinstance(last, keras.layers.Rescaling):
+        return model
+    return keras.Model(model.inputs, last.input, name=model.name)
 
 
 def is_saved_model(backbone: object) -> bool:
@@ -100,7 +152,12 @@ def regularized(spec: BackboneSpec, phi: float, recipe: Recipe) -> BackboneSpec:
 
 
 def _with_classifier(
-    trained: keras.Model, spec: BackboneSpec, shape: tuple[int, int, int], class_names: Sequence[str], recipe: Recipe
+    trained: keras.Model,
+    spec: BackboneSpec,
+    shape: tuple[int, int, int],
+    class_names: Sequence[str],
+    recipe: Recipe,
+    activation: str | None,
 ) -> keras.Model:
     embedded = read_embedded_spec(trained)
     if not embedded.include_top:
@@ -112,7 +169,7 @@ def _with_classifier(
         trained,
         spec,
         classes=len(class_names),
-        classifier_activation="softmax",
+        classifier_activation=activation,
         input_shape=shape,
         seed=recipe.seed,
     )

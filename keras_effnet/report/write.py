@@ -110,22 +110,21 @@ def _write_events(history: list[dict[str, Any]], names: dict[str, str], path: Pa
 def format_table(metrics: dict[str, Any]) -> str:
     """The scores as a text table."""
     data, model, evaluation, best = (metrics[name] for name in ("data", "model", "evaluation", "best"))
+    score = "accuracy" if metrics["task"] == "classification" else "loss"
     lines = [
         f"{model['name']}, {model['resolution']} px: {model['params']:,} parameters, {model['macs']:,} MACs",
         f"{data['name']}: {len(data['classes'])} classes; {data['train']} training images, "
         f"{data['validation']} for validation, {data['test']} for testing",
         "",
-        f"{'phase':<14}{'epochs':>8}{'validation accuracy':>22}{'images/s':>12}",
+        f"{'phase':<14}{'epochs':>8}{f'validation {score}':>22}{'images/s':>12}",
     ]
     for phase in dict.fromkeys(row["phase"] for row in metrics["history"]):
         rows = [row for row in metrics["history"] if row["phase"] == phase]
         speed = float(np.median([row["images_per_second"] for row in rows]))
-        lines.append(f"{phase:<14}{len(rows):>8}{rows[-1]['val_accuracy']:>22.3f}{speed:>12,.0f}")
-    top5 = "" if evaluation["top5"] is None else f", top-5 {evaluation['top5']:.3f}"
+        lines.append(f"{phase:<14}{len(rows):>8}{rows[-1][f'val_{score}']:>22.3f}{speed:>12,.0f}")
     lines += [
         "",
-        f"Kept: epoch {best['epoch']}. On the {evaluation['split']} images: accuracy {evaluation['accuracy']:.3f}"
-        f"{top5}, loss {evaluation['loss']:.3f}",
+        f"Kept: epoch {best['epoch']}. On the {evaluation['split']} images: {evaluation['headline']}",
     ]
     if data["skipped"]:
         lines += ["", f"{len(data['skipped'])} unreadable files skipped:", *map("  {}".format, data["skipped"])]

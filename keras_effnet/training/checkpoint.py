@@ -37,10 +37,10 @@ class HistoryRow:
         phase: name of the phase.
         epoch: number of the stretch over all phases, from 1.
         step: number of steps of the phase that are done after it, at least 1.
-        loss: mean cross-entropy on the training images, with label smoothing if there is any.
-        accuracy: mean accuracy on the training images, from 0 to 1.
+        loss: mean loss on the training images, with label smoothing if there is any.
+        accuracy: mean accuracy on the training images, from 0 to 1; None if it is no classifier that learns.
         val_loss: the same loss on the validation images; None if nothing was validated.
-        val_accuracy: accuracy on the validation images, from 0 to 1; None if nothing was validated.
+        val_accuracy: accuracy on the validation images, from 0 to 1; None likewise, or if nothing was validated.
         rate: learning rate of the last step.
         seconds: time of training, without validation.
         images_per_second: images trained on in a second.
@@ -50,7 +50,7 @@ class HistoryRow:
     epoch: int
     step: int
     loss: float
-    accuracy: float
+    accuracy: float | None
     val_loss: float | None
     val_accuracy: float | None
     rate: float
@@ -58,7 +58,9 @@ class HistoryRow:
     images_per_second: float
 
     def is_better(self, best: HistoryRow | None) -> bool:
-        """Whether this row's weights beat `best`: a higher validation accuracy, or an equal one and a lower loss."""
+        """Whether this row's weights beat `best`: a higher validation accuracy, or an equal one (or none) and a lower
+        validation loss.
+        """
         return best is None or self._score > best._score
 
     @property
@@ -77,7 +79,9 @@ class HistoryRow:
         for name in ("epoch", "step"):
             _expect(_is_count(values[name], 1), f"{name} must be an integer of at least 1")
         for name in ("loss", "accuracy", "rate", "seconds", "images_per_second"):
-            _expect(_is_number(values[name]) and values[name] >= 0, f"{name} must be a number of at least 0")
+            unknown = name == "accuracy" and values[name] is None
+            fine = unknown or (_is_number(values[name]) and values[name] >= 0)
+            _expect(fine, f"{name} must be a number of at least 0")
         for name in ("val_loss", "val_accuracy"):
             # Networks that were finite in training may still overflow in validation: such a loss is kept as it is.
             _expect(values[name] is None or isinstance(values[name], int | float), f"{name} must be a number or null")

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from keras_effnet.shifted_depthwise import is_faster_shifted, shift_depthwise
+from keras_effnet.tasks import Task
 from keras_effnet.training.schedules import Schedule
 
 NESTEROV_MOMENTUM = 0.9  # Kornblith et al. 2019 (arXiv:1805.08974), and nearly everyone else
@@ -24,10 +25,12 @@ def compile_model(
     accumulate: int = 1,
     label_smoothing: float = 0.0,
     focal: float = 0.0,
+    task: Task = "classification",
 ) -> None:
-    """Compiles a classifier that ends in a softmax, for one-hot labels.
+    """Compiles a model for what it is to learn: one-hot labels, several labels, or numbers.
 
-    Its weighted metrics are "accuracy" and "cross_entropy"; both ignore images of weight 0.
+    Its weighted metrics are "mean_loss", the mean of the loss but for the focal factor, and of a classifier "accuracy".
+    They ignore images of weight 0, as Keras' own mean of the losses does not.
 
     Args:
         model: the model; which of its layers are trainable is taken as it stands.
@@ -39,8 +42,9 @@ def compile_model(
         clip: largest norm of all gradients together, above 0; 0 turns clipping off.
         average: momentum of the moving average of the weights, in [0, 1); 0 turns averaging off.
         accumulate: number of batches that make up an update, at least 1.
-        label_smoothing: fraction of each label that is spread over all classes, in [0, 1).
-        focal: gamma of the focal loss, at least 0; 0 is cross-entropy.
+        label_smoothing: fraction of each label that is spread over all classes, in [0, 1); not of numbers.
+        focal: gamma of the focal loss, at least 0; 0 is cross-entropy. Not of numbers.
+        task: what the model learns: "classification", "multilabel" or "regression". Default: "classification".
 
     Example:
         >>> from functools import partial
@@ -66,20 +70,30 @@ def compile_model(
     else:
         made = keras.optimizers.SGD(rates, momentum=NESTEROV_MOMENTUM, nesterov=True, **options)
     made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    smoothing: dict[str, Any] = {"label_smoothing": label_smoothing}
-    loss: Any = keras.losses.CategoricalCrossentropy(**smoothing)
-    if focal:  # with alpha at 1, so that gamma 0 is cross-entropy
-        loss = keras.losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=focal, **smoothing)
+    loss, metrics = _loss_and_metrics(task, label_smoothing, focal)
     model.compile(
         optimizer=made,
         loss=loss,
-        # Keras' own mean of the losses also counts images of weight 0.
-        weighted_metrics=[
-            keras.metrics.CategoricalAccuracy(name="accuracy"),
-            keras.metrics.CategoricalCrossentropy(name="cross_entropy", **smoothing),
-        ],
+        weighted_metrics=metrics,
         jit_compile=uses_xla(),  # pyright: ignore[reportArgumentType] - Keras annotates its default, "auto"
     )
+
+
+def _loss_and_metrics(task: Task, label_smoothing: float, focal: float) -> tuple[Any, list[Any]]:
+    losses, metrics = keras.losses, keras.metrics
+    smoothing: dict[str, Any] = {"label_smoothing": label_smoothing}
+    name: dict[str, Any] = {"name": "mean_loss"}
+    if task == "regression":
+        return losses.MeanSquaredError(), [metrics.MeanSquaredError(**name)]
+    if task == "multilabel":
+        loss: Any = losses.BinaryCrossentropy(**smoothing)
+        if focal:
+            loss = losses.BinaryFocalCrossentropy(gamma=focal, **smoothing)
+        return loss, [metrics.BinaryCrossentropy(**name, **smoothing)]
+    loss = losses.CategoricalCrossentropy(**smoothing)
+    if focal:  # with alpha at 1, so that gamma 0 is cross-entropy
+        loss = losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=focal, **smoothing)
+    return loss, [metrics.CategoricalAccuracy(name="accuracy"), metrics.CategoricalCrossentropy(**name, **smoothing)]
 
 
 def set_batchnorm_momentum(model: keras.Model, momentum: float) -> None:

@@ -54,6 +54,12 @@ class Evaluation:
     confusion: tuple[tuple[int, ...], ...]
     per_class: tuple[ClassScore, ...]
 
+    @property
+    def headline(self) -> str:
+        """The scores in a line."""
+        top5 = "" if self.top5 is None else f", top-5 {self.top5:.3f}"
+        return f"accuracy {self.accuracy:.3f}{top5}, loss {self.loss:.3f}"
+
     def to_dict(self) -> dict[str, Any]:
         """The scores as JSON holds them."""
         return {
@@ -63,8 +69,8 @@ class Evaluation:
         }
 
 
-def evaluate(model: keras.Model, batches: Any) -> dict[str, float]:
-    """Loss and accuracy, by the metrics that `compile_model` gave the model.
+def evaluate(model: keras.Model, batches: Any) -> dict[str, float | None]:
+    """Loss and, of a classifier, accuracy, by the metrics that `compile_model` gave the model.
 
     Args:
         model: a compiled model.
@@ -72,11 +78,12 @@ def evaluate(model: keras.Model, batches: Any) -> dict[str, float]:
             does not count.
 
     Returns:
-        "loss", the mean cross-entropy with the label smoothing of training, and "accuracy".
+        "loss", the mean loss with the label smoothing of training, and "accuracy", None for other tasks.
     """
     silent: Any = 0  # Keras annotates its default, "auto"
     found: Any = model.evaluate(Window(batches, 0, len(batches)), verbose=silent, return_dict=True)
-    return {"loss": float(found["cross_entropy"]), "accuracy": float(found["accuracy"])}
+    accuracy = None if "accuracy" not in found else float(found["accuracy"])
+    return {"loss": float(found["mean_loss"]), "accuracy": accuracy}
 
 
 class Predicting(Protocol):

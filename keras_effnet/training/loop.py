@@ -89,8 +89,8 @@ def train(
                 phase=phase,
                 epoch=len(progress_so_far.history) + 1,
                 step=done,
-                loss=float(logs["cross_entropy"][-1]),
-                accuracy=float(logs["accuracy"][-1]),
+                loss=float(logs["mean_loss"][-1]),
+                accuracy=float(logs["accuracy"][-1]) if "accuracy" in logs else None,
                 val_loss=found.get("loss"),
                 val_accuracy=found.get("accuracy"),
                 rate=schedule(done - 1),
@@ -138,17 +138,22 @@ def epoch_line(row: HistoryRow, best: HistoryRow | None, epochs: int | None, lef
         'epoch 3 of 10, whole: loss 0.500, accuracy 0.800; validation 0.600, 0.750; best 0.750 in epoch 3; 1:03 left'
     """
     number = f"epoch {row.epoch}" + ("" if epochs is None else f" of {epochs}")
-    parts = [f"{number}, {row.phase}: loss {row.loss:.3f}, accuracy {row.accuracy:.3f}"]
+    parts = [f"{number}, {row.phase}: loss {row.loss:.3f}{_after(', accuracy', row.accuracy)}"]
     if row.val_loss is not None:
-        parts.append(f"validation {row.val_loss:.3f}, {row.val_accuracy:.3f}")
+        parts.append(f"validation {row.val_loss:.3f}{_after(',', row.val_accuracy)}")
     if best is not None:
-        parts.append(f"best {best.val_accuracy or 0.0:.3f} in epoch {best.epoch}")
+        score = best.val_loss if best.val_accuracy is None else best.val_accuracy
+        parts.append(f"best {score or 0.0:.3f} in epoch {best.epoch}")
     seconds = round(left)
     if seconds:
         hours, minutes = divmod(seconds // 60, 60)
         clock = f"{hours}:{minutes:02}" if hours else f"{minutes}"
         parts.append(f"{clock}:{seconds % 60:02} left")
     return "; ".join(parts)
+
+
+def _after(words: str, value: float | None) -> str:
+    return "" if value is None else f"{words} {value:.3f}"
 
 
 class _Stretch(keras.callbacks.Callback):

@@ -109,7 +109,7 @@ def test_what_cannot_be_read_is_skipped(tmp_path: Path) -> None:
     [
         ("", "first line must name"),
         ("a,b\n1,2", r"first line must name.*path, filename, file or image\. Received: \['a', 'b'\]"),
-        ("path,b\n1,2", r"label, class or category\. Received: \['path', 'b'\]"),
+        ("path,b\n1,2", r"label, class or category; .*Received: \['path', 'b'\]"),
         ("path,label\np/0.png,a\np/1.png", "must have 2 cells.*Received: 1 in line 3 of"),
         ("path,label\np/0.png,a\np/1.png,", "a path and a label.*in line 3 of"),
         ("path,label,split\np/0.png,a,train\np/1.png,b,holdout", "'holdout' in line 3 of"),

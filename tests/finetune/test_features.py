@@ -132,7 +132,7 @@ def test_a_full_disk_is_known_before_the_work(tmp_path: Path, monkeypatch: pytes
 def test_rows_of_features_come_with_their_labels() -> None:
     labels = np.arange(10) % 3
     views = [np.stack([labels, np.arange(10)], 1) + 100.0 * view for view in range(2)]
-    batches = FeatureBatches(views, labels, 3, batch_size=4, seed=1, shuffle=True)
+    batches = FeatureBatches(views, np.eye(3, dtype=np.float32)[labels], batch_size=4, seed=1, shuffle=True)
     assert len(batches) == 3
     for epoch in (0, 1, 2):
         batches.epoch = epoch
@@ -142,7 +142,7 @@ def test_rows_of_features_come_with_their_labels() -> None:
             assert weights.sum() == 4
     seen = [row % 100 for epoch in range(5) for row in _numbers(batches, epoch)]
     assert [sorted(seen[first : first + 10]) for first in range(0, 60, 10)] == [list(range(10))] * 6
-    fixed = FeatureBatches(views[:1], labels, 3, batch_size=4)
+    fixed = FeatureBatches(views[:1], np.eye(3, dtype=np.float32)[labels], batch_size=4)
     assert [list(fixed[step][2]) for step in range(3)] == [[1] * 4, [1] * 4, [1, 1, 0, 0]]
     np.testing.assert_array_equal(np.concatenate([fixed[step][0] for step in range(3)])[:10], views[0])
 
