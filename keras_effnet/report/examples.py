@@ -1,7 +1,8 @@
-"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps."""
+"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps, and what was learned from."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from keras_effnet.report.thumbnails import heat_tile, image_tile, images_shown, 
 
 MISTAKES = 12
 HITS = 6
+SEEN = 8
+LEAST_SHARE = 0.005  # of a label that is named: less is 0 %
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,33 @@ def surest_hits(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
         if sure[index] >= 0:
             first.setdefault(int(labels[index]), int(index))
     return list(first.values())[:HITS]
+
+
+def seen_images(batches: Any, class_names: Sequence[str]) -> list[tuple[str, str]]:
+    """The first training images as the network saw them, augmented and mixed; the same in each run of one seed.
+
+    Args:
+        batches: batches as they were trained on, with a settable `epoch`.
+        class_names: names of the classes.
+
+    Returns:
+        For each of at most `SEEN` images what the network was told that it is, and a data URI.
+
+    Raises:
+        DataError: an image can no longer be read.
+    """
+    batches.epoch = 0
+    images, labels, *_ = batches[0]
+    return [
+        (_label_text(label, class_names), tile_uri(image_tile(image)))
+        for image, label in zip(images[:SEEN], labels[:SEEN], strict=True)
+    ]
+
+
+def _label_text(label: np.ndarray, class_names: Sequence[str]) -> str:
+    """A one-hot label as the class' name; a mixed one with the share of each class."""
+    order = np.argsort(-label, kind="stable")
+    named = [number for number in order if label[number] >= LEAST_SHARE]
+    if len(named) == 1:
+        return class_names[named[0]]
+    return ", ".join(f"{label[number]:.0%} {class_names[number]}" for number in named)

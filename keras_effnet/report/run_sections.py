@@ -1,4 +1,4 @@
-"""Sections of report.html on what made the scores: how to use the model, data, network, recipe, skipped files, command."""
+"""Sections of report.html on the run itself: how to use its model, data, network, recipe, skipped files, command."""
 
 from __future__ import annotations
 

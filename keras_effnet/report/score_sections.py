@@ -43,7 +43,7 @@ def confusion_section(metrics: dict[str, Any]) -> Element | None:
         drawn = chart(confusion_image(matrix), "Confusion matrix", class_="sharp")
         ordered = element("p", "Classes are in the order of the data set.", class_="soft")
         # Where the table has no room, it is drawn.
-        shown.append(element("div", ordered, drawn, class_="drawn narrow" if shown else "drawn"))
+        shown.append(element("div", ordered, drawn, class_="drawn on-narrow" if shown else "drawn"))
     wrong = matrix * (1 - np.eye(len(names), dtype=int))
     pairs = [divmod(int(place), len(names)) for place in np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]]
     rows = [
@@ -68,7 +68,7 @@ def _confusion_table(names: list[str], matrix: np.ndarray) -> Element:
         rows.append((names[true], *cells))
     header = ["", *[element("span", name) for name in names]]
     shown = table(header, rows, class_="confusion dense" if len(names) > NARROW_CLASSES else "confusion")
-    return element("div", shown, class_="wide") if len(names) > NARROW_CLASSES else shown
+    return element("div", shown, class_="on-wide") if len(names) > NARROW_CLASSES else shown
 
 
 def classes_section(metrics: dict[str, Any]) -> Element | None:
