@@ -9,7 +9,7 @@ from typing import Any
 
 PANELS = ("accuracy", "loss")
 TRAINING, VALIDATION = "0.55", "tab:blue"
-PANEL_SIZE = (5.2, 3.4)  # inches
+PANEL_SIZE = (4.8, 3.2)  # inches: at 330 px, as a phone shows it, 10 points are 10 px
 
 
 def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path) -> None:
