@@ -190,14 +190,13 @@ class Augmenter:
 
     def __init__(self, augmentation: Augmentation, resolution: int, classes: int) -> None:
         self.augmentation, self.resolution, self.classes = augmentation, resolution, classes
-        randomized = bool(augmentation.operations and augmentation.magnitude)
-        self.engine: Engine | None = _engine(augmentation.engine) if randomized else None
+        self.engine = engine_of(augmentation)
         self._function: Any = None
-        if not (randomized or augmentation.mixup or augmentation.cutmix):
+        if not (self.engine or augmentation.mixup or augmentation.cutmix):
             return
         self._flow = _choose_flow()
         self._draws = Draws(self._flow)
-        if randomized:
+        if self.engine:
             logger.info("RandAugment is computed by %s", {"keras": "Keras", "keras_cv": "keras-cv"}[str(self.engine)])
             self._operations = operations_of(str(self.engine), augmentation.magnitude, self._draws)
         self._mixers = _mixers(augmentation, self._draws)
@@ -272,8 +271,19 @@ def _mixers(augmentation: Augmentation, draws: Draws) -> list[Any]:
     return made
 
 
-def _engine(asked: Engine) -> Engine:
-    if asked != "keras_cv":
+def engine_of(augmentation: Augmentation) -> Engine | None:
+    """The library that computes an augmentation's RandAugment: "keras" or "keras_cv"; None if RandAugment is disabled.
+
+    Raises:
+        MissingExtraError: keras-cv was asked for and is not installed.
+
+    Example:
+        >>> engine_of(Augmentation(operations=2, magnitude=9)), engine_of(Augmentation(flip=True))
+        ('keras', None)
+    """
+    if not (augmentation.operations and augmentation.magnitude):
+        return None
+    if augmentation.engine != "keras_cv":
         return "keras"
     require("keras-cv", "engine 'keras_cv' (engine 'keras' computes the same)")
     return "keras_cv"

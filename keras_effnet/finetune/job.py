@@ -13,13 +13,12 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
-from keras_effnet.cost import estimate_cost
 from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
-from keras_effnet.explanation import explain
 from keras_effnet.extras import require
+from keras_effnet.finetune.describe import base_of, describe_data, describe_network, describe_recipe
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
@@ -139,6 +138,7 @@ class FinetuneJob:
             task=self.task,
             unit=unit,
         )
+        self._base = base_of(options.backbone)  # here, as its file may be another one when the run ends
         spec, classes = read_embedded_spec(model).spec, len(data.train.class_names)
         self.resolution = spec.resolution
         shape = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
@@ -281,40 +281,19 @@ class FinetuneJob:
             thresholds = [row["threshold"] for row in scores["evaluation"]["per_class"]]
             name_classes(model, source.class_names, self.task, thresholds)
             self._save(model)
+        shown: dict[str, Any] = {"augmentation": self.recipe.augmentation, "shard": self.distribution.shard}
+        training = self._batches(data.train, shuffle=True, **shown)
         metrics = {
             "command": this_command(),
             "versions": {**installed_versions(), "backend": keras.backend.backend()},
             "data": describe_data(data),
-            "model": self._describe_model(model),
+            "model": describe_network(model, self._base, self.options, self.model_path),
             "recipe": self.recipe.to_dict(),
+            "realised": describe_recipe(model, self.options, len(training)),
             "history": [asdict(row) for row in progress.history],
             "best": asdict(progress.best),
             **scores,
         }
-        write_report(metrics, model, source, outputs, batches, self.output)
+        seen = training if self.recipe.epochs else None  # the classifier alone learns from features
+        write_report(metrics, model, source, outputs, batches, self.output, seen)
         return metrics
-
-    def _describe_model(self, model: keras.Model) -> dict[str, Any]:
-        embedded = read_embedded_spec(model)
-        cost = estimate_cost(
-            embedded.spec, resolution=self.resolution, channels=self.options.channels, classes=embedded.classes
-        )
-        return {
-            "name": model.name,
-            "params": cost.params,
-            "macs": cost.macs,
-            "resolution": self.resolution,
-            "table": str(explain(embedded.spec, channels=self.options.channels, classes=embedded.classes)),
-            "weights": self.options.weights,
-        }
-
-
-def describe_data(data: DataSplits) -> dict[str, Any]:
-    """The data set, its sizes and what was skipped, JSON-able."""
-    splits = {"train": data.train, "validation": data.validation, "test": data.test}
-    return {
-        "name": data.name,
-        "classes": list(data.train.class_names),
-        **{name: 0 if source is None else len(source) for name, source in splits.items()},
-        "skipped": list(data.skipped),
-    }

@@ -9,7 +9,7 @@ from typing import Any
 
 PANELS = ("accuracy", "loss")
 TRAINING, VALIDATION = "0.55", "tab:blue"
-PANEL_SIZE = (5.2, 3.4)  # inches
+PANEL_SIZE = (4.8, 3.2)  # inches: at 330 px, as a phone shows it, 10 points are 10 px
 
 
 def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path) -> None:
@@ -22,10 +22,16 @@ def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(PANEL_SIZE[0] * len(PANELS), PANEL_SIZE[1]), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+    panels = panels_of(history)
+    figure = Figure(figsize=(PANEL_SIZE[0] * len(panels), PANEL_SIZE[1]), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, history, best, name)
     figure.savefig(path, dpi=120, format="png")
+
+
+def panels_of(history: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Names of the panels that a history has values for: only classifiers have an accuracy."""
+    return tuple(name for name in PANELS if history[0][name] is not None)
 
 
 def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) -> bytes:
@@ -40,6 +46,28 @@ def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) ->
 
     figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     _draw(figure.subplots(), history, best, name)
+    file = BytesIO()
+    figure.savefig(file, dpi=150, format="png")
+    return file.getvalue()
+
+
+def scatter_png(name: str, found: Any, true: Any) -> bytes:
+    """Answers against true numbers as a PNG file in memory: on the diagonal, they are right.
+
+    Args:
+        name: name of the number.
+        found: the answers, of shape `(images,)`.
+        true: the true numbers, likewise.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=PANEL_SIZE, layout="constrained")
+    axes = figure.subplots()
+    ends = [min(found.min(), true.min()), max(found.max(), true.max())]
+    axes.plot(ends, ends, color="0.55", linewidth=1)
+    axes.plot(true, found, "o", color=VALIDATION, markersize=3, alpha=0.6)
+    axes.set(xlabel=f"true {name}", ylabel="answer")
+    axes.spines[["top", "right"]].set_visible(False)
     file = BytesIO()
     figure.savefig(file, dpi=150, format="png")
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps."""
+"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps, and what was learned from."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ import numpy as np
 
 from keras_effnet.data.source import Source
 from keras_effnet.errors import BuildError
+from keras_effnet.report.answers import labels_text
 from keras_effnet.report.gradcam import grad_cam
 from keras_effnet.report.thumbnails import heat_tile, image_tile, images_shown, tile_uri
 
 MISTAKES = 12
 HITS = 6
+SEEN = 8
+LEAST_SHARE = 0.005  # of a label that is named: less is 0 %
 
 
 @dataclass(frozen=True)
@@ -102,3 +105,36 @@ def surest_hits(probabilities: np.ndarray, labels: np.ndarray) -> list[int]:
         if sure[index] >= 0:
             first.setdefault(int(labels[index]), int(index))
     return list(first.values())[:HITS]
+
+
+def seen_images(batches: Any, source: Source) -> list[tuple[str, str]]:
+    """The first training images as the network saw them, augmented and mixed; the same in each run of one seed.
+
+    Args:
+        batches: batches as they were trained on, with a settable `epoch`.
+        source: any images with the same classes.
+
+    Returns:
+        For each of at most `SEEN` images what the network was told that it is, and a data URI.
+
+    Raises:
+        DataError: an image can no longer be read.
+    """
+    batches.epoch = 0
+    images, labels, *_ = batches[0]
+    return [
+        (_label_text(label, source), tile_uri(image_tile(image)))
+        for image, label in zip(images[:SEEN], labels[:SEEN], strict=True)
+    ]
+
+
+def _label_text(label: np.ndarray, source: Source) -> str:
+    """A label as the names of its classes, of mixed ones with the share of each, or as numbers."""
+    class_names = source.class_names
+    if source.task == "regression":
+        return ", ".join(f"{name} {value:.4g}" for name, value in zip(class_names, label, strict=True))
+    if np.isin(label, (0, 1)).all():
+        return labels_text(class_names, label > 0)
+    order = np.argsort(-label, kind="stable")
+    named = [number for number in order if label[number] >= LEAST_SHARE]
+    return ", ".join(f"{label[number]:.0%} {class_names[number]}" for number in named)

@@ -8,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from keras_effnet.report.text import NOTHING
+from keras_effnet.report.thumbnails import png_uri
 
 Element = ElementTree.Element
 Content = Element | str | Iterable["Content"]
@@ -47,16 +48,36 @@ def _append(parent: Element, content: Iterable[Content]) -> None:
 
 def table(header: Sequence[Content], rows: Iterable[Sequence[Content]], **attributes: str) -> Element:
     """A table of which the first cell of each row is its name; a wide one scrolls within the page. No header: `()`."""
+    return element("div", whole_table(header, rows, **attributes), class_="scroll")
+
+
+def whole_table(header: Sequence[Content], rows: Iterable[Sequence[Content]], **attributes: str) -> Element:
+    """As `table`, but always shown whole: for tables that are narrow, or whose cells wrap."""
     head = element("thead", element("tr", [element("th", cell, scope="col") for cell in header])) if header else ""
     lines = [[_cell(cell, first=not number) for number, cell in enumerate(row)] for row in rows]
     body = element("tbody", [element("tr", line) for line in lines])
-    return element("div", element("table", head, body, **attributes), class_="scroll")
+    return element("table", head, body, **attributes)
 
 
 def _cell(content: Content, *, first: bool) -> Element:
     if isinstance(content, ElementTree.Element) and content.tag == "td":
         return content
     return element("th", content, scope="row") if first else element("td", content)
+
+
+def bar_cell(text: str, share: float) -> Element:
+    """A cell of a table with a bar behind its text.
+
+    Args:
+        text: content of the cell.
+        share: length of the bar, from 0 to 1, the whole cell.
+    """
+    return element("td", text, style=f"background-image:linear-gradient(90deg,var(--bar) {100 * share:.0f}%,#0000 0)")
+
+
+def folded(title: str, *content: Content) -> Element:
+    """What a reader unfolds by a click on its title; on paper it is always shown."""
+    return element("details", element("summary", title), *content)
 
 
 def section(title: str, name: str, *content: Content) -> Element:
@@ -74,15 +95,33 @@ def cards(values: Mapping[str, str]) -> Element:
 
 def settings(values: Mapping[str, Any]) -> Element:
     """A line for each setting, also of those within another one."""
-    rows = [(name, NOTHING if value is None else str(value)) for name, value in _flat(values).items()]
-    return table((), rows, class_="settings")
+    rows = [(name, NOTHING if value is None else str(value)) for name, value in flat(values).items()]
+    return whole_table((), rows, class_="settings")
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings within others as settings of their own, with the name of the outer one in front.
+
+    Example:
+        >>> flat({"rate": 0.1, "augmentation": {"flip": True}})
+        {'rate': 0.1, 'augmentation.flip': True}
+    """
     found: dict[str, Any] = {}
     for name, value in values.items():
-        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return found
+
+
+def chart(png: bytes, alt: str, **attributes: str) -> Element:
+    """A drawing on white, which a dark page shows on its own ground.
+
+    Args:
+        png: content of a PNG file.
+        alt: what it shows, in words.
+        attributes: as of `element`; a class beside "chart" is kept.
+    """
+    classes = f"chart {attributes.pop('class_', '')}".strip()
+    return element("img", src=png_uri(png), alt=alt, class_=classes, **attributes)
 
 
 def page(title: str, *content: Content, refresh: int | None = None) -> bytes:

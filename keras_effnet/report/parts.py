@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_effnet.report.html import Element, element, section, table
-from keras_effnet.report.thumbnails import png_uri
+from keras_effnet.report.html import Element, chart, element, section, table, whole_table
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,11 @@ class Part:
     def to_html(self) -> Element:
         """The part as a section of a page."""
         content = [element("p", self.text, class_="soft")] if self.text else []
-        content += [table(self.header, self.rows, **({} if self.header else {"class_": "settings"}))] * bool(self.rows)
+        if self.rows:
+            shown = table(self.header, self.rows) if self.header else whole_table((), self.rows, class_="settings")
+            content.append(shown)
         content += [element("pre", self.code)] if self.code else []
-        content += [] if self.image is None else [element("img", src=png_uri(self.image), alt=self.title)]
+        content += [] if self.image is None else [chart(self.image, self.title)]
         return section(self.title, self.name, content)
 
     def to_text(self) -> str:

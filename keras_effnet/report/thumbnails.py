@@ -49,21 +49,34 @@ def heat_tile(image: np.ndarray, heat: np.ndarray) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
 
-def confusion_image(confusion: np.ndarray) -> Image.Image:
-    """A confusion matrix of many classes: a square for each pair, blue where it is right and red where it is not."""
+def confusion_image(confusion: np.ndarray) -> bytes:
+    """A confusion matrix as a PNG file: a square for each pair, blue where it is right and red where it is not."""
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     classes = range(len(confusion))
-    colours = [[share_colour(shares[true, taken], true == taken) for taken in classes] for true in classes]
+    colours = [[_on_white(*share_colour(shares[true, taken], true == taken)) for taken in classes] for true in classes]
     side = len(confusion) * max(1, 720 // len(confusion))
-    return Image.fromarray(np.array(colours, np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+    image = Image.fromarray(np.array(colours, np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+    file = BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return file.getvalue()
 
 
-def share_colour(share: float, right: bool) -> tuple[int, int, int]:
-    """A colour for a share of a class' images; by its root, so that a single mistake among many is still seen."""
-    full = (37, 99, 235) if right else (220, 38, 38)
-    depth = share**0.5
-    red, green, blue = (round(255 + (channel - 255) * depth) for channel in full)
-    return red, green, blue
+def share_colour(share: float, right: bool) -> tuple[tuple[int, int, int], float]:
+    """A colour for a share of a class' images.
+
+    Args:
+        share: the share, from 0 to 1.
+        right: whether they were taken for what they are.
+
+    Returns:
+        Red, green and blue, 0 to 255, and how much of it there is, from 0 to 1: the root of the share, so that a single
+        mistake among many is still seen.
+    """
+    return (37, 99, 235) if right else (220, 38, 38), share**0.5
+
+
+def _on_white(colour: tuple[int, int, int], depth: float) -> tuple[int, ...]:
+    return tuple(round(255 + (channel - 255) * depth) for channel in colour)
 
 
 def png_uri(content: bytes) -> str:
@@ -76,10 +89,3 @@ def tile_uri(tile: Image.Image) -> str:
     file = BytesIO()
     tile.save(file, format="JPEG", quality=88)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def image_uri(image: Image.Image) -> str:
-    """A drawing as an address that holds it, without loss."""
-    file = BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return png_uri(file.getvalue())

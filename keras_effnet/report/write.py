@@ -13,13 +13,15 @@ import numpy as np
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.source import Source
 from keras_effnet.extras import is_installed
-from keras_effnet.report.curves import write_curves
-from keras_effnet.report.examples import choose_examples
+from keras_effnet.report.answers import worst_answers
+from keras_effnet.report.curves import scatter_png, write_curves
+from keras_effnet.report.examples import choose_examples, seen_images
 from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
 
 logger = logging.getLogger(__name__)
 
+SCATTERS = 6  # numbers whose answers are drawn
 # One name, so that a run that is started again replaces its events; TensorBoard looks for "tfevents".
 EVENTS = "events.out.tfevents.0.keras_effnet"
 # The names in TensorBoard of a row's values, for each of two runs that share their charts.
@@ -33,20 +35,23 @@ def write_report(
     metrics: dict[str, Any],
     model: keras.Model,
     source: Source,
-    probabilities: np.ndarray,
+    outputs: np.ndarray,
     batches: Any,
     output: Path,
+    training: Any = None,
 ) -> None:
     """Writes metrics.json, history.csv, curves.png, report.html and logs for TensorBoard.
 
     Args:
-        metrics: JSON-able content of metrics.json: "command", "versions", "data", "model", "recipe", "history" (a row
-            for each epoch), "best" (the row whose weights were kept) and "evaluation".
+        metrics: JSON-able content of metrics.json: "command", "versions", "data", "model", "recipe", "realised" (what
+            came of the values that the recipe leaves open), "history" (a row for each epoch), "best" (the row whose
+            weights were kept), "task", "evaluation" and, if it was measured, "calibration".
         model: the trained model.
         source: images that it was evaluated on.
-        probabilities: its probabilities, of shape `(images, classes)`.
+        outputs: its probabilities or numbers, of shape `(images, classes)`.
         batches: batches of the same images, in order.
         output: folder for the files; made if missing.
+        training: batches that the whole network was trained on; by default the page shows none of them.
 
     Raises:
         DataError: a file cannot be written, or an image can no longer be read.
@@ -55,7 +60,17 @@ def write_report(
     atomic_write(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     write_history(metrics["history"], output)
     atomic_write(output / "curves.png", lambda path: write_curves(metrics["history"], metrics["best"], path))
-    content = report_page(metrics, *choose_examples(model, source, probabilities, batches))
+    seen = [] if training is None else seen_images(training, source)
+    if source.task == "classification":
+        content = report_page(metrics, *choose_examples(model, source, outputs, batches), seen=seen)
+    else:
+        thresholds = [row.get("threshold", 0.0) for row in metrics["evaluation"]["per_class"]]
+        answers = worst_answers(source, outputs, thresholds, batches)
+        scatters = {}
+        if source.task == "regression":
+            pairs = zip(source.class_names[:SCATTERS], outputs.T, source.labels.T, strict=False)
+            scatters = {name: scatter_png(name, found, true) for name, found, true in pairs}
+        content = report_page(metrics, seen=seen, answers=answers, scatters=scatters)
     atomic_write(output / "report.html", lambda path: path.write_bytes(content))
 
 

@@ -214,7 +214,7 @@ def test_an_exported_file_says_the_same(
 
 
 def test_a_model_of_numbers_learns_others(trained: dict[str, Any], tmp_path: Path) -> None:
-    folder, _, path, options = trained["regression"]
+    folder, *_, options = trained["regression"]
     other = replace(options, backbone=folder / "model.keras", weights="saved", targets="blue")
     other = replace(other, recipe=replace(RECIPE, head_epochs=1, epochs=1))
     metrics = FinetuneJob(other, tmp_path / "out").run()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
 import os
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,29 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from pages import WIDTHS, Reader, assert_nothing_is_hidden, assert_nothing_is_outside, probe, read_page, screenshot
+from pages import (
+    DARK,
+    PAPER,
+    VIEWS,
+    Reader,
+    assert_nothing_is_hidden,
+    assert_nothing_is_outside,
+    probe,
+    read_page,
+    screenshot,
+)
 from PIL import Image
 from support import tiny_spec
 
 from keras_effnet import build_model, explain
 from keras_effnet.blocks import MBConv
+from keras_effnet.cli.main import parse
+from keras_effnet.data.augment import Augmentation
+from keras_effnet.data.batches import Batches
 from keras_effnet.data.images import Images
 from keras_effnet.errors import DataError
-from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, surest_hits, worst_mistakes
+from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, seen_images, surest_hits, worst_mistakes
 from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import json_text
 from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
@@ -36,6 +53,9 @@ SECTIONS = (
     "hits",
     "classes",
     "confidence",
+    "use",
+    "data",
+    "seen",
     "network",
     "recipe",
     "skipped",
@@ -44,6 +64,7 @@ SECTIONS = (
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")
 SKIPPED = ["cat/<i>broken</i>.png", "dog/\udce9t\udce9.png"]  # the second is no UTF-8 on its disk
 SIDE = 32
+RECIPE = Recipe(rate=0.01, augmentation=Augmentation(flip=True, operations=1, magnitude=5, mixup=0.25))
 
 
 class Rows:
@@ -76,28 +97,49 @@ def some_probabilities(labels: np.ndarray, classes: int, seed: int = 0) -> np.nd
 
 
 def some_metrics(source: Images, probabilities: np.ndarray) -> dict[str, Any]:
-    spec = tiny_spec(MBConv())
+    spec, classes = tiny_spec(MBConv()), len(source.class_names)
     history = [
         {"phase": phase, "epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.25 * epoch, "val_loss": 3.0 / epoch}
         | {"val_accuracy": 0.125 * epoch, "rate": 0.01, "seconds": 30.0, "images_per_second": 41.0}
         for phase, epoch in (("head", 1), ("head", 2), ("whole", 3))
     ]
+    counts = {"train": [1000 + number for number in range(classes)], "validation": [17] * classes}
+    counts["test"] = np.bincount(source.labels, minlength=classes).tolist()
+    stages = [
+        {"operator": row.operator, "resolution": list(row.resolution), "width": row.channels, "depth": row.layers}
+        | {"params": row.params, "macs": row.macs}
+        for row in explain(spec, classes=classes).rows
+    ]
     return {
         "command": "keras-effnet finetune 'my <images>' --epochs 1",
         "versions": {"keras": keras.version(), "python": "3.x"},
-        "data": {"name": "my <images>", "classes": list(source.class_names), "train": 1234, "validation": 56}
-        | {"test": len(source), "skipped": SKIPPED},
-        "model": {"name": "tiny", "params": 4321, "macs": 5_000_000, "resolution": SIDE, "weights": "imagenet"}
-        | {"table": str(explain(spec, classes=len(source.class_names)))},
-        "recipe": {"rate": 0.01, "dropout": None, "augmentation": {"flip": True, "mixup": 0.25}},
+        "data": {"name": "my <images>", "classes": list(source.class_names), "skipped": SKIPPED}
+        | {name: sum(split) for name, split in counts.items()}
+        | {"counts": counts},
+        "model": {"name": "tiny", "backbone": "tiny.json", "path": "my results/model.keras", "weights": "imagenet"}
+        | {"params": 4321, "macs": 5_000_000, "phi": 1.5, "resolution": SIDE, "channels": 3, "stages": stages}
+        | {"scaling": {"depth": [1.2, 1.25], "MACs": [1.9, 2.001]}},
+        "recipe": RECIPE.to_dict(),
+        "realised": {"dropout": 0.264286, "drop_path": 0.2, "augmentation.engine": "keras", "steps_per_epoch": 39},
         "history": history,
         "best": history[-1],
+        "task": "classification",
         "evaluation": {
             "split": "test",
             **evaluate_probabilities(probabilities, source.labels, source.class_names).to_dict(),
         },
         "calibration": calibrate(probabilities, source.labels, (probabilities, source.labels), "test").to_dict(),
     }
+
+
+def shown(metrics: dict[str, Any], *examples: Any) -> Reader:
+    """The page of these metrics, without examples unless they are given."""
+    return Reader(report_page(metrics, *(examples or ([], []))).decode())
+
+
+def training_batches(source: Images, **augmentation: Any) -> Batches:
+    made = Augmentation(**augmentation)
+    return Batches(source, resolution=SIDE, batch_size=8, seed=3, shuffle=True, padded=True, augmentation=made)
 
 
 def tiny_model(classes: int) -> keras.Model:
@@ -112,7 +154,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
     source = some_images(60, NAMES)
     probabilities = some_probabilities(source.labels, 3)
     metrics = some_metrics(source, probabilities)
-    write_report(metrics, tiny_model(3), source, probabilities, Rows(source), folder)
+    training = training_batches(source, mixup=0.25)
+    write_report(metrics, tiny_model(3), source, probabilities, Rows(source), folder, training)
     return folder, metrics, probabilities
 
 
@@ -186,7 +229,10 @@ def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]
     page = read_page(folder / "report.html")
     assert set(page.texts) >= {"top", *SECTIONS}
     evaluation = metrics["evaluation"]
-    for text in (f"{100 * evaluation['accuracy']:.1f}\xa0%", f"{evaluation['loss']:.3f}", "4.32 k", "5 M", "0:01:30"):
+    result = f"{100 * evaluation['accuracy']:.1f}\xa0%"
+    assert page.title == f"my <images>: {result}"
+    assert page.texts["top"].count(page.title) == 2, "as the title, and as the heading"
+    for text in (result, f"{evaluation['loss']:.3f}", "4.32 k", "5 M", "0:01:30", "60test images"):
         assert text in page.texts["top"]
     assert len(page.images["curves"]) == 2
     for row in evaluation["confusion"]:
@@ -194,12 +240,12 @@ def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]
     wrong = len(worst_mistakes(probabilities, np.arange(60) % 3))
     assert 3 < wrong <= MISTAKES
     assert len(page.images["mistakes"]) == 3 * wrong, "the image, and a map for each of the two classes"
+    assert page.folded["mistakes"] == 3 * (wrong - 3), "all but three"
+    assert f"{wrong - 3} more" in page.texts["mistakes"]
     assert len(page.images["hits"]) == 2 * 3, "one a class, with one map"
     assert "image " in page.texts["mistakes"]
     assert "F1" in page.texts["classes"]
-    assert metrics["model"]["table"] in page.texts["network"]
-    for text in ("augmentation.mixup", "0.25", "augmentation.flip", "True"):
-        assert text in page.texts["recipe"]
+    assert len(page.images["seen"]) == 8
     assert metrics["command"] in page.texts["origin"]
     assert keras.version() in page.texts["origin"]
     for images in page.images.values():
@@ -270,7 +316,7 @@ def test_two_hundred_classes_are_a_image_and_a_list() -> None:
     taken = np.where(source.labels == 5, 7, source.labels)
     probabilities[np.arange(800), taken] = 1 - 199e-4
     metrics = some_metrics(source, probabilities)
-    page = Reader(report_page(metrics, [], []).decode())
+    page = shown(metrics)
     assert "class 005class 0074 of 4" in page.texts["confusion"]
     assert "There is none: no image" in page.texts["hits"]
     with Image.open(io.BytesIO(page.images["confusion"][0])) as image:
@@ -279,7 +325,8 @@ def test_two_hundred_classes_are_a_image_and_a_list() -> None:
     assert pixels.shape == (200, 200, 3)
     np.testing.assert_array_equal(np.argwhere(pixels[..., 0] > pixels[..., 2]), [[5, 7]])
     np.testing.assert_array_equal(np.argwhere(pixels[..., 2] > pixels[..., 0])[:, 0], np.delete(np.arange(200), 5))
-    small = np.asarray(confusion_image(np.array([[99, 1], [0, 0]])))
+    with Image.open(io.BytesIO(confusion_image(np.array([[99, 1], [0, 0]])))) as image:
+        small = np.asarray(image)
     assert tuple(small[0, -1]) != (255, 255, 255), "one mistake among a hundred is seen"
     assert tuple(small[-1, 0]) == (255, 255, 255)
 
@@ -292,13 +339,13 @@ def test_a_model_without_a_map_is_shown_without_one() -> None:
     mistakes, hits, note = choose_examples(model, source, probabilities, Rows(source))
     assert "There are no Grad-CAM maps" in note
     assert {len(look.images) for look in (*mistakes, *hits)} == {1}
-    page = Reader(report_page(some_metrics(source, probabilities), mistakes, hits, note).decode())
+    page = shown(some_metrics(source, probabilities), mistakes, hits, note)
     assert "There are no Grad-CAM maps" in page.texts["hits"]
 
 
 def test_without_a_mistake_the_page_says_so() -> None:
     source = some_images(12, NAMES)
-    page = Reader(report_page(some_metrics(source, np.eye(3, dtype="float32")[source.labels]), [], []).decode())
+    page = shown(some_metrics(source, np.eye(3, dtype="float32")[source.labels]))
     assert "There is none: every image" in page.texts["mistakes"]
 
 
@@ -306,21 +353,145 @@ def test_validation_images_are_called_so() -> None:
     source = some_images(12, NAMES)
     metrics = some_metrics(source, some_probabilities(source.labels, 3))
     metrics["evaluation"]["split"] = "validation"
-    assert "by which the best epoch was chosen" in Reader(report_page(metrics, [], []).decode()).texts["top"]
+    del metrics["data"]["counts"]["test"]
+    page = shown(metrics)
+    assert "by which the best epoch was chosen" in page.texts["top"]
+    assert f"{17 * 3}validation images" in page.texts["top"]
+    assert "On the validation images" in page.texts["classes"]
+    assert page.rows["data"][0] == ["class", "training", "validation"]
+
+
+@pytest.mark.parametrize("classes", [3, 120])
+def test_every_class_is_counted(classes: int) -> None:
+    names = tuple(f"class {number:03d}" for number in range(classes))
+    source = some_images(300, names)
+    metrics = some_metrics(source, some_probabilities(source.labels, classes))
+    rows = shown(metrics).rows["data"]
+    heads = [at for at, row in enumerate(rows) if row == ["class", "training", "validation", "test"]]
+    assert max(np.diff([*heads, len(rows)])) <= 41, "a table is no longer than a screen or two"
+    found = [row for at, row in enumerate(rows) if at not in heads]
+    counts = metrics["data"]["counts"]
+    assert [row[0] for row in found] == list(names)
+    for column, split in enumerate(("train", "validation", "test"), start=1):
+        assert [int(row[column].replace("\N{NARROW NO-BREAK SPACE}", "")) for row in found] == counts[split]
+
+
+def test_the_networks_card_has_phi_and_the_sizes() -> None:
+    source = some_images(12, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    rows = shown(metrics).rows["network"]
+    values = {row[0]: row[1] for row in rows if len(row) == 2}
+    assert values["phi"] == "1.5"
+    assert values["resolution"] == f"{SIDE} px, 3 channels"
+    assert values["backbone"] == "tiny.json"
+    assert values["parameters"].replace("\N{NARROW NO-BREAK SPACE}", ",") == "4,321"
+    stages = [row for row in rows if len(row) == 6][1:]
+    spec = tiny_spec(MBConv())
+    expected = [stage for stage in (spec.stem, *spec.stages, spec.head) if stage is not None]
+    assert [row[2:4] for row in stages] == [[str(stage.width), str(stage.depth)] for stage in expected]
+    assert [row[0].split()[0] for row in stages] == [str(number + 1) for number in range(len(stages))]
+    assert ["MACs", "1.900", "2.001"] in rows
+    metrics["model"]["scaling"] = None
+    assert not any(row[1:] == ["asked for", "realised"] for row in shown(metrics).rows["network"])
+
+
+def test_the_whole_recipe_is_there_with_what_came_of_it() -> None:
+    source = some_images(12, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    found: dict[str, str] = dict(shown(metrics).rows["recipe"])  # pyright: ignore[reportArgumentType] - pairs
+    recipe = RECIPE.to_dict()
+    augmentation = recipe.pop("augmentation")
+    asked = {**recipe, **{f"augmentation.{name}": value for name, value in augmentation.items()}}
+    opened = {name for name, value in asked.items() if value in (None, "auto")}
+    assert opened == {"dropout", "drop_path", "augmentation.engine"}
+    assert {name: found[name] for name in set(asked) - opened} == {
+        name: str(value) for name, value in asked.items() if name not in opened
+    }
+    assert found["dropout"] == "0.264286 (follows from phi)"
+    assert found["drop_path"] == "0.2 (the backbone's own)"
+    assert found["augmentation.engine"] == "keras (chosen by auto)"
+    assert found["steps_per_epoch"] == "39"
+    metrics["recipe"]["dropout"] = metrics["realised"]["dropout"] = 0.5
+    assert ["dropout", "0.5"] in shown(metrics).rows["recipe"], "asked for, and so without a reason"
+
+
+def test_the_lines_on_how_to_use_the_model_work(tmp_path: Path) -> None:
+    source = some_images(5, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    path = tmp_path / 'it\'s "mine"' / "model.keras"
+    path.parent.mkdir()
+    model = tiny_model(3)
+    model.save(path)
+    metrics["model"]["path"] = str(path)
+    command, code = shown(metrics).code["use"]
+    arguments = parse(shlex.split(command))
+    assert Path(arguments.model) == path
+    assert len(code.splitlines()) == 2
+    images = source.images.astype("float32")
+    space = {"images": images}
+    exec(code, space)  # noqa: S102 - as a reader would paste it
+    np.testing.assert_allclose(np.asarray(space["probabilities"]), model.predict(images, verbose=0), atol=1e-6)
+
+
+def test_images_are_shown_as_the_network_saw_them() -> None:
+    source = some_images(20, NAMES)
+    mixed = training_batches(source, mixup=0.5, flip=True, crop=0.5)
+    found = seen_images(mixed, source)
+    assert found == seen_images(training_batches(source, mixup=0.5, flip=True, crop=0.5), source), "the same bits"
+    images, labels, _ = training_batches(source, mixup=0.5, flip=True, crop=0.5)[0]
+    assert len(found) == len(images) == 8
+    for (caption, uri), image, label in zip(found, images, labels, strict=True):
+        named = {name: float(share) / 100 for share, name in re.findall(r"(\d+)% (.*?)(?:, (?=\d+%)|$)", caption)}
+        named = named or {caption: 1.0}
+        assert named == pytest.approx(
+            {name: share for name, share in zip(NAMES, label, strict=True) if share >= 0.005}, abs=0.006
+        )
+        with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as tile:
+            pixels = np.asarray(tile.resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+        assert np.corrcoef(pixels.ravel(), image.ravel())[0, 1] > 0.9, "the very image"
+    assert any("%" in caption for caption, _ in found)
+    plain = seen_images(training_batches(source), source)
+    assert {caption for caption, _ in plain} <= set(NAMES)
+
+
+def test_the_page_says_how_images_were_changed() -> None:
+    source = some_images(12, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    seen = [("cat", "data:image/jpeg;base64,")]
+    text = shown(metrics, [], [], "", seen).texts["seen"]
+    for words in ("half of them mirrored", "RandAugment (1 operations each, magnitude 5)", "mixed in pairs by MixUp,"):
+        assert words in text
+    assert not any(words in text for words in ("cropped", "CutMix"))
+    metrics["recipe"]["augmentation"] = Augmentation().__dict__
+    assert "without any augmentation" in shown(metrics, [], [], "", seen).texts["seen"]
+
+
+def test_what_the_metrics_lack_is_left_out() -> None:
+    source = some_images(12, NAMES)
+    metrics = some_metrics(source, some_probabilities(source.labels, 3))
+    del metrics["calibration"], metrics["evaluation"]["confusion"], metrics["evaluation"]["per_class"]
+    del metrics["data"]["counts"]
+    page = shown(metrics, None, None)
+    lacking = {"confidence", "confusion", "classes", "data", "mistakes", "hits", "seen"}
+    assert set(page.texts) - {"top"} == set(SECTIONS) - lacking
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "medium"), VIEWS)
 def test_a_browser_shows_every_part(
-    report: tuple[Path, dict[str, Any], np.ndarray], tmp_path: Path, width: int
+    report: tuple[Path, dict[str, Any], np.ndarray], tmp_path: Path, width: int, medium: str
 ) -> None:
-    folder, _, _ = report
+    folder, _, probabilities = report
     original = folder / "report.html"
-    found = probe(original, tmp_path, width)
+    found = probe(original, tmp_path, width, medium)
     assert found["sections"] == list(SECTIONS)
-    assert_nothing_is_hidden(found)
+    wrong = len(worst_mistakes(probabilities, np.arange(60) % 3))
+    assert_nothing_is_hidden(found, folded=0 if medium == PAPER else 3 * (wrong - 3))
+    assert found["cut"] == []
+    assert found["scrolled"] == []
+    assert found["paper"] < 0.02 if medium == DARK else found["paper"] == 1
 
-    if width < 500:
+    if width < 500 or medium:
         return  # Chromium makes no window narrower than that
     # The page itself, with its policy: its style and its images are there.
     image = tmp_path / "page.png"
@@ -330,3 +501,19 @@ def test_a_browser_shows_every_part(
         colours = {colour: count for count, colour in shown.convert("RGB").getcolors(1 << 24) or ()}
     assert colours.get((246, 247, 249), 0) > 5_000, "the ground around the sections"
     assert colours.get((31, 119, 180), 0) > 100, "Matplotlib's blue: the curve of the validation"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [12, 40, 120])
+def test_many_classes_are_read_on_a_phone_and_on_paper(tmp_path: Path, classes: int) -> None:
+    names = tuple(f"n0{number:07d} Chesapeake_Bay_retriever" for number in range(classes))
+    source = some_images(6 * classes, names)
+    page = tmp_path / "report.html"
+    page.write_bytes(report_page(some_metrics(source, some_probabilities(source.labels, classes)), [], []))
+    for width, medium in VIEWS:
+        found = probe(page, tmp_path, width, medium)
+        assert found["cut"] == [], (width, medium)
+        # The same matrix is a table where there is room, and an image where there is none.
+        assert_nothing_is_hidden(found, folded=int(classes == 40 and width > 760))
+        assert {each for each in found["scrolled"] if "DIV scroll" not in each} == set()
+        assert medium != PAPER or found["scrolled"] == []

@@ -1,0 +1,70 @@
+"""Makes `docs/images/report.png`: `python scripts/report_image.py [--output FOLDER]`.
+
+It trains a small network on scikit-learn's digits, so few of them that it makes mistakes, opens the report of the run
+in Chromium, and leaves out the sections that a reader of the documentation can do without. The run is kept in the
+folder and is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from pages import screenshot  # noqa: E402 - the path comes first
+
+from keras_effnet import FinetuneJob, FinetuneOptions, Recipe  # noqa: E402
+from keras_effnet.data.augment import Augmentation  # noqa: E402
+
+IMAGE = ROOT / "docs" / "images" / "report.png"
+WIDTH, HEIGHT = 1000, 4000  # pixels of the window; of its height what is empty is cut off
+COLOURS = 256
+SHOWN = ("curves", "confusion", "mistakes", "confidence")
+OPTIONS = FinetuneOptions(
+    data="digits",
+    backbone="mobilenet_v1",
+    weights="random",
+    phi=-8,
+    resolution=32,
+    labels_per_class=30,
+    recipe=Recipe(
+        head_epochs=0,
+        epochs=30,
+        batch_size=20,
+        rate=0.03,
+        batchnorm="trained",
+        augmentation=Augmentation(crop=0.7, operations=1, magnitude=4),
+    ),
+)
+
+
+def main() -> None:
+    """Makes the image."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "results" / "report_image", help="folder of the run")
+    output = parser.parse_args().output.resolve()
+    FinetuneJob(OPTIONS, output).run()
+    page = (output / "report.html").read_text(encoding="utf-8")
+    names = re.findall(r'<section id="(\w+)"', page)
+    hidden = ", ".join(f"#{name}" for name in names if name not in SHOWN)
+    shorter = output / "shorter.html"
+    shorter.write_text(page.replace("</style>", f"{hidden} {{ display: none; }}</style>"), encoding="utf-8")
+    image = output / "report.png"
+    screenshot(shorter, image, WIDTH, HEIGHT)
+    with Image.open(image) as whole:
+        rgb = whole.convert("RGB")
+    pixels = np.asarray(rgb)
+    last = int(np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))[-1])
+    cut = rgb.crop((0, 0, WIDTH, last + 20))
+    cut.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
