@@ -25,7 +25,7 @@ from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.tasks import TASKS, Task
+from keras_effnet.vision_tasks import TASKS, VisionTask
 
 EMBEDDED_LAYER = "backbone_spec"
 _VERSION = 1
@@ -54,7 +54,7 @@ class EmbeddedSpec:
     pooling: Pooling | None = None
     classes: int = 1000
     class_names: tuple[str, ...] | None = None
-    task: Task = "classification"
+    task: VisionTask = "classification"
     thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -175,7 +175,7 @@ def counted_arguments(model: keras.Model) -> dict[str, Any]:
 def name_classes(
     model: keras.Model,
     class_names: Sequence[str],
-    task: Task = "classification",
+    task: VisionTask = "classification",
     thresholds: Sequence[float] | None = None,
 ) -> None:
     """Writes into the model what its outputs mean, so that whoever loads it can say what it sees.

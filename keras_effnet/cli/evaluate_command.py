@@ -75,25 +75,13 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         check_writable(arguments.output)
     require("train", "measuring accuracy")
-    from keras_effnet.data.sets import check_data, is_table, load_data
+    from keras_effnet.cli.labelled_data import load_labelled
+    from keras_effnet.data.sets import check_data
 
     check_data(arguments.data)
     classifier = open_classifier(arguments)
-    columns: dict[str, Any] = {}
-    if is_table(arguments.data):
-        columns = _columns(classifier, arguments)
-    data = load_data(
-        arguments.data,
-        data_dir=arguments.data_dir,
-        validation=arguments.validation,
-        seed=arguments.seed,
-        **columns,
-    )
-    if data.train.task != classifier.task:
-        raise DataError(
-            f"the data must be labelled for the model's task, {classifier.task!r}.",
-            received=f"{arguments.data!r} for {data.train.task!r}",
-        )
+    options = {"data_dir": arguments.data_dir, "validation": arguments.validation, "seed": arguments.seed}
+    data = load_labelled(classifier, arguments.data, arguments.targets, **options)
     split = arguments.split or _default_split(data, arguments)
     names, sources = _choose(data, split)
     matching = class_numbers(classifier, sources[0].class_names)
@@ -117,20 +105,11 @@ def run(arguments: argparse.Namespace) -> None:
     show(as_json if arguments.json else as_text(evaluation, content, classifier), None)
 
 
-def _columns(classifier: Predictor, arguments: argparse.Namespace) -> dict[str, Any]:
-    """How a table is read for a model: numbers are in the columns that have their names."""
-    if classifier.task == "classification":
-        return {"targets": arguments.targets or (), "task": "classification" if arguments.targets else None}
-    named = classifier.class_names if classifier.task == "regression" and classifier.named else ()
-    return {"targets": arguments.targets or named, "task": classifier.task}
-
-
 def _evaluate(
     classifier: Predictor, outputs: np.ndarray, labels: np.ndarray, matching: np.ndarray, source: Source
 ) -> Any:
     """The scores of a model's outputs for the labels of data, whose classes may come in another order."""
-    import numpy as np
-
+    from keras_effnet.cli.labelled_data import labels_for
     from keras_effnet.training.evaluation import evaluate_probabilities
     from keras_effnet.training.multilabel import evaluate_labels
     from keras_effnet.training.regression import evaluate_numbers
@@ -138,9 +117,8 @@ def _evaluate(
     if classifier.task == "regression":
         return evaluate_numbers(outputs[:, matching], labels, source.class_names)
     if classifier.task == "classification":
-        return evaluate_probabilities(outputs, matching[labels], _names(classifier, source))
-    told = np.zeros(outputs.shape, np.float32)
-    told[:, matching] = labels
+        return evaluate_probabilities(outputs, labels_for(classifier, labels, matching), _names(classifier, source))
+    told = labels_for(classifier, labels, matching)
     return evaluate_labels(outputs, told, _names(classifier, source), classifier.thresholds)
 
 

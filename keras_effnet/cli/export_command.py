@@ -121,20 +121,24 @@ def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.n
     """Images to calibrate with, images to compare on, and their classes: as many of each class as the others."""
     import numpy as np
 
+    from keras_effnet.cli.labelled_data import load_labelled
     from keras_effnet.cli.predictor import class_numbers, classifier_of
     from keras_effnet.data.reading import resize_square
-    from keras_effnet.data.sets import load_data
     from keras_effnet.data.splits import at_most
 
-    data = load_data(arguments.calibration, data_dir=arguments.data_dir)
     options = {"classes": None, "resolution": None, "preprocessing": None}
     classifier = classifier_of(model, argparse.Namespace(model=arguments.model, **options))
+    data = load_labelled(classifier, arguments.calibration, data_dir=arguments.data_dir)
     numbers = class_numbers(classifier, data.train.class_names)
     found = {}
     for name, source in (("calibration", data.train), ("images", data.test or data.validation)):
-        chosen = at_most(source, math.ceil(arguments.images / len(source.class_names)), seed=0)
+        if source.task == "regression":
+            chosen = source.take(np.unique(np.linspace(0, len(source) - 1, arguments.images).astype(int)))
+        else:
+            chosen = at_most(source, math.ceil(arguments.images / len(source.class_names)), seed=0)
         side, gray = classifier.resolution, classifier.channels == 1
         pixels = [resize_square(chosen.read(number, side), side, gray=gray) for number in range(len(chosen))]
         found[name] = np.stack(pixels).astype(np.float32)
-        found["labels"] = numbers[chosen.labels]
+        if source.task == "classification":
+            found["labels"] = numbers[chosen.labels]
     return found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ class Predictions:
         top: number of classes per image, at least 1.
     """
 
-    task: Task
+    task: VisionTask
     names: tuple[str, ...]
     thresholds: tuple[float, ...]
     images: Sequence[str]

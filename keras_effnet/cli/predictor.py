@@ -14,7 +14,7 @@ from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.arguments import check_model_file
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.messages import progress_bar
-from keras_effnet.tasks import THRESHOLD, Task
+from keras_effnet.vision_tasks import THRESHOLD, VisionTask
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,7 @@ class Predictor:
     named: bool
     resolution: int
     channels: int
-    task: Task = "classification"
+    task: VisionTask = "classification"
     thresholds: tuple[float, ...] = ()
 
 
@@ -192,7 +192,7 @@ def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> P
     names = told.class_names if arguments.classes is None else _names_of(arguments.classes, classes)
     model = _Softmax(exported) if told.outputs == "logits" else exported
     numbers = tuple(map(str, range(classes)))
-    tasks: dict[str, Task] = {"labels": "multilabel", "numbers": "regression"}
+    tasks: dict[str, VisionTask] = {"labels": "multilabel", "numbers": "regression"}
     task, thresholds = tasks.get(told.outputs, "classification"), told.thresholds or (THRESHOLD,) * classes
     return Predictor(model, names or numbers, names is not None, side, told.channels, task, thresholds)
 
@@ -363,7 +363,7 @@ def _with_mode(model: keras.Model, mode: str) -> Any:
     return keras.Model(pixels, model(preprocess(pixels, mode=mode)))
 
 
-def _task_of(model: Any) -> Task:
+def _task_of(model: Any) -> VisionTask:
     """What a model without a spec says: labels if it ends in a sigmoid, else one class."""
     import keras
 

@@ -14,7 +14,7 @@ from keras_effnet.data.image_files import ImageFiles, is_there, open_files
 from keras_effnet.data.splits import RawSplits
 from keras_effnet.data.targets import CLASS_COLUMNS, LABELS_COLUMNS, Line, Targets, find_targets
 from keras_effnet.errors import DataError
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 # Names that these columns go by; of several in a header, the first counts.
 PATH_COLUMNS = ("path", "filename", "file", "image")
@@ -36,7 +36,7 @@ class _Entry:
     group: str
 
 
-def read_table(table: Path, cache: Path, task: Task | None = None, targets: Sequence[str] = ()) -> RawSplits:
+def read_table(table: Path, cache: Path, task: VisionTask | None = None, targets: Sequence[str] = ()) -> RawSplits:
     """Reads a table of images.
 
     Args:

@@ -24,7 +24,7 @@ from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 from keras_effnet.messages import progress_bar
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class ImageFiles(Source):
         banner: int = 0,
         digests: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
-        task: Task = "classification",
+        task: VisionTask = "classification",
     ) -> None:
         self.paths = tuple(paths)
         self.task = task
@@ -111,7 +111,7 @@ def open_files(
     *,
     banner: int = 0,
     groups: Sequence[str] | None = None,
-    task: Task = "classification",
+    task: VisionTask = "classification",
 ) -> ImageFiles:
     """Opens the readable ones among some image files; the others are logged once and listed in `skipped`.
 

@@ -22,7 +22,7 @@ from keras_effnet.data.source import Source
 from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
-from keras_effnet.tasks import TASKS, Task
+from keras_effnet.vision_tasks import TASKS, VisionTask
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def load_data(
     validation: float = 0.1,
     seed: int = 0,
     labels_per_class: int | None = None,
-    task: Task | None = None,
+    task: VisionTask | None = None,
     targets: str | Sequence[str] = (),
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:

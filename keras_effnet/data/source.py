@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 
 class Source(ABC):
@@ -25,7 +25,7 @@ class Source(ABC):
 
     labels: np.ndarray
     class_names: tuple[str, ...]
-    task: Task = "classification"
+    task: VisionTask = "classification"
     skipped: tuple[str, ...] = ()
     groups: tuple[str, ...] | None = None
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Targets:
         separator: what parts the labels of a cell; None where each has a column of its own.
     """
 
-    task: Task
+    task: VisionTask
     columns: tuple[int, ...]
     names: tuple[str, ...]
     separator: str | None = None
@@ -95,7 +95,7 @@ def find_targets(
     header: Sequence[str],
     lines: Sequence[Line],
     taken: Sequence[int],
-    task: Task | None,
+    task: VisionTask | None,
     columns: Sequence[str],
     table: str,
 ) -> Targets:
@@ -144,7 +144,7 @@ def find_targets(
 
 
 def _columns(
-    header: Sequence[str], taken: Sequence[int], task: Task | None, asked: Sequence[str], table: str
+    header: Sequence[str], taken: Sequence[int], task: VisionTask | None, asked: Sequence[str], table: str
 ) -> tuple[int, ...]:
     """The columns that are asked for, or that are called so, or all that are left."""
     free = [number for number in range(len(header)) if number not in taken]
@@ -173,7 +173,9 @@ _NO_COLUMN = (
 )
 
 
-def _task_of(header: Sequence[str], lines: Sequence[Line], chosen: tuple[int, ...], *, asked: bool, table: str) -> Task:
+def _task_of(
+    header: Sequence[str], lines: Sequence[Line], chosen: tuple[int, ...], *, asked: bool, table: str
+) -> VisionTask:
     if header[chosen[0]] in LABELS_COLUMNS and len(chosen) == 1:
         return "multilabel"
     if header[chosen[0]] in CLASS_COLUMNS or (asked and len(chosen) == 1 and not _all(lines, chosen, _is_number)):

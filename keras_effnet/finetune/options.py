@@ -11,7 +11,7 @@ from keras_effnet.checks import check_bool, check_choice, check_int, check_numbe
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe, default_recipe
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.tasks import TASKS, Task
+from keras_effnet.vision_tasks import TASKS, VisionTask
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class FinetuneOptions:
     data_dir: str | PathLike[str] | None = None
     validation: float = 0.1
     labels_per_class: int | None = None
-    task: Task | None = None
+    task: VisionTask | None = None
     targets: str | None = None
     teacher: str | PathLike[str] | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one

@@ -10,7 +10,6 @@ import numpy as np
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.finetune.recipe import Recipe
-from keras_effnet.tasks import Task
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.schedules import (
@@ -21,6 +20,7 @@ from keras_effnet.training.schedules import (
     warmup_cosine,
     warmup_exponential,
 )
+from keras_effnet.vision_tasks import VisionTask
 
 HEAD = "head"
 DECAY_EPOCHS = 2.4  # Tan and Le 2019 (arXiv:1905.11946), section 5.2: "decays by 0.97 every 2.4 epochs"
@@ -114,7 +114,7 @@ def phase_schedule(phase: Phase, recipe: Recipe, steps_per_epoch: int) -> Schedu
 
 
 def compile_phase(
-    model: keras.Model, phase: Phase, recipe: Recipe, steps_per_epoch: int, task: Task = "classification"
+    model: keras.Model, phase: Phase, recipe: Recipe, steps_per_epoch: int, task: VisionTask = "classification"
 ) -> Schedule:
     """Freezes the layers that do not learn in a phase, and compiles the model for it.
 

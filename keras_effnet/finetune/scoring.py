@@ -9,14 +9,14 @@ import numpy as np
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.options import FinetuneOptions
-from keras_effnet.tasks import Task
 from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.evaluation import evaluate_probabilities
 from keras_effnet.training.multilabel import choose_thresholds, evaluate_labels
 from keras_effnet.training.regression import evaluate_numbers
+from keras_effnet.vision_tasks import VisionTask
 
 
-def check_task(task: Task, options: FinetuneOptions) -> None:
+def check_task(task: VisionTask, options: FinetuneOptions) -> None:
     """Checks that a run's options make sense for what is to be learned.
 
     Args:

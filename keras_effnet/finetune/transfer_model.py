@@ -22,8 +22,8 @@ from keras_effnet.inheritance.scaled_model import load_model, scale_model
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.tasks import ACTIVATIONS, Task
 from keras_effnet.training.seeding import seed_weights
+from keras_effnet.vision_tasks import ACTIVATIONS, VisionTask
 
 
 def make_network(
@@ -35,7 +35,7 @@ def make_network(
     resolution: int | None = None,
     channels: int = 3,
     recipe: Recipe,
-    task: Task = "classification",
+    task: VisionTask = "classification",
     unit: Unit | None = None,
 ) -> keras.Model:
     """Builds a network for new classes, with trained weights and a fresh classifier.

@@ -145,7 +145,13 @@ class ProxyTraining(Record):
 @functools.lru_cache(maxsize=1)
 def load_splits(proxy: ProxyTraining) -> DataSplits:
     """The data of a proxy training, kept for the next trial. What is held out does not depend on a trial's seed."""
-    return load_data(proxy.data, validation=proxy.validation)
+    splits = load_data(proxy.data, validation=proxy.validation)
+    if splits.train.task != "classification":
+        raise SearchError(
+            "a search compares classifiers by their accuracy: give images with one class each.",
+            received=f"{proxy.data!r}, labelled for the task {splits.train.task!r}",
+        )
+    return splits
 
 
 def _checkpoint(folder: Path, spec: BackboneSpec, proxy: ProxyTraining, seed: int) -> Checkpoint:

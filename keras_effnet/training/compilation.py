@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from keras_effnet.shifted_depthwise import is_faster_shifted, shift_depthwise
-from keras_effnet.tasks import Task
 from keras_effnet.training.schedules import Schedule
+from keras_effnet.vision_tasks import VisionTask
 
 NESTEROV_MOMENTUM = 0.9  # Kornblith et al. 2019 (arXiv:1805.08974), and nearly everyone else
 
@@ -25,7 +25,7 @@ def compile_model(
     accumulate: int = 1,
     label_smoothing: float = 0.0,
     focal: float = 0.0,
-    task: Task = "classification",
+    task: VisionTask = "classification",
 ) -> None:
     """Compiles a model for what it is to learn: one-hot labels, several labels, or numbers.
 
@@ -79,7 +79,7 @@ def compile_model(
     )
 
 
-def _loss_and_metrics(task: Task, label_smoothing: float, focal: float) -> tuple[Any, list[Any]]:
+def _loss_and_metrics(task: VisionTask, label_smoothing: float, focal: float) -> tuple[Any, list[Any]]:
     losses, metrics = keras.losses, keras.metrics
     smoothing: dict[str, Any] = {"label_smoothing": label_smoothing}
     name: dict[str, Any] = {"name": "mean_loss"}

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_effnet.errors import DataError
 from keras_effnet.extras import import_extra
-from keras_effnet.tasks import THRESHOLD
+from keras_effnet.vision_tasks import THRESHOLD
 
 
 @dataclass(frozen=True)

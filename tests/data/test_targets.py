@@ -12,7 +12,7 @@ from keras_effnet.data.batches import Batches
 from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.sets import load_data
 from keras_effnet.errors import DataError
-from keras_effnet.tasks import Task
+from keras_effnet.vision_tasks import VisionTask
 
 
 def table(root: Path, text: str, images: int = 6) -> Path:
@@ -116,7 +116,7 @@ def test_the_fingerprint_tells_other_labels(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_table_is_an_error(
-    tmp_path: Path, text: str, task: Task | None, targets: tuple[str, ...], message: str
+    tmp_path: Path, text: str, task: VisionTask | None, targets: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
         read_table(table(tmp_path, text), tmp_path, task, targets)

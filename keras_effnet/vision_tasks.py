@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Task = Literal["classification", "multilabel", "regression"]
-TASKS: tuple[Task, ...] = get_args(Task)
-ACTIVATIONS: dict[Task, str | None] = {"classification": "softmax", "multilabel": "sigmoid", "regression": None}
+VisionTask = Literal["classification", "multilabel", "regression"]
+TASKS: tuple[VisionTask, ...] = get_args(VisionTask)
+ACTIVATIONS: dict[VisionTask, str | None] = {"classification": "softmax", "multilabel": "sigmoid", "regression": None}
 THRESHOLD = 0.5  # probability from which an image has a label, where nothing better is known
