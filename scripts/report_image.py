@@ -1,8 +1,7 @@
 """Makes `docs/images/report.png`: `python scripts/report_image.py [--output FOLDER]`.
 
-It trains a small network on scikit-learn's digits, so few of them that it makes mistakes, opens the report of the run
-in Chromium, and leaves out the sections that a reader of the documentation can do without. The run is kept in the
-folder and is not trained again.
+It trains a small network on so few of scikit-learn's digits that it makes mistakes, opens the report in Chromium, and
+leaves out the sections that a reader of the documentation can do without. The run is kept, and not trained again.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from keras_effnet.report.html import Element, bar_cell, element, flat, section, settings, whole_table
-from keras_effnet.report.text import NOTHING, count, short
+from keras_effnet.report.text import count, short
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLUMN_CLASSES = 40  # classes in one table of counts; those of more classes stand side by side
@@ -17,11 +17,7 @@ RESULTS = {
     "regression": "the numbers, in the order of the table under Numbers",
 }
 # Why a value that a recipe leaves open is what it is.
-REASONS = {
-    "dropout": "follows from phi",
-    "drop_path": "the backbone's own",
-    "augmentation.engine": "chosen by auto",
-}
+REASONS = {"dropout": "follows from phi", "drop_path": "the backbone's own", "augmentation.engine": "chosen by auto"}
 OPEN = (None, "auto")
 
 
@@ -106,8 +102,8 @@ def recipe_section(metrics: dict[str, Any]) -> Element:
     """The whole recipe, with what came of the values that it leaves open."""
     values = flat(metrics["recipe"])
     for name, found in metrics["realised"].items():
-        shown = NOTHING if found is None else f"{found}"
-        values[name] = f"{shown} ({REASONS[name]})" if name in values and values[name] in OPEN else shown
+        is_open = found is not None and name in values and values[name] in OPEN
+        values[name] = f"{found} ({REASONS[name]})" if is_open else found
     return section("Recipe", "recipe", element("div", settings(values), class_="columns"))
 
 

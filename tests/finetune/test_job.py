@@ -152,6 +152,10 @@ def test_a_run_leaves_all_that_people_and_programs_need(tmp_path: Path) -> None:
     assert metrics["model"]["params"] == model.count_params()
     for name in ("curves.png", "report.html", "tensorboard"):
         assert (tmp_path / name).exists()
+    assert metrics["model"]["path"] == str(tmp_path / "model.keras")
+    assert metrics["realised"]["dropout"] == 0.2
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('id="seen"') == 1, "what the whole network learned from"
     # Done: the same job trains nothing any more.
     before = (tmp_path / "model.keras").stat().st_mtime_ns
     assert FinetuneJob(QUICK, tmp_path).run()["evaluation"] == metrics["evaluation"]  # pyright: ignore[reportOptionalSubscript]

@@ -40,7 +40,7 @@ from keras_effnet.errors import DataError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, seen_images, surest_hits, worst_mistakes
 from keras_effnet.report.finetune_page import report_page
-from keras_effnet.report.text import json_text
+from keras_effnet.report.text import NOTHING, json_text
 from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
 from keras_effnet.report.write import format_table, write_history, write_report
 from keras_effnet.training.calibration import calibrate
@@ -412,7 +412,10 @@ def test_the_whole_recipe_is_there_with_what_came_of_it() -> None:
     assert found["augmentation.engine"] == "keras (chosen by auto)"
     assert found["steps_per_epoch"] == "39"
     metrics["recipe"]["dropout"] = metrics["realised"]["dropout"] = 0.5
-    assert ["dropout", "0.5"] in shown(metrics).rows["recipe"], "asked for, and so without a reason"
+    metrics["realised"]["augmentation.engine"] = None
+    rows = shown(metrics).rows["recipe"]
+    assert ["dropout", "0.5"] in rows, "asked for, and so without a reason"
+    assert ["augmentation.engine", NOTHING] in rows
 
 
 def test_the_lines_on_how_to_use_the_model_work(tmp_path: Path) -> None:

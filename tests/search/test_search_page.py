@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pages import Reader, assert_nothing_is_hidden, assert_nothing_is_outside, probe, read_page, screenshot
+from pages import DARK, VIEWS, Reader, assert_nothing_is_hidden, assert_nothing_is_outside, probe, read_page, screenshot
 from PIL import Image
 from summaries import ERROR, NAME, TABLE, architecture, coefficients
 from support import run_python
@@ -151,11 +151,12 @@ def test_while_the_search_runs_the_page_says_so(make: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width", [1200, 500])
-def test_a_browser_shows_every_part(report: Report, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize(("width", "medium"), VIEWS)
+def test_a_browser_shows_every_part(report: Report, tmp_path: Path, width: int, medium: str) -> None:
     folder, summary, _ = report
-    found = probe(folder / "report.html", tmp_path, width)
+    found = probe(folder / "report.html", tmp_path, width, medium)
     assert found["sections"] == SECTIONS[summary.search]
+    assert found["paper"] < 0.02 if medium == DARK else found["paper"] == 1
     assert_nothing_is_hidden(found)
 
 
