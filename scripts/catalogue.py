@@ -200,7 +200,7 @@ def backbones_page() -> str:
             "line take.",
             "Parameters and multiply-adds are counted from the spec at the given resolution, with 1,000 classes, and "
             "compared to",
-            "the last one with the graphs of keras.applications or with timm's ([tests/golden](../tests/golden)). "
+            "the last one with the graphs of keras.applications or with timm's (`tests/golden`). "
             "Accuracy is ImageNet",
             "top-1 as the source publishes it, not measured here; a blank means that we found no source. Networks with "
             "a builder load",
