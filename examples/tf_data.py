@@ -45,7 +45,7 @@ def write_folder(pairs: Any, names: Sequence[str], folder: Path) -> None:
 
 
 def finetuned(folder: Path, output: Path) -> float:
-    """Accuracy of a small network on images that `finetune` held out. With weights="imagenet" it would be a large one."""
+    """Accuracy of a small network on images that `finetune` held out; weights="imagenet" would start a large one."""
     options = FinetuneOptions(
         folder, "mobilenet_v1", phi=-8, weights="random", resolution=SIDE, recipe=Recipe(epochs=EPOCHS, rate=0.05)
     )
