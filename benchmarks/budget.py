@@ -2,7 +2,8 @@
 
 Command: python benchmarks/budget.py
 Time: about 1 minute on 2 cores.
-Result: results/budget.json, docs/budget.md and docs/images/budget.png: no budget exceeded, none used by less than 97 %.
+Result: results/budget.json, docs/evidence/budget.md and docs/images/budget.png: no budget exceeded, none used by less
+than 97 %.
 """
 
 from __future__ import annotations
@@ -31,44 +32,18 @@ COMMAND = "python benchmarks/budget.py"
 # Bytes are 4 times the parameters.
 QUANTITIES = ("macs", "params", "activations")
 FACTORS = [0.1 * 200 ** (number / 49) for number in range(50)]
-INTRODUCTION = """# Any budget
+INTRODUCTION = """# Evidence: budgets
 
-```python
-from keras_effnet import fit_to_budget
-
-spec = fit_to_budget("efficientnet_b0", macs=100e6, model_bytes=8e6)  # both limits hold, one is used
-spec = fit_to_budget("resnet50", params=5e6, resolution=160, rule="fast")
-spec = fit_to_budget("mobilenet_v2", latency_ms=20)  # measured on this machine
-```
-
-```sh
-keras-effnet fit efficientnet_b0 --macs 100e6 --model-bytes 8e6 --output small.json
-keras-effnet transfer --backbone small.json
-```
-
-The rule sets the direction, the count decides how far to go: phi is bisected on the *rounded* network, and what the
-last phi leaves unused is filled by enlarging single parts (a stage's width or depth, stem, head, resolution), in the
-order in which the rule would reach them. What a rule leaves alone and what a stage declares `fixed` stay. Depths round
-to the nearest here, unless another `Rounding` is given: with the paper's `ceil`, EfficientNet-B0 grows by half at the
-first step above phi = 0.
-
-A limit that no network meets raises an error that names it and the smallest value that can be reached. MnasNet and
-EfficientNet-Lite keep a head of 1280 channels at any size, so that with 1000 classes none of their networks has fewer
-than 1.3 million parameters: their smallest budgets raise such errors and are missing from the rows below.
-
-For `latency_ms` a spec's kinds of work are added up (calls, layers, pointwise, spatial and depthwise multiply-adds,
-numbers written). The time that each takes is calibrated once on a machine, by timing eight networks (a minute), and
-kept in the user's cache folder, for each backend, version, processor, data format and number of threads. The search
-builds the network it predicts to fit, times it (3 calls to warm up, then the median of at least 15 calls and half a
-second), corrects its prediction and searches again, at most five times. What it returns was measured at or under the
-limit.
+How much of a limit [`fit_to_budget`](../budget.md) uses.
 
 ## How much of a budget is used
 
 For each family and measure, {budgets} budgets from 0.1 to 20 times the base's own value, and the share of the limit
-that the network found uses. No network was above its limit.
+that the network found uses. No network was above its limit. MnasNet and
+EfficientNet-Lite keep a head of 1280 channels at any size, so that with 1000 classes none of their networks has fewer
+than 1.3 million parameters: their smallest budgets are missing.
 
-![Share of the budget used, for each family](images/budget.png)
+![Share of the budget used, for each family](../images/budget.png)
 
 """
 
@@ -101,7 +76,7 @@ def sweep(name: str, quantity: str) -> dict[str, Any]:
 
 
 def page(content: dict[str, Any]) -> str:
-    """The text of docs/budget.md, without the table of latencies."""
+    """The text of docs/evidence/budget.md, without the table of latencies."""
     lines = [
         "| base | limit | budgets | least used | median | most used | time, median | time, most |",
         "|---|---|---|---|---|---|---|---|",
@@ -165,11 +140,11 @@ def main() -> None:
 
 
 def write_page() -> None:
-    """Writes docs/budget.md from both result files."""
+    """Writes docs/evidence/budget.md from both result files."""
     parts = [page(json.loads((RESULTS / "budget.json").read_text()))]
     if (RESULTS / "latency.json").is_file():
         parts.append(latency_table(json.loads((RESULTS / "latency.json").read_text())))
-    (DOCS / "budget.md").write_text("\n".join(parts))
+    (DOCS / "evidence" / "budget.md").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Command: python benchmarks/candidates.py
 Time: about 4 minutes on 2 cores.
-Result: results/candidates.json and, by benchmarks/tables.py, a table in docs/benchmarks.md. Wanted: below 60 s.
+Result: results/candidates.json and, by benchmarks/tables.py, a table in docs/evidence/benchmarks.md. Wanted: below
+60 s.
 
 Ours draws networks of the space that `keras-effnet search architecture` searches by default, counts what each costs,
 puts them to the limits, and makes a spec of each one that keeps them. The peer does for each what a search without a

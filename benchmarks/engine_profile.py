@@ -2,7 +2,7 @@
 
 Command: python benchmarks/engine_profile.py
 Time: about 2 minutes on 2 cores, on a machine that does nothing else.
-Result: results/engine_profile.json and its table in docs/export.md.
+Result: results/engine_profile.json and its table in docs/evidence/devices.md.
 
 The networks of on_device.py, one picture at a time. The matrix product runs in the same engine, in turn: it is what the
 processor can do, so that multiply-adds divided by its rate are a time that no engine falls below in float32, but for

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/features.py
 Time: 17 minutes on 2 cores that others used too, 7 of them for the backbone.
-Result: results/features.json and, by benchmarks/tables.py, its table in docs/finetune.md and docs/benchmarks.md.
+Result: results/features.json and, by benchmarks/tables.py, its table in docs/evidence/training.md and benchmarks.md.
     Wanted: 0.2 or less.
 
 The peer is the first phase of "Image classification via fine-tuning with EfficientNet" (keras-team/keras-io,

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/front.py
 Time: about 15 minutes on 2 cores, on a machine that does nothing else.
-Result: results/front.json, its table in docs/export.md and the picture docs/images/front.png.
+Result: results/front.json, its table in docs/choosing.md and the picture docs/images/front.png.
 
 Accuracy is as published, for weights that are not at hand here (docs/backbones.md has the sources). Latency is
 measured: one picture, two threads, exported files of random weights. Networks without a published accuracy take no

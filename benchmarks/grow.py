@@ -2,7 +2,7 @@
 
 Command: python benchmarks/grow.py
 Time: about 4 minutes on 2 cores.
-Result: results/grow.json and, by benchmarks/tables.py, its table in docs/inherit.md and docs/benchmarks.md. Wanted:
+Result: results/grow.json and, by benchmarks/tables.py, its table in docs/evidence/inherit.md and benchmarks.md. Wanted:
     time below 2, memory below 2.5.
 
 Every round is a fresh process for each of the two. In both a B0 with random weights and statistics exists before the

@@ -3,7 +3,7 @@
 Command: python benchmarks/inherit.py [--quick] [--output FOLDER]
 Time: about 20 minutes on 2 cores; with --quick two, to see whether it runs. A run that was stopped goes on with the
     seed that it was stopped in.
-Result: results/inherit.json, docs/images/inherit.png and, by benchmarks/tables.py, a table in docs/inherit.md.
+Result: results/inherit.json, docs/images/inherit.png and, by benchmarks/tables.py, a table in docs/evidence/inherit.md.
 
 Two sizes of EfficientNet-B0 for 32 px, on drawn letters and on scikit-learn's digits. Compute is 3 x multiply-adds x
 images (forward, and backward twice that) of all that was trained: a grown network's account begins with that of the

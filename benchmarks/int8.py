@@ -2,7 +2,7 @@
 
 Command: python benchmarks/int8.py
 Time: about 10 minutes on 2 cores.
-Result: results/int8.json and its table in docs/export.md.
+Result: results/int8.json and its table in docs/evidence/devices.md.
 
 Two sets of pictures that no network has seen: letters as `keras-effnet transfer` draws them, and cluttered ones, on
 which a network of this size is far from saturation: a letter faint behind two others and noise. Each network is trained

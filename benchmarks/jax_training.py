@@ -2,7 +2,7 @@
 
 Command: python benchmarks/jax_training.py
 Time: about 11 minutes on 2 cores.
-Result: results/jax_training.json and its table in docs/benchmarks.md.
+Result: results/jax_training.json and its table in docs/evidence/benchmarks.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/latency.py
 Time: about 2 minutes on 2 cores, on a machine that does nothing else.
-Result: results/latency.json and its table in docs/budget.md.
+Result: results/latency.json and its table in docs/evidence/budget.md.
 """
 
 from __future__ import annotations

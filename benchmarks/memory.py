@@ -2,7 +2,7 @@
 
 Command: python benchmarks/memory.py
 Time: about 8 minutes on 2 cores.
-Result: results/memory.json and its tables in docs/finetune.md (this machine) and docs/microcontrollers.md (devices).
+Result: results/memory.json and its tables in docs/evidence: training.md (this machine), devices.md (devices).
 
 This machine: the largest resident memory of a fresh process that makes three steps. Devices: the span of the tensors
 that LiteRT's reference kernels plan; and the arena of TensorFlow Lite Micro, if the package tflite-micro is installed.

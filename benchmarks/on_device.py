@@ -2,7 +2,7 @@
 
 Command: python benchmarks/on_device.py --timm PYTHON [BATCH ...]
 Time: about 30 minutes with the default batches, 1 and 16, on 2 cores, on a machine that does nothing else.
-Result: results/on_device.json and its table in docs/export.md.
+Result: results/on_device.json and its table in docs/evidence/devices.md.
 
 All contenders of a network take turns, with two threads each, on pieces of photographs. PYTHON is that of an
 environment with timm, torch, torchvision, onnx and litert-torch, which runs timm_peer.py; without it timm takes no

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/pipeline.py
 Time: 3 to 4 minutes on 2 shared cores.
-Result: results/pipeline.json, from which benchmarks/tables.py writes the tables in docs/data.md and docs/benchmarks.md.
+Result: results/pipeline.json; benchmarks/tables.py writes it into docs/evidence/training.md and benchmarks.md.
     The target is an idle share below 5 %.
 
 Trains EfficientNet-B0 at 224 px on JPEG files of 300 to 500 px, which are generated first: letters and blobs of colour

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/scores.py [--candidates 30] [--seeds 2] [--steps 160] [--output FOLDER]
 Time: about 25 minutes on 2 cores; stopped, the same command goes on.
-Result: results/scores.json and, by benchmarks/tables.py, a table in docs/search.md.
+Result: results/scores.json and, by benchmarks/tables.py, a table in docs/evidence/search.md.
 
 Random networks of the space that `keras-effnet search architecture` searches by default, within its limits, are trained
 as it trains them, each with several seeds, and scored. What counts is the rank correlation between a score and the mean

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/search.py
 Time: about 40 minutes on 2 cores; the searches go on where they were stopped.
-Result: results/search.json and, by benchmarks/tables.py, a table in docs/search.md.
+Result: results/search.json and, by benchmarks/tables.py, a table in docs/evidence/search.md.
 
 1. `search_coefficients` by halving and by plain grid, with the same seed, from a small base on the embedded letters:
    steps trained until the choice of each, and how far apart the choices are. Wanted: a fifth of the steps, and the
@@ -11,7 +11,7 @@ Result: results/search.json and, by benchmarks/tables.py, a table in docs/search
 3. Trials that take no time, in one process: what the store, the plan, trials.csv and the progress take. Wanted: 2 % of
    10 seconds. That a worker process must import TensorFlow first is not in it.
 
-And `search_coefficients` as it is by default, whose outcome docs/search.md tells.
+And `search_coefficients` as it is by default, whose outcome docs/evidence/search.md tells.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def halving_and_grid(output: Path, steps: int) -> dict[str, Any]:
 
 
 def outcome(output: Path) -> dict[str, Any]:
-    """What the search of coefficients finds by default, for docs/search.md."""
+    """What the search of coefficients finds by default, for docs/evidence/search.md."""
     summary = search_coefficients(output=output / "coefficients", workers=2).summary
     found = summary.to_dict()
     names = ("base", "finalists", "winner", "rule", "difference", "trials", "steps", "grid_steps")

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/searches.py
 Time: about half an hour on 2 cores; stopped, the same command goes on.
-Result: results/searches.json and, by benchmarks/tables.py, its tables in docs/search.md.
+Result: results/searches.json and, by benchmarks/tables.py, its tables in docs/evidence/search.md.
 
 Three parts, all on the embedded letters, all by short training with two single-threaded workers:
 

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/table4.py
 Time: about 8 minutes on 2 cores, on a machine that does nothing else.
-Result: results/table4.json and its table in docs/export.md.
+Result: results/table4.json and its table in docs/evidence/devices.md.
 
 As in the paper: one picture at a time on one core (arXiv:1905.11946, Table 4: 0.554 s against 0.098 s, 5.7 times).
 """

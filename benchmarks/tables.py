@@ -1,8 +1,8 @@
-"""Writes docs/benchmarks.md, and the tables of other pages beside it, from results.
+"""Writes docs/evidence/benchmarks.md, and the tables of other pages, from results.
 
 Command: python benchmarks/tables.py
 Time: under 1 s.
-Result: docs/benchmarks.md, one table for each file in benchmarks/results; in the others what is between their marks.
+Result: docs/evidence/benchmarks.md, one table for each file in benchmarks/results; other pages, between marks.
 """
 
 from __future__ import annotations
@@ -16,15 +16,12 @@ from typing import Any
 from device_tables import arenas, engine_profile, front, int8, on_device, resident, table4, training_step, where
 from measure import RESULTS
 
-DOCS = Path(__file__).parent.parent / "docs" / "benchmarks.md"
-INHERIT = DOCS.with_name("inherit.md")
-AUGMENT = DOCS.with_name("augment.md")
-DATA = DOCS.with_name("data.md")
-FINETUNE = DOCS.with_name("finetune.md")
-SEARCH = DOCS.with_name("search.md")
-EXPORT = DOCS.with_name("export.md")
-MICROCONTROLLERS = DOCS.with_name("microcontrollers.md")
-INTRODUCTION = """# Benchmarks
+DOCS = Path(__file__).parent.parent / "docs"
+BENCHMARKS, DEVICES, INHERIT, SEARCH, TRAINING = (
+    DOCS / "evidence" / f"{name}.md" for name in ("benchmarks", "devices", "inherit", "search", "training")
+)
+CHOOSING = DOCS / "choosing.md"
+INTRODUCTION = """# Evidence: speed against peers
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
 the median over rounds with the smallest and the largest. Below 1 we are faster. Written by `python
@@ -76,7 +73,7 @@ def inheritance(content: dict[str, Any]) -> str:
         "",
         _alone(seeds),
         "",
-        "![Accuracy against compute and time](images/inherit.png)",
+        "![Accuracy against compute and time](../images/inherit.png)",
         "",
     )
     return "\n".join([*text, *lines, "", where(content)])
@@ -242,20 +239,20 @@ def _seconds(value: float) -> str:
 # Results that have a place of their own: the page, and what writes them.
 ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "inherit": (INHERIT, inheritance),
-    "augment": (AUGMENT, table),
+    "augment": (TRAINING, table),
     "scores": (SEARCH, scores),
     "coefficients": (SEARCH, coefficients),
     "methods": (SEARCH, methods),
     "sharing": (SEARCH, sharing),
     "speed": (SEARCH, speed),
-    "on_device": (EXPORT, on_device),
-    "engine_profile": (EXPORT, engine_profile),
-    "int8": (EXPORT, int8),
-    "front": (EXPORT, front),
-    "table4": (EXPORT, table4),
-    "arenas": (MICROCONTROLLERS, arenas),
-    "resident": (FINETUNE, resident),
-    "training_step": (FINETUNE, training_step),
+    "on_device": (DEVICES, on_device),
+    "engine_profile": (DEVICES, engine_profile),
+    "int8": (DEVICES, int8),
+    "front": (CHOOSING, front),
+    "table4": (DEVICES, table4),
+    "arenas": (DEVICES, arenas),
+    "resident": (TRAINING, resident),
+    "training_step": (TRAINING, training_step),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {
@@ -266,13 +263,13 @@ SOURCES = {
     "arenas": "memory",
     "resident": "memory",
 }
-# Results that stand on a page of their own and in docs/benchmarks.md.
+# Results that stand on a page of their own and in docs/evidence/benchmarks.md.
 ALSO: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
-    "pipeline": (DATA, pipeline),
-    "features": (FINETUNE, table),
+    "pipeline": (TRAINING, pipeline),
+    "features": (TRAINING, table),
     "grow": (INHERIT, table),
 }
-# Shares of limits, not times against a peer: benchmarks/budget.py writes docs/budget.md.
+# Shares of limits, not times against a peer: benchmarks/budget.py writes docs/evidence/budget.md.
 OWN_PAGE = ("budget", "latency")
 
 
@@ -290,7 +287,7 @@ def main() -> None:
         script = Path(__file__).parent / f"{name}.py"
         title = (ast.get_docstring(ast.parse(script.read_text())) or name).splitlines()[0].rstrip(".")
         parts.append(f"## {title}\n\n{table(content)}\n")
-    DOCS.write_text("\n".join(parts))
+    BENCHMARKS.write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Command: python benchmarks/training_step.py --timm PYTHON [NETWORK ...]
 Time: about 35 minutes on 2 cores, on a machine that does nothing else.
-Result: results/training_step.json and its table in docs/finetune.md.
+Result: results/training_step.json and its table in docs/evidence/training.md.
 
 A process for each backend holds its contenders, and all take turns, with two threads each, on pieces of photographs:
 SGD with Nesterov momentum, cross-entropy of ten classes, float32 unless it says bfloat16. PYTHON is that of an

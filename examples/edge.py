@@ -3,7 +3,7 @@
 Command: python examples/edge.py
 Time: about 4 minutes on 2 cores, one of them calibrating (once a machine).
 Result: each promise with what was measured on the finished file, and whether it held: 0.50 ms of 3 ms, 0.95 MB of 1 MB,
-0.742 of held-out letters right in float32 and in int8. (One run on the machine of docs/export.md.)
+0.742 of held-out letters right in float32 and in int8. (One run on the machine of docs/evidence/devices.md.)
 
 The device is this machine. For another one see "A device that is not at hand" in docs/export.md.
 """

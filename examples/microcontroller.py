@@ -3,7 +3,7 @@
 Command: python examples/microcontroller.py
 Time: about 2 minutes on 2 cores.
 Result: 71 kB of 256 kB of RAM, 447 kB of 512 kB of flash; 0.568 of held-out letters right in float32, 0.565 in int8. At
-32 px flash is the limit that binds. (One run on the machine of docs/export.md.)
+32 px flash is the limit that binds. (One run on the machine of docs/evidence/devices.md.)
 
 Flash holds the file; RAM holds what flows through the network and the engine's notes (docs/microcontrollers.md).
 """

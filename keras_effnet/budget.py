@@ -90,7 +90,7 @@ def fit_to_budget(
 
     Returns:
         A spec with the base's name. Every limit holds; the one that binds is used to within 3 % where the family's
-        sizes are fine enough (docs/budget.md has the distribution).
+        sizes are fine enough (docs/evidence/budget.md has the distribution).
 
     Raises:
         BudgetError: no limit was given, the engine is unknown, the device's file cannot be read or is given without

@@ -45,7 +45,7 @@ _FUSED = ("linear", "relu", "relu6")
 _GATED = ("swish", "silu")
 # What TensorFlow Lite Micro keeps beside the values: a multiplier and a shift of four bytes each for every channel that
 # a layer with weights writes (OpDataConv in tensorflow/lite/micro/kernels/conv.h); and, measured on a 64-bit machine,
-# 240 bytes for each layer (docs/microcontrollers.md).
+# 240 bytes for each layer (docs/evidence/devices.md).
 CHANNEL_BYTES, LAYER_BYTES = 8, 240
 
 

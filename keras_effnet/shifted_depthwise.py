@@ -1,7 +1,7 @@
 """Depthwise convolutions as sums of shifted images, for JAX on a processor.
 
 XLA's own depthwise convolution for processors is many times slower than this, forward and backward; on other backends
-and on other devices the frameworks' own kernels are faster (docs/benchmarks.md).
+and on other devices the frameworks' own kernels are faster (docs/evidence/benchmarks.md).
 """
 
 from __future__ import annotations

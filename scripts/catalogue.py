@@ -11,10 +11,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -200,11 +202,13 @@ def backbones_page() -> str:
             "line take.",
             "Parameters and multiply-adds are counted from the spec at the given resolution, with 1,000 classes, and "
             "compared to",
-            "the last one with the graphs of keras.applications or with timm's ([tests/golden](../tests/golden)). "
-            "Accuracy is ImageNet",
+            "the last one with the graphs of keras.applications or with timm's (`tests/golden`). Accuracy is ImageNet",
             "top-1 as the source publishes it, not measured here; a blank means that we found no source. Networks with "
             "a builder load",
-            '`weights="imagenet"`: the file that keras.applications downloads.',
+            '`weights="imagenet"`: the file that keras.applications downloads; names of timm load its files '
+            "([how](weights.md)).",
+            "Milliseconds are those of one image in ONNX Runtime, on two threads of the machine of "
+            "[which backbone, which phi?](choosing.md); a blank was not measured.",
             "",
             f"<!-- {WRITTEN} -->",
             "",
@@ -216,17 +220,26 @@ def backbones_page() -> str:
 def family_section(module: ModuleType) -> Iterator[str]:
     yield f"## {title_of(module)}"
     yield ""
-    yield "| name | parameters | multiply-adds | resolution | top-1 | source | keras.applications | timm |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "| name | parameters | multiply-adds | resolution | ms | top-1 | source | keras.applications | timm |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    times = milliseconds()
     for variant in module.VARIANTS:
         cost = estimate_cost(variant.spec)
+        ms = f"{times[variant.name]:.1f}" if variant.name in times else ""
         top1 = "" if variant.top1 is None else f"{variant.top1:.1f} %"
         keras = "" if variant.keras is None else f"`{variant.keras}`"
         timm = "" if variant.timm is None else f"`{variant.timm}`"
         macs = f"{cost.macs / 1e6:,.0f} M"
-        cells = [f"`{variant.name}`", f"{cost.params:,}", macs, f"{variant.spec.resolution} px", top1]
+        cells = [f"`{variant.name}`", f"{cost.params:,}", macs, f"{variant.spec.resolution} px", ms, top1]
         yield "| " + " | ".join([*cells, variant.source or "", keras, timm]) + " |"
     yield ""
+
+
+@cache
+def milliseconds() -> dict[str, float]:
+    """The time of one image in ONNX Runtime, of each network that benchmarks/front.py measured."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "front.json").read_text(encoding="utf-8"))["rows"]
+    return {row["network"]: row["ms"] for row in rows if row["engine"] == "onnx"}
 
 
 def main() -> None:

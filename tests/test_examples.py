@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from support import import_example
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
 
 def run(name: str) -> dict[str, list[float]]:
     """The numbers on each line that an example prints, by the words at its start."""
@@ -86,3 +88,20 @@ def test_a_network_for_a_microcontroller_is_held_to_its_memories(
     assert said[4].startswith("flash: ")
     assert said[4].endswith("at most 512 kB was promised: held")
     assert said[5].startswith("accuracy lost: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("library", "example"), [("datasets", "hugging_face_datasets"), ("tensorflow", "tf_data")])
+def test_data_of_other_libraries_trains_through_a_folder_and_as_it_is(
+    library: str, example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip(library)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    module: Any = import_example(example)
+    with redirect_stdout(io.StringIO()) as out:
+        module.main()
+    said = dict(line.split(": ") for line in out.getvalue().splitlines() if ": " in line)
+    assert int(said["images in the folder"]) == 5 * module.IMAGES
+    for way in ("finetune", "fit"):
+        assert float(said[way]) > 0.5, way  # of five kinds

@@ -1,7 +1,7 @@
 """Initial weights, drawn by NumPy.
 
 Keras' initializers work through the backend, which on JAX compiles a program for each new shape: tens of seconds for
-EfficientNet-B7 (measured in `docs/benchmarks.md`). NumPy needs a fraction of one. The distributions are Keras' own, and
+EfficientNet-B7 (docs/evidence/benchmarks.md). NumPy needs a fraction of one. The distributions are Keras' own, and
 the finished layers name Keras' own initializers, so that a saved model needs nothing of this package. The stream of
 numbers differs from the backend's; `keras.utils.set_random_seed` makes it repeatable.
 """

@@ -5,7 +5,7 @@ RandAugment applies N operations to each image, each drawn from the paper's 14 a
 An operation is one layer: Keras' own or, on request, keras-cv's, which is no longer developed
 (`keras_effnet.data.operations`). Each image runs only through the operations drawn for it; `keras.layers.RandAugment`
 runs every batch through all of them and keeps one, which is why it is several times slower (measured in
-docs/augment.md).
+docs/evidence/training.md).
 
 The layers run as TensorFlow operations on the CPU, whichever backend Keras uses; where TensorFlow is not installed, the
 backend runs them (`keras_effnet.data.array_flow`). Their random numbers are a function of the given seed and of the

@@ -41,7 +41,7 @@ from keras_effnet.training.schedules import Schedule
 from keras_effnet.training.seeding import seed_weights
 from keras_effnet.versions import installed_versions
 
-# The values below were found by trial on the embedded data, for two cores and a few minutes: docs/transfer.md.
+# The values below were found by trial on the embedded data, for two cores and a few minutes: docs/evidence/transfer.md.
 PRETRAINING = Recipe(
     head_epochs=0, optimizer="adamw", rate=4e-3, batch_size=128, weight_decay=0.02, clip=0.0, batchnorm="trained",
     drop_path=0.0,  # a few minutes are too short for a network to grow robust to missing branches

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 # Copies of each weight: itself, its gradient, the optimizer's state (SGD 1, AdamW 2). A moving average is one more.
 COPIES = {"sgd": 3, "adamw": 4}
 # TensorFlow 2.21 with Keras before any model (0.8 GB), and the buffers of its threads; a training step's graph takes
-# more than a prediction's. Measured: docs/finetune.md.
+# more than a prediction's. Measured: docs/evidence/training.md.
 RUNTIME_BYTES = {"prediction": 0.92e9, "training": 1.2e9}
 SHARE_OF_FREE = 0.8  # the rest is left for images read ahead and for other programs
 
@@ -84,7 +84,7 @@ def estimate_memory(
         batch_size: number of images per batch, at least 1; by default the recipe's, or 32 (Keras' own) without one.
 
     Returns:
-        The estimate: within 25 % of what was measured on TensorFlow (docs/finetune.md).
+        The estimate: within 25 % of what was measured on TensorFlow (docs/evidence/training.md).
 
     Example:
         >>> from keras_effnet.applications import efficientnet_b0_spec

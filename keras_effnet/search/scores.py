@@ -7,7 +7,8 @@
 | `zen_score` | Lin et al. 2021, Zen-NAS, arXiv:2102.01063 |
 
 They were published for networks of convolutions, BatchNorm and ReLU; each says what it makes of the rest, and compares
-itself with "released code" as public repositories hold it. How well they rank trained networks: docs/search.md.
+itself with "released code" as public repositories hold it. How well they rank trained networks:
+docs/evidence/search.md.
 
 Each looks at networks that are never trained, and leaves out or replaces some operations (`Computation`).
 """

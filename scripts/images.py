@@ -1,0 +1,118 @@
+"""Draws the pictures of the documentation: `python scripts/images.py [NAME ...]`, without a name the quick ones.
+
+| name | in docs/images | takes |
+|---|---|---|
+| `phi` | what scaling does to EfficientNet-B0, from its spec | 2 s |
+| `costs` | parameters and multiply-adds against phi (examples/compare_scaled_backbones.py) | 5 s |
+| `report` | the top of a report: the run of docs/start.md, opened in Chromium | 2 minutes |
+| `transfer` | what `keras-effnet transfer` leaves | 2 minutes |
+| `search_surface` | what `keras-effnet search coefficients` leaves | 17 minutes |
+
+`budget`, `front` and `inherit` are drawn by the benchmarks of these names.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from keras_effnet import estimate_cost, scale_spec
+
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
+PHIS = (-4, -2, 0, 2)
+# The run of docs/start.md.
+FLOWERS = "finetune flowers --backbone mobilenet_v1 --phi -4 --resolution 64 --weights random --epochs 20 --rate 0.05"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def phi(path: Path) -> None:
+    """EfficientNet-B0 at several phi: its image, and a box for each stage."""
+    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    for axes, value in zip(figure.subplots(2, 2).flat, PHIS, strict=True):
+        spec = scale_spec("efficientnet_b0", phi=value)
+        cost = estimate_cost(spec)
+        draw_network(axes, spec)
+        axes.set_title(
+            f"phi = {value}: {sum(stage.depth for stage in spec.stages)} blocks, {spec.resolution} px\n"
+            f"{cost.params / 1e6:.1f} M parameters, {cost.macs / 1e6:,.0f} M multiply-adds",
+            fontsize=11,
+        )
+    figure.savefig(path, dpi=110)
+
+
+def draw_network(axes: Any, spec: Any) -> None:
+    """The image as a square, and stages as boxes: as wide as they are deep, as high as they have channels."""
+    side = spec.resolution / 8
+    axes.add_patch(Rectangle((0, -side / 2), side, side, facecolor="#f2c14e", edgecolor="none"))
+    axes.text(side / 2, 0, "image", ha="center", va="center", fontsize=8)
+    left = side + 6
+    for stage in spec.stages:
+        wide, high = 4 * stage.depth, stage.width / 5
+        axes.add_patch(Rectangle((left, -high / 2), wide, high, facecolor="#3b6fb6", edgecolor="none"))
+        left += wide + 2
+    axes.set(xlim=(0, 165), ylim=(-42, 42), aspect="equal")
+    axes.axis("off")
+
+
+def costs(path: Path) -> None:
+    """What the example draws."""
+    with TemporaryDirectory() as folder:
+        run(sys.executable, ROOT / "examples" / "compare_scaled_backbones.py", "--output", folder)
+        shutil.copy(Path(folder) / "costs.png", path)
+
+
+def report(path: Path) -> None:
+    """The top of the report, as a browser shows it."""
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if browser is None:
+        sys.exit(f"none of {', '.join(BROWSERS)} is installed")
+    with TemporaryDirectory() as folder:
+        run(sys.executable, ROOT / "examples" / "draw_flowers.py", "flowers", cwd=folder)
+        run(*KERAS_EFFNET, *FLOWERS.split(), "--output", "run", cwd=folder)
+        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,1500")
+        page = (Path(folder) / "run" / "report.html").as_uri()
+        run(browser, *flags, f"--user-data-dir={folder}/profile", f"--screenshot={path}", page)
+
+
+def transfer(path: Path) -> None:
+    """The curves of the demonstration."""
+    with TemporaryDirectory() as folder:
+        run(*KERAS_EFFNET, "transfer", "--output", folder)
+        shutil.copy(Path(folder) / "curves.png", path)
+
+
+def search_surface(path: Path) -> None:
+    """The surface of a search with its defaults."""
+    with TemporaryDirectory() as folder:
+        run(*KERAS_EFFNET, "search", "coefficients", "--workers", "2", "--output", folder)
+        shutil.copy(Path(folder) / "surface.png", path)
+
+
+KERAS_EFFNET = (sys.executable, "-m", "keras_effnet")
+DRAWN = {each.__name__: each for each in (phi, costs, report, transfer, search_surface)}
+QUICK = ("phi", "costs")
+
+
+def run(*words: Any, cwd: str | None = None) -> None:
+    subprocess.run([str(word) for word in words], cwd=cwd, check=True)  # noqa: S603 - programs of our own choice
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("names", nargs="*", choices=[[], *DRAWN], help=f"what to draw (default: {' '.join(QUICK)})")
+    for name in parser.parse_args().names or QUICK:
+        DRAWN[name](IMAGES / f"{name}.png")
+        print(IMAGES / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
