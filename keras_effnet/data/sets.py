@@ -18,7 +18,7 @@ from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import RawSplits, at_most, hold_out
+from keras_effnet.data.splits import RawSplits, at_most, check_fold, fold_out, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
 
@@ -65,6 +65,7 @@ def load_data(
     validation: float = 0.1,
     seed: int = 0,
     labels_per_class: int | None = None,
+    fold: tuple[int, int] | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
@@ -77,8 +78,10 @@ def load_data(
             uses the default of tensorflow-datasets, or the current folder for an archive. Default: None.
         validation: fraction of each class's training images to hold out for validation, in (0, 0.9]; ignored if the
             data has a validation split. Default: 0.1.
-        seed: seed of the random choices of `validation` and `labels_per_class`, at least 0. Default: 0.
+        seed: seed of the random choices of `validation`, `labels_per_class` and `fold`, at least 0. Default: 0.
         labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
+        fold: `(number, folds)` takes one of `folds` parts out of the training images, counted from 1, as the test split
+            in place of the data's own; see `fold_out`. Default: None.
         cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
             in Keras' own folder, `~/.keras`. Default: None.
 
@@ -97,15 +100,18 @@ def load_data(
     seed = check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
+    check_fold(DataError, fold)
     check_data(data)
     data = os.fspath(data)
     splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
-    train, held_out = splits.train, splits.validation
+    train, held_out, test = splits.train, splits.validation, splits.test
+    if fold is not None:
+        train, test = fold_out(train, *fold, seed)
     if held_out is None:
         train, held_out = hold_out(train, validation, seed)
     if labels_per_class is not None:
         train = at_most(train, labels_per_class, seed)
-    found = DataSplits(data, train, held_out, splits.test)
+    found = DataSplits(data, train, held_out, test)
     _warn_of_leakage(found)
     return found
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.batches import Batches
-from keras_effnet.data.rows import batch_rows, read_ahead
+from keras_effnet.data.rows import BalancedRows, batch_rows, read_ahead
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
@@ -188,6 +188,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: number of rows per batch, at least 1.
         seed: seed of the order, at least 0.
         shuffle: whether rows are shuffled; if not, the last batch is filled up with rows of weight 0.
+        balanced: whether shuffled rows are drawn so that every class comes equally often. Default: False.
         class_weights: float32 array with the weight of each class; None leaves all at 1. Default: None.
         epoch: number of the first epoch.
     """
@@ -201,6 +202,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int = 0,
         shuffle: bool = False,
+        balanced: bool = False,
         class_weights: np.ndarray | None = None,
         epoch: int = 0,
     ) -> None:
@@ -210,6 +212,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self._balanced = BalancedRows(labels) if balanced else None
         self.class_weights = class_weights
         self.epoch = epoch
         self.failure = None  # as in `Batches`; nothing can fail here
@@ -220,8 +223,9 @@ class FeatureBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         features = self.views[self.epoch % len(self.views)]
         rows, weights = batch_rows(
-            len(self.labels), self.batch_size, step, epoch=self.epoch, seed=self.seed, shuffle=self.shuffle
-        )
+            len(self.labels), self.batch_size, step,
+            epoch=self.epoch, seed=self.seed, shuffle=self.shuffle, balanced=self._balanced,
+        )  # fmt: skip
         labels = self.labels[rows]
         if self.class_weights is not None:
             weights = weights * (labels @ self.class_weights)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import keras
@@ -24,6 +25,7 @@ from keras_effnet.finetune.features import FeatureBatches, cached_features, spli
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
+from keras_effnet.finetune.rate_finder import FoundRate, find_rate
 from keras_effnet.finetune.recipe import RANDOM
 from keras_effnet.finetune.teacher import TaughtBatches, Teacher
 from keras_effnet.finetune.transfer_model import make_network
@@ -88,25 +90,12 @@ class FinetuneJob:
                 no longer a number.
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
-        options, recipe = self.options, self.recipe
-        if keras.config.image_data_format() != "channels_last":
-            raise TrainingError(
-                "images are read with channels last: call keras.config.set_image_data_format('channels_last') first.",
-                received=f"image_data_format={keras.config.image_data_format()!r}",
-            )
-        set_determinism(options.deterministic)
-        self.distribution.start()
-        data = load_data(
-            options.data,
-            data_dir=options.data_dir,
-            validation=options.validation,
-            seed=recipe.seed,
-            labels_per_class=options.labels_per_class,
-        )
-        identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        data, recipe = self._load(), self.recipe
+        identity = {**self.options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
         options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
+        options_of_run["defaults"] = FinetuneOptions().to_dict()
         checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
         model = self._network(data)
         phases = plan_phases(model, recipe)
@@ -116,6 +105,51 @@ class FinetuneJob:
         metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
         self.distribution.wait("the results are written")
         return metrics
+
+    def find_rate(self) -> FoundRate:
+        """Looks for a learning rate of the whole network, where a run with these options would start to train it.
+
+        The classifier learns first, if the recipe says so. Nothing of that is kept but its features, which a run in the
+        same folder then finds.
+
+        Returns:
+            The losses that were met at all rates, and the suggestion.
+
+        Raises:
+            TrainingError: there are several devices or processes, or the whole network has no epochs.
+            DataError, BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `run`.
+        """
+        where, recipe = self.distribution, self.recipe
+        if where.devices > 1 or where.processes > 1:
+            raise TrainingError(
+                "a rate is looked for on one device of one process.",
+                received=f"devices={where.devices}, processes={where.processes}",
+            )
+        if not recipe.epochs:
+            raise TrainingError("a rate is of the whole network, which must have epochs.", received="epochs=0")
+        data = self._load()
+        model = self._network(data)
+        with TemporaryDirectory() as folder:
+            self._begin(model, plan_phases(model, recipe), data, Checkpoint(Path(folder), {}))
+        return find_rate(self._learner(model), self._learned(data), recipe)
+
+    def _load(self) -> DataSplits:
+        options, recipe = self.options, self.recipe
+        if keras.config.image_data_format() != "channels_last":
+            raise TrainingError(
+                "images are read with channels last: call keras.config.set_image_data_format('channels_last') first.",
+                received=f"image_data_format={keras.config.image_data_format()!r}",
+            )
+        set_determinism(options.deterministic)
+        self.distribution.start()
+        return load_data(
+            options.data,
+            data_dir=options.data_dir,
+            validation=options.validation,
+            seed=recipe.seed,
+            labels_per_class=options.labels_per_class,
+            fold=options.fold,
+        )
 
     def _network(self, data: DataSplits) -> keras.Model:
         options = self.options
@@ -147,13 +181,13 @@ class FinetuneJob:
             checkpoint.save(phase=len(phases) - 1)
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
-        if self.options.teacher is not None:  # before anything is trained: it may be of other classes
-            self._teacher = Teacher(str(self.options.teacher), data.train.class_names)
-        if self.recipe.batchnorm == "recalibrated" and checkpoint.progress.phase == 0:
-            self._recalibrate(model, data.train)
+        self._begin(model, phases, data, checkpoint)
         if phases[0].name == HEAD and checkpoint.progress.phase == 0:
-            # One device is enough: features are computed once, and the classifier alone is quick to train.
-            self._train_head(model, phases[0], data, checkpoint)
+            row = checkpoint.progress.history[-1]
+            if row.is_better(checkpoint.progress.best):
+                if self.distribution.is_first:
+                    self._save(model)
+                checkpoint.save(best=row)
             checkpoint.save_weights(model.variables, phase=1, step=0)
         with self.distribution.scope():
             learner = self._learner(model)
@@ -166,6 +200,18 @@ class FinetuneJob:
                     checkpoint.save_weights(learner.variables, phase=number + 1, step=0)
                 else:  # with the optimizer's variables, in case that more epochs are asked for
                     checkpoint.save(phase=number + 1)
+
+    def _begin(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
+        """Does what comes before the whole network learns."""
+        if self.options.teacher is not None:  # before anything is trained: it may be of other classes
+            self._teacher = Teacher(str(self.options.teacher), data.train.class_names)
+        if checkpoint.progress.phase:
+            return
+        if self.recipe.batchnorm == "recalibrated":
+            self._recalibrate(model, data.train)
+        if phases[0].name == HEAD:
+            # One device is enough: features are computed once, and the classifier alone is quick to train.
+            self._train_head(model, phases[0], data, checkpoint)
 
     def _learner(self, model: keras.Model) -> keras.Model:
         """A twin that learns, on all devices and in the recipe's precision; the model itself is what is saved."""
@@ -189,29 +235,16 @@ class FinetuneJob:
         classes = len(data.train.class_names)
         rows = min(HEAD_BATCH, len(data.train))
         weights = self._class_weights(data.train)
-        options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "shuffle": True, "class_weights": weights}
+        options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "class_weights": weights}
+        options |= {"shuffle": True, "balanced": recipe.sampling == "balanced"}
         batches = FeatureBatches(views, data.train.labels, classes, **options)
         validation = FeatureBatches(held_out, data.validation.labels, classes, batch_size=HEAD_BATCH)
         self._train_phase(head, phase, batches, validation, checkpoint)
-        row = checkpoint.progress.history[-1]
-        if row.is_better(checkpoint.progress.best):
-            if self.distribution.is_first:
-                self._save(model)
-            checkpoint.save(best=row)
 
     def _train_network(
         self, learner: keras.Model, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint
     ) -> None:
-        recipe = self.recipe
-        shard = self.distribution.shard
-        weights = self._class_weights(data.train)
-        batches = self._batches(
-            data.train, shuffle=True, augmentation=recipe.augmentation, class_weights=weights, shard=shard
-        )
-        validation = self._batches(data.validation, center_crop=recipe.center_crop, shard=shard)
-        learned = batches
-        if self._teacher is not None:
-            learned = TaughtBatches(batches, self._teacher, recipe.teacher_share)
+        validation = self._batches(data.validation, center_crop=self.recipe.center_crop, shard=self.distribution.shard)
 
         def keep() -> None:
             if self.distribution.is_first:
@@ -220,7 +253,17 @@ class FinetuneJob:
                     model.set_weights(weights)
                     self._save(model)
 
-        self._train_phase(learner, phase, learned, validation, checkpoint, keep=keep)
+        self._train_phase(learner, phase, self._learned(data), validation, checkpoint, keep=keep)
+
+    def _learned(self, data: DataSplits) -> Batches | TaughtBatches:
+        """Batches that the whole network learns from."""
+        recipe = self.recipe
+        options: dict[str, Any] = {"shuffle": True, "balanced": recipe.sampling == "balanced"}
+        options |= {"augmentation": recipe.augmentation, "class_weights": self._class_weights(data.train)}
+        batches = self._batches(data.train, shard=self.distribution.shard, **options)
+        if self._teacher is None:
+            return batches
+        return TaughtBatches(batches, self._teacher, recipe.teacher_share)
 
     def _train_phase(
         self, learner: keras.Model, phase: Phase, batches: Any, validation: Any, checkpoint: Checkpoint, **options: Any

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_effnet.shifted_depthwise import is_faster_shifted, shift_depthwise
+from keras_effnet.training.layerwise import SPARED, LayerwiseAdamW, LayerwiseSGD
 from keras_effnet.training.schedules import Schedule
 
 NESTEROV_MOMENTUM = 0.9  # Kornblith et al. 2019 (arXiv:1805.08974), and nearly everyone else
@@ -24,6 +26,7 @@ def compile_model(
     accumulate: int = 1,
     label_smoothing: float = 0.0,
     focal: float = 0.0,
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Compiles a classifier that ends in a softmax, for one-hot labels.
 
@@ -41,6 +44,8 @@ def compile_model(
         accumulate: number of batches that make up an update, at least 1.
         label_smoothing: fraction of each label that is spread over all classes, in [0, 1).
         focal: gamma of the focal loss, at least 0; 0 is cross-entropy.
+        shares: share of the learning rate that each layer gets, by its name, above 0; others get all of it. By default
+            all layers have one rate.
 
     Example:
         >>> from functools import partial
@@ -53,19 +58,16 @@ def compile_model(
     """
     if is_faster_shifted():
         shift_depthwise(model)
-    options: dict[str, Any] = {"weight_decay": weight_decay}
+    options: dict[str, Any] = {}
     if clip:
         options["global_clipnorm"] = clip
     if average:
         options |= {"use_ema": True, "ema_momentum": average}
     if accumulate > 1:
         options["gradient_accumulation_steps"] = accumulate
-    rates: Any = RateTable([schedule(step) for step in range(0, steps, accumulate)])
-    if optimizer == "adamw":
-        made: Any = keras.optimizers.AdamW(rates, **options)
-    else:
-        made = keras.optimizers.SGD(rates, momentum=NESTEROV_MOMENTUM, nesterov=True, **options)
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # Keras counts batches, also where several make up an update.
+    rates: Any = RateTable([schedule(step - step % accumulate) for step in range(steps)])
+    made = _optimizer(optimizer, weight_decay, _by_variable(model, shares), {"learning_rate": rates, **options})
     smoothing: dict[str, Any] = {"label_smoothing": label_smoothing}
     loss: Any = keras.losses.CategoricalCrossentropy(**smoothing)
     if focal:  # with alpha at 1, so that gamma 0 is cross-entropy
@@ -80,6 +82,25 @@ def compile_model(
         ],
         jit_compile=uses_xla(),  # pyright: ignore[reportArgumentType] - Keras annotates its default, "auto"
     )
+
+
+def _optimizer(name: str, decay: float, shares: Mapping[str, float], options: dict[str, Any]) -> Any:
+    if name == "sgd":
+        options |= {"momentum": NESTEROV_MOMENTUM, "nesterov": True}
+    if shares:
+        return (LayerwiseAdamW if name == "adamw" else LayerwiseSGD)(shares, decay, **options)
+    kind: Any = keras.optimizers.AdamW if name == "adamw" else keras.optimizers.SGD
+    made = kind(weight_decay=decay, **options)
+    made.exclude_from_weight_decay(var_names=list(SPARED))
+    return made
+
+
+def _by_variable(model: keras.Model, shares: Mapping[str, float] | None) -> dict[str, float]:
+    """The share of each variable, by its path."""
+    if shares is None:
+        return {}
+    layers = [layer for layer in model.layers if layer.name in shares]
+    return {variable.path: shares[layer.name] for layer in layers for variable in layer.trainable_variables}
 
 
 def set_batchnorm_momentum(model: keras.Model, momentum: float) -> None:
@@ -105,7 +126,7 @@ def uses_xla() -> bool:
 
 
 class RateTable(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule tabulated for the optimizer, one learning rate for each update; past the end the last one stays.
+    """A schedule tabulated for the optimizer, one learning rate for each batch; past the end the last one stays.
 
     Args:
         rates: learning rates, at least one.
