@@ -187,6 +187,13 @@ def scores(folder: Path) -> None:
         np.testing.assert_allclose(value, expected[name], rtol=1e-3, err_msg=name)
 
 
+def rates(folder: Path) -> None:
+    """Tests of rates for each variable that do not depend on the backend."""
+    tests = import_tests("training/test_layerwise.py")
+    for name, options in (("sgd", {"use_ema": True, "ema_momentum": 0.5}), ("adamw", {})):
+        tests.test_each_variable_moves_as_under_an_optimizer_of_its_own(name, options)
+
+
 CHECKS: dict[str, Callable[[Path], None]] = {
     "same outputs": same_outputs,
     "growth": growth,
@@ -196,6 +203,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "grad cams": grad_cams,
     "augmentation": augmentation,
     "scores": scores,
+    "rates": rates,
 }
 
 

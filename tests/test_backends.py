@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
 FAST = {"PYTHONPATH": str(HERE), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 # TensorFlow on a CPU builds models whose channels come first but cannot run them, and PyTorch is slow to; JAX can.
-EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation", "scores")
+EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation", "scores", "rates")
 ASKED = {"jax": (*EVERYWHERE, "channels first"), "torch": EVERYWHERE}
 # Classifiers of three kinds: dense, two convolutions, behind a normalisation.
 SEEN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")

@@ -110,16 +110,14 @@ def _evaluate(
 ) -> Any:
     """The scores of a model's outputs for the labels of data, whose classes may come in another order."""
     from keras_effnet.cli.labelled_data import labels_for
-    from keras_effnet.training.evaluation import evaluate_probabilities
-    from keras_effnet.training.multilabel import evaluate_labels
-    from keras_effnet.training.regression import evaluate_numbers
+    from keras_effnet.training.task_evaluation import evaluate_outputs
 
-    if classifier.task == "regression":
-        return evaluate_numbers(outputs[:, matching], labels, source.class_names)
-    if classifier.task == "classification":
-        return evaluate_probabilities(outputs, labels_for(classifier, labels, matching), _names(classifier, source))
-    told = labels_for(classifier, labels, matching)
-    return evaluate_labels(outputs, told, _names(classifier, source), classifier.thresholds)
+    task, names = classifier.task, _names(classifier, source)
+    if task == "regression":
+        outputs, names = outputs[:, matching], source.class_names
+    else:
+        labels = labels_for(classifier, labels, matching)
+    return evaluate_outputs(task, outputs, labels, names, classifier.thresholds)
 
 
 def _default_split(data: DataSplits, arguments: argparse.Namespace) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from keras_effnet.atomic import check_writable
+from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument, check_model_file
-from keras_effnet.errors import WeightsError
+from keras_effnet.errors import TrainingError, WeightsError
 from keras_effnet.messages import say
 
 DESCRIPTION = """Fine-tunes a backbone of any size, with its weights, on other images: first the classifier, on features
@@ -46,10 +48,12 @@ RECIPE_HELP = {
     "clip": "largest norm of all gradients together; 0 turns clipping off",
     "label_smoothing": "fraction of each label that is spread over all classes",
     "class_weights": "count every image alike, or every class",
+    "sampling": "show every image equally often, or every class",
     "focal": "gamma of the focal loss; 0 is cross-entropy",
     "patience": "end a phase after so many epochs without a better validation accuracy; 0 trains all",
     "teacher_share": "share of the teacher's answers in the labels",
-    "average": "momentum of a moving average of the weights; 0 turns it off",
+    "layer_decay": "factor of the learning rate from one stage to the one before it, above 0; 1 gives all the same",
+    "average": "momentum of a moving average of the weights, or 'auto' by the number of steps; 0 turns it off",
     "batchnorm": "BatchNorm statistics while the whole network learns (default: frozen; with random weights trained)",
     "unfreeze": "unfreeze the network at once, or stage by stage",
     "precision": "precision in which the whole network learns",
@@ -96,6 +100,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument(
         "--overwrite", action="store_true", help="start afresh if the folder holds a run (default: continue it)"
     )
+    turns = parser.add_mutually_exclusive_group()
+    turns.add_argument(
+        "--folds",
+        type=int,
+        help="cross-validation: train so many times, each time without another part of the training images, and score "
+        "the network on that part; leaves folds.json and folds.png (default: train once, on all)",
+    )
+    turns.add_argument(
+        "--find-rate",
+        action="store_true",
+        help="only look for a good --rate: try 100 steps at rates from 1e-7 to 10, suggest one, and leave "
+        "learning_rate.json and learning_rate.png (default: train)",
+    )
     parser.add_argument("--recipe", help="JSON file of a recipe; the options below change it")
     group = parser.add_argument_group("several devices or hosts (docs/finetune.md)")
     group.add_argument(
@@ -114,24 +131,46 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Runs the job, prints its scores and names its files."""
     options = read_options(arguments)
+    if arguments.folds is not None:
+        check_int(TrainingError, "folds", arguments.folds, 2)
     check_writable(Path(arguments.output), folder=True)
     _check_files(options)
     from keras_effnet.errors import LostProcessError
-    from keras_effnet.finetune.job import FinetuneJob
-    from keras_effnet.report.write import format_table
     from keras_effnet.training.distribution import Distribution
 
     output = Path(arguments.output)
     distribution = Distribution(arguments.devices, arguments.address, arguments.processes, arguments.rank)
     try:
-        metrics = FinetuneJob(options, output, distribution, overwrite=arguments.overwrite).run()
+        table = _do(arguments, options, distribution)
     except LostProcessError as error:
         say(f"keras-effnet finetune: {error}")
         # An orderly exit would wait a minute for the lost process, and then abort.
         os._exit(1)
-    if metrics is None:
-        return
-    sys.stdout.write(f"{format_table(metrics)}\n\nIn {output}: {', '.join(sorted(_files(output)))}\n")
+    if table:
+        sys.stdout.write(f"{table}\n\nIn {output}: {', '.join(sorted(_files(output)))}\n")
+
+
+def _do(arguments: argparse.Namespace, options: Any, distribution: Any) -> str:
+    """Does what was asked for, and returns its table; nothing in all processes but the first."""
+    output, overwrite = Path(arguments.output), arguments.overwrite
+    if arguments.folds is not None:
+        from keras_effnet.finetune.cross_validation import CrossValidation
+        from keras_effnet.report.folds import format_folds
+
+        return format_folds(CrossValidation(options, output, arguments.folds, distribution, overwrite=overwrite).run())
+    from keras_effnet.finetune.job import FinetuneJob
+
+    job = FinetuneJob(options, output, distribution, overwrite=overwrite)
+    if arguments.find_rate:
+        from keras_effnet.report.learning_rate import format_rate, write_rate
+
+        found = job.find_rate()
+        write_rate(found, output)
+        return format_rate(found)
+    from keras_effnet.report.write import format_table
+
+    metrics = job.run()
+    return "" if metrics is None else format_table(metrics)
 
 
 def _check_files(options: Any) -> None:
@@ -196,9 +235,17 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
             extra = {"choices": choices}
         else:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
-            extra = {"type": kinds[-1]}
+            words = {word for each in get_args(hint) for word in get_args(each)}  # that may stand for a number
+            extra = {"type": _number_or(words) if words else kinds[-1]}
         text = helps[item.name] + ("" if "default" in helps[item.name] else told)
         group.add_argument(flag, *ALIASES.get(item.name, ()), default=argparse.SUPPRESS, help=text, **extra)
+
+
+def _number_or(words: Collection[str]) -> Callable[[str], float | str]:
+    def number(text: str) -> float | str:
+        return text if text in words else float(text)
+
+    return number
 
 
 def _given(arguments: argparse.Namespace, kind: type, helps: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from keras_effnet.checks import check_bool, check_int, check_number
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
 from keras_effnet.data.images import MAX_RESOLUTION
 from keras_effnet.data.reading import resize_square
-from keras_effnet.data.rows import batch_rows
+from keras_effnet.data.rows import BalancedRows, batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
 
@@ -48,6 +48,8 @@ class Batches(keras.utils.PyDataset):
         seed: seed of the order and of the augmentation, at least 0. Default: 0.
         shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once.
             False keeps the order, and the last batch may be smaller. Default: False.
+        balanced: whether shuffled batches draw every class equally often, however many images it has; an epoch has as
+            many batches as otherwise. Default: False.
         padded: whether a last batch that would be smaller is filled with images of weight 0, so that all batches have
             one shape, and whether batches come with weights at all. Several processes need it. Default: False.
         class_weights: weight of each class, such as `balanced_weights` gives; an image of mixed classes has the mean of
@@ -82,6 +84,7 @@ class Batches(keras.utils.PyDataset):
         channels: int = 3,
         seed: int = 0,
         shuffle: bool = False,
+        balanced: bool = False,
         padded: bool = False,
         class_weights: Sequence[float] | None = None,
         augmentation: Augmentation | None = None,
@@ -104,6 +107,9 @@ class Batches(keras.utils.PyDataset):
         self.shard, self.epoch, self.padded = shard, epoch, check_bool(DataError, "padded", padded)
         if shard[1] > 1 and not (padded or shuffle):
             raise DataError("several processes need batches of one shape: set `padded=True`.", received=f"{shard=}")
+        if check_bool(DataError, "balanced", balanced) and not shuffle:
+            raise DataError("only shuffled batches can be balanced: set `shuffle=True`.", received="shuffle=False")
+        self._balanced = BalancedRows(source.strata) if balanced else None
         self.class_weights = _check_class_weights(class_weights, len(source.class_names))
         self.failure: DataError | None = None
         self._threads = ThreadPoolExecutor(THREADS)
@@ -143,8 +149,9 @@ class Batches(keras.utils.PyDataset):
 
     def _batch(self, epoch: int, step: int) -> Batch:
         rows, weights = batch_rows(
-            len(self.source), self.batch_size, step, epoch=epoch, seed=self.seed, shuffle=self.shuffle
-        )
+            len(self.source), self.batch_size, step,
+            epoch=epoch, seed=self.seed, shuffle=self.shuffle, balanced=self._balanced,
+        )  # fmt: skip
         rank, processes = self.shard
         mine = np.split(np.arange(self.batch_size), processes)[rank]
         if not self.padded:

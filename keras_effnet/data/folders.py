@@ -24,7 +24,10 @@ SPELLINGS = {
     **dict.fromkeys(("test", "testing"), TEST),
 }
 # What tells a folder of results from one of images: files that only this package's runs leave.
-_RESULTS = ("checkpoint/state.json", "model.keras", "search.db", "features/*.npy")
+_RESULTS = (
+    "checkpoint/state.json", "model.keras", "search.db", "features/*.npy", "learning_rate.json",
+    "fold-*/checkpoint/state.json", "fold-*/features/*.npy",
+)  # fmt: skip
 
 
 def read_folder(root: Path, cache: Path) -> RawSplits:

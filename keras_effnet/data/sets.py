@@ -19,7 +19,7 @@ from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.paper import PAPER_SETS
 from keras_effnet.data.source import Source
-from keras_effnet.data.splits import RawSplits, at_most, hold_out
+from keras_effnet.data.splits import RawSplits, at_most, check_fold, fold_out, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
 from keras_effnet.vision_tasks import TASKS, VisionTask
@@ -69,6 +69,7 @@ def load_data(
     labels_per_class: int | None = None,
     task: VisionTask | None = None,
     targets: str | Sequence[str] = (),
+    fold: tuple[int, int] | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
@@ -81,12 +82,14 @@ def load_data(
             uses the default of tensorflow-datasets, or the current folder for an archive. Default: None.
         validation: fraction of each class's training images to hold out for validation, in (0, 0.9]; ignored if the
             data has a validation split. Default: 0.1.
-        seed: seed of the random choices of `validation` and `labels_per_class`, at least 0. Default: 0.
+        seed: seed of the random choices of `validation`, `labels_per_class` and `fold`, at least 0. Default: 0.
         labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
         task: what is to be learned of the images in a table: "classification", "multilabel" or "regression"; None for
             what its columns tell (see `read_table`). All other data has classes. Default: None.
         targets: names of the table's columns to learn from, a sequence or a text parted by commas; none for those that
             `read_table` finds. Default: none.
+        fold: `(number, folds)` takes one of `folds` parts out of the training images, counted from 1, as the test split
+            in place of the data's own; see `fold_out`. Default: None.
         cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
             in Keras' own folder, `~/.keras`. Default: None.
 
@@ -105,6 +108,7 @@ def load_data(
     seed = check_int(DataError, "seed", seed, 0)
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
+    check_fold(DataError, fold)
     check_choice(DataError, "task", task, (None, *TASKS))
     columns = tuple(name.strip() for name in (targets.split(",") if isinstance(targets, str) else targets))
     check_data(data)
@@ -118,12 +122,14 @@ def load_data(
     splits = (
         read_table(Path(data).expanduser(), folder, task, columns) if is_table(data) else _open(data, data_dir, folder)
     )
-    train, held_out = splits.train, splits.validation
+    train, held_out, test = splits.train, splits.validation, splits.test
+    if fold is not None:
+        train, test = fold_out(train, *fold, seed)
     if held_out is None:
         train, held_out = hold_out(train, validation, seed)
     if labels_per_class is not None:
         train = at_most(train, labels_per_class, seed)
-    found = DataSplits(data, train, held_out, splits.test)
+    found = DataSplits(data, train, held_out, test)
     _warn_of_leakage(found)
     return found
 

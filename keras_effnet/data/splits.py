@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from keras_effnet.checks import check_int
 from keras_effnet.data.source import Source
-from keras_effnet.errors import DataError
+from keras_effnet.errors import DataError, KerasEffnetError
 from keras_effnet.extras import import_extra
 
 
@@ -77,6 +78,56 @@ def _hold_out_groups(source: Source, share: float, seed: int) -> tuple[Source, S
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer images than folds
         kept, held = next(folds.split(np.zeros(len(source)), source.strata, source.groups))
+    return source.take(kept), source.take(held)
+
+
+def check_fold(error: type[KerasEffnetError], fold: tuple[int, int] | None) -> None:
+    """Raises `error` unless a fold is `(number, folds)`, at least two folds counted from 1, or None."""
+    if fold is None:
+        return
+    if not isinstance(fold, tuple) or len(fold) != 2:
+        raise error("`fold` is the number of a fold, from 1, and how many there are.", received=f"fold={fold!r}")
+    check_int(error, "folds", fold[1], 2)
+    check_int(error, "fold", fold[0], 1, fold[1])
+
+
+def fold_out(source: Source, number: int, folds: int, seed: int) -> tuple[Source, Source]:
+    """Takes one fold out of all images: each image is in one of them, and each class in all, as evenly as can be.
+
+    No group is torn apart. The folds are those of scikit-learn's `StratifiedKFold` and `StratifiedGroupKFold`.
+
+    Args:
+        source: the images to split.
+        number: number of the fold, from 1 to `folds`.
+        folds: number of folds, at least 2.
+        seed: seed of the random choice, at least 0; the same for all folds.
+
+    Returns:
+        The remaining images and those of the fold, both in their original order.
+
+    Raises:
+        DataError: there are more folds than groups, or than images of the largest class.
+
+    Example:
+        >>> from keras_effnet.data.images import load_digits
+        >>> [len(part) for part in fold_out(load_digits(8), 1, 3, seed=0)]
+        [1198, 599]
+    """
+    selection = import_extra("sklearn.model_selection", "splitting images into folds")
+    largest = int(np.bincount(source.strata).max())
+    most = largest if source.groups is None else min(largest, len(set(source.groups)))
+    if folds > most:
+        what = "images of the largest class" if most == largest else "groups"
+        raise DataError(
+            f"there can be no more folds than {what}: {most}.", received=f"folds={folds} of {len(source)} images"
+        )
+    kind = selection.StratifiedKFold if source.groups is None else selection.StratifiedGroupKFold
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer images than folds
+        parts = list(
+            kind(folds, shuffle=True, random_state=seed).split(np.zeros(len(source)), source.strata, source.groups)
+        )
+    kept, held = parts[number - 1]
     return source.take(kept), source.take(held)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.batches import Batches
-from keras_effnet.data.rows import batch_rows, read_ahead
+from keras_effnet.data.rows import BalancedRows, batch_rows, read_ahead
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
@@ -187,6 +187,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: number of rows per batch, at least 1.
         seed: seed of the order, at least 0.
         shuffle: whether rows are shuffled; if not, the last batch is filled up with rows of weight 0.
+        balanced: rows of which every class comes equally often, in place of shuffled ones; None for these.
         class_weights: float32 array with the weight of each class; None leaves all at 1. Default: None.
         epoch: number of the first epoch.
     """
@@ -199,6 +200,7 @@ class FeatureBatches(keras.utils.PyDataset):
         batch_size: int,
         seed: int = 0,
         shuffle: bool = False,
+        balanced: BalancedRows | None = None,
         class_weights: np.ndarray | None = None,
         epoch: int = 0,
     ) -> None:
@@ -208,6 +210,7 @@ class FeatureBatches(keras.utils.PyDataset):
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
+        self._balanced = balanced
         self.class_weights = class_weights
         self.epoch = epoch
         self.failure = None  # as in `Batches`; nothing can fail here
@@ -218,8 +221,9 @@ class FeatureBatches(keras.utils.PyDataset):
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         features = self.views[self.epoch % len(self.views)]
         rows, weights = batch_rows(
-            len(self.targets), self.batch_size, step, epoch=self.epoch, seed=self.seed, shuffle=self.shuffle
-        )
+            len(self.targets), self.batch_size, step,
+            epoch=self.epoch, seed=self.seed, shuffle=self.shuffle, balanced=self._balanced,
+        )  # fmt: skip
         labels = self.targets[rows]
         if self.class_weights is not None:
             weights = weights * (labels @ self.class_weights)

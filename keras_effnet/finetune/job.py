@@ -6,6 +6,7 @@ import logging
 from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import keras
@@ -14,6 +15,7 @@ import numpy as np
 from keras_effnet.atomic import atomic_write
 from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.data.batches import Batches, balanced_weights
+from keras_effnet.data.rows import BalancedRows
 from keras_effnet.data.sets import DataSplits, load_data
 from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
@@ -23,6 +25,7 @@ from keras_effnet.finetune.features import FeatureBatches, cached_features, spli
 from keras_effnet.finetune.memory import estimate_memory, warn_of_memory
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.phases import HEAD, Phase, compile_phase, plan_phases
+from keras_effnet.finetune.rate_finder import FoundRate, find_rate
 from keras_effnet.finetune.recipe import RANDOM
 from keras_effnet.finetune.scoring import check_task, score_outputs
 from keras_effnet.finetune.teacher import TaughtBatches, Teacher
@@ -87,6 +90,53 @@ class FinetuneJob:
                 no longer a number.
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
+        data, recipe = self._load(), self.recipe
+        identity = {**self.options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        # Phases that are unfrozen one by one are cut anew where there are more epochs.
+        growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
+        options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
+        options_of_run["defaults"] = FinetuneOptions().to_dict()
+        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
+        unit = Unit.of(data.train)
+        model = self._network(data, unit)
+        phases = plan_phases(model, recipe)
+        self._reopen(phases, data, checkpoint)
+        if checkpoint.progress.phase < len(phases):
+            self._train(model, phases, data if unit is None else unit.learned(data), checkpoint)
+        metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
+        self.distribution.wait("the results are written")
+        return metrics
+
+    def find_rate(self) -> FoundRate:
+        """Looks for a learning rate of the whole network, where a run with these options would start to train it.
+
+        The classifier learns first, if the recipe says so. Nothing of that is kept but its features, which a run in the
+        same folder then finds.
+
+        Returns:
+            The losses that were met at all rates, and the suggestion.
+
+        Raises:
+            TrainingError: there are several devices or processes, or the whole network has no epochs.
+            DataError, BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `run`.
+        """
+        where, recipe = self.distribution, self.recipe
+        if where.devices > 1 or where.processes > 1:
+            raise TrainingError(
+                "a rate is looked for on one device of one process.",
+                received=f"devices={where.devices}, processes={where.processes}",
+            )
+        if not recipe.epochs:
+            raise TrainingError("a rate is of the whole network, which must have epochs.", received="epochs=0")
+        data = self._load()
+        unit = Unit.of(data.train)
+        model = self._network(data, unit)
+        data = data if unit is None else unit.learned(data)
+        with TemporaryDirectory() as folder:
+            self._begin(model, plan_phases(model, recipe), data, Checkpoint(Path(folder), {}))
+        return find_rate(self._learner(model), self._learned(data), recipe, self.task)
+
+    def _load(self) -> DataSplits:
         options, recipe = self.options, self.recipe
         if keras.config.image_data_format() != "channels_last":
             raise TrainingError(
@@ -103,25 +153,11 @@ class FinetuneJob:
             labels_per_class=options.labels_per_class,
             task=options.task,
             targets=options.targets or (),
+            fold=options.fold,
         )
         self.task = data.train.task
         check_task(self.task, options)
-        identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
-        # Phases that are unfrozen one by one are cut anew where there are more epochs.
-        growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
-        options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
-        checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
-        unit = Unit.of(data.train)
-        model = self._network(data, unit)
-        phases = plan_phases(model, recipe)
-        self._reopen(phases, data, checkpoint)
-        if checkpoint.progress.phase < len(phases):
-            parts = {"train": data.train, "validation": data.validation}
-            learned = data if unit is None else replace(data, **{name: unit.learned(parts[name]) for name in parts})
-            self._train(model, phases, learned, checkpoint)
-        metrics = self._finish(data, checkpoint) if self.distribution.is_first else None
-        self.distribution.wait("the results are written")
-        return metrics
+        return data
 
     def _network(self, data: DataSplits, unit: Unit | None) -> keras.Model:
         options = self.options
@@ -156,13 +192,13 @@ class FinetuneJob:
             checkpoint.save(phase=len(phases) - 1)
 
     def _train(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
-        if self.options.teacher is not None:  # before anything is trained: it may be of other classes
-            self._teacher = Teacher(str(self.options.teacher), data.train.class_names)
-        if self.recipe.batchnorm == "recalibrated" and checkpoint.progress.phase == 0:
-            self._recalibrate(model, data.train)
+        self._begin(model, phases, data, checkpoint)
         if phases[0].name == HEAD and checkpoint.progress.phase == 0:
-            # One device is enough: features are computed once, and the classifier alone is quick to train.
-            self._train_head(model, phases[0], data, checkpoint)
+            row = checkpoint.progress.history[-1]
+            if row.is_better(checkpoint.progress.best):
+                if self.distribution.is_first:
+                    self._save(model)
+                checkpoint.save(best=row)
             checkpoint.save_weights(model.variables, phase=1, step=0)
         with self.distribution.scope():
             learner = self._learner(model)
@@ -175,6 +211,18 @@ class FinetuneJob:
                     checkpoint.save_weights(learner.variables, phase=number + 1, step=0)
                 else:  # with the optimizer's variables, in case that more epochs are asked for
                     checkpoint.save(phase=number + 1)
+
+    def _begin(self, model: keras.Model, phases: list[Phase], data: DataSplits, checkpoint: Checkpoint) -> None:
+        """Does what comes before the whole network learns."""
+        if self.options.teacher is not None:  # before anything is trained: it may be of other classes
+            self._teacher = Teacher(str(self.options.teacher), data.train.class_names)
+        if checkpoint.progress.phase:
+            return
+        if self.recipe.batchnorm == "recalibrated":
+            self._recalibrate(model, data.train)
+        if phases[0].name == HEAD:
+            # One device is enough: features are computed once, and the classifier alone is quick to train.
+            self._train_head(model, phases[0], data, checkpoint)
 
     def _learner(self, model: keras.Model) -> keras.Model:
         """A twin that learns, on all devices and in the recipe's precision; the model itself is what is saved."""
@@ -197,29 +245,17 @@ class FinetuneJob:
         held_out = [cached_features(features, data.validation, recipe, self._features, **shape)]
         rows = min(HEAD_BATCH, len(data.train))
         weights = self._class_weights(data.train)
-        options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "shuffle": True, "class_weights": weights}
+        balanced = BalancedRows(data.train.strata) if recipe.sampling == "balanced" else None
+        options: dict[str, Any] = {"batch_size": rows, "seed": recipe.seed, "class_weights": weights}
+        options |= {"shuffle": True, "balanced": balanced}
         batches = FeatureBatches(views, data.train.targets(slice(None)), **options)
         validation = FeatureBatches(held_out, data.validation.targets(slice(None)), batch_size=HEAD_BATCH)
         self._train_phase(head, phase, batches, validation, checkpoint)
-        row = checkpoint.progress.history[-1]
-        if row.is_better(checkpoint.progress.best):
-            if self.distribution.is_first:
-                self._save(model)
-            checkpoint.save(best=row)
 
     def _train_network(
         self, learner: keras.Model, model: keras.Model, phase: Phase, data: DataSplits, checkpoint: Checkpoint
     ) -> None:
-        recipe = self.recipe
-        shard = self.distribution.shard
-        weights = self._class_weights(data.train)
-        batches = self._batches(
-            data.train, shuffle=True, augmentation=recipe.augmentation, class_weights=weights, shard=shard
-        )
-        validation = self._batches(data.validation, center_crop=recipe.center_crop, shard=shard)
-        learned = batches
-        if self._teacher is not None:
-            learned = TaughtBatches(batches, self._teacher, recipe.teacher_share)
+        validation = self._batches(data.validation, center_crop=self.recipe.center_crop, shard=self.distribution.shard)
 
         def keep() -> None:
             if self.distribution.is_first:
@@ -228,7 +264,17 @@ class FinetuneJob:
                     model.set_weights(weights)
                     self._save(model)
 
-        self._train_phase(learner, phase, learned, validation, checkpoint, keep=keep)
+        self._train_phase(learner, phase, self._learned(data), validation, checkpoint, keep=keep)
+
+    def _learned(self, data: DataSplits) -> Batches | TaughtBatches:
+        """Batches that the whole network learns from."""
+        recipe = self.recipe
+        options: dict[str, Any] = {"shuffle": True, "balanced": recipe.sampling == "balanced"}
+        options |= {"augmentation": recipe.augmentation, "class_weights": self._class_weights(data.train)}
+        batches = self._batches(data.train, shard=self.distribution.shard, **options)
+        if self._teacher is None:
+            return batches
+        return TaughtBatches(batches, self._teacher, recipe.teacher_share)
 
     def _train_phase(
         self, learner: keras.Model, phase: Phase, batches: Any, validation: Any, checkpoint: Checkpoint, **options: Any

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
+from keras_effnet.data.splits import check_fold
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe, default_recipe
 from keras_effnet.spec import BackboneSpec
@@ -35,6 +36,8 @@ class FinetuneOptions:
             table's columns tell.
         targets: names of the table's columns to learn from, parted by commas; by default those that are named after
             what they hold (see `read_table`).
+        fold: `(number, folds)`: the part of the training images, counted from 1, that takes its turn as test images;
+            by default all are trained on. `CrossValidation` sets it.
         teacher: path of a trained model of the same classes whose answers are learned beside the true labels while the
             whole network learns; by default there is none.
         recipe: how the network is trained; by default `Recipe()`, and with random weights a recipe in which all layers
@@ -56,6 +59,7 @@ class FinetuneOptions:
     labels_per_class: int | None = None
     task: VisionTask | None = None
     targets: str | None = None
+    fold: tuple[int, int] | None = None
     teacher: str | PathLike[str] | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
     deterministic: bool = False
@@ -74,6 +78,7 @@ class FinetuneOptions:
             check_int(TrainingError, "resolution", self.resolution, 8)
         if self.labels_per_class is not None:
             check_int(TrainingError, "labels_per_class", self.labels_per_class, 1)
+        check_fold(TrainingError, self.fold)
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON holds them, a spec in full: its file may change before the run is continued.

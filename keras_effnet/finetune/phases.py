@@ -9,11 +9,12 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
-from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.finetune.recipe import AUTO, Recipe
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.schedules import (
     Schedule,
+    average_momentum,
     batchnorm_momentum,
     shifted,
     warmup_constant,
@@ -113,8 +114,41 @@ def phase_schedule(phase: Phase, recipe: Recipe, steps_per_epoch: int) -> Schedu
     return partial(shifted, schedule=schedules[recipe.decay], first=phase.first_epoch * steps_per_epoch)
 
 
+def rate_shares(model: keras.Model, layer_decay: float) -> dict[str, float]:
+    """The share of the learning rate that each layer gets under layer-wise decay.
+
+        share = layer_decay ** (number of parts behind the layer's own)
+
+    Parts are the stem with what precedes it, each stage, the head and the classifier. Bao et al. 2022
+    (arXiv:2106.08254) count transformer blocks so, Liu et al. 2022 (arXiv:2201.03545) groups of three blocks.
+
+    Args:
+        model: a model with an embedded spec.
+        layer_decay: factor from one part to the part before it, in (0, 1].
+
+    Returns:
+        The shares of the layers with weights, by their names; 1 for the classifier.
+
+    Raises:
+        BuildError: the model has no embedded spec.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> shares = rate_shares(build_model("mobilenet_v1", classes=2, input_shape=(32, 32, 3)), 0.5)
+        >>> shares["conv_preds"], shares["conv_pw_13"], shares["conv_pw_12"]
+        (1.0, 0.5, 0.5)
+    """
+    parts = _layers_of_parts(model)
+    return {name: layer_decay ** (len(parts) - 1 - number) for number, part in enumerate(parts) for name in part}
+
+
 def compile_phase(
-    model: keras.Model, phase: Phase, recipe: Recipe, steps_per_epoch: int, task: VisionTask = "classification"
+    model: keras.Model,
+    phase: Phase,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    task: VisionTask = "classification",
+    schedule: Schedule | None = None,
 ) -> Schedule:
     """Freezes the layers that do not learn in a phase, and compiles the model for it.
 
@@ -124,6 +158,7 @@ def compile_phase(
         recipe: the recipe.
         steps_per_epoch: number of batches in an epoch, at least 1.
         task: what the model learns: "classification", "multilabel" or "regression". Default: "classification".
+        schedule: learning rate of each step; by default the recipe's, `phase_schedule`.
 
     Returns:
         The learning rate at each step of the phase, as the optimizer follows it.
@@ -134,18 +169,22 @@ def compile_phase(
         layer.trainable = layer.name not in phase.frozen and (head or not frozen_statistics)
     if recipe.batchnorm == "trained" and not head:
         set_batchnorm_momentum(model, batchnorm_momentum(steps_per_epoch))
-    schedule = phase_schedule(phase, recipe, steps_per_epoch)
+    steps = phase.epochs * steps_per_epoch
+    average = average_momentum(steps) if recipe.average == AUTO else recipe.average
+    if schedule is None:
+        schedule = phase_schedule(phase, recipe, steps_per_epoch)
     compile_model(
         model,
         schedule,
-        steps=phase.epochs * steps_per_epoch,
+        steps=steps,
         optimizer="adamw" if head else recipe.optimizer,
         weight_decay=recipe.weight_decay,
         clip=0.0 if head else recipe.clip,
-        average=0.0 if head else recipe.average,
+        average=0.0 if head else average,
         accumulate=1 if head else recipe.accumulate,
         label_smoothing=recipe.label_smoothing,
         focal=recipe.focal,
         task=task,
+        shares=None if head or recipe.layer_decay == 1 else rate_shares(model, recipe.layer_decay),
     )
     return schedule

@@ -22,6 +22,8 @@ BatchNormPolicy = Literal["frozen", "recalibrated", "trained"]
 Unfreeze = Literal["whole", "gradual"]
 Precision = Literal["float32", "mixed_bfloat16"]
 ClassWeights = Literal["equal", "balanced"]
+Sampling = Literal["uniform", "balanced"]
+AUTO = "auto"
 RANDOM = "random"  # weights are only random where a user says so
 
 _CHOICES = {
@@ -31,6 +33,7 @@ _CHOICES = {
     "unfreeze": Unfreeze,
     "precision": Precision,
     "class_weights": ClassWeights,
+    "sampling": Sampling,
 }
 # The paper, section 5: dropout grows linearly from 0.2 for EfficientNet-B0 to 0.5 for B7. B7 is about phi = 7: its
 # depth, width and resolution, 3.1, 2.0 and 600 / 224, are met at phi = 6.2 to 7.3.
@@ -63,14 +66,21 @@ class Recipe:
             arXiv:1512.00567, section 7; 0.1 there).
         class_weights: "equal" counts every image alike; "balanced" gives each class the same weight in the loss and in
             the training's accuracy, whatever its number of images.
+        sampling: "uniform" shows every image equally often; "balanced" every class, so that images of a rare class come
+            more often than others (Kang et al. 2020, arXiv:1910.09217, section 3). Not together with balanced
+            `class_weights`, which would count rare classes twice.
         focal: gamma of the focal loss, at least 0: how much less the loss counts images that are right already (Lin et
             al. 2017, arXiv:1708.02002, section 3.2; 2 there). 0 is cross-entropy.
         patience: number of epochs of the whole network without a better validation accuracy after which a phase ends
             early, at least 0; 0 trains all epochs.
         teacher_share: share of a teacher's answers in the labels that the whole network learns, if there is a teacher,
             in [0, 1].
+        layer_decay: factor of the learning rate from one part of the network to the part before it, in (0, 1]; the
+            classifier has the whole `rate`, and 1 gives it to all (Bao et al. 2022, arXiv:2106.08254; Liu et al. 2022,
+            arXiv:2201.03545). Parts are the stem, each stage, the head and the classifier.
         average: momentum of a moving average of the weights, which is validated and kept, in [0, 1); 0 turns it off.
-            The EfficientNet paper uses 0.9999 on ImageNet; over a few hundred steps 0.99 does about the same.
+            "auto" derives it from the number of steps, so that the average covers the same share of the training as
+            that of EfficientNet on ImageNet (`average_momentum`).
         batchnorm: statistics of BatchNorm while the whole network learns: "frozen" (the default: a few batches of a
             small data set give worse statistics than those that came with the weights), "recalibrated" (computed once
             from the new images, then frozen; Li et al. 2016, arXiv:1603.04779) or "trained" (with momentum
@@ -110,10 +120,12 @@ class Recipe:
     clip: float = 1.0
     label_smoothing: float = 0.1
     class_weights: ClassWeights = "equal"
+    sampling: Sampling = "uniform"
     focal: float = 0.0
     patience: int = 0
     teacher_share: float = 0.5
-    average: float = 0.0
+    layer_decay: float = 1.0
+    average: float | Literal["auto"] = 0.0
     batchnorm: BatchNormPolicy = "frozen"
     unfreeze: Unfreeze = "whole"
     precision: Precision = "float32"
@@ -137,8 +149,13 @@ class Recipe:
             check_number(RecipeError, name, getattr(self, name), 0)
         check_number(RecipeError, "center_crop", self.center_crop, 0, 1, open_low=True)
         check_number(RecipeError, "teacher_share", self.teacher_share, 0, 1)
-        for name in ("warmup", "label_smoothing", "average"):
+        check_number(RecipeError, "layer_decay", self.layer_decay, 0, 1, open_low=True)
+        for name in ("warmup", "label_smoothing"):
             check_rate(RecipeError, name, getattr(self, name))
+        if isinstance(self.average, str) and self.average != AUTO:
+            raise RecipeError("`average` must be a number, or 'auto'.", received=f"average={self.average!r}")
+        if self.average != AUTO:
+            check_rate(RecipeError, "average", self.average)
         for name in ("dropout", "drop_path"):
             if getattr(self, name) is not None:
                 check_rate(RecipeError, name, getattr(self, name))
@@ -146,6 +163,12 @@ class Recipe:
             check_choice(RecipeError, name, getattr(self, name), get_args(kind))
         if not isinstance(self.augmentation, Augmentation):
             raise RecipeError("`augmentation` must be an Augmentation.", received=f"augmentation={self.augmentation!r}")
+        if self.class_weights == self.sampling == "balanced":
+            raise RecipeError(
+                "rare classes are weighted or drawn more often, not both, which would count them twice: leave one of "
+                "`class_weights` and `sampling` at its default.",
+                received="class_weights='balanced', sampling='balanced'",
+            )
         if not self.head_epochs + self.epochs:
             raise RecipeError("at least one epoch must be trained.", received="head_epochs=0, epochs=0")
 

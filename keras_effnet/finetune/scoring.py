@@ -10,9 +10,8 @@ from keras_effnet.data.source import Source
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.training.calibration import calibrate
-from keras_effnet.training.evaluation import evaluate_probabilities
-from keras_effnet.training.multilabel import choose_thresholds, evaluate_labels
-from keras_effnet.training.regression import evaluate_numbers
+from keras_effnet.training.multilabel import choose_thresholds
+from keras_effnet.training.task_evaluation import evaluate_outputs
 from keras_effnet.vision_tasks import VisionTask
 
 
@@ -29,6 +28,7 @@ def check_task(task: VisionTask, options: FinetuneOptions) -> None:
     recipe = options.recipe
     needs = {
         "class_weights='balanced'": (recipe.class_weights != "equal", ("classification",)),
+        "sampling='balanced'": (recipe.sampling != "uniform", ("classification", "multilabel")),
         f"focal={recipe.focal}": (recipe.focal > 0, ("classification", "multilabel")),
         f"teacher={options.teacher!r}": (options.teacher is not None, ("classification", "multilabel")),
         f"labels_per_class={options.labels_per_class}": (
@@ -60,12 +60,8 @@ def score_outputs(
     """
     fitted, validation = held_out
     told: dict[str, Any] = {"task": source.task}
-    if source.task == "regression":
-        evaluation: Any = evaluate_numbers(outputs, source.labels, source.class_names)
-    elif source.task == "multilabel":
-        thresholds = choose_thresholds(fitted, validation.labels)
-        evaluation = evaluate_labels(outputs, source.labels, source.class_names, thresholds)
-    else:
-        evaluation = evaluate_probabilities(outputs, source.labels, source.class_names)
+    thresholds = choose_thresholds(fitted, validation.labels) if source.task == "multilabel" else None
+    evaluation = evaluate_outputs(source.task, outputs, source.labels, source.class_names, thresholds)
+    if source.task == "classification":
         told["calibration"] = calibrate(outputs, source.labels, (fitted, validation.labels)).to_dict()
     return {**told, "evaluation": {"split": split, "headline": evaluation.headline, **evaluation.to_dict()}}

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
 from keras_effnet.builder.model import build_model
+from keras_effnet.data.sets import DataSplits
 from keras_effnet.data.source import Source
 from keras_effnet.data.targets import relabelled
 from keras_effnet.errors import BuildError, TrainingError
@@ -121,9 +122,13 @@ class Unit:
         deviation = source.labels.std(axis=0, dtype=np.float64)
         return cls(source.labels.mean(axis=0, dtype=np.float64), np.where(deviation > 0, deviation, 1.0))
 
-    def learned(self, source: Source) -> Source:
-        """The same images with their numbers in this unit."""
-        return relabelled(source, ((source.labels - self.mean) / self.deviation).astype(np.float32))
+    def learned(self, data: DataSplits) -> DataSplits:
+        """The same images to learn from and to validate on, with their numbers in this unit."""
+        train, validation = (
+            relabelled(source, ((source.labels - self.mean) / self.deviation).astype(np.float32))
+            for source in (data.train, data.validation)
+        )
+        return replace(data, train=train, validation=validation)
 
     def behind(self, model: keras.Model) -> keras.Model:
         """The model followed by a layer that gives the numbers as they are."""

@@ -137,6 +137,7 @@ class Checkpoint:
         distribution: processes that train together; the first one reads and writes, and sends the others what they
             need. By default there is one.
         growing: names of numbers in the identity that may be larger than before, such as "recipe.epochs".
+        defaults: what was meant by values that a run's identity does not name, since they became options later.
         overwrite: whether to forget the run in the folder, if there is one. Its files are replaced when this run has
             better ones, not before.
 
@@ -155,12 +156,14 @@ class Checkpoint:
         distribution: Distribution | None = None,
         *,
         growing: Sequence[str] = (),
+        defaults: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
         self.folder = folder
         self.distribution = Distribution() if distribution is None else distribution
         self.progress = Progress()
         self._growing = growing
+        self._defaults: dict[str, Any] = json.loads(json.dumps(defaults or {}))
         self._identity: dict[str, Any] = json.loads(json.dumps(identity))
         if self.distribution.is_first:
             # Nothing is written before something is learned: a run that fails at once must not keep the folder.
@@ -187,7 +190,7 @@ class Checkpoint:
             logger.info("continuing in %s after epoch %d", self.folder.parent, len(self.progress.history))
 
     def _check_identity(self, theirs: dict[str, Any]) -> None:
-        changed = _differences(theirs, self._identity)
+        changed = _differences(_filled(theirs, self._defaults), self._identity)
         for name, (old, new) in changed.items():
             if not (name in self._growing and isinstance(old, int) and isinstance(new, int) and new > old):
                 shown = ", ".join(f"{name}={new!r:.60}, not {old!r:.60}" for name, (old, new) in changed.items())
@@ -291,6 +294,13 @@ class Snapshot:
         """Puts all values back."""
         for variable, value in self._values:
             variable.assign(value)
+
+
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries with the values of others where they have none."""
+    filled = {**defaults, **values}
+    both = [name for name in filled if isinstance(values.get(name), dict) and isinstance(defaults.get(name), dict)]
+    return filled | {name: _filled(values[name], defaults[name]) for name in both}
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_effnet.shifted_depthwise import is_faster_shifted, shift_depthwise
+from keras_effnet.training.layerwise import SPARED, LayerwiseAdamW, LayerwiseSGD
 from keras_effnet.training.schedules import Schedule
 from keras_effnet.vision_tasks import VisionTask
 
@@ -26,6 +28,7 @@ def compile_model(
     label_smoothing: float = 0.0,
     focal: float = 0.0,
     task: VisionTask = "classification",
+    shares: Mapping[str, float] | None = None,
 ) -> None:
     """Compiles a model for what it is to learn: one-hot labels, several labels, or numbers.
 
@@ -45,6 +48,8 @@ def compile_model(
         label_smoothing: fraction of each label that is spread over all classes, in [0, 1); not of numbers.
         focal: gamma of the focal loss, at least 0; 0 is cross-entropy. Not of numbers.
         task: what the model learns: "classification", "multilabel" or "regression". Default: "classification".
+        shares: share of the learning rate that each layer gets, by its name, above 0; others get all of it. By default
+            all layers have one rate.
 
     Example:
         >>> from functools import partial
@@ -57,19 +62,16 @@ def compile_model(
     """
     if is_faster_shifted():
         shift_depthwise(model)
-    options: dict[str, Any] = {"weight_decay": weight_decay}
+    options: dict[str, Any] = {}
     if clip:
         options["global_clipnorm"] = clip
     if average:
         options |= {"use_ema": True, "ema_momentum": average}
     if accumulate > 1:
         options["gradient_accumulation_steps"] = accumulate
-    rates: Any = RateTable([schedule(step) for step in range(0, steps, accumulate)])
-    if optimizer == "adamw":
-        made: Any = keras.optimizers.AdamW(rates, **options)
-    else:
-        made = keras.optimizers.SGD(rates, momentum=NESTEROV_MOMENTUM, nesterov=True, **options)
-    made.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    # Keras counts batches, also where several make up an update.
+    rates: Any = RateTable([schedule(step - step % accumulate) for step in range(steps)])
+    made = _optimizer(optimizer, weight_decay, _by_variable(model, shares), {"learning_rate": rates, **options})
     loss, metrics = _loss_and_metrics(task, label_smoothing, focal)
     model.compile(
         optimizer=made,
@@ -96,6 +98,25 @@ def _loss_and_metrics(task: VisionTask, label_smoothing: float, focal: float) ->
     return loss, [metrics.CategoricalAccuracy(name="accuracy"), metrics.CategoricalCrossentropy(**name, **smoothing)]
 
 
+def _optimizer(name: str, decay: float, shares: Mapping[str, float], options: dict[str, Any]) -> Any:
+    if name == "sgd":
+        options |= {"momentum": NESTEROV_MOMENTUM, "nesterov": True}
+    if shares:
+        return (LayerwiseAdamW if name == "adamw" else LayerwiseSGD)(shares, decay, **options)
+    kind: Any = keras.optimizers.AdamW if name == "adamw" else keras.optimizers.SGD
+    made = kind(weight_decay=decay, **options)
+    made.exclude_from_weight_decay(var_names=list(SPARED))
+    return made
+
+
+def _by_variable(model: keras.Model, shares: Mapping[str, float] | None) -> dict[str, float]:
+    """The share of each variable, by its path."""
+    if shares is None:
+        return {}
+    layers = [layer for layer in model.layers if layer.name in shares]
+    return {variable.path: shares[layer.name] for layer in layers for variable in layer.trainable_variables}
+
+
 def set_batchnorm_momentum(model: keras.Model, momentum: float) -> None:
     """Sets the momentum of every BatchNorm layer's moving statistics; call it before compiling.
 
@@ -119,7 +140,7 @@ def uses_xla() -> bool:
 
 
 class RateTable(keras.optimizers.schedules.LearningRateSchedule):
-    """A schedule tabulated for the optimizer, one learning rate for each update; past the end the last one stays.
+    """A schedule tabulated for the optimizer, one learning rate for each batch; past the end the last one stays.
 
     Args:
         rates: learning rates, at least one.

@@ -115,6 +115,27 @@ def shifted(step: int, *, schedule: Schedule, first: int) -> float:
     return schedule(first + step)
 
 
+def ramp(step: int, *, low: float, high: float, steps: int) -> float:
+    """An exponential rise, with which a good rate is looked for.
+
+        rate(t) = low * (high / low) ** (t / (steps - 1))
+
+    Args:
+        step: number of the step, at least 0; past `steps` the rate keeps rising.
+        low: rate of the first step, above 0.
+        high: rate of step `steps - 1`, above `low`.
+        steps: length of the rise in steps, at least 2.
+
+    Returns:
+        The learning rate.
+
+    Example:
+        >>> [round(ramp(step, low=0.001, high=1.0, steps=4), 3) for step in range(4)]
+        [0.001, 0.01, 0.1, 1.0]
+    """
+    return low * (high / low) ** (step / (steps - 1))
+
+
 def batchnorm_momentum(steps_per_epoch: int) -> float:
     """Momentum of BatchNorm's moving statistics (Kornblith et al. 2019, arXiv:1805.08974, appendix).
 
@@ -133,3 +154,30 @@ def batchnorm_momentum(steps_per_epoch: int) -> float:
         (0.99, 0.9)
     """
     return max(1 - 10 / steps_per_epoch, 0.9)
+
+
+# EfficientNet's released training (tensorflow/tpu, models/official/efficientnet/main.py): the defaults of
+# `moving_average_decay` and `train_steps`.
+IMAGENET_AVERAGE, IMAGENET_STEPS = 0.9999, 218_949
+
+
+def average_momentum(steps: int) -> float:
+    """Momentum of a moving average of the weights that covers the same share of any training.
+
+        momentum = 0.9999 ** (218949 / steps)
+
+    An average with momentum m reaches back over some 1 / (1 - m) steps. EfficientNet's, 0.9999 over 218,949 steps, thus
+    covers about a twentieth of its training. By the scaling rule of Busbridge et al. 2023 (arXiv:2307.13813), a
+    training of k times fewer steps keeps that share with the k-th power of the momentum.
+
+    Args:
+        steps: steps of the training, at least 1.
+
+    Returns:
+        The fraction of the old average that each step keeps, from 0 to below 1.
+
+    Example:
+        >>> [round(average_momentum(steps), 4) for steps in (10, 100, 1000, 218_949)]
+        [0.1119, 0.8034, 0.9783, 0.9999]
+    """
+    return IMAGENET_AVERAGE ** (IMAGENET_STEPS / steps)

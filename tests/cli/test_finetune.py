@@ -19,7 +19,7 @@ def options(*words: str) -> FinetuneOptions:
 
 
 def test_every_field_has_an_option() -> None:
-    assert set(OPTIONS_HELP) == {field.name for field in fields(FinetuneOptions)} - {"data", "recipe"}
+    assert set(OPTIONS_HELP) == {field.name for field in fields(FinetuneOptions)} - {"data", "recipe", "fold"}
     assert set(RECIPE_HELP) == {field.name for field in fields(Recipe)} - {"augmentation"}
     assert set(AUGMENTATION_HELP) == {field.name for field in fields(Augmentation)}
 
@@ -43,13 +43,24 @@ def test_every_kind_of_value_is_read() -> None:
     assert (found.phi, found.resolution, found.labels_per_class, found.data_dir) == (-1.0, 64, 5, "d")
     assert found.deterministic
     assert (found.recipe.dropout, found.recipe.optimizer, found.recipe.seed) == (0.5, "adamw", 4)
+    assert options("x", "--average", "auto", "--layer-decay", "0.75").recipe == Recipe(
+        average="auto", layer_decay=0.75, augmentation=augmentation_for(0)
+    )
+    assert options("x", "--average", "0.5").recipe.average == 0.5
     assert (found.recipe.augmentation.crop, found.recipe.augmentation.operations) == (0.5, 3)
 
 
 @pytest.mark.parametrize(
     "words",
     [
-        *("--rate -1", "--labels-per-class 0", "--recipe none.json", "--mixup 2"),
+        *(
+            "--rate -1",
+            "--labels-per-class 0",
+            "--folds 1",
+            "--class-weights balanced --sampling balanced",
+            "--recipe none.json",
+            "--mixup 2",
+        ),
         pytest.param("--weights saved", marks=pytest.mark.slow),
     ],
 )

@@ -104,17 +104,37 @@ def test_shuffled_each_image_comes_once_before_any_comes_twice(source: Images) -
     assert order(make(source, shuffle=True, seed=1)) != row[:24]
 
 
+def test_balanced_each_class_comes_equally_often_and_each_of_its_images(source: Images) -> None:
+    few = source.take(np.array([0, 3, 6, 9, 12, 15, 18, 1, 4, 2]))  # seven, two and one of the classes a, b, c
+    row: list[int] = []
+    for epoch in range(14):
+        row += order(make(few, shuffle=True, balanced=True, epoch=epoch))
+    assert len(row) == 14 * 3 * 4  # an epoch has as many batches as otherwise
+    numbers = np.array(row)
+    for first in range(0, len(row) - 2, 3):  # each class once in three images
+        assert sorted(numbers[first : first + 3] % 3) == [0, 1, 2]
+    for label, count in ((0, 7), (1, 2), (2, 1)):  # each image of a class once before any comes twice
+        turns = numbers[numbers % 3 == label]
+        for first in range(0, len(turns) - count + 1, count):
+            assert len(set(turns[first : first + count])) == count
+    classes = (numbers % 3).reshape(-1, 3)
+    assert len({tuple(each) for each in classes}) == 6, "in any order"
+    for one, two in ((1, 0), (0, 1)):
+        other = make(few, shuffle=True, balanced=True, seed=one, epoch=two)
+        assert order(other) != row[:12]
+    with pytest.raises(DataError, match=r"`shuffle=True`.*Received: shuffle=False"):
+        make(source, balanced=True)
+
+
 def test_labels_stay_with_their_images(source: Images) -> None:
     images, labels, weights = make(source, shuffle=True, padded=True, batch_size=COUNT)[0]
     np.testing.assert_array_equal(images[:, 0, 0, 0] % 3, labels.argmax(1))
     assert weights.tolist() == [1] * COUNT
 
 
-@pytest.mark.parametrize("augmentation", [None, STRONG])
-def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(
-    source: Images, augmentation: Augmentation | None
-) -> None:
-    options: dict[str, Any] = {"shuffle": True, "augmentation": augmentation, "seed": 3, "epoch": 2}
+@pytest.mark.parametrize("more", [{}, {"augmentation": STRONG}, {"balanced": True}], ids=str)
+def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(source: Images, more: dict[str, Any]) -> None:
+    options: dict[str, Any] = {"shuffle": True, "seed": 3, "epoch": 2, **more}
     first = make(source, **options)
     expected = [first[step] for step in range(len(first))]
     again = make(source, **options)
@@ -145,10 +165,10 @@ def test_half_of_the_images_are_mirrored(source: Images) -> None:
     assert 0.4 < len(mirrored) / (20 * COUNT) < 0.6
 
 
-@pytest.mark.parametrize("shuffle", [False, True])
-def test_processes_share_the_rows_of_one_batch(source: Images, shuffle: bool) -> None:
-    whole = make(source, shuffle=shuffle, augmentation=STRONG, padded=True)
-    shares = [make(source, shuffle=shuffle, augmentation=STRONG, padded=True, shard=(rank, 2)) for rank in range(2)]
+@pytest.mark.parametrize("order", [{}, {"shuffle": True}, {"shuffle": True, "balanced": True}], ids=str)
+def test_processes_share_the_rows_of_one_batch(source: Images, order: dict[str, bool]) -> None:
+    whole = make(source, augmentation=STRONG, padded=True, **order)
+    shares = [make(source, augmentation=STRONG, padded=True, shard=(rank, 2), **order) for rank in range(2)]
     for step in range(len(whole)):
         parts = zip(*(share[step] for share in shares), strict=True)
         assert_equal(tuple(np.concatenate(part) for part in parts), whole[step])

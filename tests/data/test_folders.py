@@ -88,7 +88,8 @@ def test_results_among_the_images_are_no_class(tmp_path: Path) -> None:
     write_image(root / "results" / "finetune" / "curves.png")
     before = read_folder(root, tmp_path)
     assert before.train.class_names == ("ant", "cat", "results"), "else this test shows nothing"
-    for mark in ("results/finetune/checkpoint/state.json", "out/model.keras", "own/features/0.npy"):
+    folds, rate = "other/finetune/fold-2/checkpoint/state.json", "rate/learning_rate.json"
+    for mark in ("results/finetune/checkpoint/state.json", "out/model.keras", "own/features/0.npy", folds, rate):
         (root / mark).parent.mkdir(parents=True, exist_ok=True)
         (root / mark).touch()
     assert read_folder(root, tmp_path).train.class_names == ("ant", "cat")

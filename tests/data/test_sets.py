@@ -76,6 +76,57 @@ def test_every_class_is_on_both_sides_if_it_can_be(tmp_path: Path, share: float,
     assert sorted(values(splits.train) + values(splits.validation)) == list(range(13))
 
 
+def test_each_image_is_in_one_fold_and_each_class_in_all() -> None:
+    whole = load_data("digits", seed=3)
+    images = sorted(numbers(whole.train) + numbers(whole.validation))
+    held: list[int] = []
+    for number in range(1, 5):
+        splits = load_data("digits", seed=3, fold=(number, 4))
+        assert splits.test is not None
+        found = [number for source in sources_of(splits) for number in numbers(source)]
+        assert sorted(found) == images, "nothing is in two splits, and nothing of the set's own test split in any"
+        held += numbers(splits.test)
+        shares = np.bincount(splits.test.labels) / np.bincount(sklearn_digits(return_X_y=True)[1][images])
+        np.testing.assert_allclose(shares, 0.25, atol=0.006)
+    assert sorted(held) == images
+    first, again, other = (load_data("digits", seed=seed, fold=(1, 4)).test for seed in (3, 3, 4))
+    assert first is not None
+    assert again is not None
+    assert other is not None
+    assert first.fingerprint() == again.fingerprint() != other.fingerprint()
+    few = load_data("digits", seed=3, fold=(1, 4), labels_per_class=2)
+    assert few.test is not None
+    assert few.test.fingerprint() == first.fingerprint()
+    assert np.bincount(few.train.labels).tolist() == [2] * 10
+
+
+def test_folds_tear_no_group_apart(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 12, "b": 12})
+    files = sorted(root.rglob("*.png"))
+    rows = "".join(f"{path},{path.parent.name},{number % 6}\n" for number, path in enumerate(files))
+    table = tmp_path / "data.csv"
+    table.write_text(f"path,label,group\n{rows}")
+    seen: list[str] = []
+    for number in (1, 2, 3):
+        splits = load_data(table, fold=(number, 3), validation=0.3, cache=tmp_path)
+        groups = [set(source.groups or ()) for source in sources_of(splits)]
+        assert all(groups)
+        assert sum(map(len, groups)) == len(set.union(*groups)) == 6
+        seen += groups[2]
+    assert sorted(seen) == list("012345")
+    with pytest.raises(DataError, match=r"no more folds than groups: 6\. Received: folds=7 of 24 images"):
+        load_data(table, fold=(1, 7), cache=tmp_path)
+
+
+def test_folds_that_cannot_be(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 3, "b": 2})
+    with pytest.raises(DataError, match=r"images of the largest class: 3\. Received: folds=4 of 5 images"):
+        load_data(root, fold=(1, 4), cache=tmp_path)
+    for wrong in (3, (1,), (0, 3), (4, 3), (1, 1), (1.0, 3)):
+        with pytest.raises(DataError, match=r"`folds?`.*Received: "):
+            load_data(root, fold=wrong, cache=tmp_path)  # pyright: ignore[reportArgumentType]
+
+
 def test_single_images_cannot_be_held_out(tmp_path: Path) -> None:
     root = write_classes(tmp_path / "data", {"a": 1, "b": 1})
     with pytest.raises(DataError, match=r"no class has two.*Received: 2 images of 2 classes"):

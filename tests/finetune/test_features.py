@@ -15,7 +15,8 @@ from support import BASES, as_if_trained, outputs, random_images, tiny_spec
 from keras_effnet import Coefficients, build_model, scale_spec
 from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
-from keras_effnet.data.images import load_digits
+from keras_effnet.data.batches import Batches
+from keras_effnet.data.images import Images, load_digits
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune import features as module
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
@@ -145,6 +146,24 @@ def test_rows_of_features_come_with_their_labels() -> None:
     fixed = FeatureBatches(views[:1], np.eye(3, dtype=np.float32)[labels], batch_size=4)
     assert [list(fixed[step][2]) for step in range(3)] == [[1] * 4, [1] * 4, [1, 1, 0, 0]]
     np.testing.assert_array_equal(np.concatenate([fixed[step][0] for step in range(3)])[:10], views[0])
+
+
+def test_rows_of_features_are_drawn_as_images_are() -> None:
+    labels = np.array([0] * 20 + [1] * 3 + [2])
+    options: dict[str, Any] = {"batch_size": 6, "seed": 2, "shuffle": True}
+    rows, targets = [np.arange(24.0)[:, None]], np.eye(3, dtype=np.float32)[labels]
+    features = FeatureBatches(rows, targets, balanced=BalancedRows(labels), **options)
+    pixels = np.broadcast_to(np.arange(24, dtype=np.uint8)[:, None, None, None], (24, 8, 8, 3))
+    images = Batches(
+        Images(pixels.copy(), labels.astype(np.int32), ("a", "b", "c")), resolution=8, balanced=True, **options
+    )
+    for epoch in (0, 3):
+        features.epoch = images.epoch = epoch
+        for step in range(len(images)):
+            rows, targets, weights = features[step]
+            np.testing.assert_array_equal(rows[:, 0], images[step][0][:, 0, 0, 0])
+            assert targets.sum(axis=0).tolist() == [2, 2, 2]
+            assert weights.tolist() == [1] * 6
 
 
 def _numbers(batches: FeatureBatches, epoch: int) -> list[float]:

@@ -29,6 +29,8 @@ OTHER: dict[str, Any] = {
     "clip": 0.0,
     "label_smoothing": 0.0,
     "class_weights": "balanced",
+    "sampling": "uniform",
+    "layer_decay": 0.75,
     "focal": 2.0,
     "patience": 3,
     "teacher_share": 0.25,
@@ -54,6 +56,8 @@ def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
         assert read_recipe(str(path)) == recipe
         assert hash(recipe) == hash(read_recipe(str(path)))
     assert Recipe.from_dict({"epochs": 3}) == Recipe(epochs=3)
+    recipe = Recipe(sampling="balanced", average="auto")
+    assert Recipe.from_json(recipe.to_json()) == recipe
 
 
 @pytest.mark.parametrize(
@@ -68,6 +72,12 @@ def test_a_recipe_comes_back_from_its_file(tmp_path: Path) -> None:
         ({"weight_decay": -1e-9}, "weight_decay"),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"class_weights": "heavy"}, "'balanced'"),
+        ({"sampling": "fair"}, "'uniform', 'balanced'"),
+        ({"sampling": "balanced", "class_weights": "balanced"}, "not both"),
+        ({"layer_decay": 0.0}, "layer_decay"),
+        ({"layer_decay": 1.5}, "layer_decay"),
+        ({"average": "automatic"}, "'auto'"),
+        ({"average": 1.0}, "average"),
         ({"focal": -1.0}, "focal"),
         ({"patience": -1}, "patience"),
         ({"teacher_share": 1.5}, "teacher_share"),

@@ -157,6 +157,16 @@ def test_what_has_changed_is_named_and_some_numbers_may_grow(tmp_path: Path) -> 
         Checkpoint(tmp_path, run(epochs=4))
 
 
+def test_a_run_from_before_an_option_was_there_goes_on(tmp_path: Path) -> None:
+    Checkpoint(tmp_path, {"recipe": {"rate": 0.1}}).save_weights(variables(3), step=1, history=(ROW,))
+    now, defaults = {"recipe": {"rate": 0.1, "focal": 0.0}, "fold": None}, {"recipe": {"focal": 0.0, "rate": 9}}
+    assert Checkpoint(tmp_path, now, defaults=defaults).progress.step == 1
+    with pytest.raises(TrainingError, match=r"another recipe\.focal.*Received: recipe\.focal=2\.0, not 0\.0"):
+        Checkpoint(tmp_path, {"recipe": {"rate": 0.1, "focal": 2.0}}, defaults=defaults)
+    with pytest.raises(TrainingError, match=r"another recipe\.rate"):
+        Checkpoint(tmp_path, {"recipe": {"rate": 9, "focal": 0.0}}, defaults=defaults)
+
+
 def test_what_is_overwritten_stays_until_something_better_is_there(tmp_path: Path) -> None:
     Checkpoint(tmp_path, {"seed": 1}).save_weights(variables(3), step=1, history=(ROW,))
     new = Checkpoint(tmp_path, {"seed": 2}, overwrite=True)

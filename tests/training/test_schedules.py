@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from keras_effnet.training.schedules import (
+    average_momentum,
     batchnorm_momentum,
+    ramp,
     shifted,
     warmup_constant,
     warmup_cosine,
@@ -50,3 +52,19 @@ def test_a_shifted_schedule_is_the_rest_of_it() -> None:
 def test_statistics_follow_within_an_epoch() -> None:
     found = [batchnorm_momentum(steps) for steps in (1, 100, 200, 1000)]
     assert found == pytest.approx([0.9, 0.9, 0.95, 0.99])
+
+
+def test_a_ramp_rises_by_equal_factors() -> None:
+    rates = [ramp(step, low=1e-7, high=10, steps=100) for step in range(100)]
+    np.testing.assert_allclose(rates, np.geomspace(1e-7, 10, 100), rtol=1e-9)
+
+
+def test_an_average_covers_the_same_share_of_any_training() -> None:
+    assert average_momentum(218_949) == 0.9999
+    for steps in (1000, 10_000, 100_000):
+        # The mean age of what is averaged, by simulation: newer weights count for more.
+        momentum = average_momentum(steps)
+        shares = (1 - momentum) * momentum ** np.arange(steps)
+        age = float(np.arange(steps) @ shares / shares.sum())
+        assert age / steps == pytest.approx(10_000 / 218_949, rel=0.03)
+    assert 0 <= average_momentum(1) < 1e-9
