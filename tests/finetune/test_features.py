@@ -17,6 +17,7 @@ from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.images import Images, load_digits
+from keras_effnet.data.rows import BalancedRows
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune import features as module
 from keras_effnet.finetune.features import FeatureBatches, cached_features, split_model
