@@ -175,6 +175,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(pixels).save(folder / "scans" / f"{number}.png")
         rows.append(f"scans/{number}.png,{('dark', 'light')[number % 2]}")
     (folder / "scans.csv").write_text("\n".join(rows))
+    tags, ages = ["path,labels"], ["path,age,camera"]
+    for number in range(24):
+        tags.append(f"scans/{number}.png,{('', 'light', 'light|odd', 'odd')[number % 4]}")
+        ages.append(f"scans/{number}.png,{20 + number % 5},{number % 2}")
+    (folder / "tags.csv").write_text("\n".join(tags))
+    (folder / "ages.csv").write_text("\n".join(ages))
     model = make_network(
         "mobilenet_v1", "random", class_names=sorted(flowers.KINDS), phi=-8, resolution=32, recipe=Recipe()
     )
