@@ -199,12 +199,12 @@ class Rescale:
     """Computes x * scale + offset.
 
     Args:
-        scale: factor of every pixel.
-        offset: number added to every pixel.
+        scale: factor of every value, or one for each channel.
+        offset: number added to every value, or one for each channel.
     """
 
-    scale: float
-    offset: float
+    scale: float | tuple[float, ...]
+    offset: float | tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)

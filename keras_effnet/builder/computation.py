@@ -95,7 +95,7 @@ class Computation:
             case verbs.Flatten():
                 return x._replace(x=ops.reshape(x.x, (-1, x.x.shape[-1])))
             case verbs.Rescale():
-                return x._replace(x=x.x * op.scale + op.offset)
+                return x._replace(x=x.x * np.array(op.scale, "float32") + np.array(op.offset, "float32"))
             case verbs.Standardize(mean, variance) if mean is not None and variance is not None:
                 return x._replace(x=(x.x - np.array(mean, "float32")) / np.sqrt(np.array(variance, "float32")))
             case verbs.Dropout() | verbs.Standardize():

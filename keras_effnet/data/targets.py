@@ -129,7 +129,8 @@ def find_targets(
     for line in lines:
         if task == "classification" and not line.cells[chosen[0]]:
             raise DataError(
-                "each line must have a path and a label; add them, or remove the line.", received=f"{line.where}"
+                "each line must have a path and a label; add them, or remove the line.",
+                received=f"{list(line.cells)} in {line.where}",
             )
     separator = _separator([line.cells[chosen[0]] for line in lines]) if task == "multilabel" else None
     whole = Targets(task, chosen, (), separator)

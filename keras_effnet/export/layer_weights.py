@@ -62,7 +62,7 @@ def factor_and_shift(
     """
     match op:
         case Rescale():
-            return np.array([op.scale]), np.array([op.offset])
+            return np.atleast_1d(op.scale), np.atleast_1d(op.offset)
         case BatchNorm():
             gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
             factor = gamma / np.sqrt(variance + op.epsilon)

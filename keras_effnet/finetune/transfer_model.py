@@ -132,7 +132,12 @@ class Unit:
 
     def behind(self, model: keras.Model) -> keras.Model:
         """The model followed by a layer that gives the numbers as they are."""
-        options: dict[str, Any] = {"scale": self.deviation.tolist(), "offset": self.mean.tolist(), "dtype": "float32"}
+        options: dict[str, Any] = {
+            "scale": self.deviation.tolist(),
+            "offset": self.mean.tolist(),
+            "dtype": "float32",
+            "name": "unit",
+        }
         return keras.Model(model.inputs, keras.layers.Rescaling(**options)(model.output), name=model.name)
 
 

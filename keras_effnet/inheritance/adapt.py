@@ -117,7 +117,8 @@ class AdaptedStem:
         gain, shift = np.ones(channels), np.zeros(channels)
         for node in self.pixels:
             if isinstance(node.op, Rescale):
-                gain, shift = gain * node.op.scale, shift * node.op.scale + node.op.offset
+                scale, offset = np.asarray(node.op.scale), np.asarray(node.op.offset)
+                gain, shift = gain * scale, shift * scale + offset
             elif isinstance(node.op, Standardize):
                 mean, variance = self._mean_and_variance(node.name, node.op, channels, adapted)
                 std = np.maximum(np.sqrt(variance), _SMALLEST_STD)

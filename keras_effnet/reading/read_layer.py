@@ -189,9 +189,13 @@ def _flatten(layer: Any, shapes: list[Shape]) -> Op | None:
 
 
 def _rescale(layer: Any, shapes: list[Shape]) -> Op | None:
-    if np.ndim(layer.scale) or np.ndim(layer.offset):
+    channels = shapes[0][-1] if _channel_axis(shapes[0]) == len(shapes[0]) - 1 else None
+    numbers = [np.asarray(value, float) for value in (layer.scale, layer.offset)]
+    if any(value.shape not in ((), (1,), (channels,)) for value in numbers):
         return None
-    return Rescale(float(layer.scale), float(layer.offset))
+    if all(value.size == 1 for value in numbers):
+        return Rescale(*(value.item() for value in numbers))
+    return Rescale(*(tuple(np.broadcast_to(value, (channels or 1,)).tolist()) for value in numbers))
 
 
 def _standardize(layer: Any, shapes: list[Shape]) -> Op | None:

@@ -29,10 +29,10 @@ from keras_effnet.inheritance.scaled_model import load_model
 
 RECIPE = Recipe(
     head_epochs=0,
-    epochs=8,
-    rate=0.01,
+    epochs=12,
+    rate=0.02,
     optimizer="adamw",
-    batch_size=16,
+    batch_size=8,
     batchnorm="trained",
     label_smoothing=0.0,
     dropout=0.0,
@@ -122,7 +122,7 @@ def test_a_finished_run_is_not_done_again_and_more_epochs_go_on(trained: dict[st
     again = FinetuneJob(options, folder).run()
     assert (folder / "checkpoint" / "state.json").read_text() == before
     assert again["history"] == metrics["history"]
-    assert again["evaluation"] == pytest.approx(metrics["evaluation"]) or again["evaluation"] == metrics["evaluation"]
+    assert again["evaluation"] == metrics["evaluation"]
 
 
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
@@ -156,7 +156,7 @@ def test_predict_tells_the_labels_that_an_image_has(
     assert len(text.splitlines()) == 96
     assert "no label" in text
     status, _, err = run(capsys, "predict", model, images / "0.png", "--temperature", "2")
-    assert status == 2
+    assert status == 1
     assert "a temperature is for the probabilities of classes" in err
 
 
@@ -190,7 +190,7 @@ def test_the_tasks_of_model_and_data_must_agree(
 ) -> None:
     for task, other in (("multilabel", "digits"), ("regression", "digits")):
         status, _, err = run(capsys, "evaluate", trained[task][0] / "model.keras", other)
-        assert status == 2
+        assert status == 1
         assert f"must be labelled for the model's task, '{task}'" in err
 
 
