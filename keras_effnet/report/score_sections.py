@@ -19,9 +19,11 @@ CELL_DEPTH = 0.7  # of a colour at its fullest, so that numbers are read on it
 
 def curves_section(metrics: dict[str, Any]) -> Element:
     """Accuracy and loss over the epochs."""
+    panels = panels_of(metrics["history"])
+    size = {"class_": "half"} if len(panels) == 1 else {}
     figures = [
-        chart(panel_png(metrics["history"], metrics["best"], name), f"Curves of {name} over the epochs")
-        for name in panels_of(metrics["history"])
+        chart(panel_png(metrics["history"], metrics["best"], name), f"Curves of {name} over the epochs", **size)
+        for name in panels
     ]
     text = (
         "In training, images are augmented and labels smoothed where the recipe says so: then the two curves measure "
