@@ -144,7 +144,8 @@ class KerasLayers:
             case ZeroPad():
                 return layers.ZeroPadding2D((op.rows, op.columns), name=name)
             case Rescale():
-                return layers.Rescaling(op.scale, op.offset, name=name)
+                numbers: Any = (op.scale, op.offset)  # annotated as a number each, and taken for channels too
+                return layers.Rescaling(*numbers, name=name)
             case Standardize():
                 statistics: dict[str, Any] = {}
                 if op.mean is not None and op.variance is not None:

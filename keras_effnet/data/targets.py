@@ -112,13 +112,13 @@ def find_targets(
     Raises:
         DataError: no column or another one holds it, a cell cannot be one, or there are fewer than two classes.
     """
-    chosen = _columns(header, taken, task, columns, table)
+    chosen: tuple[int, ...] = _columns(header, taken, task, columns, table)
     if task is None:
         task = _task_of(header, lines, chosen, asked=bool(columns), table=table)
-    names = tuple(header[column] for column in chosen)
+    first, names = chosen[0], tuple(header[column] for column in chosen)
     if task == "regression":
         return Targets(task, chosen, names)
-    named = header[chosen[0]] in (*CLASS_COLUMNS, *LABELS_COLUMNS)
+    named = header[first] in (*CLASS_COLUMNS, *LABELS_COLUMNS)
     if task == "multilabel" and (len(chosen) > 1 or (not named and _all(lines, chosen, _is_yes_or_no))):
         return Targets(task, chosen, names)
     if len(chosen) > 1:
@@ -127,12 +127,12 @@ def find_targets(
             received=f"the columns {', '.join(names):.200} of {table}",
         )
     for line in lines:
-        if task == "classification" and not line.cells[chosen[0]]:
+        if task == "classification" and not line.cells[first]:
             raise DataError(
                 "each line must have a path and a label; add them, or remove the line.",
                 received=f"{list(line.cells)} in {line.where}",
             )
-    separator = _separator([line.cells[chosen[0]] for line in lines]) if task == "multilabel" else None
+    separator = _separator([line.cells[first] for line in lines]) if task == "multilabel" else None
     whole = Targets(task, chosen, (), separator)
     labels = _sorted_labels({label for line in lines for label in whole._labels(line)})
     if (len(labels) < 2 and task == "classification") or not labels:

@@ -41,6 +41,7 @@ from keras_effnet.training.loop import has_stalled, train
 from keras_effnet.training.precision import set_precision
 from keras_effnet.training.seeding import set_determinism
 from keras_effnet.versions import installed_versions
+from keras_effnet.vision_tasks import VisionTask
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,7 @@ class FinetuneJob:
             targets=options.targets or (),
             fold=options.fold,
         )
-        self.task = data.train.task
+        self.task: VisionTask = data.train.task
         check_task(self.task, options)
         return data
 

@@ -181,7 +181,7 @@ def grow_model(
     if kept is None:
         name_classes_like(new, embedded)
     elif kept.min() >= 0:
-        name_classes_like(new, embedded.of_classes(kept))
+        name_classes_like(new, embedded.of_classes(kept.tolist()))
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(found, new, build, plan)
     if not return_report:

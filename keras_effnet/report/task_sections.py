@@ -56,8 +56,8 @@ def numbers_section(metrics: dict[str, Any], scatters: Mapping[str, bytes]) -> E
     ]
     text = (
         f"Errors on the {metrics['evaluation']['split']} images, in each number's own unit. MAE: the mean absolute "
-        "error. RMSE: the root of the mean squared error. R2 is 1 without errors and 0 for always saying the mean. The last "
-        "column is the standard deviation of the true numbers."
+        "error. RMSE: the root of the mean squared error. R2 is 1 without errors and 0 for always saying the mean. The "
+        "last column is the standard deviation of the true numbers."
     )
     header = ("number", "MAE", "RMSE", "R2", "deviation")
     drawn = [chart(png, f"{name}: answers against true numbers") for name, png in scatters.items()]

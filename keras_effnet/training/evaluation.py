@@ -69,7 +69,7 @@ class Evaluation:
         }
 
 
-def evaluate(model: keras.Model, batches: Any) -> dict[str, float | None]:
+def evaluate(model: keras.Model, batches: Any) -> dict[str, Any]:
     """Loss and, of a classifier, accuracy, by the metrics that `compile_model` gave the model.
 
     Args:

@@ -82,7 +82,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     capsys.readouterr()
     status = main(make_parser().parse_args([str(word) for word in words]))
-    return (status, *capsys.readouterr())
+    out, err = capsys.readouterr()
+    return status, out, err
 
 
 def test_labels_are_learned(trained: dict[str, Any]) -> None:
@@ -108,7 +109,7 @@ def test_numbers_are_learned_in_their_own_unit(trained: dict[str, Any]) -> None:
     for row in found["per_class"]:
         assert row["mae"] < 0.5 * row["deviation"]
     model: Any = keras.models.load_model(folder / "model.keras", safe_mode=True)
-    test = load_data(path, task="regression").test
+    test: Any = load_data(path, task="regression").test
     images = np.stack([test.read(number)[:16, :16] for number in range(len(test))]).astype(np.float32)
     errors = np.abs(model.predict_on_batch(images) - test.labels)
     assert errors.mean(axis=0)[0] < 4
@@ -119,7 +120,7 @@ def test_numbers_are_learned_in_their_own_unit(trained: dict[str, Any]) -> None:
 def test_a_finished_run_is_not_done_again_and_more_epochs_go_on(trained: dict[str, Any], task: str) -> None:
     folder, metrics, _, options = trained[task]
     before = (folder / "checkpoint" / "state.json").read_text()
-    again = FinetuneJob(options, folder).run()
+    again: Any = FinetuneJob(options, folder).run()
     assert (folder / "checkpoint" / "state.json").read_text() == before
     assert again["history"] == metrics["history"]
     assert again["evaluation"] == metrics["evaluation"]
@@ -217,7 +218,7 @@ def test_a_model_of_numbers_learns_others(trained: dict[str, Any], tmp_path: Pat
     folder, *_, options = trained["regression"]
     other = replace(options, backbone=folder / "model.keras", weights="saved", targets="blue")
     other = replace(other, recipe=replace(RECIPE, head_epochs=1, epochs=1))
-    metrics = FinetuneJob(other, tmp_path / "out").run()
+    metrics: Any = FinetuneJob(other, tmp_path / "out").run()
     assert [row["name"] for row in metrics["evaluation"]["per_class"]] == ["blue"]
     model = load_model(tmp_path / "out" / "model.keras")
     assert sum(isinstance(layer, keras.layers.Rescaling) for layer in model.layers[-3:]) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -27,7 +29,8 @@ def test_labels_are_scored_as_by_scikit_learn(seed: int) -> None:
     thresholds = np.linspace(0.3, 0.7, len(NAMES))
     found = evaluate_labels(probabilities, labels, NAMES, thresholds)
     said = probabilities >= thresholds
-    precision, recall, f1, counts = metrics.precision_recall_fscore_support(labels, said, zero_division=np.nan)
+    scored: Any = metrics.precision_recall_fscore_support(labels, said, zero_division=np.nan)
+    precision, recall, f1, counts = scored
     assert found.mean_average_precision == pytest.approx(metrics.average_precision_score(labels, probabilities))
     assert found.f1 == pytest.approx(metrics.f1_score(labels, said, average="micro"))
     assert found.mean_f1 == pytest.approx(metrics.f1_score(labels, said, average="macro"))
@@ -64,7 +67,7 @@ def test_numbers_are_scored_as_by_scikit_learn(seed: int) -> None:
     labels = generator.normal([5, -300], [1, 40], (50, 2)).astype(np.float32)
     answers = (labels + generator.normal(0, [0.5, 30], labels.shape)).astype(np.float32)
     found = evaluate_numbers(answers, labels, ("age", "depth"))
-    each = {"multioutput": "raw_values"}
+    each: dict[str, Any] = {"multioutput": "raw_values"}
     assert [score.mae for score in found.per_class] == pytest.approx(
         metrics.mean_absolute_error(labels, answers, **each)
     )
