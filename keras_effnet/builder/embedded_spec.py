@@ -5,7 +5,8 @@ Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
 
     {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
 
-and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`. `backbone` is what a spec file holds
+and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`, and once `note_images` has, how images were read
+that are not read as usual: `"resize": "pad"` and `"bits": 12`. `backbone` is what a spec file holds
 (docs/spec_files.md). A stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs
 nothing of this package to load.
 """
@@ -22,6 +23,7 @@ import keras
 from keras_effnet.checks import check_bool, check_choice, check_int, store_plain
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling
+from keras_effnet.resolution import Resize
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
 
@@ -39,6 +41,8 @@ class EmbeddedSpec:
         pooling: how features are pooled without the top: "avg", "max" or None for not at all.
         classes: number of classes of the classifier, at least 1.
         class_names: one name per class, in the order of the scores; None if they are unknown.
+        resize: how images of other proportions were brought to its size.
+        bits: number of bits that images of 16 bits used, from 8 to 16; None if there were none, or if it is unknown.
 
     Raises:
         BuildError: a value is outside its range.
@@ -49,12 +53,17 @@ class EmbeddedSpec:
     pooling: Pooling | None = None
     classes: int = 1000
     class_names: tuple[str, ...] | None = None
+    resize: Resize = "stretch"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_bool(BuildError, "include_top", self.include_top)
         check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
         check_int(BuildError, "classes", self.classes, 1)
+        check_choice(BuildError, "resize", self.resize, get_args(Resize))
+        if self.bits is not None:
+            check_int(BuildError, "bits", self.bits, 8, 16)
         names = self.class_names
         if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
             raise BuildError(
@@ -77,7 +86,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
     }
     if embedded.class_names is not None:
         content["class_names"] = list(embedded.class_names)
-    text: Any = _as_text(content)
+    text: Any = _as_text({**content, **_told_of_images(embedded)})
     return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
 
 
@@ -104,8 +113,9 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
         names = content.get("class_names")
+        images = {name: content[name] for name in ("resize", "bits") if name in content}
         return EmbeddedSpec(
-            spec, content["include_top"], content["pooling"], content["classes"], names and tuple(names)
+            spec, content["include_top"], content["pooling"], content["classes"], names and tuple(names), **images
         )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
@@ -166,6 +176,36 @@ def name_classes(model: keras.Model, class_names: Sequence[str]) -> None:
     replace(read_embedded_spec(model), class_names=tuple(class_names))  # checks them
     layer = _carrier(model)
     layer.seed = _as_text({**json.loads(layer.seed), "class_names": list(class_names)})
+
+
+def note_images(model: keras.Model, *, resize: Resize = "stretch", bits: int | None = None) -> None:
+    """Writes into the model how its images were read, so that whoever uses it reads them in the same way.
+
+    Args:
+        model: model that carries its spec.
+        resize: how images of other proportions are brought to its size, as in `Batches`. Default: "stretch".
+        bits: number of bits that images of 16 bits use; None if there are none, or if it is unknown. Default: None.
+
+    Raises:
+        BuildError: the model carries no spec, or a value is outside its range.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> model = build_model("mobilenet_v1", classes=2)
+        >>> note_images(model, resize="pad")
+        >>> read_embedded_spec(model).resize
+        'pad'
+    """
+    told = _told_of_images(replace(read_embedded_spec(model), resize=resize, bits=bits))
+    layer = _carrier(model)
+    others = {name: value for name, value in json.loads(layer.seed).items() if name not in ("resize", "bits")}
+    layer.seed = _as_text({**others, **told})
+
+
+def _told_of_images(embedded: EmbeddedSpec) -> dict[str, Any]:
+    """What is not as usual."""
+    told = {"resize": embedded.resize, "bits": embedded.bits}
+    return {name: value for name, value in told.items() if value not in ("stretch", None)}
 
 
 def _carrier(model: keras.Model) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from keras_effnet.atomic import check_writable
-from keras_effnet.cli.arguments import backbone_argument, check_model_file
+from keras_effnet.cli.arguments import backbone_argument, check_model_file, resolution_value
 from keras_effnet.errors import WeightsError
 from keras_effnet.messages import say
 
@@ -23,11 +23,13 @@ OPTIONS_HELP = {
     "backbone": "name of a registered backbone, a spec file (.json), or a model built here (.keras)",
     "weights": "weights to start from: 'imagenet', a weight file, 'random', or 'saved' (those of the .keras file)",
     "phi": "how the backbone is scaled; below 0 it shrinks",
-    "resolution": "side of the images in pixels; by default the scaled backbone's",
-    "channels": "channels of the images: 3, or 1 for gray",
+    "resolution": "side of the images in pixels, or HEIGHTxWIDTH such as 96x160; by default the scaled backbone's",
+    "resize": "how images of other proportions get there: stretched, whole with black beside them, or their middle",
+    "channels": "channels of the images: 3, 1 for gray, or the number of bands of the files",
     "data_dir": "folder that a named data set is in, or is downloaded to",
     "validation": "fraction of the training images that the best epoch is chosen by",
     "labels_per_class": "number of training images per class; by default all",
+    "near_duplicates": "name images of one split that look like one of another",
     "teacher": "a trained model of the same classes (.keras) whose answers are learned too (default: none)",
     "deterministic": "give the same bits in every run",
 }
@@ -190,6 +192,8 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
         hint, extra = hints[item.name], {}
         if hint is bool:
             extra = {"action": argparse.BooleanOptionalAction}
+        elif item.name == "resolution":
+            extra = {"type": resolution_value}
         elif isinstance(item.default, str) and get_args(hint) and isinstance(get_args(hint)[0], str):
             extra = {"choices": get_args(hint)}
         else:

@@ -12,12 +12,14 @@ import numpy as np
 
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
+from keras_effnet.data.channels import with_channels
 from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.folders import read_folder
 from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
+from keras_effnet.data.near_duplicates import warn_of_near_duplicates
 from keras_effnet.data.paper import PAPER_SETS
-from keras_effnet.data.source import Source
+from keras_effnet.data.source import Skipped, Source
 from keras_effnet.data.splits import RawSplits, at_most, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
@@ -52,10 +54,10 @@ class DataSplits:
     test: Source | None
 
     @property
-    def skipped(self) -> tuple[str, ...]:
-        """Names of the images of all splits that cannot be read."""
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The images of all splits that were left out, with the reasons."""
         splits = (self.train, self.validation, self.test)
-        return tuple(dict.fromkeys(name for split in splits if split is not None for name in split.skipped))
+        return tuple(dict.fromkeys(each for split in splits if split is not None for each in split.skipped))
 
 
 def load_data(
@@ -65,6 +67,9 @@ def load_data(
     validation: float = 0.1,
     seed: int = 0,
     labels_per_class: int | None = None,
+    channels: int = 3,
+    bits: int | None = None,
+    near_duplicates: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
@@ -79,11 +84,17 @@ def load_data(
             data has a validation split. Default: 0.1.
         seed: seed of the random choices of `validation` and `labels_per_class`, at least 0. Default: 0.
         labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
+        channels: number of channels to read: 3 (RGB), 1 (gray: RGB is read, and made gray in batches), or the number of
+            bands of the files. Files of others are left out. Default: 3.
+        bits: number of bits that images of 16 bits use, from 8 to 16: the largest value is white. None takes the fewest
+            that hold the largest value of all files (8, 10, 12, 14 or 16), and logs it. Default: None.
+        near_duplicates: whether to look for images of one split that look like an image of another one, and to name
+            them in a warning; reads all images once more. Default: False.
         cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
             in Keras' own folder, `~/.keras`. Default: None.
 
     Returns:
-        The splits. Files that cannot be read are left out, logged once and listed in `skipped`.
+        The splits. Files that cannot be read are left out, logged once and listed in `skipped`, with the reasons.
 
     Raises:
         DataError: there is no such data, or it cannot be trained on.
@@ -100,6 +111,7 @@ def load_data(
     check_data(data)
     data = os.fspath(data)
     splits = _open(data, data_dir, default_cache() if cache is None else Path(cache))
+    splits = with_channels(splits, channels, bits)
     train, held_out = splits.train, splits.validation
     if held_out is None:
         train, held_out = hold_out(train, validation, seed)
@@ -107,6 +119,8 @@ def load_data(
         train = at_most(train, labels_per_class, seed)
     found = DataSplits(data, train, held_out, splits.test)
     _warn_of_leakage(found)
+    if near_duplicates:
+        warn_of_near_duplicates({"training": train, "validation": held_out, "test": splits.test})
     return found
 
 

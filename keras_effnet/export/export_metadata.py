@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras_effnet
 from keras_effnet.errors import ExportError
+from keras_effnet.resolution import Resize, Resolution
 
 Outputs = Literal["probabilities", "logits", "features"]
 METADATA_KEY = "keras_effnet"
@@ -20,7 +21,7 @@ class ExportMetadata:
     Args:
         name: name of the model.
         format: format of the file, such as "litert-int8".
-        resolution: side of the square images that it takes, in pixels; None if it takes any.
+        resolution: side of the images that it takes in pixels, or (height, width); None if it takes any.
         channels: number of channels of the images.
         pixels: whether it takes pixels from 0 to 255 in RGB and preprocesses them itself; if not, it takes what the
             model took.
@@ -28,17 +29,21 @@ class ExportMetadata:
         class_names: one name per class, in the order of the scores; None if they are unknown.
         spec: the spec that the model was built from, as a spec file holds it; None if the model carries none.
         version: version of this package that wrote the file.
+        resize: how images of other proportions are brought to its size, as in `Batches`.
+        bits: number of bits that images of 16 bits use; None if there are none, or if it is unknown.
     """
 
     name: str
     format: str
-    resolution: int | None
+    resolution: Resolution | None
     channels: int
     pixels: bool
     outputs: Outputs
     class_names: tuple[str, ...] | None = None
     spec: dict[str, Any] | None = None
     version: str = keras_effnet.__version__
+    resize: Resize = "stretch"
+    bits: int | None = None
 
     def to_json(self) -> str:
         """The text that stands in the file."""
@@ -65,8 +70,12 @@ def metadata_from_json(text: str, received: str) -> ExportMetadata:
     """
     try:
         content = json.loads(text)
-        names = content.pop("class_names")
-        return ExportMetadata(**content, class_names=None if names is None else tuple(names))
+        names, size = content.pop("class_names"), content.pop("resolution")
+        return ExportMetadata(
+            **content,
+            resolution=tuple(size) if isinstance(size, list) else size,
+            class_names=None if names is None else tuple(names),
+        )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ExportError(
             "the file's metadata cannot be read: export the model again.",

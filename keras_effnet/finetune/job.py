@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_effnet.atomic import atomic_write
-from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.embedded_spec import note_images, read_embedded_spec
 from keras_effnet.cost import estimate_cost
 from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.sets import DataSplits, load_data
@@ -31,6 +31,7 @@ from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
+from keras_effnet.resolution import Resolution, resolution_text
 from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.checkpoint import Checkpoint
 from keras_effnet.training.distribution import Distribution
@@ -102,8 +103,12 @@ class FinetuneJob:
             validation=options.validation,
             seed=recipe.seed,
             labels_per_class=options.labels_per_class,
+            channels=options.channels,
+            near_duplicates=options.near_duplicates and self.distribution.is_first,
         )
-        identity = {**options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        told = options.to_dict()
+        del told["near_duplicates"]  # changes no result
+        identity = {**told, "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
         options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
@@ -131,8 +136,10 @@ class FinetuneJob:
             recipe=self.recipe,
         )
         spec, classes = read_embedded_spec(model).spec, len(data.train.class_names)
-        self.resolution = spec.resolution
-        shape = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
+        height, width = model.input_shape[1:3]
+        self.resolution: Resolution = height if height == width else (height, width)
+        note_images(model, resize=options.resize, bits=data.train.bits)
+        shape: dict[str, Any] = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
         warn_of_memory(estimate_memory(spec, self.recipe, **shape))
         return model
 
@@ -180,7 +187,7 @@ class FinetuneJob:
         # Without mixing: the features of mixed images would need mixed labels, which are not kept.
         augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
         recipe = replace(self.recipe, augmentation=augmentation)
-        shape = {"resolution": self.resolution, "channels": self.options.channels}
+        shape = self._image_options()
         views = [
             cached_features(features, data.train, recipe, self._features, view=view, **shape)
             for view in range(recipe.views)
@@ -246,9 +253,14 @@ class FinetuneJob:
 
     def _batches(self, source: Source, **options: Any) -> Batches:
         """Batches of images as the network takes them."""
-        recipe, channels = self.recipe, self.options.channels
-        shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
-        return Batches(source, seed=recipe.seed, padded=True, **shape, **options)
+        size = self.recipe.batch_size
+        return Batches(
+            source, seed=self.recipe.seed, padded=True, batch_size=size, **self._image_options(), **options
+        )
+
+    def _image_options(self) -> dict[str, Any]:
+        options = self.options
+        return {"resolution": self.resolution, "channels": options.channels, "resize": options.resize}
 
     def _save(self, model: keras.Model) -> None:
         """Writes the model for use: in float32, without an optimizer."""
@@ -287,15 +299,15 @@ class FinetuneJob:
 
     def _describe_model(self, model: keras.Model) -> dict[str, Any]:
         embedded = read_embedded_spec(model)
-        cost = estimate_cost(
-            embedded.spec, resolution=self.resolution, channels=self.options.channels, classes=embedded.classes
-        )
+        shape: dict[str, Any] = {"channels": self.options.channels, "classes": embedded.classes}
+        shape["resolution"] = self.resolution
+        cost = estimate_cost(embedded.spec, **shape)
         return {
             "name": model.name,
             "params": cost.params,
             "macs": cost.macs,
-            "resolution": self.resolution,
-            "table": str(explain(embedded.spec, channels=self.options.channels, classes=embedded.classes)),
+            "resolution": self.resolution if isinstance(self.resolution, int) else resolution_text(self.resolution),
+            "table": str(explain(embedded.spec, **shape)),
             "weights": self.options.weights,
         }
 
@@ -307,5 +319,5 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
         "name": data.name,
         "classes": list(data.train.class_names),
         **{name: 0 if source is None else len(source) for name, source in splits.items()},
-        "skipped": list(data.skipped),
+        "skipped": [each._asdict() for each in data.skipped],
     }

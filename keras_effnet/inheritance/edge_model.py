@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_effnet.builder.embedded_spec import name_classes
+from keras_effnet.builder.embedded_spec import name_classes, note_images
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
@@ -53,6 +53,7 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     )
     if embedded.class_names is not None:
         name_classes(made, embedded.class_names)
+    note_images(made, resize=embedded.resize, bits=embedded.bits)
     there = {layer.name for layer in made.layers}
     tensors = [
         Tensor(f"{layer.name}/{index}", layer.name if layer.name in there else None, index, variable.numpy())

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.build_arguments import image_shape
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes, note_images
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_bool, check_choice, check_int, plain
@@ -181,6 +181,8 @@ def grow_model(
     names = embedded.class_names
     if names is not None and (kept is None or kept.min() >= 0):
         name_classes(new, [names[number] for number in (range(embedded.classes) if kept is None else kept)])
+    if (embedded.resize, embedded.bits) != ("stretch", None):
+        note_images(new, resize=embedded.resize, bits=embedded.bits)
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(found, new, build, plan)
     if not return_report:

@@ -11,7 +11,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
+from keras_effnet.builder.embedded_spec import name_classes, note_images, read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
@@ -78,4 +78,5 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
         stem.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
     if embedded.class_names is not None:
         name_classes(raw, embedded.class_names)
+    note_images(raw, resize=embedded.resize, bits=embedded.bits)
     return raw

@@ -220,12 +220,12 @@ def _recipe(metrics: dict[str, Any]) -> Element:
 
 def _skipped(metrics: dict[str, Any]) -> Element:
     skipped = metrics["data"]["skipped"]
-    text = f"{len(skipped)} files that cannot be read:" if skipped else "None: every file was read."
+    text = f"{len(skipped)} files that were left out:" if skipped else "None: every file was read."
     return section(
         "Skipped files",
         "skipped",
         element("p", text, class_="soft"),
-        *([element("ul", [element("li", path) for path in skipped])] if skipped else []),
+        *([element("ul", [element("li", "{name} ({reason})".format_map(each)) for each in skipped])] if skipped else []),
     )
 
 

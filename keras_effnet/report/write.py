@@ -128,5 +128,5 @@ def format_table(metrics: dict[str, Any]) -> str:
         f"{top5}, loss {evaluation['loss']:.3f}",
     ]
     if data["skipped"]:
-        lines += ["", f"{len(data['skipped'])} unreadable files skipped:", *map("  {}".format, data["skipped"])]
+        lines += ["", f"{len(data['skipped'])} files skipped:", *map("  {name} ({reason})".format_map, data["skipped"])]
     return "\n".join(lines)
