@@ -11,7 +11,7 @@ Resolution = int | tuple[int, int]
 """The side of a square in pixels, or (height, width)."""
 
 Resize = Literal["stretch", "pad", "crop"]
-"""How an image of other proportions becomes one of the network's: stretched; whole, with black beside it; or its middle."""
+"""How an image of other proportions gets there: stretched; whole, with black beside it; or its middle."""
 
 
 def check_resolution(
@@ -31,8 +31,10 @@ def check_resolution(
 
     Example:
         >>> from keras_effnet.errors import DataError
-        >>> check_resolution(DataError, "resolution", [96, 160], 1), check_resolution(DataError, "resolution", (8, 8), 1)
-        ((96, 160), 8)
+        >>> check_resolution(DataError, "resolution", [96, 160], 1)
+        (96, 160)
+        >>> check_resolution(DataError, "resolution", (224, 224), 1)
+        224
     """
     sides = plain(value)
     if not isinstance(sides, tuple):

@@ -5,10 +5,10 @@ Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
 
     {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
 
-and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`, and once `note_images` has, how images were read
-that are not read as usual: `"resize": "pad"` and `"bits": 12`. `backbone` is what a spec file holds
-(docs/spec_files.md). A stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs
-nothing of this package to load.
+and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`; once `note_images` has, what is unusual in how
+its images were read: `"resize": "pad"` and `"bits": 12`. `backbone` is what a spec file holds (docs/spec_files.md). A
+stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs nothing of this package to
+load.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ confusion matrix if it fits on the screen. The classes of model and data are mat
 names, otherwise by order."""
 
 SPLITS = ("train", "validation", "test")
+SKIPPED_SHOWN = 10  # --json has them all
 MATRIX_SHOWN = 20  # largest number of classes whose confusion matrix fits on a screen
 
 
@@ -69,12 +70,20 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.output is not None:
         check_writable(arguments.output)
     require("train", "measuring accuracy")
-    from keras_effnet.data.sets import load_data
+    from keras_effnet.data.sets import check_data, load_data
 
-    data = load_data(arguments.data, data_dir=arguments.data_dir, validation=arguments.validation, seed=arguments.seed)
+    check_data(arguments.data)
+    classifier = open_classifier(arguments)
+    data = load_data(
+        arguments.data,
+        data_dir=arguments.data_dir,
+        validation=arguments.validation,
+        seed=arguments.seed,
+        channels=classifier.channels,
+        bits=classifier.bits,
+    )
     split = arguments.split or _default_split(data, arguments)
     names, sources = _choose(data, split)
-    classifier = open_classifier(arguments)
     matching = class_numbers(classifier, sources[0].class_names)
     import numpy as np
 
@@ -89,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
         "data": arguments.data,
         "split": "+".join(names),
         "images": len(labels),
-        "skipped": list(data.skipped),
+        "skipped": [each._asdict() for each in data.skipped],
         **evaluation.to_dict(),
     }
     as_json = json.dumps(content, indent=2) + "\n"
@@ -142,7 +151,8 @@ def _as_text(evaluation: Evaluation, content: dict[str, Any], named: bool) -> st
     head = f"accuracy {evaluation.accuracy:.4f}{top5}, cross-entropy {evaluation.loss:.4f} on {where}"
     lines = [head]
     if content["skipped"]:
-        lines.append(f"{len(content['skipped'])} unreadable files were left out")
+        lines.append(f"{len(content['skipped'])} files were left out:")
+        lines += [f"  {each['name']} ({each['reason']})" for each in content["skipped"][:SKIPPED_SHOWN]]
     if not named:
         lines.append("the model's file has no class names: its classes are assumed to be the data's, in order")
     cells = [("class", "images", "precision", "recall", "F1")]

@@ -122,19 +122,22 @@ def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.n
     import numpy as np
 
     from keras_effnet.cli.predictor import class_numbers, classifier_of
-    from keras_effnet.data.reading import resize_square
+    from keras_effnet.data.resizing import resize_image
     from keras_effnet.data.sets import load_data
     from keras_effnet.data.splits import at_most
+    from keras_effnet.resolution import sides_of
 
-    data = load_data(arguments.calibration, data_dir=arguments.data_dir)
-    options = {"classes": None, "resolution": None, "preprocessing": None}
+    options = {"classes": None, "resolution": None, "preprocessing": None, "resize": None}
     classifier = classifier_of(model, argparse.Namespace(model=arguments.model, **options))
+    size, channels = classifier.resolution, classifier.channels
+    data = load_data(arguments.calibration, data_dir=arguments.data_dir, channels=channels, bits=classifier.bits)
     numbers = class_numbers(classifier, data.train.class_names)
     found = {}
     for name, source in (("calibration", data.train), ("images", data.test or data.validation)):
         chosen = at_most(source, math.ceil(arguments.images / len(source.class_names)), seed=0)
-        side, gray = classifier.resolution, classifier.channels == 1
-        pixels = [resize_square(chosen.read(number, side), side, gray=gray) for number in range(len(chosen))]
+        shape: dict[str, Any] = {"gray": channels == 1, "resize": classifier.resize}
+        images = (chosen.read(number, max(sides_of(size))) for number in range(len(chosen)))
+        pixels = [resize_image(image, size, **shape) for image in images]
         found[name] = np.stack(pixels).astype(np.float32)
         found["labels"] = numbers[chosen.labels]
     return found

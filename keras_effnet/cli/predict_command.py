@@ -8,13 +8,17 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.predictor import add_model_arguments, check_model_arguments, open_classifier, predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.messages import say
+
+if TYPE_CHECKING:
+    from keras_effnet.data.image_files import ImageFiles
+    from keras_effnet.data.source import Skipped
 
 DESCRIPTION = """Prints the most probable classes of each image. Files that cannot be read are listed on standard error
 and left out; the command fails only if no image can be read. Results go to standard output, progress to standard
@@ -46,29 +50,49 @@ def run(arguments: argparse.Namespace) -> None:
     check_model_arguments(arguments)
     if arguments.output is not None:
         check_writable(arguments.output)
-    import numpy as np
-
-    from keras_effnet.data.image_files import ImageFiles, find_readable
-    from keras_effnet.data.sets import default_cache
-
-    paths = _files(arguments.images)
-    readable = find_readable(paths, default_cache())
-    skipped = [str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine]
-    for name in skipped:
-        say(f"keras-effnet predict: left out, not a readable image: {name}")
-    kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
-    if not kept:
-        raise DataError(
-            "there must be at least one readable image.",
-            received=f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found",
-        )
+    source = _readable(arguments.images)
+    _check_some(source, arguments.images)
     classifier = open_classifier(arguments)
-    source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
+    from keras_effnet.data.channels import common_bits
+
+    fitting = source.with_channels(classifier.channels, common_bits([source], classifier.bits))
+    _say_skipped(fitting.skipped[len(source.skipped) :])
+    _check_some(fitting, arguments.images)
     rows = []
-    for path, found in zip(kept, predict_source(classifier, source, arguments, "predicting"), strict=True):
+    for path, found in zip(fitting.paths, predict_source(classifier, fitting, arguments, "predicting"), strict=True):
         order = (-found).argsort(kind="stable")[: arguments.top]
         rows.append((str(path), [(classifier.class_names[number], float(found[number])) for number in order]))
-    show(FORMATS[arguments.format](rows, skipped), arguments.output)
+    show(FORMATS[arguments.format](rows, fitting.skipped), arguments.output)
+
+
+def _readable(given: Sequence[Path]) -> ImageFiles:
+    """The images among the given files and in the given folders."""
+    import numpy as np
+
+    from keras_effnet.data.image_files import ImageFiles, check_files
+    from keras_effnet.data.sets import default_cache
+    from keras_effnet.data.source import Skipped
+
+    paths = _files(given)
+    checked = dict(zip(paths, check_files(paths, default_cache()), strict=True))
+    skipped = tuple(Skipped(str(path), each.reason) for path, each in checked.items() if each.reason)
+    _say_skipped(skipped)
+    fine = {path: each for path, each in checked.items() if not each.reason}
+    labels = np.zeros(len(fine), np.int32)  # they are unknown, and unused
+    return ImageFiles(list(fine), labels, ("unknown",), skipped, checked=list(fine.values()))
+
+
+def _say_skipped(skipped: Sequence[Skipped]) -> None:
+    for each in skipped:
+        say(f"keras-effnet predict: left out {each}")
+
+
+def _check_some(source: ImageFiles, given: Sequence[Path]) -> None:
+    if not len(source):
+        raise DataError(
+            "there must be at least one readable image.",
+            received=f"{', '.join(map(str, given))}, in which {len(source.skipped)} files were found",
+        )
 
 
 def _files(given: Sequence[Path]) -> list[Path]:
@@ -79,7 +103,7 @@ def _files(given: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def _as_table(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
+def _as_table(rows: Sequence[Prediction], skipped: Sequence[Skipped]) -> str:
     width = max(len(image) for image, _ in rows)
     lines = [
         f"{image:<{width}}  {'  '.join(f'{name} {probability:.1%}' for name, probability in found)}"
@@ -88,7 +112,7 @@ def _as_table(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _as_csv(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
+def _as_csv(rows: Sequence[Prediction], skipped: Sequence[Skipped]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("image", "rank", "class", "probability"))
@@ -98,12 +122,13 @@ def _as_csv(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
     return text.getvalue()
 
 
-def _as_json(rows: Sequence[Prediction], skipped: Sequence[str]) -> str:
+def _as_json(rows: Sequence[Prediction], skipped: Sequence[Skipped]) -> str:
     images = [
         {"image": image, "classes": [{"class": name, "probability": value} for name, value in found]}
         for image, found in rows
     ]
-    return json.dumps({"images": images, "skipped": list(skipped)}, indent=2) + "\n"
+    left_out = [each._asdict() for each in skipped]
+    return json.dumps({"images": images, "skipped": left_out}, indent=2) + "\n"
 
 
 FORMATS = {"table": _as_table, "csv": _as_csv, "json": _as_json}

@@ -1,7 +1,8 @@
 """Images of any number of bands, such as those of satellites and microscopes: NumPy's files, and TIFF.
 
-Pillow reads TIFF of some kinds, but at most four bands, and drops the others in silence. Those are read by tifffile, the
-field's library; files of the suffix .npy hold an array of shape (height, width) or (height, width, bands).
+Of a TIFF Pillow reads four bands at most, drops the others in silence, and does not know some kinds at all. Those are
+read by tifffile, the field's library. A file of the suffix .npy holds an array of shape (height, width) or (height,
+width, bands).
 """
 
 from __future__ import annotations

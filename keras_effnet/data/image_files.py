@@ -188,9 +188,7 @@ def open_files(
     fine = [paths[number] for number in kept]
     known = None if groups is None else [groups[number] for number in kept]
     labelled = np.array(labels, np.int32)[kept]
-    return ImageFiles(
-        fine, labelled, class_names, tuple(skipped), banner, [checked[number] for number in kept], known
-    )
+    return ImageFiles(fine, labelled, class_names, tuple(skipped), banner, [checked[number] for number in kept], known)
 
 
 def log_skipped(skipped: Sequence[Skipped]) -> None:

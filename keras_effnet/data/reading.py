@@ -1,4 +1,4 @@
-"""Decodes an image file of any kind to pixels of 8 bits: with Pillow, or what Pillow would not read whole with `bands`."""
+"""Decodes an image file of any kind to pixels of 8 bits: with Pillow, and with `bands` what Pillow reads in part."""
 
 from __future__ import annotations
 
@@ -277,7 +277,7 @@ def _peak(values: np.ndarray) -> int:
     if values.dtype == np.uint8 or values.dtype.kind not in "iu":
         return 0
     low, high = int(values.min()), int(values.max())
-    return high if 0 <= low and high <= LARGEST_16_BITS else 0
+    return high if low >= 0 and high <= LARGEST_16_BITS else 0
 
 
 def _check_depth(image: Image.Image) -> None:

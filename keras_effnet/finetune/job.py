@@ -254,9 +254,7 @@ class FinetuneJob:
     def _batches(self, source: Source, **options: Any) -> Batches:
         """Batches of images as the network takes them."""
         size = self.recipe.batch_size
-        return Batches(
-            source, seed=self.recipe.seed, padded=True, batch_size=size, **self._image_options(), **options
-        )
+        return Batches(source, seed=self.recipe.seed, padded=True, batch_size=size, **self._image_options(), **options)
 
     def _image_options(self) -> dict[str, Any]:
         options = self.options

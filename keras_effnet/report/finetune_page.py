@@ -225,7 +225,11 @@ def _skipped(metrics: dict[str, Any]) -> Element:
         "Skipped files",
         "skipped",
         element("p", text, class_="soft"),
-        *([element("ul", [element("li", "{name} ({reason})".format_map(each)) for each in skipped])] if skipped else []),
+        *(
+            [element("ul", [element("li", f"{each['name']} ({each['reason']})") for each in skipped])]
+            if skipped
+            else []
+        ),
     )
 
 
