@@ -219,17 +219,13 @@ def _recipe(metrics: dict[str, Any]) -> Element:
 
 
 def _skipped(metrics: dict[str, Any]) -> Element:
-    skipped = metrics["data"]["skipped"]
+    skipped = [f"{each['name']} ({each['reason']})" for each in metrics["data"]["skipped"]]
     text = f"{len(skipped)} files that were left out:" if skipped else "None: every file was read."
     return section(
         "Skipped files",
         "skipped",
         element("p", text, class_="soft"),
-        *(
-            [element("ul", [element("li", f"{each['name']} ({each['reason']})") for each in skipped])]
-            if skipped
-            else []
-        ),
+        *([element("ul", [element("li", each) for each in skipped])] if skipped else []),
     )
 
 

@@ -181,10 +181,13 @@ def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
     status, out, err = predict("scale.keras", "images", "missing.png", "--format", "json")
     assert status == 0
     assert len(answers(out)) == 3
-    unread = ["images/cut.png", "images/notes.txt", "missing.png"]
-    assert json.loads(out)["skipped"] == unread
-    for name in unread:
-        assert f"left out, not a readable image: {name}\n" in err
+    skipped = {each["name"]: each["reason"] for each in json.loads(out)["skipped"]}
+    assert list(skipped) == ["images/cut.png", "images/notes.txt", "missing.png"]
+    assert "truncated" in skipped["images/cut.png"]
+    assert skipped["images/notes.txt"] == "no image of a format that Pillow reads"
+    assert skipped["missing.png"] == "there is no such file"
+    for name, reason in skipped.items():
+        assert f"left out {name} ({reason})\n" in err
 
 
 @pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
@@ -292,7 +295,7 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
         (("numbers.keras", "images"), "must take images"),
         (("scale.keras", "images", "--classes", "two.txt"), "3 class names"),
         (("scale.keras", "images", "--classes", "none.txt"), "cannot be read"),
-        (("scale.keras", "images", "--resolution", "17"), "`--resolution` must be their side"),
+        (("scale.keras", "images", "--resolution", "17"), "`--resolution` must be the size"),
         (("scale.keras", "images", "--top", "0"), "`top`"),
         (("scale.keras", "images", "--batch-size", "0"), "`batch_size`"),
         (("scale.keras", "images", "--center-crop", "0"), "`center_crop`"),

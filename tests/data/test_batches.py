@@ -186,7 +186,10 @@ def test_a_crop_keeps_at_least_its_share() -> None:
     [
         ({"resolution": 0}, "`resolution`"),
         ({"batch_size": 0}, "`batch_size`"),
-        ({"channels": 4}, r"3 channels \(RGB\) or 1"),
+        ({"channels": 4}, r"those of the images, or 1.*Received: channels=4 for images of 3"),
+        ({"resolution": (8, 0)}, "`sides of resolution`"),
+        ({"resolution": (8, 8, 3)}, r"`resolution` must be one side, or \(height, width\)"),
+        ({"resize": "squash"}, "`resize` must be one of 'stretch', 'pad', 'crop'"),
         ({"seed": -1}, "`seed`"),
         ({"epoch": -1}, "`epoch`"),
         ({"center_crop": 0.0}, "`center_crop`"),
