@@ -21,9 +21,9 @@ from keras_effnet.messages import progress_bar
 logger = logging.getLogger(__name__)
 
 SIDE = 16  # of the thumbnail: 256 comparisons
-# The most comparisons in which near-duplicates differ. Measured (tests/data/test_near_duplicates.py): copies of
-# photographs at a third of the size or as JPEG of quality 30 differ in fewer, distinct images in more.
-MOST_DIFFERENT = 20
+# The most comparisons in which near-duplicates differ: a tenth. Measured (docs/data.md): copies of photographs at a
+# third of the size and as JPEG of quality 50 differ in fewer, distinct pieces of photographs in more.
+MOST_DIFFERENT = 26
 ROWS = 4096  # images compared with all others at once: 64 MB for 4,096 others
 
 
@@ -67,7 +67,7 @@ def difference_hashes(source: Source, title: str = "comparing images") -> np.nda
     """
 
     def hash_of(index: int) -> np.ndarray:
-        small = resize_image(source.read(index, SIDE + 1), (SIDE, SIDE + 1)).mean(axis=2)
+        small = resize_image(source.read(index, SIDE + 1), (SIDE, SIDE + 1), gray=source.channels == 3).mean(axis=2)
         return (small[:, 1:] > small[:, :-1]).reshape(-1)
 
     with ThreadPoolExecutor(THREADS) as threads, progress_bar(total=len(source), desc=title, unit="image") as progress:
@@ -81,7 +81,7 @@ def difference_hashes(source: Source, title: str = "comparing images") -> np.nda
 def near_duplicates(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, int]]:
     """Pairs of images whose hashes are nearly equal; each image with the nearest other one.
 
-    Images without any difference, all of one colour, are no duplicates of each other.
+    Images with hardly a difference in them, such as of one colour, are no duplicates of each other.
 
     Args:
         hashes: bool array of shape `(images, bits)`.
@@ -91,7 +91,7 @@ def near_duplicates(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, i
         Pairs of numbers: of an image, and of the other image.
 
     Example:
-        >>> one = np.arange(8) % 2 == 0
+        >>> one = np.arange(256) % 2 == 0
         >>> near_duplicates(np.array([one, ~one]), np.array([~one]))
         [(1, 0)]
     """
@@ -102,6 +102,9 @@ def near_duplicates(hashes: np.ndarray, others: np.ndarray) -> list[tuple[int, i
         alike = np.where(part, 1, -1).astype(np.float32) @ theirs.T  # the bits that agree, less those that do not
         nearest = alike.argmax(axis=1)
         different = (hashes.shape[1] - alike[np.arange(len(part)), nearest]) / 2
-        near = (different <= MOST_DIFFERENT * hashes.shape[1] / (SIDE * SIDE)) & part.any(axis=1)
+        # Of two images of so few brighter (or darker) pixels the hashes could not differ in more.
+        set_bits = part.sum(axis=1)
+        detailed = np.minimum(set_bits, part.shape[1] - set_bits) > MOST_DIFFERENT
+        near = (different <= MOST_DIFFERENT) & detailed
         pairs += [(int(first + row), int(nearest[row])) for row in np.flatnonzero(near)]
     return pairs

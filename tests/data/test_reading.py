@@ -104,11 +104,13 @@ def test_images_are_turned_as_exif_says(orientation: int) -> None:
     np.testing.assert_array_equal(found, UPRIGHT[orientation](pixels))
 
 
-@pytest.mark.parametrize(("size", "height"), [(None, 600), (400, 600), (300, 300), (100, 150), (70, 75), (1, 75)])
+@pytest.mark.parametrize(("size", "height"), [(None, 600), (400, 600), (300, 300), (100, 150), (70, 75), (1, 3)])
 def test_a_jpeg_is_decoded_no_larger_than_needed(tmp_path: Path, size: int | None, height: int) -> None:
     file = write_noise(tmp_path / "a.jpg", (800, 600))
     pixels = read_image(file, size)
     assert pixels.shape == (height, height * 4 // 3, 3)
+    if size == 1:
+        return  # three pixels are no image any more
     small, whole = (resize_image(part, 32).astype(int) for part in (pixels, read_image(file)))
     assert np.abs(small - whole).mean() < 2
 

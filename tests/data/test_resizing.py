@@ -39,7 +39,7 @@ def test_padding_keeps_the_proportions_and_all_of_the_image(
 
 
 def test_padding_pads_a_box_of_the_image() -> None:
-    found = resize_image(WIDE, 8, (20, 0, 40, 10), resize="pad")  # the upper right: twice as wide as high, all blue
+    found = resize_image(WIDE, 8, (24, 0, 40, 8), resize="pad")  # the upper right: twice as wide as high, all blue
     np.testing.assert_array_equal(found[2:6], np.broadcast_to([0, 0, 255], (4, 8, 3)))
     assert found[:2].max() == found[6:].max() == 0
 
