@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model, plain
 from keras_effnet.cost import Cost, StageCost, estimate_cost
+from keras_effnet.errors import BuildError
 from keras_effnet.extras import import_extra
 from keras_effnet.peak import DevicePeak, estimate_peak
 from keras_effnet.registry import resolve_backbone
+from keras_effnet.resolution import Resolution, check_resolution, resolution_text
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
 from keras_effnet.spec import BackboneSpec
@@ -57,7 +59,7 @@ class Explanation(Shown):
         realised: ratios of blocks, widths and resolution to the base's, after rounding.
         nominal_macs: factor on multiply-adds that the coefficients promise (`Coefficients.macs_by_shares`).
         realised_macs: factor on multiply-adds that was counted.
-        resolution: side of the image, in pixels.
+        resolution: side of the image in pixels, or (height, width).
         rows: one row for each stage; head and top share one.
         cost: cost of the whole network.
         peak: memory beside the weights when the network runs on a device (`estimate_peak`).
@@ -71,7 +73,7 @@ class Explanation(Shown):
     realised: Coefficients
     nominal_macs: float
     realised_macs: float
-    resolution: int
+    resolution: Resolution
     rows: tuple[StageRow, ...]
     cost: Cost
     peak: DevicePeak
@@ -115,7 +117,7 @@ class Explanation(Shown):
     def headline(self) -> str:
         """Name, phi and resolution."""
         scale = "" if self.phi is None else f", phi = {self.phi}"
-        return f"{self.name}{scale}, {self.resolution} px"
+        return f"{self.name}{scale}, {resolution_text(self.resolution)} px"
 
     def __str__(self) -> str:
         lines = [self.headline, "", *_stage_table(self.rows), ""]
@@ -147,6 +149,7 @@ def explain(
     rounding: Rounding | None = None,
     channels: int | None = None,
     classes: int | None = None,
+    resolution: Resolution | None = None,
 ) -> Explanation:
     """Explains what a backbone is, or what scaling makes of it: `print(explain("resnet50", phi=2))`.
 
@@ -159,6 +162,8 @@ def explain(
         rounding: how sizes become whole numbers, as in `scale_spec`.
         channels: channels of the image, at least 1; 3 by default, or the model's.
         classes: number of classes, at least 1; 1000 by default, or the model's.
+        resolution: side of the image in pixels, or (height, width), at least the total stride; by default the scaled
+            backbone's, or the sides of a model that takes no squares.
 
     Returns:
         The explanation; `str()` makes a table of it.
@@ -181,8 +186,10 @@ def explain(
     counted: dict[str, Any] = {"channels": 3, "classes": 1000}
     if is_keras_model(spec):
         spec, counted = _of_model(spec)
-    asked = {"channels": channels, "classes": classes}
+    asked = {"channels": channels, "classes": classes, "resolution": resolution}
     counted |= {name: value for name, value in asked.items() if value is not None}
+    if "resolution" in counted:
+        counted["resolution"] = check_resolution(BuildError, "resolution", counted["resolution"], 1)
     base = resolve_backbone(spec)
     nominal, scaled = Coefficients(), base
     if phi is not None or rule is not None or coefficients is not None:
@@ -199,10 +206,12 @@ def explain(
         realised=realised_coefficients(base, scaled),
         nominal_macs=nominal.macs_by_shares([stage.macs / base_cost.macs for stage in stages]),
         realised_macs=cost.macs / base_cost.macs,
-        resolution=scaled.resolution,
+        resolution=counted.get("resolution", scaled.resolution),
         rows=_rows(cost, merged=scaled.head is not None and len(cost.stages) > len(scaled.parts)),
         cost=cost,
-        peak=estimate_peak(scaled, channels=counted["channels"], classes=counted["classes"]),
+        peak=estimate_peak(
+            scaled, **{name: counted[name] for name in ("channels", "classes", "resolution") if name in counted}
+        ),
         family=family,
         variants=variants,
     )
@@ -227,8 +236,10 @@ def _of_model(model: Any) -> tuple[BackboneSpec, dict[str, Any]]:
 
     estimate_cost(model)  # raises if the model is more than its spec
     counted = counted_arguments(model)
-    spec, (side, _) = counted.pop("spec"), counted.pop("resolution")
-    return replace(spec, resolution=side), counted
+    spec, (height, width) = counted.pop("spec"), counted.pop("resolution")
+    if height != width:
+        return spec, {**counted, "resolution": (height, width)}
+    return replace(spec, resolution=height), counted
 
 
 def _rows(cost: Cost, merged: bool) -> tuple[StageRow, ...]:

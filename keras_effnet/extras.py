@@ -25,6 +25,7 @@ _PACKAGES = {
     "postgresql": ("psycopg[binary]",),
     "ray": ("ray",),
     "hf": ("huggingface-hub",),
+    "tiff": ("imagecodecs", "tifffile"),
 }
 _BACKENDS = ("tensorflow", "jax", "torch")
 # Where a module is not called as its package is, or more than one extra brings it.

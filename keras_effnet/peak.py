@@ -37,6 +37,7 @@ from keras_effnet.ops import (
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.registry import resolve_backbone
+from keras_effnet.resolution import Resolution, check_resolution, sides_of
 from keras_effnet.spec import BackboneSpec
 
 # Activations that engines apply while they write a convolution or a sum.
@@ -111,7 +112,9 @@ class _Step(NamedTuple):
     elementwise: bool = False
 
 
-def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000) -> DevicePeak:
+def estimate_peak(
+    spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000, resolution: Resolution | None = None
+) -> DevicePeak:
     """Finds what memory a network takes on a device beside its weights, without building it.
 
     Normalization is folded and branches are merged, as in exported files.
@@ -120,6 +123,7 @@ def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int =
         spec: a backbone, or the name of a registered one.
         channels: number of channels of the image, at least 1.
         classes: number of classes of the classifier, at least 1.
+        resolution: side of the image in pixels, or (height, width), at least the total stride; by default the spec's.
 
     Returns:
         The most values in memory at once, and where; `bytes_on(engine)` makes bytes of it.
@@ -134,13 +138,16 @@ def estimate_peak(spec: BackboneSpec | str, *, channels: int = 3, classes: int =
     """
     spec = resolve_backbone(spec)
     channels = check_int(BuildError, "channels", channels, 1)
-    network = record_deployed(spec, channels=channels, classes=classes)
+    size = spec.resolution
+    if resolution is not None:
+        size = check_resolution(BuildError, "resolution", resolution, spec.total_stride)
+    network = record_deployed(spec, channels=channels, classes=classes, resolution=size)
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)
         weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
         written += block.times * sum(weighted)
-    image = Shape(spec.resolution, spec.resolution, channels)
+    image = Shape(*sides_of(size), channels)
     planned = find_peak(network, image, in_place=True).values
     return DevicePeak(*find_peak(network, image), layers, written, planned)
 

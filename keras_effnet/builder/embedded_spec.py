@@ -6,9 +6,9 @@ Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
     {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
 
 and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`, with `"task"` and `"thresholds"` where they are
-not a classifier's. `backbone` is what a spec file holds
-(docs/spec_files.md). A stock layer's config goes through `.keras`, `.h5`, JSON and `clone_model` as it is, and needs
-nothing of this package to load.
+not a classifier's; once `note_images` has, what is unusual in how its images were read: `"resize": "pad"` and
+`"bits": 12`. `backbone` is what a spec file holds (docs/spec_files.md). A stock layer's config goes through `.keras`,
+`.h5`, JSON and `clone_model` as it is, and needs nothing of this package to load.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import keras
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.network import Pooling
+from keras_effnet.resolution import Resize
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.vision_tasks import TASKS, VisionTask
@@ -44,6 +45,8 @@ class EmbeddedSpec:
         task: what the outputs are: "classification", "multilabel" or "regression".
         thresholds: probability from which an image has each label, each from 0 to 1; None for 0.5, and for other tasks
             than "multilabel".
+        resize: how images of other proportions were brought to its size.
+        bits: number of bits that images of 16 bits used, from 8 to 16; None if there were none, or if it is unknown.
 
     Raises:
         BuildError: a value is outside its range.
@@ -56,6 +59,8 @@ class EmbeddedSpec:
     class_names: tuple[str, ...] | None = None
     task: VisionTask = "classification"
     thresholds: tuple[float, ...] | None = None
+    resize: Resize = "stretch"
+    bits: int | None = None
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -63,6 +68,9 @@ class EmbeddedSpec:
         check_bool(BuildError, "include_top", self.include_top)
         check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
         check_int(BuildError, "classes", self.classes, 1)
+        check_choice(BuildError, "resize", self.resize, get_args(Resize))
+        if self.bits is not None:
+            check_int(BuildError, "bits", self.bits, 8, 16)
         names = self.class_names
         if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
             raise BuildError(
@@ -81,8 +89,10 @@ class EmbeddedSpec:
         """What a model says that has only some of the classes.
 
         Args:
-            kept: numbers of the classes, in their new order.
+            kept: numbers of the classes, in their new order; negative ones are new classes, without a name.
         """
+        if min(kept) < 0:
+            return replace(self, classes=len(kept), class_names=None, thresholds=None)
         names = None if self.class_names is None else tuple(self.class_names[number] for number in kept)
         thresholds = None if self.thresholds is None else tuple(self.thresholds[number] for number in kept)
         return replace(self, classes=len(kept), class_names=names, thresholds=thresholds)
@@ -101,8 +111,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
         "pooling": embedded.pooling,
         "classes": embedded.classes,
     }
-    content |= _told_of_outputs(embedded)
-    text: Any = _as_text(content)
+    text: Any = _as_text({**content, **_told_of_outputs(embedded), **_told_of_images(embedded)})
     return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
 
 
@@ -128,11 +137,9 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         content = json.loads(text)
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
-        names, thresholds = (content.get(name) and tuple(content[name]) for name in ("class_names", "thresholds"))
-        kind = content.get("task", "classification")
-        return EmbeddedSpec(
-            spec, content["include_top"], content["pooling"], content["classes"], names, kind, thresholds
-        )
+        lists = {name: tuple(content[name]) for name in ("class_names", "thresholds") if content.get(name)}
+        others = {name: content[name] for name in ("task", "resize", "bits") if name in content}
+        return EmbeddedSpec(spec, content["include_top"], content["pooling"], content["classes"], **lists, **others)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
             f"the spec that {model.name!r} carries cannot be read: {error}. Pass the spec that it was built from as "
@@ -203,8 +210,8 @@ def name_classes(
     layer.seed = _as_text({**content, **_told_of_outputs(told)})
 
 
-def name_classes_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
-    """Writes into a model what the outputs of another one mean, if that is known.
+def note_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
+    """Writes into a model what the outputs of another one mean and how its images were read, where that is known.
 
     Args:
         model: model that carries its spec, with as many outputs.
@@ -212,6 +219,8 @@ def name_classes_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
     """
     if embedded.class_names is not None:
         name_classes(model, embedded.class_names, embedded.task, embedded.thresholds)
+    if (embedded.resize, embedded.bits) != ("stretch", None):
+        note_images(model, resize=embedded.resize, bits=embedded.bits)
 
 
 def _told_of_outputs(embedded: EmbeddedSpec) -> dict[str, Any]:
@@ -224,6 +233,36 @@ def _told_of_outputs(embedded: EmbeddedSpec) -> dict[str, Any]:
     if embedded.thresholds is not None:
         told["thresholds"] = list(embedded.thresholds)
     return told
+
+
+def note_images(model: keras.Model, *, resize: Resize = "stretch", bits: int | None = None) -> None:
+    """Writes into the model how its images were read, so that whoever uses it reads them in the same way.
+
+    Args:
+        model: model that carries its spec.
+        resize: how images of other proportions are brought to its size, as in `Batches`. Default: "stretch".
+        bits: number of bits that images of 16 bits use; None if there are none, or if it is unknown. Default: None.
+
+    Raises:
+        BuildError: the model carries no spec, or a value is outside its range.
+
+    Example:
+        >>> from keras_effnet import build_model
+        >>> model = build_model("mobilenet_v1", classes=2)
+        >>> note_images(model, resize="pad")
+        >>> read_embedded_spec(model).resize
+        'pad'
+    """
+    told = _told_of_images(replace(read_embedded_spec(model), resize=resize, bits=bits))
+    layer = _carrier(model)
+    others = {name: value for name, value in json.loads(layer.seed).items() if name not in ("resize", "bits")}
+    layer.seed = _as_text({**others, **told})
+
+
+def _told_of_images(embedded: EmbeddedSpec) -> dict[str, Any]:
+    """What is not as usual."""
+    told = {"resize": embedded.resize, "bits": embedded.bits}
+    return {name: value for name, value in told.items() if value not in ("stretch", None)}
 
 
 def _carrier(model: keras.Model) -> Any:

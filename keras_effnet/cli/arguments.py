@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
 
 from keras_effnet.errors import WeightsError
 from keras_effnet.registry import backbones
+from keras_effnet.resolution import Resolution
 from keras_effnet.spec import BackboneSpec
 
 
@@ -48,3 +50,24 @@ def phi_value(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
+
+
+def resolution_value(text: str) -> Resolution:
+    """Reads the size of images: one side, or height and width as in "96x160".
+
+    Args:
+        text: what was given.
+
+    Raises:
+        argparse.ArgumentTypeError: it is neither.
+
+    Example:
+        >>> resolution_value("224"), resolution_value("96x160")
+        (224, (96, 160))
+    """
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.strip().lstrip("-").isdecimal() for side in sides):
+        raise argparse.ArgumentTypeError(
+            f"it must be a number of pixels, or height and width such as 96x160. Received: {text!r}"
+        )
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))

@@ -96,7 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
         "data": arguments.data,
         "split": "+".join(names),
         "images": len(labels),
-        "skipped": list(data.skipped),
+        "skipped": [each._asdict() for each in data.skipped],
         **evaluation.to_dict(),
     }
     as_json = json.dumps(content, indent=2) + "\n"

@@ -65,4 +65,7 @@ def _of_model(path: Path) -> tuple[BackboneSpec, dict[str, Any], int]:
     model = load_model(path)
     counted = counted_arguments(model)
     shape = {name: counted[name] for name in ("classes", "channels")}
-    return replace(counted["spec"], resolution=counted["resolution"][0]), shape, model.count_params()
+    height, width = counted["resolution"]
+    if height != width:
+        return counted["spec"], {**shape, "resolution": (height, width)}, model.count_params()
+    return replace(counted["spec"], resolution=height), shape, model.count_params()

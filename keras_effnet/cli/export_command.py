@@ -123,11 +123,13 @@ def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.n
 
     from keras_effnet.cli.labelled_data import load_labelled
     from keras_effnet.cli.predictor import class_numbers, classifier_of
-    from keras_effnet.data.reading import resize_square
+    from keras_effnet.data.resizing import resize_image
     from keras_effnet.data.splits import at_most
+    from keras_effnet.resolution import sides_of
 
-    options = {"classes": None, "resolution": None, "preprocessing": None}
+    options = {"classes": None, "resolution": None, "preprocessing": None, "resize": None}
     classifier = classifier_of(model, argparse.Namespace(model=arguments.model, **options))
+    size, channels = classifier.resolution, classifier.channels
     data = load_labelled(classifier, arguments.calibration, data_dir=arguments.data_dir)
     numbers = class_numbers(classifier, data.train.class_names)
     found = {}
@@ -136,8 +138,9 @@ def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.n
             chosen = source.take(np.unique(np.linspace(0, len(source) - 1, arguments.images).astype(int)))
         else:
             chosen = at_most(source, math.ceil(arguments.images / len(source.class_names)), seed=0)
-        side, gray = classifier.resolution, classifier.channels == 1
-        pixels = [resize_square(chosen.read(number, side), side, gray=gray) for number in range(len(chosen))]
+        shape: dict[str, Any] = {"gray": channels == 1, "resize": classifier.resize}
+        images = (chosen.read(number, max(sides_of(size))) for number in range(len(chosen)))
+        pixels = [resize_image(image, size, **shape) for image in images]
         found[name] = np.stack(pixels).astype(np.float32)
         if source.task == "classification":
             found["labels"] = numbers[chosen.labels]

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
-from keras_effnet.cli.arguments import backbone_argument, check_model_file
+from keras_effnet.cli.arguments import backbone_argument, check_model_file, resolution_value
 from keras_effnet.errors import TrainingError, WeightsError
 from keras_effnet.messages import say
 
@@ -25,13 +25,15 @@ OPTIONS_HELP = {
     "backbone": "name of a registered backbone, a spec file (.json), or a model built here (.keras)",
     "weights": "weights to start from: 'imagenet', a weight file, 'random', or 'saved' (those of the .keras file)",
     "phi": "how the backbone is scaled; below 0 it shrinks",
-    "resolution": "side of the images in pixels; by default the scaled backbone's",
-    "channels": "channels of the images: 3, or 1 for gray",
+    "resolution": "side of the images in pixels, or HEIGHTxWIDTH such as 96x160; by default the scaled backbone's",
+    "resize": "how images of other proportions get there: stretched, whole with black beside them, or their middle",
+    "channels": "channels of the images: 3, 1 for gray, or the number of bands of the files",
     "data_dir": "folder that a named data set is in, or is downloaded to",
     "validation": "fraction of the training images that the best epoch is chosen by",
     "labels_per_class": "number of training images per class; by default all",
     "task": "what to learn from a table: classes, several labels or numbers (default: what its columns tell)",
     "targets": "the table's columns to learn from, parted by commas (default: those with a usual name)",
+    "near_duplicates": "name images of one split that look like one of another",
     "teacher": "a trained model of the same classes (.keras) whose answers are learned too (default: none)",
     "deterministic": "give the same bits in every run",
 }
@@ -231,7 +233,9 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
         hint, extra = hints[item.name], {}
         if hint is bool:
             extra = {"action": argparse.BooleanOptionalAction}
-        elif choices := [each for part in (hint, *get_args(hint)) for each in get_args(part) if isinstance(each, str)]:
+        elif item.name == "resolution":
+            extra = {"type": resolution_value}
+        elif choices := _choices(hint):
             extra = {"choices": choices}
         else:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
@@ -246,6 +250,13 @@ def _number_or(words: Collection[str]) -> Callable[[str], float | str]:
         return text if text in words else float(text)
 
     return number
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words that an option takes; none for one that takes numbers as well."""
+    if {int, float} & {*get_args(hint)}:
+        return []
+    return [each for part in (hint, *get_args(hint)) for each in get_args(part) if isinstance(each, str)]
 
 
 def _given(arguments: argparse.Namespace, kind: type, helps: dict[str, str]) -> dict[str, Any]:

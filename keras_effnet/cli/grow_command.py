@@ -10,10 +10,11 @@ from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int, check_number
-from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value
+from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value, resolution_value
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
 from keras_effnet.registry import rules
+from keras_effnet.resolution import check_resolution, resolution_text, sides_of
 from keras_effnet.tables import aligned
 
 
@@ -43,7 +44,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--classes", type=int, help="number of classes of a new classifier (default: keep the old one)")
     parser.add_argument("--channels", type=int, help="number of image channels (default: the model's)")
     parser.add_argument(
-        "--resolution", type=int, help="side of the new model's images in pixels (default: it scales with the model)"
+        "--resolution",
+        type=resolution_value,
+        help="side of the new model's images in pixels, or HEIGHTxWIDTH such as 96x160 (default: it scales with the "
+        "model, unless that takes no squares)",
     )
     parser.add_argument("--verbose", action="store_true", help="also print what each layer inherited")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -61,9 +65,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.rule is not None:
         rules.get(rules.spelled(arguments.rule))
     spec = None if arguments.spec is None else backbone_argument(arguments.spec)
-    for name in ("classes", "channels", "resolution"):
+    for name in ("classes", "channels"):
         if getattr(arguments, name) is not None:
             check_int(InheritanceError, name, getattr(arguments, name), 1)
+    if arguments.resolution is not None:
+        check_resolution(InheritanceError, "resolution", arguments.resolution, 1)
     from keras_effnet.inheritance.grow import grow_model
     from keras_effnet.inheritance.scaled_model import load_model, scale_model
 
@@ -75,8 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
         "channels": arguments.channels,
     }
     if arguments.resolution is not None:
-        side = arguments.resolution
-        options["input_shape"] = (side, side, arguments.channels or model.input_shape[-1])
+        options["input_shape"] = (*sides_of(arguments.resolution), arguments.channels or model.input_shape[-1])
     if spec is None:
         grown, report = scale_model(model, arguments.phi, rule=arguments.rule, return_report=True, **options)
     else:
@@ -99,17 +104,20 @@ def _size(model: Any) -> dict[str, Any]:
     from keras_effnet.builder.embedded_spec import read_embedded_spec
 
     embedded = read_embedded_spec(model)
-    shape = {"resolution": model.input_shape[1] or embedded.spec.resolution, "channels": model.input_shape[-1]}
-    cost = estimate_cost(embedded.spec, classes=embedded.classes, include_top=embedded.include_top, **shape)
-    return {"name": model.name, "params": model.count_params(), "macs": cost.macs, **shape}
+    height, width = (side or embedded.spec.resolution for side in model.input_shape[1:3])
+    resolution, channels = height if height == width else (height, width), model.input_shape[-1]
+    shape: dict[str, Any] = {"resolution": resolution, "channels": channels, "classes": embedded.classes}
+    cost = estimate_cost(embedded.spec, include_top=embedded.include_top, **shape)
+    sizes = {"params": model.count_params(), "macs": cost.macs}
+    return {"name": model.name, **sizes, "resolution": resolution, "channels": channels}
 
 
 def _compared(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     rows = [("", "parameters", "multiply-adds", "images")]
     for title, size in (("before", before), ("after", after)):
-        rows.append((title, f"{size['params']:,}", f"{size['macs']:,}", f"{size['resolution']} px"))
+        rows.append((title, f"{size['params']:,}", f"{size['macs']:,}", f"{resolution_text(size['resolution'])} px"))
     lines = aligned(rows, text_column=0)
-    sides = before["resolution"], after["resolution"]
+    sides = resolution_text(before["resolution"]), resolution_text(after["resolution"])
     if sides[0] != sides[1]:
         lines.append(
             f"The images go from {sides[0]} to {sides[1]} px, which a network must get used to: train on, or keep them "

@@ -33,7 +33,7 @@ def load_labelled(classifier: Predictor, data: str, targets: str | None = None, 
             columns["task"] = None  # whatever it is: the message below is the better one
         elif classifier.task == "regression" and not targets and classifier.named:
             columns["targets"] = classifier.class_names
-    found = load_data(data, **columns, **options)
+    found = load_data(data, channels=classifier.channels, bits=classifier.bits, **columns, **options)
     if found.train.task != classifier.task:
         raise DataError(
             f"the data must be labelled for the model's task, {classifier.task!r}.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
@@ -13,6 +13,10 @@ from keras_effnet.cli.prediction_text import FORMATS, Predictions
 from keras_effnet.cli.predictor import add_model_arguments, check_model_arguments, open_classifier, predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.messages import say
+
+if TYPE_CHECKING:
+    from keras_effnet.data.image_files import ImageFiles
+    from keras_effnet.data.source import Skipped
 
 DESCRIPTION = """Prints the most probable classes of each image, the labels that it has, or its numbers. Files that
 cannot be read are listed on standard error and left out; the command fails only if no image can be read. Results go to
@@ -42,29 +46,49 @@ def run(arguments: argparse.Namespace) -> None:
     check_model_arguments(arguments)
     if arguments.output is not None:
         check_writable(arguments.output)
+    source = _readable(arguments.images)
+    _check_some(source, arguments.images)
+    classifier = open_classifier(arguments)
+    from keras_effnet.data.channels import common_bits
+
+    fitting = source.with_channels(classifier.channels, common_bits([source], classifier.bits))
+    _say_skipped(fitting.skipped[len(source.skipped) :])
+    _check_some(fitting, arguments.images)
+    outputs = predict_source(classifier, fitting, arguments, "predicting")
+    names, thresholds = classifier.class_names, classifier.thresholds
+    images = [str(path) for path in fitting.paths]
+    found = Predictions(classifier.task, names, thresholds, images, outputs, fitting.skipped, arguments.top)
+    show(FORMATS[arguments.format](found), arguments.output)
+
+
+def _readable(given: Sequence[Path]) -> ImageFiles:
+    """The images among the given files and in the given folders."""
     import numpy as np
 
-    from keras_effnet.data.image_files import ImageFiles, find_readable
+    from keras_effnet.data.image_files import ImageFiles, check_files
     from keras_effnet.data.sets import default_cache
+    from keras_effnet.data.source import Skipped
 
-    paths = _files(arguments.images)
-    readable = find_readable(paths, default_cache())
-    skipped = [str(path) for path, is_fine in zip(paths, readable, strict=True) if not is_fine]
-    for name in skipped:
-        say(f"keras-effnet predict: left out, not a readable image: {name}")
-    kept = [path for path, is_fine in zip(paths, readable, strict=True) if is_fine]
-    if not kept:
+    paths = _files(given)
+    checked = dict(zip(paths, check_files(paths, default_cache()), strict=True))
+    skipped = tuple(Skipped(str(path), each.reason) for path, each in checked.items() if each.reason)
+    _say_skipped(skipped)
+    fine = {path: each for path, each in checked.items() if not each.reason}
+    labels = np.zeros(len(fine), np.int32)  # they are unknown, and unused
+    return ImageFiles(list(fine), labels, ("unknown",), skipped, checked=list(fine.values()))
+
+
+def _say_skipped(skipped: Sequence[Skipped]) -> None:
+    for each in skipped:
+        say(f"keras-effnet predict: left out {each}")
+
+
+def _check_some(source: ImageFiles, given: Sequence[Path]) -> None:
+    if not len(source):
         raise DataError(
             "there must be at least one readable image.",
-            received=f"{', '.join(map(str, arguments.images))}, in which {len(paths)} files were found",
+            received=f"{', '.join(map(str, given))}, in which {len(source.skipped)} files were found",
         )
-    classifier = open_classifier(arguments)
-    source = ImageFiles(kept, np.zeros(len(kept)), classifier.class_names)  # the labels are unknown, and unused
-    outputs = predict_source(classifier, source, arguments, "predicting")
-    names, thresholds = classifier.class_names, classifier.thresholds
-    images = [str(path) for path in kept]
-    found = Predictions(classifier.task, names, thresholds, images, outputs, skipped, arguments.top)
-    show(FORMATS[arguments.format](found), arguments.output)
 
 
 def _files(given: Sequence[Path]) -> list[Path]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from keras_effnet.checks import check_int, check_number
-from keras_effnet.cli.arguments import check_model_file
+from keras_effnet.cli.arguments import check_model_file, resolution_value
+from keras_effnet.cli.class_names import names_of, read_names
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.messages import progress_bar
+from keras_effnet.resolution import Resize, Resolution, check_resolution, resolution_text, sides_of
 from keras_effnet.vision_tasks import THRESHOLD, VisionTask
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from keras_effnet.data.source import Source
-    from keras_effnet.export.engines import Exported
     from keras_effnet.training.evaluation import Predicting
 
 MODES = ("none", "tf", "torch", "caffe")
@@ -35,8 +35,10 @@ class Predictor:
         model: the model.
         class_names: name of each class, label or number, in the order of the outputs; numbers if they are unknown.
         named: whether the names are known.
-        resolution: side of the input images in pixels.
-        channels: number of channels of the input images, 1 or 3.
+        resolution: side of the input images in pixels, or (height, width).
+        channels: number of channels of the input images, at least 1.
+        resize: how images of other proportions are brought to that size, as in `Batches`.
+        bits: number of bits that images of 16 bits use; None if it is unknown.
         task: what the outputs are: "classification", "multilabel" or "regression".
         thresholds: probability from which an image has each label, of a multilabel model.
     """
@@ -44,8 +46,10 @@ class Predictor:
     model: Predicting
     class_names: tuple[str, ...]
     named: bool
-    resolution: int
+    resolution: Resolution
     channels: int
+    resize: Resize = "stretch"
+    bits: int | None = None
     task: VisionTask = "classification"
     thresholds: tuple[float, ...] = ()
 
@@ -66,7 +70,17 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         help="file with the class names: one per line, a JSON list, or a JSON object of numbers by name, as Keras' "
         "`class_indices` (default: the model's)",
     )
-    group.add_argument("--resolution", type=int, help="side of the input images in pixels (default: the model's)")
+    group.add_argument(
+        "--resolution",
+        type=resolution_value,
+        help="side of the input images in pixels, or HEIGHTxWIDTH such as 96x160 (default: the model's)",
+    )
+    group.add_argument(
+        "--resize",
+        choices=get_args(Resize),
+        help="how images of other proportions get there: stretched, whole with black beside them, or their middle "
+        "(default: as the model was trained, else stretch)",
+    )
     group.add_argument(
         "--preprocessing",
         choices=MODES,
@@ -107,9 +121,9 @@ def check_model_arguments(arguments: argparse.Namespace) -> None:
     check_number(DataError, "center_crop", arguments.center_crop, 0, 1, open_low=True)
     check_number(DataError, "temperature", arguments.temperature, 0, open_low=True)
     if arguments.resolution is not None:
-        check_int(DataError, "resolution", arguments.resolution, 1)
+        check_resolution(DataError, "resolution", arguments.resolution, 1)
     if arguments.classes is not None:
-        _read_names(arguments.classes)
+        read_names(arguments.classes)
 
 
 def open_classifier(arguments: argparse.Namespace) -> Predictor:
@@ -123,7 +137,9 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
     from keras_effnet.export.engines import is_exported, open_exported
 
     if is_exported(arguments.model):
-        return _exported_classifier(open_exported(arguments.model), arguments)
+        from keras_effnet.cli.exported_classifier import exported_classifier
+
+        return exported_classifier(open_exported(arguments.model), arguments)
     from keras_effnet.inheritance.scaled_model import load_model
 
     return classifier_of(load_model(arguments.model), arguments)
@@ -154,67 +170,18 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
             "models from this package know their preprocessing; omit `--preprocessing`.",
             received=f"{arguments.preprocessing!r} for {str(arguments.model)!r}",
         )
-    side, channels = _input_of(model, arguments, None if tag is None else tag.spec.resolution)
+    size, channels = _input_of(model, arguments, None if tag is None else tag.spec.resolution)
     names = None if tag is None else tag.class_names
     if arguments.classes is not None:
-        names = _names_of(arguments.classes, shape[1])
+        names = names_of(arguments.classes, shape[1])
     whole = _with_mode(model, arguments.preprocessing or "none") if tag is None else take_raw_pixels(model)
     numbers = tuple(str(number) for number in range(shape[1]))
+    resize = arguments.resize or ("stretch" if tag is None else tag.resize)
+    bits = None if tag is None else tag.bits
     thresholds = (None if tag is None else tag.thresholds) or (THRESHOLD,) * shape[1]
     answering = _with_softmax(whole) if task == "classification" else whole
-    return Predictor(answering, names or numbers, names is not None, side, channels, task, thresholds)
-
-
-def _exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Predictor:
-    """A predictor of an exported file.
-
-    Raises:
-        BuildError: the file is not a classifier of pixels, or the arguments contradict it.
-    """
-    told = exported.metadata
-    if told.outputs == "features" or not told.pixels:
-        raise BuildError(
-            "the file must be a classifier that takes pixels from 0 to 255, as all those exported from models of this "
-            "package do.",
-            received=f"{str(arguments.model)!r}, which returns {told.outputs}",
-        )
-    if arguments.preprocessing is not None:
-        raise BuildError(
-            "an exported file knows its preprocessing; omit `--preprocessing`.", received=repr(arguments.preprocessing)
-        )
-    side = arguments.resolution or told.resolution or (told.spec or {}).get("backbone", {}).get("resolution")
-    if side is None or told.resolution not in (None, side):
-        raise BuildError(
-            "`--resolution` must be the side of the images that the file takes.",
-            received=f"--resolution={side} for a side of {told.resolution}",
-        )
-    classes = exported.predict_on_batch(_blank(side, told.channels)).shape[1]
-    names = told.class_names if arguments.classes is None else _names_of(arguments.classes, classes)
-    model = _Softmax(exported) if told.outputs == "logits" else exported
-    numbers = tuple(map(str, range(classes)))
-    tasks: dict[str, VisionTask] = {"labels": "multilabel", "numbers": "regression"}
-    task, thresholds = tasks.get(told.outputs, "classification"), told.thresholds or (THRESHOLD,) * classes
-    return Predictor(model, names or numbers, names is not None, side, told.channels, task, thresholds)
-
-
-def _blank(side: int, channels: int) -> np.ndarray:
-    import numpy as np
-
-    return np.zeros((1, side, side, channels), np.float32)
-
-
-class _Softmax:
-    """An exported file that returns logits, as one that returns probabilities."""
-
-    def __init__(self, exported: Exported) -> None:
-        self._exported = exported
-
-    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
-        import numpy as np
-
-        logits = self._exported.predict_on_batch(x)
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+    images: dict[str, Any] = {"resolution": size, "channels": channels, "resize": resize, "bits": bits}
+    return Predictor(answering, names or numbers, names is not None, **images, task=task, thresholds=thresholds)
 
 
 def predict_source(classifier: Predictor, source: Source, arguments: argparse.Namespace, title: str) -> np.ndarray:
@@ -248,6 +215,7 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
         batch_size=min(arguments.batch_size, max(len(source), 1)),
         padded=True,
         center_crop=arguments.center_crop,
+        resize=classifier.resize,
     )
     with progress_bar(total=len(batches), desc=title, unit="batch") as progress:
         model = Mirrored(classifier.model) if arguments.mirror else classifier.model
@@ -329,27 +297,26 @@ def _tag_of(model: keras.Model) -> Any:
     return read_embedded_spec(model) if carries_spec(model) else None
 
 
-def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | None) -> tuple[int, int]:
-    """The side and the number of channels of a model's input images."""
+def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | None) -> tuple[Resolution, int]:
+    """The size and the number of channels of a model's input images."""
     shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] is None:
         raise BuildError(
-            "the model must take images of shape (height, width, channels) with 3 channels or 1.",
+            "the model must take images of shape (height, width, channels), of so many channels.",
             received=f"{str(arguments.model)!r}, whose input has shape {shape}",
         )
-    fixed = shape[1] or shape[2]
-    asked = arguments.resolution
-    if shape[1] != shape[2] or (fixed is not None and asked is not None and asked != fixed):
-        raise BuildError(
-            "images are resized to squares, so the model must take squares, and `--resolution` must be their side.",
-            received=f"--resolution={asked} for an input of shape {shape}",
-        )
-    side = asked or fixed or known
-    if side is None:
+    asked, fixed = arguments.resolution, shape[1:3]
+    if asked is None and None in fixed and known is None:
         raise BuildError(
             "the model takes images of any size; choose one with `--resolution`.", received=repr(str(arguments.model))
         )
-    return side, shape[3]
+    default = sides_of(known if asked is None else asked) if None in fixed or asked is not None else fixed
+    if any(own not in (None, side) for own, side in zip(fixed, default, strict=True)):
+        raise BuildError(
+            "`--resolution` must be the size of the images that the model takes.",
+            received=f"--resolution={resolution_text(default)} for an input of shape {shape}",
+        )
+    return check_resolution(BuildError, "resolution", default, 1), shape[3]
 
 
 def _with_mode(model: keras.Model, mode: str) -> Any:
@@ -379,31 +346,3 @@ def _with_softmax(model: Any) -> Any:
     if getattr(last, "activation", None) is not keras.activations.linear:
         return model
     return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(model.output))
-
-
-def _read_names(path: Path) -> list[Any]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
-        names = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
-        if isinstance(names, dict):  # the `class_indices` of Keras' generators
-            names = sorted(names, key=lambda name: int(names[name]))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"the class names cannot be read: {error}.", received=repr(str(path))) from error
-    return _without_blank_end(names)
-
-
-def _names_of(path: Path, classes: int) -> tuple[str, ...]:
-    found = _read_names(path)
-    if len(found) != classes or not all(isinstance(name, str) for name in found):
-        raise DataError(
-            f"there must be {classes} class names: one per line, a JSON list, or a JSON object of numbers by name.",
-            received=f"{len(found)} in {str(path)!r}",
-        )
-    return tuple(found)
-
-
-def _without_blank_end(names: Sequence[Any]) -> list[Any]:
-    found = list(names)
-    while found and found[-1] == "":
-        found.pop()
-    return found

@@ -25,6 +25,7 @@ from keras_effnet.checks import check_bool, check_choice, check_int, check_numbe
 from keras_effnet.data.operations import LARGEST_MAGNITUDE, Draws, operations_of
 from keras_effnet.errors import DataError
 from keras_effnet.extras import is_installed, require
+from keras_effnet.resolution import Resolution, sides_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,7 +172,7 @@ class Augmenter:
 
     Args:
         augmentation: the augmentation to apply.
-        resolution: side of the images in pixels.
+        resolution: side of the images in pixels, or (height, width).
         classes: number of classes, the length of a one-hot label.
 
     Attributes:
@@ -188,7 +189,7 @@ class Augmenter:
         ((4, 8, 8, 3), (4, 3))
     """
 
-    def __init__(self, augmentation: Augmentation, resolution: int, classes: int) -> None:
+    def __init__(self, augmentation: Augmentation, resolution: Resolution, classes: int) -> None:
         self.augmentation, self.resolution, self.classes = augmentation, resolution, classes
         self.engine = engine_of(augmentation)
         self._function: Any = None
@@ -208,7 +209,7 @@ class Augmenter:
         """Augments a batch.
 
         Args:
-            images: float32 or uint8 array of shape `(n, resolution, resolution, channels)`, values 0..255.
+            images: float32 or uint8 array of shape `(n, height, width, channels)`, values 0..255.
             labels: float32 array of shape `(n, classes)`.
             seed: three integers, at least 0; the same batch and seed give the same result.
 
@@ -222,7 +223,7 @@ class Augmenter:
         import numpy as np
 
         images, labels = np.asarray(images, np.float32), np.asarray(labels, np.float32)
-        side = (self.resolution, self.resolution)
+        side = sides_of(self.resolution)
         if images.ndim != 4 or images.shape[1:3] != side or labels.shape != (len(images), self.classes):
             raise DataError(
                 f"a batch must have images of shape (n, {side[0]}, {side[1]}, channels) and labels of shape "
@@ -246,7 +247,7 @@ class Augmenter:
         return flow.clip(images), labels
 
     def _rand_augment(self, image: Any, seed: Any) -> Any:
-        # Gray images have no colours to change.
+        # Only RGB images have colours to change.
         able = [apply for name, apply in self._operations.items() if image.shape[-1] == 3 or name != "color"]
         for number in range(self.augmentation.operations):
             self._draws.start(self._flow.fold_in(seed, number))

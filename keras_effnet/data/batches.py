@@ -6,17 +6,19 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import get_args
 
 import keras
 import numpy as np
 
-from keras_effnet.checks import check_bool, check_int, check_number
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
 from keras_effnet.data.images import MAX_RESOLUTION
-from keras_effnet.data.reading import resize_square
+from keras_effnet.data.resizing import resize_image
 from keras_effnet.data.rows import BalancedRows, batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError
+from keras_effnet.resolution import Resize, Resolution, check_resolution, sides_of
 
 THREADS = os.cpu_count() or 1  # decoding and resizing release Python's global lock, so that threads run in parallel
 
@@ -42,9 +44,10 @@ class Batches(keras.utils.PyDataset):
 
     Args:
         source: the images.
-        resolution: side of the returned square images in pixels, 1..4096.
+        resolution: side of the returned images in pixels, or (height, width), each 1..4096.
         batch_size: number of images per batch over all processes, at least 1.
-        channels: number of channels: 3 (RGB) or 1 (gray: the luma of ITU-R Rec. 601). Default: 3.
+        channels: number of channels: 3 (RGB), 1 (gray: the luma of ITU-R Rec. 601), or that of the source's bands.
+            Default: 3.
         seed: seed of the order and of the augmentation, at least 0. Default: 0.
         shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once.
             False keeps the order, and the last batch may be smaller. Default: False.
@@ -57,6 +60,8 @@ class Batches(keras.utils.PyDataset):
         augmentation: random changes of the images; None leaves them as they are. Default: None.
         center_crop: fraction of each side to keep, around the centre, of images that are not cropped at random, in
             (0, 1]. Default: 1.
+        resize: how images of other proportions get there: "stretch" changes them; "pad" keeps the whole image, with
+            black on two sides; "crop" keeps its middle. Default: "stretch".
         shard: `(rank, processes)`; only the rows of process `rank` are returned. Default: `(0, 1)`, all rows.
         epoch: number of the first epoch, at least 0. Default: 0.
 
@@ -79,7 +84,7 @@ class Batches(keras.utils.PyDataset):
         self,
         source: Source,
         *,
-        resolution: int,
+        resolution: Resolution,
         batch_size: int,
         channels: int = 3,
         seed: int = 0,
@@ -89,21 +94,24 @@ class Batches(keras.utils.PyDataset):
         class_weights: Sequence[float] | None = None,
         augmentation: Augmentation | None = None,
         center_crop: float = 1.0,
+        resize: Resize = "stretch",
         shard: tuple[int, int] = (0, 1),
         epoch: int = 0,
     ) -> None:
         super().__init__()
-        resolution = check_int(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
+        resolution = check_resolution(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
         batch_size = check_int(DataError, "batch_size", batch_size, 1)
         seed = check_int(DataError, "seed", seed, 0)
         epoch = check_int(DataError, "epoch", epoch, 0)
         center_crop = check_number(DataError, "center_crop", center_crop, 0, 1, open_low=True)
-        _check_channels(channels)
+        check_choice(DataError, "resize", resize, get_args(Resize))
+        _check_channels(channels, source)
         _check_shard(shard, batch_size)
         if not len(source):
             raise DataError("batches need at least one image.", received="a source of 0 images")
         self.source, self.resolution, self.batch_size, self.channels = source, resolution, batch_size, channels
         self.seed, self.shuffle, self.augmentation, self.center_crop = seed, shuffle, augmentation, center_crop
+        self.resize: Resize = resize
         self.shard, self.epoch, self.padded = shard, epoch, check_bool(DataError, "padded", padded)
         if shard[1] > 1 and not (padded or shuffle):
             raise DataError("several processes need batches of one shape: set `padded=True`.", received=f"{shard=}")
@@ -129,7 +137,7 @@ class Batches(keras.utils.PyDataset):
             step: number of the batch, in `0..len(self) - 1`.
 
         Returns:
-            Images, float32 of shape `(rows, resolution, resolution, channels)`, values 0..255; labels, float32 of shape
+            Images, float32 of shape `(rows, height, width, channels)`, values 0..255; labels, float32 of shape
             `(rows, classes)`: one-hot, 0 and 1 for several labels, or numbers; with `padded` or `class_weights` also
             weights, float32 of shape `(rows,)`, 0 for images that pad the batch.
 
@@ -178,7 +186,7 @@ class Batches(keras.utils.PyDataset):
 
     def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
         """Reads images, each given by its number in the source and a seed."""
-        images = np.empty((len(wanted), self.resolution, self.resolution, self.channels), np.float32)
+        images = np.empty((len(wanted), *sides_of(self.resolution), self.channels), np.float32)
 
         def fill(first: int) -> None:
             for place in range(first, len(wanted), THREADS):
@@ -200,15 +208,17 @@ class Batches(keras.utils.PyDataset):
         # To make a generator takes as long as to copy a small image.
         generator = np.random.default_rng(seed) if crop < 1 or flips else None
         # Even the smallest crop should have as many pixels as the network sees.
-        pixels = self.source.read(index, math.ceil(self.resolution / min(math.sqrt(crop), self.center_crop)))
+        longer = max(sides_of(self.resolution))
+        pixels = self.source.read(index, math.ceil(longer / min(math.sqrt(crop), self.center_crop)))
         box = None
         if generator is not None and crop < 1:
             box = random_box(pixels.shape[0], pixels.shape[1], crop, generator)
         elif self.center_crop < 1:
             box = center_box(pixels.shape[0], pixels.shape[1], self.center_crop)
-        square = resize_square(pixels, self.resolution, box, gray=self.channels == 1)
+        gray = self.channels == 1 and self.source.channels == 3
+        sized = resize_image(pixels, self.resolution, box, gray=gray, resize=self.resize)
         flipped = generator is not None and flips and generator.random() < 0.5
-        return square[:, ::-1] if flipped else square
+        return sized[:, ::-1] if flipped else sized
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -244,12 +254,11 @@ def _check_class_weights(weights: Sequence[float] | None, classes: int) -> np.nd
     return found
 
 
-def _check_channels(channels: int) -> None:
-    if channels not in (1, 3):
+def _check_channels(channels: int, source: Source) -> None:
+    if channels != source.channels and (channels, source.channels) != (1, 3):
         raise DataError(
-            "images have 3 channels (RGB) or 1 (gray); to train on others, such as satellite images, feed arrays to "
-            "the network yourself.",
-            received=f"channels={channels!r}",
+            "`channels` must be those of the images, or 1 to make RGB gray; load_data(channels=...) reads other bands.",
+            received=f"channels={channels!r} for images of {source.channels}",
         )
 
 

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_effnet.data.image_files import log_skipped
-from keras_effnet.data.reading import UNREADABLE, is_readable, read_rgb
-from keras_effnet.data.source import Source
+from keras_effnet.data.reading import UNREADABLE, inspect_image, read_image, why_unreadable
+from keras_effnet.data.source import Skipped, Source
 from keras_effnet.errors import DataError
 from keras_effnet.messages import progress_bar
 
@@ -43,13 +44,13 @@ class PackedImages(Source):
         self._indices = np.arange(len(labels)) if indices is None else np.asarray(indices, int)
         self.labels = labels[self._indices]
         self.class_names = tuple(about["class_names"])
-        self.skipped = tuple(about["skipped"])
+        self.skipped = about["skipped"]
         self._bytes = np.memmap(_data_file(path), np.uint8, "r") if len(labels) else np.empty(0, np.uint8)
 
     def read(self, index: int, size: int | None = None) -> np.ndarray:
         first, last = self._offsets[self._indices[index] :][:2]
         try:
-            return read_rgb(io.BytesIO(self._bytes[first:last].tobytes()), size)
+            return read_image(io.BytesIO(self._bytes[first:last].tobytes()), size)
         except UNREADABLE as error:
             raise DataError(
                 f"a packed image can no longer be read: {error}. Delete the pack and start again to rewrite it.",
@@ -98,12 +99,14 @@ def write_pack(
             for number, (encoded, label) in enumerate(
                 progress_bar(examples, desc=f"packing {path.name}", total=total, unit="image")
             ):
-                if is_readable(io.BytesIO(encoded)):
-                    file.write(encoded)
-                    offsets.append(offsets[-1] + len(encoded))
-                    labels.append(label)
-                else:
-                    skipped.append(f"{path.name} number {number}")
+                try:
+                    inspect_image(io.BytesIO(encoded))
+                except UNREADABLE as error:
+                    skipped.append(Skipped(f"{path.name} number {number}", why_unreadable(error)))
+                    continue
+                file.write(encoded)
+                offsets.append(offsets[-1] + len(encoded))
+                labels.append(label)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, _data_file(path))
@@ -123,12 +126,13 @@ def write_pack(
         log_skipped(skipped)
 
 
-def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, list[str]]] | None:
+def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]] | None:
     try:
         with np.load(_index_file(path), allow_pickle=False) as index:
             offsets, labels, about = index["offsets"], index["labels"], json.loads(str(index["about"]))
+        about["skipped"] = tuple(Skipped(*each) for each in about["skipped"])
         whole = _data_file(path).stat().st_size == offsets[-1]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
     return (offsets, labels, about) if whole else None
 

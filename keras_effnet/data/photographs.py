@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 
-from keras_effnet.data.reading import resize_square
+from keras_effnet.data.resizing import resize_image
 from keras_effnet.extras import import_extra
 
 _FREE_SIDE = 224  # side of the images for a network of any resolution
@@ -35,7 +35,7 @@ def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = 16) ->
         photograph = both[number % 2]
         side = int(generator.integers(100, min(photograph.shape[:2])))
         top, left = (int(generator.integers(0, extent - side + 1)) for extent in photograph.shape[:2])
-        piece = resize_square(photograph[top : top + side, left : left + side], max(height, width))[:height, :width]
+        piece = resize_image(photograph[top : top + side, left : left + side], max(height, width))[:height, :width]
         pieces.append(np.resize(np.moveaxis(piece, 2, 0), (int(channels or 3), height, width)))
     made = np.stack(pieces).astype(np.float32)
     made = made if pixels else made / 127.5 - 1

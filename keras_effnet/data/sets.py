@@ -13,12 +13,14 @@ import numpy as np
 
 from keras_effnet.checks import check_choice, check_int, check_number
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
+from keras_effnet.data.channels import with_channels
 from keras_effnet.data.csv_tables import read_table
 from keras_effnet.data.folders import read_folder
 from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
+from keras_effnet.data.near_duplicates import warn_of_near_duplicates
 from keras_effnet.data.paper import PAPER_SETS
-from keras_effnet.data.source import Source
+from keras_effnet.data.source import Skipped, Source
 from keras_effnet.data.splits import RawSplits, at_most, check_fold, fold_out, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
@@ -54,10 +56,10 @@ class DataSplits:
     test: Source | None
 
     @property
-    def skipped(self) -> tuple[str, ...]:
-        """Names of the images of all splits that cannot be read."""
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The images of all splits that were left out, with the reasons."""
         splits = (self.train, self.validation, self.test)
-        return tuple(dict.fromkeys(name for split in splits if split is not None for name in split.skipped))
+        return tuple(dict.fromkeys(each for split in splits if split is not None for each in split.skipped))
 
 
 def load_data(
@@ -70,6 +72,9 @@ def load_data(
     task: VisionTask | None = None,
     targets: str | Sequence[str] = (),
     fold: tuple[int, int] | None = None,
+    channels: int = 3,
+    bits: int | None = None,
+    near_duplicates: bool = False,
     cache: str | os.PathLike[str] | None = None,
 ) -> DataSplits:
     """Loads labelled images.
@@ -90,11 +95,17 @@ def load_data(
             `read_table` finds. Default: none.
         fold: `(number, folds)` takes one of `folds` parts out of the training images, counted from 1, as the test split
             in place of the data's own; see `fold_out`. Default: None.
+        channels: number of channels to read: 3 (RGB), 1 (gray: RGB is read, and made gray in batches), or the number of
+            bands of the files. Files of others are left out. Default: 3.
+        bits: number of bits that images of 16 bits use, from 8 to 16: the largest value is white. None takes the fewest
+            that hold the largest value of all files (8, 10, 12, 14 or 16), and logs it. Default: None.
+        near_duplicates: whether to look for images of one split that look like an image of another one, and to name
+            them in a warning; reads all images once more. Default: False.
         cache: folder that remembers which files can be read, and that holds packed data sets. None uses `keras_effnet`
             in Keras' own folder, `~/.keras`. Default: None.
 
     Returns:
-        The splits. Files that cannot be read are left out, logged once and listed in `skipped`.
+        The splits. Files that cannot be read are left out, logged once and listed in `skipped`, with the reasons.
 
     Raises:
         DataError: there is no such data, or it cannot be trained on.
@@ -122,6 +133,7 @@ def load_data(
     splits = (
         read_table(Path(data).expanduser(), folder, task, columns) if is_table(data) else _open(data, data_dir, folder)
     )
+    splits = with_channels(splits, channels, bits)
     train, held_out, test = splits.train, splits.validation, splits.test
     if fold is not None:
         train, test = fold_out(train, *fold, seed)
@@ -131,6 +143,8 @@ def load_data(
         train = at_most(train, labels_per_class, seed)
     found = DataSplits(data, train, held_out, test)
     _warn_of_leakage(found)
+    if near_duplicates:
+        warn_of_near_duplicates({"training": train, "validation": held_out, "test": splits.test})
     return found
 
 

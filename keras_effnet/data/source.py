@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_effnet.vision_tasks import VisionTask
+
+
+class Skipped(NamedTuple):
+    """An image that was left out.
+
+    Args:
+        name: path, or name in an archive, of the image.
+        reason: why it cannot be read.
+
+    Example:
+        >>> print(Skipped("a/1.png", "no image"))
+        a/1.png (no image)
+    """
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
 
 
 class Source(ABC):
@@ -19,15 +39,19 @@ class Source(ABC):
             its numbers.
         class_names: name of each class, label or number, in the order of the network's outputs.
         task: what the labels are: "classification", "multilabel" or "regression".
-        skipped: paths, or names in an archive, of the images that were left out because they cannot be read.
+        skipped: the images that were left out, with the reasons.
         groups: name of the group of each image; groups are held out whole. None if there are none.
+        channels: number of channels of the images that are read: 3 (RGB), or that of all their bands.
+        bits: number of bits that images of 16 bits were found to use; None if there are none, or if it is unknown.
     """
 
     labels: np.ndarray
     class_names: tuple[str, ...]
     task: VisionTask = "classification"
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     groups: tuple[str, ...] | None = None
+    channels: int = 3
+    bits: int | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -53,7 +77,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self, index: int, size: int | None = None) -> np.ndarray:
-        """Reads an image as RGB.
+        """Reads an image: as RGB, unless `channels` says otherwise.
 
         Args:
             index: number of the image, in `0..len(self) - 1`.
@@ -61,7 +85,7 @@ class Source(ABC):
                 which is faster. None reads the image at full size. Default: None.
 
         Returns:
-            uint8 array of shape `(height, width, 3)`, values 0..255, upright.
+            uint8 array of shape `(height, width, channels)`, values 0..255, upright.
 
         Raises:
             DataError: the image cannot be read, or no longer can.

@@ -9,16 +9,20 @@ from typing import cast
 from keras_effnet.deployed.branches import merge_network
 from keras_effnet.network import Network, Node, RecordedBlock, record_network
 from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
+from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.spec import BackboneSpec
 
 
-def record_deployed(spec: BackboneSpec, *, channels: int = 3, classes: int = 1000) -> Network:
-    """Records a network at its own resolution as it runs on a device; equal blocks in a row once, with their number.
+def record_deployed(
+    spec: BackboneSpec, *, channels: int = 3, classes: int = 1000, resolution: Resolution | None = None
+) -> Network:
+    """Records a network as it runs on a device; equal blocks in a row once, with their number.
 
     Args:
         spec: the network.
         channels: number of channels of the image, at least 1.
         classes: number of classes of the classifier, at least 1.
+        resolution: side of the image in pixels, or (height, width); by default the spec's.
 
     Raises:
         BuildError, SpecError: as `record_network`.
@@ -28,7 +32,7 @@ def record_deployed(spec: BackboneSpec, *, channels: int = 3, classes: int = 100
         >>> any(isinstance(node.op, BatchNorm) for node in record_deployed(resnet50_spec).nodes)
         False
     """
-    size = (spec.resolution, spec.resolution)
+    size = sides_of(spec.resolution if resolution is None else resolution)
     return deployed_network(record_network(spec, channels=channels, size=size, classes=classes, fold=True))
 
 

@@ -83,17 +83,20 @@ def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> Outputs:
 def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -> ExportMetadata:
     embedded = read_embedded_spec(model) if pixels else None
     first = keras.config.image_data_format() == "channels_first"
-    height, channels = (shape[1], shape[0]) if first else (shape[0], shape[2])
+    height, width, channels = (*shape[1:], shape[0]) if first else shape
+    resolution = (height, width) if height and width and height != width else height
+    told = {} if embedded is None else {"resize": embedded.resize, "bits": embedded.bits}
     return ExportMetadata(
         model.name,
         "",
-        height,
+        resolution,
         int(channels or 0),
         pixels,
         _outputs(model, embedded),
         None if embedded is None else embedded.class_names,
         None if embedded is None else json.loads(embedded.spec.to_json()),
         thresholds=None if embedded is None else embedded.thresholds,
+        **told,
     )
 
 

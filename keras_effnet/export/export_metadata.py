@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras_effnet
 from keras_effnet.errors import ExportError
+from keras_effnet.resolution import Resize, Resolution
 
 Outputs = Literal["probabilities", "logits", "labels", "numbers", "features"]
 CLASSIFYING = ("probabilities", "logits")  # outputs of which the largest one is the answer
@@ -21,7 +22,7 @@ class ExportMetadata:
     Args:
         name: name of the model.
         format: format of the file, such as "litert-int8".
-        resolution: side of the square images that it takes, in pixels; None if it takes any.
+        resolution: side of the images that it takes in pixels, or (height, width); None if it takes any.
         channels: number of channels of the images.
         pixels: whether it takes pixels from 0 to 255 in RGB and preprocesses them itself; if not, it takes what the
             model took.
@@ -31,11 +32,13 @@ class ExportMetadata:
         spec: the spec that the model was built from, as a spec file holds it; None if the model carries none.
         version: version of this package that wrote the file.
         thresholds: probability from which an image has each label; None for 0.5, and for other outputs than "labels".
+        resize: how images of other proportions are brought to its size, as in `Batches`.
+        bits: number of bits that images of 16 bits use; None if there are none, or if it is unknown.
     """
 
     name: str
     format: str
-    resolution: int | None
+    resolution: Resolution | None
     channels: int
     pixels: bool
     outputs: Outputs
@@ -43,6 +46,8 @@ class ExportMetadata:
     spec: dict[str, Any] | None = None
     version: str = keras_effnet.__version__
     thresholds: tuple[float, ...] | None = None
+    resize: Resize = "stretch"
+    bits: int | None = None
 
     def to_json(self) -> str:
         """The text that stands in the file."""
@@ -71,6 +76,8 @@ def metadata_from_json(text: str, received: str) -> ExportMetadata:
         content = json.loads(text)
         for name in ("class_names", "thresholds"):
             content[name] = None if content.get(name) is None else tuple(content[name])
+        if isinstance(content["resolution"], list):
+            content["resolution"] = tuple(content["resolution"])
         return ExportMetadata(**content)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ExportError(

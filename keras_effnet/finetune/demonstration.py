@@ -167,7 +167,7 @@ class Demonstration:
                 "labelled": len(draw.train),
                 "held_out": len(draw.validation),
                 "classes": list(names),
-                "skipped": list(draw.skipped),
+                "skipped": [each._asdict() for each in draw.skipped],
             },
             "history": [asdict(row) for row in checkpoint.progress.history],
         }

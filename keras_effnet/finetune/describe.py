@@ -34,7 +34,7 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
         "classes": list(classes),
         **{name: 0 if source is None else len(source) for name, source in splits.items()},
         "counts": {name: _counts(source) for name, source in splits.items() if source is not None},
-        "skipped": list(data.skipped),
+        "skipped": [each._asdict() for each in data.skipped],
     }
 
 
@@ -59,7 +59,8 @@ def describe_network(model: keras.Model, base: BackboneSpec, options: FinetuneOp
     """
     embedded = read_embedded_spec(model)
     shape: dict[str, Any] = {"channels": options.channels, "classes": embedded.classes}
-    made = explain(embedded.spec, **shape)
+    height, width = model.input_shape[1:3]
+    made = explain(embedded.spec, resolution=(height, width), **shape)
     realised, scaling = realised_coefficients(base, embedded.spec), None
     if realised != Coefficients():
         asked = explain(base, options.phi, **shape)
@@ -72,7 +73,7 @@ def describe_network(model: keras.Model, base: BackboneSpec, options: FinetuneOp
         "backbone": options.backbone if isinstance(options.backbone, str) else base.name,
         "weights": options.weights,
         "phi": options.phi,
-        "resolution": made.resolution,
+        "resolution": height if height == width else [height, width],
         "channels": options.channels,
         "params": made.cost.params,
         "macs": made.cost.macs,

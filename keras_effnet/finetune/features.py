@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,6 +24,7 @@ from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.messages import progress_bar
+from keras_effnet.resolution import Resize, Resolution
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +72,9 @@ def cached_features(
     recipe: Recipe,
     folder: Path,
     *,
-    resolution: int,
+    resolution: Resolution,
     channels: int,
+    resize: Resize = "stretch",
     view: int = 0,
 ) -> np.ndarray:
     """The features of all images, read from their file or computed; an interrupted computation is continued.
@@ -81,8 +84,9 @@ def cached_features(
         source: the images.
         recipe: recipe with the crop, the augmentation and the seed.
         folder: folder of the files; made if missing.
-        resolution: side of the images in pixels.
-        channels: number of channels of the images: 3 or 1.
+        resolution: side of the images in pixels, or (height, width).
+        channels: number of channels of the images.
+        resize: how images of other proportions get there, as in `Batches`. Default: "stretch".
         view: number of the view, at least 0: 0 is the image as it is validated, each other one is augmented anew.
 
     Returns:
@@ -95,6 +99,7 @@ def cached_features(
         source,
         resolution=resolution,
         channels=channels,
+        resize=resize,
         batch_size=FEATURE_BATCH,
         padded=True,
         seed=recipe.seed,
@@ -103,7 +108,8 @@ def cached_features(
         epoch=view,
     )
     shape = (len(source), *features.output_shape[1:])
-    path = folder / f"{_key(features, source, recipe, resolution, channels, view)}.npy"
+    images = [resolution, channels, *([] if resize == "stretch" else [resize])]
+    path = folder / f"{_key(features, source, recipe, images, view)}.npy"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part.npy")
@@ -164,14 +170,14 @@ def _open_rows(part: Path, shape: tuple[int, ...], *, new: bool) -> np.memmap:
     return rows
 
 
-def _key(features: keras.Model, source: Source, recipe: Recipe, resolution: int, channels: int, view: int) -> str:
+def _key(features: keras.Model, source: Source, recipe: Recipe, images: list[Any], view: int) -> str:
     """A name for everything that the features depend on."""
     found = hashlib.sha256()
     for variable in features.weights:
         found.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
     # Without the layers' names, some of which Keras numbers anew in each process.
     config = [[type(layer).__name__, {**layer.get_config(), "name": None}] for layer in features.layers]
-    told = [source.fingerprint(), resolution, channels, recipe.center_crop, keras.backend.backend(), config]
+    told = [source.fingerprint(), *images, recipe.center_crop, keras.backend.backend(), config]
     if view:
         told += [view, recipe.seed, recipe.to_dict()["augmentation"]]
     found.update(json.dumps(told, default=str, sort_keys=True).encode())

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_effnet.atomic import atomic_write
-from keras_effnet.builder.embedded_spec import name_classes, read_embedded_spec
+from keras_effnet.builder.embedded_spec import name_classes, note_images, read_embedded_spec
 from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.rows import BalancedRows
 from keras_effnet.data.sets import DataSplits, load_data
@@ -34,6 +34,7 @@ from keras_effnet.inheritance.recalibrate import recalibrate
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.report.text import this_command
 from keras_effnet.report.write import write_report
+from keras_effnet.resolution import Resolution
 from keras_effnet.training.checkpoint import Checkpoint
 from keras_effnet.training.distribution import Distribution
 from keras_effnet.training.evaluation import predict_all
@@ -92,7 +93,9 @@ class FinetuneJob:
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
         data, recipe = self._load(), self.recipe
-        identity = {**self.options.to_dict(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        told = self.options.to_dict()
+        del told["near_duplicates"]  # changes no result
+        identity = {**told, "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
         options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
@@ -155,6 +158,8 @@ class FinetuneJob:
             task=options.task,
             targets=options.targets or (),
             fold=options.fold,
+            channels=options.channels,
+            near_duplicates=options.near_duplicates and self.distribution.is_first,
         )
         self.task: VisionTask = data.train.task
         check_task(self.task, options)
@@ -177,8 +182,10 @@ class FinetuneJob:
         )
         self._base = base_of(options.backbone)  # here, as its file may be another one when the run ends
         spec, classes = read_embedded_spec(model).spec, len(data.train.class_names)
-        self.resolution = spec.resolution
-        shape = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
+        height, width = model.input_shape[1:3]
+        self.resolution: Resolution = height if height == width else (height, width)
+        note_images(model, resize=options.resize, bits=data.train.bits)
+        shape: dict[str, Any] = {"resolution": self.resolution, "channels": options.channels, "classes": classes}
         warn_of_memory(estimate_memory(spec, self.recipe, **shape))
         return model
 
@@ -238,7 +245,7 @@ class FinetuneJob:
         # Without mixing: the features of mixed images would need mixed labels, which are not kept.
         augmentation = replace(self.recipe.augmentation, mixup=0.0, cutmix=0.0)
         recipe = replace(self.recipe, augmentation=augmentation)
-        shape = {"resolution": self.resolution, "channels": self.options.channels}
+        shape = self._image_options()
         views = [
             cached_features(features, data.train, recipe, self._features, view=view, **shape)
             for view in range(recipe.views)
@@ -301,9 +308,12 @@ class FinetuneJob:
 
     def _batches(self, source: Source, **options: Any) -> Batches:
         """Batches of images as the network takes them."""
-        recipe, channels = self.recipe, self.options.channels
-        shape: dict[str, Any] = {"resolution": self.resolution, "channels": channels, "batch_size": recipe.batch_size}
-        return Batches(source, seed=recipe.seed, padded=True, **shape, **options)
+        size = self.recipe.batch_size
+        return Batches(source, seed=self.recipe.seed, padded=True, batch_size=size, **self._image_options(), **options)
+
+    def _image_options(self) -> dict[str, Any]:
+        options = self.options
+        return {"resolution": self.resolution, "channels": options.channels, "resize": options.resize}
 
     def _save(self, model: keras.Model) -> None:
         """Writes the model for use: in float32, without an optimizer."""

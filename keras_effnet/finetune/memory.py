@@ -12,6 +12,7 @@ from keras_effnet.counting import Shape
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.network import record_network
 from keras_effnet.peak import find_peak
+from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.spec import BackboneSpec
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def estimate_memory(
     spec: BackboneSpec,
     recipe: Recipe | None = None,
     *,
-    resolution: int,
+    resolution: Resolution,
     channels: int,
     classes: int,
     batch_size: int | None = None,
@@ -78,7 +79,7 @@ def estimate_memory(
         spec: the backbone as it is built.
         recipe: recipe with the optimizer, the precision, the mode of BatchNorm and the batch size; None if it only
             runs.
-        resolution: side of the images in pixels.
+        resolution: side of the images in pixels, or (height, width).
         channels: number of channels of the images.
         classes: number of classes.
         batch_size: number of images per batch, at least 1; by default the recipe's, or 32 (Keras' own) without one.
@@ -94,7 +95,7 @@ def estimate_memory(
         True
     """
     cost = estimate_cost(spec, resolution=resolution, channels=channels, classes=classes)
-    size, width = (resolution, resolution), FLOAT32_BYTES
+    size, width = sides_of(resolution), FLOAT32_BYTES
     network = record_network(spec, channels=channels, size=size, classes=classes)
     if recipe is None:
         copies, kind, peak = 1, "prediction", find_peak(network, Shape(*size, channels))

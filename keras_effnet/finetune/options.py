@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
-from typing import Any
+from typing import Any, get_args
 
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.data.splits import check_fold
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe, default_recipe
+from keras_effnet.resolution import Resize, Resolution, check_resolution
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.vision_tasks import TASKS, VisionTask
 
@@ -26,8 +27,11 @@ class FinetuneOptions:
         weights: weights to start from: "imagenet", "saved" (those in the `.keras` file), the path of a weight file, or
             "random".
         phi: how the backbone is scaled; below 0 it shrinks.
-        resolution: side of the images in pixels, at least 8; by default the scaled backbone's own.
-        channels: channels of the images: 3, or 1 for gray.
+        resolution: side of the images in pixels, or (height, width), each at least 8; by default the scaled backbone's
+            own.
+        resize: how images of other proportions get there: "stretch" changes them; "pad" keeps the whole image, with
+            black on two sides; "crop" keeps its middle. The model remembers it.
+        channels: channels of the images: 3, 1 for gray, or the number of bands of the files (multispectral images).
         data_dir: folder that the data set is in or is downloaded to; by default its library's own.
         validation: fraction of the training images that the best epoch is chosen by, in (0, 0.9]; unused if the data
             set has a validation part.
@@ -38,6 +42,7 @@ class FinetuneOptions:
             what they hold (see `read_table`).
         fold: `(number, folds)`: the part of the training images, counted from 1, that takes its turn as test images;
             by default all are trained on. `CrossValidation` sets it.
+        near_duplicates: whether to look for images of one split that look like one of another, and to name them.
         teacher: path of a trained model of the same classes whose answers are learned beside the true labels while the
             whole network learns; by default there is none.
         recipe: how the network is trained; by default `Recipe()`, and with random weights a recipe in which all layers
@@ -52,7 +57,8 @@ class FinetuneOptions:
     backbone: BackboneSpec | str | PathLike[str] = "efficientnet_b0"
     weights: str | PathLike[str] = "imagenet"
     phi: float = 0.0
-    resolution: int | None = None
+    resolution: Resolution | None = None
+    resize: Resize = "stretch"
     channels: int = 3
     data_dir: str | PathLike[str] | None = None
     validation: float = 0.1
@@ -60,6 +66,7 @@ class FinetuneOptions:
     task: VisionTask | None = None
     targets: str | None = None
     fold: tuple[int, int] | None = None
+    near_duplicates: bool = False
     teacher: str | PathLike[str] | None = None
     recipe: Recipe = None  # pyright: ignore[reportAssignmentType] - it always holds one
     deterministic: bool = False
@@ -74,8 +81,10 @@ class FinetuneOptions:
         check_number(TrainingError, "validation", self.validation, 0, 0.9, open_low=True)
         check_choice(TrainingError, "task", self.task, (None, *TASKS))
         check_bool(TrainingError, "deterministic", self.deterministic)
+        check_bool(TrainingError, "near_duplicates", self.near_duplicates)
+        check_choice(TrainingError, "resize", self.resize, get_args(Resize))
         if self.resolution is not None:
-            check_int(TrainingError, "resolution", self.resolution, 8)
+            object.__setattr__(self, "resolution", check_resolution(TrainingError, "resolution", self.resolution, 8))
         if self.labels_per_class is not None:
             check_int(TrainingError, "labels_per_class", self.labels_per_class, 1)
         check_fold(TrainingError, self.fold)

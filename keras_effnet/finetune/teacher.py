@@ -40,8 +40,9 @@ class Teacher:
             )
         self._model = take_raw_pixels(model)
         self._order = [known.index(name) for name in class_names]
-        side = model.input_shape[1]
-        self._resize = None if side is None else keras.layers.Resizing(side, side, data_format="channels_last")
+        height, width = model.input_shape[1:3]
+        fixed = height is not None and width is not None
+        self._resize = keras.layers.Resizing(height, width, data_format="channels_last") if fixed else None
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """What the teacher sees.

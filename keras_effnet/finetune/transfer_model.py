@@ -21,6 +21,7 @@ from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec, take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model, scale_model
 from keras_effnet.registry import resolve_backbone
+from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.training.seeding import seed_weights
@@ -33,7 +34,7 @@ def make_network(
     *,
     class_names: Sequence[str],
     phi: float = 0.0,
-    resolution: int | None = None,
+    resolution: Resolution | None = None,
     channels: int = 3,
     recipe: Recipe,
     task: VisionTask = "classification",
@@ -47,8 +48,9 @@ def make_network(
             (those in the `.keras` file that is the backbone), or "random".
         class_names: names of the new classes, labels or numbers; they are stored in the model.
         phi: how the backbone is scaled; the weights follow at any phi.
-        resolution: side of the images in pixels; by default the scaled backbone's own.
-        channels: number of channels of the images.
+        resolution: side of the images in pixels, or (height, width); by default the scaled backbone's own, or the sides
+            of a saved model that takes no squares. Height and width change no spec, only the model's input.
+        channels: number of channels of the images. For more than 3, the kernels of the colours are repeated in turn.
         recipe: recipe with the dropout, the drop-path and the seed.
         task: what the outputs are: "classification", "multilabel" or "regression".
         unit: unit in which a regression learns each number; None for other tasks.
@@ -81,17 +83,20 @@ def make_network(
         resolve_backbone(cast("BackboneSpec | str", backbone)) if trained is None else read_embedded_spec(trained).spec
     )
     scaled = scale_spec(base, phi)
-    side = scaled.resolution if resolution is None else resolution
-    spec = raw_spec(regularized(replace(scaled, resolution=side), phi, recipe))
-    shape = (side, side, channels)
+    if resolution is None:
+        resolution = _own_rectangle(trained) or scaled.resolution
+    if isinstance(resolution, int):
+        scaled = replace(scaled, resolution=resolution)
+    spec = raw_spec(regularized(scaled, phi, recipe))
+    shape = (*sides_of(resolution), channels)
     activation = ACTIVATIONS[task]
     if weights == RANDOM:
         model = build_model(spec, classes=len(class_names), input_shape=shape, classifier_activation=activation)
     else:
         if weights == "imagenet":
-            trained = scale_model(base, phi, weights="imagenet", input_shape=(side, side, 3))
+            trained = scale_model(base, phi, weights="imagenet", input_shape=(*shape[:2], 3))
         elif trained is None:
-            trained = build_model(base, weights=weights, input_shape=(side, side, 3))
+            trained = build_model(base, weights=weights, input_shape=(*shape[:2], 3))
         model = _with_classifier(without_unit(take_raw_pixels(trained)), spec, shape, class_names, recipe, activation)
     if unit is not None:
         model = unit.behind(model)
@@ -149,6 +154,14 @@ def without_unit(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, last.input, name=model.name)
 
 
+def _own_rectangle(model: keras.Model | None) -> tuple[int, int] | None:
+    """Height and width of the images of a saved model, if they are known and differ."""
+    if model is None:
+        return None
+    height, width = model.input_shape[1:3]
+    return (height, width) if height and width and height != width else None
+
+
 def is_saved_model(backbone: object) -> bool:
     """Whether a backbone is the path of a saved model."""
     return isinstance(backbone, str | os.PathLike) and os.fspath(backbone).endswith(".keras")
@@ -181,6 +194,8 @@ def _with_classifier(
         classes=len(class_names),
         classifier_activation=activation,
         input_shape=shape,
+        # As timm does (its `adapt_input_conv`): the first bands keep the kernels of red, green and blue.
+        stem="repeat" if shape[2] > 3 else "sum",
         seed=recipe.seed,
     )
     if embedded.classes == len(class_names) and embedded.class_names != tuple(class_names):

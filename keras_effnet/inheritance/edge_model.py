@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from keras_effnet.builder.embedded_spec import name_classes_like
+from keras_effnet.builder.embedded_spec import note_like
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
@@ -51,7 +51,7 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
         classes=embedded.classes,
         classifier_activation=found.activation,
     )
-    name_classes_like(made, embedded)
+    note_like(made, embedded)
     there = {layer.name for layer in made.layers}
     tensors = [
         Tensor(f"{layer.name}/{index}", layer.name if layer.name in there else None, index, variable.numpy())

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.build_arguments import image_shape
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, name_classes_like
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, note_like
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_bool, check_choice, check_int, plain
@@ -178,10 +178,7 @@ def grow_model(
     with paused_garbage_collection():
         for layer, arrays in plan.run(_reader(new)):
             _assign(layers[layer], arrays)
-    if kept is None:
-        name_classes_like(new, embedded)
-    elif kept.min() >= 0:
-        name_classes_like(new, embedded.of_classes(kept.tolist()))
+    note_like(new, embedded if kept is None else embedded.of_classes(kept.tolist()))
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(found, new, build, plan)
     if not return_report:

@@ -11,7 +11,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import name_classes_like, read_embedded_spec
+from keras_effnet.builder.embedded_spec import note_like, read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
@@ -76,5 +76,5 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
         stem = weighted[0]
         kernel, *others = stem.get_weights()
         stem.set_weights([np.ascontiguousarray(kernel[:, :, ::-1]), *others])
-    name_classes_like(raw, embedded)
+    note_like(raw, embedded)
     return raw

@@ -74,7 +74,11 @@ def format_draws(metrics: dict[str, Any]) -> str:
         lines.append(f"{label:<14}{cells[0]:>14.3f}{cells[1]:>16.3f}{cells[2]:>{sign}10.3f}")
     lines += ["", "From scratch: twice the steps, and its best score of the whole run."]
     if images["skipped"]:
-        lines += ["", f"{len(images['skipped'])} unreadable files skipped:", *map("  {}".format, images["skipped"])]
+        lines += [
+            "",
+            f"{len(images['skipped'])} files skipped:",
+            *map("  {name} ({reason})".format_map, images["skipped"]),
+        ]
     return "\n".join(lines)
 
 

@@ -105,7 +105,7 @@ def _head(metrics: dict[str, Any]) -> list[Element]:
         f"{split} images": count(data[split]),
         "parameters": short(model["params"]),
         "multiply-adds an image": short(model["macs"]),
-        "pixels a side": str(model["resolution"]),
+        "pixels" if "x" in pixels_text(model) else "pixels a side": pixels_text(model),
         "of training": str(timedelta(seconds=round(seconds))),
     }
     story = (

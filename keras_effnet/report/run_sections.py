@@ -27,9 +27,9 @@ def use_section(metrics: dict[str, Any]) -> Element:
     command = shlex.join(["keras-effnet", "predict", model["path"], "photos/"])
     name = "numbers" if metrics["task"] == "regression" else "probabilities"
     code = f"import keras\n{name} = keras.models.load_model({model['path']!r}).predict(images)"
-    side, channels = model["resolution"], model["channels"]
+    sides, channels = side_lengths(model), model["channels"]
     text = (
-        f"In Python `images` is an array of shape (n, {side}, {side}, {channels}) with values from 0 to 255; each row "
+        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; each row "
         f"of the result has {RESULTS[metrics['task']]}."
     )
     lines = [element("pre", each, class_="wrap") for each in (command, code)]
@@ -71,7 +71,7 @@ def network_section(metrics: dict[str, Any]) -> Element:
         "backbone": model["backbone"],
         "weights to start from": model["weights"],
         "phi": f"{model['phi']:g}",
-        "resolution": f"{model['resolution']} px, {model['channels']} channels",
+        "resolution": f"{pixels_text(model)} px, {model['channels']} channels",
         "parameters": count(model["params"]),
         "multiply-adds an image": count(model["macs"]),
     }
@@ -109,8 +109,8 @@ def recipe_section(metrics: dict[str, Any]) -> Element:
 
 def skipped_section(metrics: dict[str, Any]) -> Element:
     """Files that were left out."""
-    skipped = metrics["data"]["skipped"]
-    text = f"{len(skipped)} files that cannot be read:" if skipped else "None: every file was read."
+    skipped = [f"{each['name']} ({each['reason']})" for each in metrics["data"]["skipped"]]
+    text = f"{len(skipped)} files that were left out:" if skipped else "None: every file was read."
     listed = [element("ul", [element("li", path) for path in skipped])] if skipped else []
     return section("Skipped files", "skipped", element("p", text, class_="soft"), *listed)
 

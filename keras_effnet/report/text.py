@@ -69,6 +69,26 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
+def side_lengths(model: dict[str, Any]) -> tuple[int, int]:
+    """Height and width of a network's images in pixels.
+
+    Args:
+        model: what metrics.json says of the network: its "resolution" is a side, or height and width.
+    """
+    found = model["resolution"]
+    return (found, found) if isinstance(found, int) else (found[0], found[1])
+
+
+def pixels_text(model: dict[str, Any]) -> str:
+    """The size of a network's images, "224" or "96x160".
+
+    Args:
+        model: what metrics.json says of the network.
+    """
+    height, width = side_lengths(model)
+    return str(height) if height == width else f"{height}x{width}"
+
+
 def json_text(content: dict[str, Any]) -> str:
     """Indented JSON in which a row of numbers stays on one line, as a confusion matrix has hundreds."""
     text = json.dumps(content, indent=2)

@@ -30,17 +30,25 @@ def images_shown(batches: Any, indices: Iterable[int]) -> dict[int, np.ndarray]:
 
 
 def image_tile(image: np.ndarray) -> Image.Image:
-    """An image as the network gets it, 0 to 255, gray or RGB, in the size of a tile."""
+    """An image as the network gets it, 0 to 255, in the size of a tile: of other bands than RGB the first three or one.
+
+    It keeps its proportions: the longer side is that of a tile.
+    """
     pixels = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
-    rgb = Image.fromarray(np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels)
-    return rgb.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    rgb = np.repeat(pixels[..., :1], 3, axis=-1) if pixels.shape[-1] < 3 else np.ascontiguousarray(pixels[..., :3])
+    return Image.fromarray(rgb).resize(_tile_size(image), Image.Resampling.BICUBIC)
+
+
+def _tile_size(image: np.ndarray) -> tuple[int, int]:
+    height, width = image.shape[:2]
+    return max(1, round(SIDE * width / max(height, width))), max(1, round(SIDE * height / max(height, width)))
 
 
 def heat_tile(image: np.ndarray, heat: np.ndarray) -> Image.Image:
     """The image in gray, overlaid with a map of `grad_cam` in colours from none through red to yellow."""
     from matplotlib import colormaps
 
-    smooth = Image.fromarray(heat.astype(np.float32)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(heat.astype(np.float32)).resize(_tile_size(image), Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth), 0, 1)[..., None]
     colour = 255 * colormaps["hot"](0.2 + 0.6 * share[..., 0])[..., :3]
     gray = np.asarray(image_tile(image).convert("L"), np.float32)[..., None]

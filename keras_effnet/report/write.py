@@ -17,7 +17,7 @@ from keras_effnet.report.answers import worst_answers
 from keras_effnet.report.curves import scatter_png, write_curves
 from keras_effnet.report.examples import choose_examples, seen_images
 from keras_effnet.report.finetune_page import report_page
-from keras_effnet.report.text import json_text
+from keras_effnet.report.text import json_text, pixels_text
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +127,7 @@ def format_table(metrics: dict[str, Any]) -> str:
     data, model, evaluation, best = (metrics[name] for name in ("data", "model", "evaluation", "best"))
     score = "accuracy" if metrics["task"] == "classification" else "loss"
     lines = [
-        f"{model['name']}, {model['resolution']} px: {model['params']:,} parameters, {model['macs']:,} MACs",
+        f"{model['name']}, {pixels_text(model)} px: {model['params']:,} parameters, {model['macs']:,} MACs",
         f"{data['name']}: {len(data['classes'])} classes; {data['train']} training images, "
         f"{data['validation']} for validation, {data['test']} for testing",
         "",
@@ -142,5 +142,5 @@ def format_table(metrics: dict[str, Any]) -> str:
         f"Kept: epoch {best['epoch']}. On the {evaluation['split']} images: {evaluation['headline']}",
     ]
     if data["skipped"]:
-        lines += ["", f"{len(data['skipped'])} unreadable files skipped:", *map("  {}".format, data["skipped"])]
+        lines += ["", f"{len(data['skipped'])} files skipped:", *map("  {name} ({reason})".format_map, data["skipped"])]
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import pytest
 from keras_effnet.cli.finetune_command import AUGMENTATION_HELP, OPTIONS_HELP, RECIPE_HELP, read_options
 from keras_effnet.cli.main import main, make_parser
 from keras_effnet.data.augment import Augmentation, augmentation_for
+from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.recipe import Recipe
 
@@ -48,6 +49,21 @@ def test_every_kind_of_value_is_read() -> None:
     )
     assert options("x", "--average", "0.5").recipe.average == 0.5
     assert (found.recipe.augmentation.crop, found.recipe.augmentation.operations) == (0.5, 3)
+
+
+def test_images_of_any_proportions_and_bands_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    words = "--resolution 96x160 --resize pad --channels 5 --near-duplicates"
+    found = options("x", *words.split())
+    assert (found.resolution, found.resize, found.channels, found.near_duplicates) == ((96, 160), "pad", 5, True)
+    assert options("x", "--size", "64X64").resolution == 64
+    for wrong in ("96x", "96x160x3", "wide", "9.5"):
+        with pytest.raises(SystemExit):
+            options("x", "--resolution", wrong)
+        assert f"height and width such as 96x160. Received: '{wrong}'" in capsys.readouterr().err
+    for wrong in ((96, 4), 4, (96, 160, 3), "96"):
+        with pytest.raises(TrainingError, match="resolution"):
+            FinetuneOptions(resolution=wrong)
+    assert FinetuneOptions(resolution=[96, 160]).to_dict()["resolution"] == (96, 160)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from support import as_if_trained, assert_same_outputs, fork_program, outputs, r
 
 from keras_effnet import BackboneSpec, Coefficients, Preprocessing, StageSpec, build_model, scale_spec
 from keras_effnet.blocks import ConvBlock, ConvNeXtBlock, InvertedResidual
-from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.embedded_spec import note_images, read_embedded_spec
 from keras_effnet.cli.main import main, make_parser
 from keras_effnet.scaling import Rounding
 from keras_effnet.serialization import write_spec
@@ -122,6 +122,29 @@ def test_another_size_of_images_is_said_and_can_be_refused(grow: Grow) -> None:
     assert found["before"]["resolution"] == found["after"]["resolution"] == side
     assert loaded().input_shape[1:3] == (side, side)
     assert found["after"]["params"] == loaded().count_params()
+
+
+def test_a_model_of_rectangles_keeps_them_and_what_it_remembers_of_images(grow: Grow) -> None:
+    model = build_model(SPEC, input_shape=(SIDE, 2 * SIDE, 3), classes=4)
+    as_if_trained(model)
+    note_images(model, resize="pad", bits=12)
+    model.save("model.keras")
+    status, out, _ = grow("model.keras", "--phi", "1", "--output", "bigger.keras")
+    assert status == 0
+    assert f"{SIDE}x{2 * SIDE} px" in out
+    assert "The images go from" not in out
+    bigger = loaded()
+    assert bigger.input_shape == (None, SIDE, 2 * SIDE, 3)
+    assert (read_embedded_spec(bigger).resize, read_embedded_spec(bigger).bits) == ("pad", 12)
+    x = random_images(2, SIDE, 2 * SIDE, 3)
+    assert_same_outputs(outputs(bigger, x), outputs(model, x), 1e-4)
+    _, out, _ = grow("model.keras", "--phi", "1", "--resolution", "48x64", "--output", "bigger.keras", "--json")
+    assert json.loads(out)["after"]["resolution"] == [48, 64]
+    assert loaded().input_shape == (None, 48, 64, 3)
+    assert (
+        f"from {SIDE}x{2 * SIDE} to 48x64 px"
+        in grow("model.keras", "--phi", "1", "--resolution", "48x64", "--output", "bigger.keras")[1]
+    )
 
 
 def test_json_is_json(grow: Grow) -> None:

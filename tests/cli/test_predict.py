@@ -23,8 +23,9 @@ from support import as_if_trained, tiny_spec
 
 from keras_effnet import Preprocessing, build_model
 from keras_effnet.blocks import InvertedResidual
-from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, name_classes
+from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, name_classes, note_images, read_embedded_spec
 from keras_effnet.cli.main import main, make_parser
+from keras_effnet.cli.predictor import open_classifier
 
 SIDE = 16
 GRAYS = {"dark.png": 20, "middle.png": 120, "sub/bright.png": 240}
@@ -181,10 +182,13 @@ def test_what_cannot_be_read_is_left_out_and_named(predict: Predict) -> None:
     status, out, err = predict("scale.keras", "images", "missing.png", "--format", "json")
     assert status == 0
     assert len(answers(out)) == 3
-    unread = ["images/cut.png", "images/notes.txt", "missing.png"]
-    assert json.loads(out)["skipped"] == unread
-    for name in unread:
-        assert f"left out, not a readable image: {name}\n" in err
+    skipped = {each["name"]: each["reason"] for each in json.loads(out)["skipped"]}
+    assert list(skipped) == ["images/cut.png", "images/notes.txt", "missing.png"]
+    assert "truncated" in skipped["images/cut.png"]
+    assert skipped["images/notes.txt"] == "no image of a format that Pillow reads"
+    assert skipped["missing.png"] == "there is no such file"
+    for name, reason in skipped.items():
+        assert f"left out {name} ({reason})\n" in err
 
 
 @pytest.mark.parametrize("given", ["empty", "missing.png", "empty/notes.txt"])
@@ -218,6 +222,64 @@ def test_a_model_of_gray_images_sees_gray(predict: Predict) -> None:
     luma = round(255 * 0.299)  # ITU-R Rec. 601
     found = answers(out)["red.png"]
     assert [found[str(number)] for number in range(3)] == pytest.approx(expected(luma), abs=1e-3)
+
+
+def test_a_model_of_rectangles_and_how_its_images_get_there(predict: Predict) -> None:
+    """A bright image that is as wide as high, for a model that is three times as wide: a third of it when padded."""
+    pixels = keras.Input((10, 30, 3))
+    dense = keras.layers.Dense(3, activation="softmax")
+    model = keras.Model(pixels, dense(keras.layers.GlobalAveragePooling2D()(pixels)))
+    dense.set_weights([np.repeat(2 * TARGETS[None] / 50, 3, axis=0) / 3, -(TARGETS**2)])
+    model.save("wide.keras")
+    Image.new("RGB", (20, 20), (240, 240, 240)).save("square.png")
+    for resize, gray in (("stretch", 240), ("crop", 240), ("pad", 80)):
+        _, out, _ = predict("wide.keras", "square.png", "--resize", resize, "--format", "json")
+        found = answers(out)["square.png"]
+        assert [found[str(number)] for number in range(3)] == pytest.approx(expected(gray), abs=1e-3)
+    assert predict("wide.keras", "square.png", "--resolution", "10x30")[0] == 0
+    status, _, err = predict("wide.keras", "square.png", "--resolution", "30x10")
+    assert status == 1
+    assert "`--resolution` must be the size" in err
+    assert "--resolution=30x10 for an input of shape (None, 10, 30, 3)" in err
+
+
+def test_a_model_remembers_how_its_images_were_read(predict: Predict) -> None:
+    model = build_model(tiny_spec(InvertedResidual(), depth=1, resolution=32), classes=3)
+    name_classes(model, NAMES)
+    note_images(model, resize="pad", bits=12)
+    model.save("ours.keras")
+    arguments = make_parser().parse_args(["predict", "ours.keras", "x.png"])
+    found = open_classifier(arguments)
+    assert (found.resize, found.bits, found.class_names) == ("pad", 12, NAMES)
+    asked = make_parser().parse_args(["predict", "ours.keras", "x.png", "--resize", "crop"])
+    assert open_classifier(asked).resize == "crop"
+    note_images(model)
+    assert (read_embedded_spec(model).resize, read_embedded_spec(model).bits) == ("stretch", None)
+    assert read_embedded_spec(model).class_names == NAMES
+
+
+def test_images_of_sixteen_bits_are_as_bright_as_their_bits_say(predict: Predict) -> None:
+    save_gray_scale()
+    Image.fromarray(np.full((8, 8), 4000, np.uint16)).save("xray.png")
+    _, out, _ = predict("scale.keras", "xray.png", "--format", "json")
+    found = answers(out)["xray.png"]
+    assert [found[str(number)] for number in range(3)] == pytest.approx(expected(4000 / 4095 * 255), abs=1e-2)
+
+
+def test_bands_are_what_the_model_takes_and_others_are_left_out(predict: Predict) -> None:
+    save_gray_scale(channels=5)
+    np.save("five.npy", np.full((9, 9, 5), 120, np.uint8))
+    np.save("four.npy", np.zeros((9, 9, 4), np.uint8))
+    status, out, err = predict("scale.keras", "five.npy", "four.npy", "images", "--format", "json")
+    assert status == 0
+    found = answers(out)
+    assert list(found) == ["five.npy"]
+    assert [found["five.npy"][str(number)] for number in range(3)] == pytest.approx(expected(120), abs=1e-3)
+    assert "left out four.npy (it has 4 channels, and 5 are read: 4 would take it)" in err
+    assert "left out images/dark.png (it has 1 or 3 channels, and 5 are read" in err
+    status, _, err = predict("scale.keras", "images")
+    assert status == 1
+    assert "at least one readable image" in err
 
 
 def test_the_middle_alone_is_seen_where_asked(predict: Predict) -> None:
@@ -292,7 +354,7 @@ def test_models_and_values_that_are_wrong(predict: Predict) -> None:
         (("numbers.keras", "images"), "must take images"),
         (("scale.keras", "images", "--classes", "two.txt"), "3 class names"),
         (("scale.keras", "images", "--classes", "none.txt"), "cannot be read"),
-        (("scale.keras", "images", "--resolution", "17"), "`--resolution` must be their side"),
+        (("scale.keras", "images", "--resolution", "17"), "`--resolution` must be the size"),
         (("scale.keras", "images", "--top", "0"), "`top`"),
         (("scale.keras", "images", "--batch-size", "0"), "`batch_size`"),
         (("scale.keras", "images", "--center-crop", "0"), "`center_crop`"),

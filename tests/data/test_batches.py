@@ -15,9 +15,11 @@ from keras_effnet.data.augment import Augmentation
 from keras_effnet.data.batches import Batches, balanced_weights
 from keras_effnet.data.image_files import ImageFiles
 from keras_effnet.data.images import Images
+from keras_effnet.data.resizing import resize_image
 from keras_effnet.errors import DataError
 
 COUNT, SIDE = 23, 8
+STRONG = Augmentation(crop=0.5, flip=True)
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +77,6 @@ def test_class_weights_are_scikit_learns_and_follow_mixed_labels(source: Images)
     for wrong in ([1, 1], [1, 1, -1], [0, 0, 0], [1, 1, float("nan")]):
         with pytest.raises(DataError, match=r"3 numbers, one for each class.*Received: class_weights="):
             make(source, class_weights=wrong)
-
-
-STRONG = Augmentation(crop=0.5, flip=True)
 
 
 def test_in_order_and_filled_up(source: Images) -> None:
@@ -181,6 +180,32 @@ def test_gray_is_one_channel(source: Images) -> None:
     np.testing.assert_allclose(images[..., 0], luma, atol=0.51)
 
 
+def test_rectangles_are_resized_in_every_way(source: Images) -> None:
+    ramp = np.broadcast_to(np.arange(0, 240, 10, dtype=np.uint8)[None, None, :, None], (1, 24, 24, 3))
+    one = Images(ramp.copy(), np.zeros(1, np.int32), ("a",))
+    for resize in ("stretch", "pad", "crop"):
+        [image] = make(one, resolution=(8, 16), resize=resize)[0][0]
+        expected = resize_image(ramp[0], (8, 16), resize=resize)
+        np.testing.assert_array_equal(image, expected)
+    for augmentation in (STRONG, Augmentation(crop=0.5, operations=2, magnitude=9, mixup=0.2, cutmix=0.5)):
+        images, _ = make(source, resolution=(8, 16), augmentation=augmentation, resize="pad")[0]
+        assert images.shape == (4, 8, 16, 3)
+
+
+def test_every_operation_takes_images_of_any_number_of_bands() -> None:
+    class Bands(Images):
+        channels = 5
+
+        def read(self, index: int, size: int | None = None) -> np.ndarray:
+            return np.random.default_rng(index).integers(0, 256, (20, 30, 5), np.uint8)
+
+    bands = Bands(np.zeros((40, 8, 8, 3), np.uint8), np.zeros(40, np.int32), ("a",))
+    strong = Augmentation(crop=0.5, flip=True, operations=3, magnitude=9, mixup=0.2)
+    images, _ = make(bands, channels=5, batch_size=40, resolution=(12, 16), augmentation=strong)[0]
+    assert images.shape == (40, 12, 16, 5)
+    assert 0 <= images.min() < images.max() <= 255
+
+
 def test_a_centre_crop_shows_the_middle() -> None:
     images = np.zeros((1, 40, 40, 3), np.uint8)
     images[:, 5:35, 5:35] = 200
@@ -206,7 +231,10 @@ def test_a_crop_keeps_at_least_its_share() -> None:
     [
         ({"resolution": 0}, "`resolution`"),
         ({"batch_size": 0}, "`batch_size`"),
-        ({"channels": 4}, r"3 channels \(RGB\) or 1"),
+        ({"channels": 4}, r"those of the images, or 1.*Received: channels=4 for images of 3"),
+        ({"resolution": (8, 0)}, "`sides of resolution`"),
+        ({"resolution": (8, 8, 3)}, r"`resolution` must be one side, or \(height, width\)"),
+        ({"resize": "squash"}, "`resize` must be one of 'stretch', 'pad', 'crop'"),
         ({"seed": -1}, "`seed`"),
         ({"epoch": -1}, "`epoch`"),
         ({"center_crop": 0.0}, "`center_crop`"),

@@ -101,7 +101,7 @@ def test_what_cannot_be_read_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "p" / "2.png").write_bytes(b"broken")
     train = read_table(path, tmp_path).train
     assert values(train) == [0, 1]
-    assert [Path(name).name for name in train.skipped] == ["2.png", "nowhere.png"]
+    assert [Path(each.name).name for each in train.skipped] == ["2.png", "nowhere.png"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from data_files import values, write_image, write_noise
 
 from keras_effnet.data import image_files, reading
-from keras_effnet.data.image_files import ImageFiles, find_readable, open_files
+from keras_effnet.data.image_files import CheckedFile, ImageFiles, check_files, open_files
+from keras_effnet.data.source import Skipped
 from keras_effnet.errors import DataError
 
 
@@ -31,14 +32,16 @@ def five(tmp_path: Path) -> list[Path]:
     return [*paths, write_image(tmp_path / "4.png", 90)]
 
 
-def fine(digests: list[str | None]) -> list[bool]:
-    return [digest is not None for digest in digests]
+def fine(checked: list[CheckedFile]) -> list[bool]:
+    for each in checked:
+        assert bool(each.digest) != bool(each.reason)
+    return [not each.reason for each in checked]
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     read: list[Path] = []
-    original = reading.is_readable
-    monkeypatch.setattr(image_files, "is_readable", lambda path: (read.append(path), original(path))[1])
+    original = reading.inspect_image
+    monkeypatch.setattr(image_files, "inspect_image", lambda path: (read.append(path), original(path))[1])
     return read
 
 
@@ -49,23 +52,26 @@ def test_broken_files_are_left_out_listed_and_logged_once(
         source = open_files(five, [0, 1, 1, 0, 1], ("a", "b"), tmp_path / "cache")
     assert values(source) == [50, 90]
     assert source.labels.tolist() == [0, 1]
-    assert source.skipped == tuple(map(str, five[1:4]))
+    assert [each.name for each in source.skipped] == list(map(str, five[1:4]))
+    reasons = [each.reason for each in source.skipped]
+    assert "truncated" in reasons[0]
+    assert reasons[1:] == ["no image of a format that Pillow reads", "there is no such file"]
     [record] = caplog.records
-    assert "Skipped 3 unreadable files" in record.getMessage()
-    assert all(path.name in record.getMessage() for path in five[1:4])
+    assert "Skipped 3 files" in record.getMessage()
+    assert all(str(each) in record.getMessage() for each in source.skipped)
 
 
 def test_no_unchanged_file_is_checked_twice(five: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = count_reads(monkeypatch)
-    first = find_readable(five, tmp_path / "cache")
+    first = check_files(five, tmp_path / "cache")
     assert fine(first) == [True, False, False, False, True]
     assert sorted(read) == sorted(path for path in five if path.exists())
     read.clear()
-    assert find_readable(five, tmp_path / "cache") == first
+    assert check_files(five, tmp_path / "cache") == first
     assert read == []
     write_image(five[2], 7)
     os.utime(five[0], ns=(1, 1))
-    assert fine(find_readable(five, tmp_path / "cache")) == [True, False, True, False, True]
+    assert fine(check_files(five, tmp_path / "cache")) == [True, False, True, False, True]
     assert sorted(read) == sorted([five[0], five[2]])
 
 
@@ -73,19 +79,19 @@ def test_a_record_that_was_cut_costs_only_what_was_lost(
     five: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = tmp_path / "cache"
-    find_readable(five[:2], cache)
+    check_files(five[:2], cache)
     record = cache / "images.jsonl"
     record.write_text(record.read_text()[:-10])  # the process was killed while it wrote the last line
     read = count_reads(monkeypatch)
-    find_readable(five, cache)
+    check_files(five, cache)
     assert sorted(read) == sorted([five[1], five[2], five[4]])
     read.clear()
-    find_readable(five, cache)
+    check_files(five, cache)
     assert read == []
     # Nor is a line that is damaged a reason to stop.
-    for line in ("[[1], 2, 3, null]", "7", "[" * 99999, '["a", 1, 2, "short"]', "\udcff"):
+    for line in ("[[1], 2, 3, null]", "7", "[" * 99999, '["a", 1, 2, "short", "", [3], 0]', "\udcff"):
         record.write_bytes(record.read_bytes() + line.encode(errors="surrogateescape") + b"\n")
-    find_readable(five, cache)
+    check_files(five, cache)
     assert read == []
 
 
@@ -102,7 +108,7 @@ def test_a_cache_that_cannot_be_written_is_no_reason_to_stop(
     five: list[Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    assert find_readable(five, tmp_path / "file")[0]
+    assert check_files(five, tmp_path / "file")[0].digest
     assert "list of readable files cannot be written" in caplog.text
 
 
@@ -119,12 +125,12 @@ def test_what_breaks_later_is_an_error_with_its_name(five: list[Path], tmp_path:
 
 
 def test_parts_keep_their_files(five: list[Path]) -> None:
-    source = ImageFiles([five[0], five[4]], np.array([0, 1]), ("a", "b"), ("lost.png",))
+    source = ImageFiles([five[0], five[4]], np.array([0, 1]), ("a", "b"), (Skipped("lost.png", "broken"),))
     taken = source.take([1, 1, 0])
     assert [taken.name_of(index) for index in range(3)] == [str(five[4]), str(five[4]), str(five[0])]
     assert values(taken) == [90, 90, 50]
     assert taken.labels.tolist() == [1, 1, 0]
-    assert (taken.class_names, taken.skipped) == (("a", "b"), ("lost.png",))
+    assert (taken.class_names, taken.skipped) == (("a", "b"), (("lost.png", "broken"),))
 
 
 def test_a_fingerprint_changes_with_files_labels_and_names(five: list[Path]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_effnet.data.folders import read_folder
 from keras_effnet.data.images import Images, enlarge_gray, load_digits
-from keras_effnet.data.reading import resize_square
+from keras_effnet.data.resizing import resize_image
 from keras_effnet.data.splits import at_most
 from keras_effnet.errors import DataError
 
@@ -32,8 +32,9 @@ def folder_with(root: Path, file_name: str, image: Image.Image, **options: objec
 def load_folder(root: str | Path, resolution: int) -> tuple[Images, list[str]]:
     """The images of a folder as squares, and the paths of the files that were skipped."""
     source = read_folder(Path(root), Path(root).parent / ".cache").train
-    squares = [resize_square(source.read(index, resolution), resolution) for index in range(len(source))]
-    return Images(np.stack(squares), source.labels.astype(np.int32), source.class_names), list(source.skipped)
+    squares = [resize_image(source.read(index, resolution), resolution) for index in range(len(source))]
+    images = Images(np.stack(squares), source.labels.astype(np.int32), source.class_names)
+    return images, [each.name for each in source.skipped]
 
 
 def first_image(root: Path, resolution: int = 8) -> np.ndarray:
@@ -178,7 +179,7 @@ class TestFolder:
         assert len(images) == 2
         assert [Path(name).name for name in skipped] == ["empty.jpg", "half.png", "notes.txt"]
         assert len(caplog.records) == 1
-        assert "Skipped 3 unreadable files" in caplog.text
+        assert "Skipped 3 files: " in caplog.text
         assert "half.png" in caplog.text
 
     def test_whole_folders_log_nothing(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

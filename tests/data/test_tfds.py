@@ -249,8 +249,9 @@ class TestPacks:
         source = PackedImages(tmp_path / "new" / "pack")
         assert values(source) == [10, 30, 40]
         assert source.labels.tolist() == [0, 1, 0]
-        assert source.skipped == ("pack number 1", "pack number 3")
-        assert "Skipped 2 unreadable" in caplog.text
+        assert [each.name for each in source.skipped] == ["pack number 1", "pack number 3"]
+        assert source.skipped[1].reason == "no image of a format that Pillow reads"
+        assert "Skipped 2 files: pack number 1 (" in caplog.text
         part = source.take([2, 0])
         assert (values(part), part.labels.tolist()) == ([40, 10], [0, 0])
         assert part.name_of(0) == source.name_of(2)

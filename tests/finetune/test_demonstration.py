@@ -153,7 +153,7 @@ def test_a_folder_of_images_takes_the_place_of_the_digits(tmp_path: Path, monkey
     assert status == 0
     assert "mine, phi = -14" in out
     assert "4 labelled images of 2 classes, accuracy on 6 others" in out
-    assert "1 unreadable files skipped" in out
+    assert "1 files skipped:" in out
     assert "broken.png" in out
     model: Any = keras.models.load_model(tmp_path / "out" / "model.keras")
     assert model.output_shape == (None, 2)
@@ -246,7 +246,8 @@ def test_the_summary_favours_the_rival() -> None:
     found = {
         "options": asdict(OPTIONS),
         "network": {"params": 1, "macs": 1},
-        "images": {"labelled": 10, "held_out": 5, "classes": ["a", "b"], "skipped": ["half.png"]},
+        "images": {"labelled": 10, "held_out": 5, "classes": ["a", "b"]}
+        | {"skipped": [{"name": "half.png", "reason": "truncated"}]},
         "history": [{"phase": name, "val_accuracy": score} for name, row in scores.items() for score in row],
     }
     summary = summarize_draws(found)

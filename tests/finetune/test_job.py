@@ -264,7 +264,9 @@ def test_gray_images_and_a_file_that_vanishes(tmp_path: Path, monkeypatch: pytes
     options = replace(QUICK, data=str(tmp_path / "data"), channels=1, labels_per_class=None, recipe=recipe)
     metrics = FinetuneJob(options, tmp_path / "out").run()
     assert metrics is not None
-    assert [Path(path).name for path in metrics["data"]["skipped"]] == ["broken.png"]
+    [skipped] = metrics["data"]["skipped"]
+    assert Path(skipped["name"]).name == "broken.png"
+    assert skipped["reason"] == "no image of a format that Pillow reads"
     model: Any = keras.models.load_model(tmp_path / "out" / "model.keras")
     assert model.input_shape == (None, 16, 16, 1)
 

@@ -62,7 +62,10 @@ SECTIONS = (
     "origin",
 )
 NAMES = ('<b>cat</b> & "co"', "dog</td><script>alert(1)</script>", "owl")
-SKIPPED = ["cat/<i>broken</i>.png", "dog/\udce9t\udce9.png"]  # the second is no UTF-8 on its disk
+SKIPPED = [
+    {"name": "cat/<i>broken</i>.png", "reason": "image file is truncated"},
+    {"name": "dog/\udce9t\udce9.png", "reason": "there is no such file"},  # no UTF-8 on its disk
+]
 SIDE = 32
 RECIPE = Recipe(rate=0.01, augmentation=Augmentation(flip=True, operations=1, magnitude=5, mixup=0.25))
 
@@ -260,8 +263,8 @@ def test_what_users_wrote_stays_text(report: tuple[Path, dict[str, Any], np.ndar
     for section in ("confusion", "mistakes", "classes"):
         assert NAMES[0] in page.texts[section]
         assert NAMES[1] in page.texts[section]
-    assert SKIPPED[0] in page.texts["skipped"]
-    assert "dog/?t?.png" in page.texts["skipped"]
+    assert "cat/<i>broken</i>.png (image file is truncated)" in page.texts["skipped"]
+    assert "dog/?t?.png (there is no such file)" in page.texts["skipped"]
 
 
 def test_the_page_refers_to_nothing_outside(report: tuple[Path, dict[str, Any], np.ndarray]) -> None:
@@ -273,7 +276,7 @@ def test_the_terminal_shows_the_scores(report: tuple[Path, dict[str, Any], np.nd
     text = format_table(metrics)
     assert f"accuracy {metrics['evaluation']['accuracy']:.3f}" in text
     assert "Kept: epoch 3" in text
-    assert "2 unreadable files skipped" in text
+    assert "2 files skipped:\n  cat/<i>broken</i>.png (image file is truncated)\n" in text
 
 
 def test_mistakes_and_hits_are_chosen_by_how_sure_they_are() -> None:

@@ -1,0 +1,74 @@
+"""The classifier in an exported file, as `predict` and `evaluate` use it."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from keras_effnet.cli.class_names import names_of
+from keras_effnet.cli.predictor import Predictor
+from keras_effnet.errors import BuildError
+from keras_effnet.export.engines import Exported
+from keras_effnet.resolution import resolution_text, sides_of
+from keras_effnet.vision_tasks import THRESHOLD, VisionTask
+
+
+def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Predictor:
+    """A predictor of an exported file.
+
+    Args:
+        exported: the file, opened in its engine.
+        arguments: the parsed arguments of `add_model_arguments`.
+
+    Raises:
+        BuildError: the file is not a classifier of pixels, or the arguments contradict it.
+        DataError: the class names cannot be read, or are not as many as the file's classes.
+    """
+    told = exported.metadata
+    if told.outputs == "features" or not told.pixels:
+        raise BuildError(
+            "the file must be a classifier that takes pixels from 0 to 255, as all those exported from models of this "
+            "package do.",
+            received=f"{str(arguments.model)!r}, which returns {told.outputs}",
+        )
+    if arguments.preprocessing is not None:
+        raise BuildError(
+            "an exported file knows its preprocessing; omit `--preprocessing`.", received=repr(arguments.preprocessing)
+        )
+    size = arguments.resolution or told.resolution or (told.spec or {}).get("backbone", {}).get("resolution")
+    if size is None or told.resolution not in (None, size):
+        taken = "any side" if told.resolution is None else f"a side of {resolution_text(told.resolution)}"
+        raise BuildError(
+            "`--resolution` must be the side of the images that the file takes.",
+            received=f"--resolution={size if size is None else resolution_text(size)} for {taken}",
+        )
+    blank = np.zeros((1, *sides_of(size), told.channels), np.float32)
+    classes = exported.predict_on_batch(blank).shape[1]
+    names = told.class_names if arguments.classes is None else names_of(arguments.classes, classes)
+    model = _Softmax(exported) if told.outputs == "logits" else exported
+    numbers = tuple(map(str, range(classes)))
+    tasks: dict[str, VisionTask] = {"labels": "multilabel", "numbers": "regression"}
+    return Predictor(
+        model,
+        names or numbers,
+        names is not None,
+        size,
+        told.channels,
+        arguments.resize or told.resize,
+        told.bits,
+        tasks.get(told.outputs, "classification"),
+        told.thresholds or (THRESHOLD,) * classes,
+    )
+
+
+class _Softmax:
+    """An exported file that returns logits, as one that returns probabilities."""
+
+    def __init__(self, exported: Exported) -> None:
+        self._exported = exported
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        logits = self._exported.predict_on_batch(x)
+        powers = np.exp(logits - logits.max(1, keepdims=True))
+        return powers / powers.sum(1, keepdims=True)
