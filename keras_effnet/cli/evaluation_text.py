@@ -9,6 +9,7 @@ from keras_effnet.tables import aligned
 if TYPE_CHECKING:
     from keras_effnet.cli.predictor import Predictor
 
+SKIPPED_SHOWN = 10  # --json has them all
 MATRIX_SHOWN = 20  # largest number of classes whose confusion matrix fits on a screen
 # The columns of each task's table: their titles, and the fields of a class' scores.
 COLUMNS = {
@@ -36,7 +37,8 @@ def as_text(evaluation: Any, content: dict[str, Any], classifier: Predictor) -> 
     where = f"{content['images']:,} images of {content['data']} ({content['split']})"
     lines = [f"{_headline(evaluation)} on {where}"]
     if content["skipped"]:
-        lines.append(f"{len(content['skipped'])} unreadable files were left out")
+        lines.append(f"{len(content['skipped'])} files were left out:")
+        lines += [f"  {each['name']} ({each['reason']})" for each in content["skipped"][:SKIPPED_SHOWN]]
     if not classifier.named:
         lines.append("the model's file has no class names: its classes are assumed to be the data's, in order")
     task = classifier.task

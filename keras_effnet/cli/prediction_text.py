@@ -14,6 +14,8 @@ from keras_effnet.vision_tasks import VisionTask
 if TYPE_CHECKING:
     import numpy as np
 
+    from keras_effnet.data.source import Skipped
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -25,7 +27,7 @@ class Predictions:
         thresholds: probability from which an image has each label, of a multilabel model.
         images: path of each image.
         outputs: array of shape `(images, outputs)`.
-        skipped: paths of the files that cannot be read.
+        skipped: the files that were left out, with the reasons.
         top: number of classes per image, at least 1.
     """
 
@@ -34,7 +36,7 @@ class Predictions:
     thresholds: tuple[float, ...]
     images: Sequence[str]
     outputs: np.ndarray
-    skipped: Sequence[str]
+    skipped: Sequence[Skipped]
     top: int
 
     def classes(self, row: np.ndarray) -> list[tuple[str, float]]:
@@ -99,7 +101,7 @@ def as_json(found: Predictions) -> str:
 
     pairs = zip(found.images, found.outputs, strict=True)
     images = [{"image": image, **told(row)} for image, row in pairs]
-    return json.dumps({"images": images, "skipped": list(found.skipped)}, indent=2) + "\n"
+    return json.dumps({"images": images, "skipped": [each._asdict() for each in found.skipped]}, indent=2) + "\n"
 
 
 FORMATS: dict[str, Callable[[Predictions], str]] = {"table": as_table, "csv": as_csv, "json": as_json}

@@ -89,6 +89,7 @@ class CrossValidation:
             "validation": options.validation,
             "task": options.task,
             "targets": options.targets or (),
+            "channels": options.channels,
         }
         data = load_data(options.data, data_dir=options.data_dir, seed=seed, **told)
         rows = [self._row(number, data.test) for number in range(1, self.folds + 1)]
@@ -120,7 +121,8 @@ class CrossValidation:
 
     def _scores(self, path: Path, test: Source) -> dict[str, Any]:
         model, recipe = load_model(path), self.options.recipe
-        shape: dict[str, Any] = {"resolution": model.input_shape[1], "channels": self.options.channels}
+        shape: dict[str, Any] = {"resolution": tuple(model.input_shape[1:3]), "channels": self.options.channels}
+        shape["resize"] = self.options.resize
         batches = Batches(
             test, batch_size=recipe.batch_size, center_crop=recipe.center_crop, seed=recipe.seed, padded=True, **shape
         )

@@ -21,7 +21,7 @@ from keras_effnet.report.run_sections import (
 )
 from keras_effnet.report.score_sections import classes_section, confidence_section, confusion_section, curves_section
 from keras_effnet.report.task_sections import answers_section, labels_section, numbers_section
-from keras_effnet.report.text import NOTHING, count, percent, short
+from keras_effnet.report.text import NOTHING, count, percent, pixels_text, short
 
 KINDS = {"classification": "classes", "multilabel": "labels", "regression": "numbers"}
 ERRORS = 3  # numbers whose errors are on cards

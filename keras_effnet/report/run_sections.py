@@ -6,7 +6,7 @@ import shlex
 from typing import Any
 
 from keras_effnet.report.html import Element, bar_cell, element, flat, section, settings, whole_table
-from keras_effnet.report.text import count, short
+from keras_effnet.report.text import count, pixels_text, short, side_lengths
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLUMN_CLASSES = 40  # classes in one table of counts; those of more classes stand side by side
@@ -29,8 +29,8 @@ def use_section(metrics: dict[str, Any]) -> Element:
     code = f"import keras\n{name} = keras.models.load_model({model['path']!r}).predict(images)"
     sides, channels = side_lengths(model), model["channels"]
     text = (
-        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; each row "
-        f"of the result has {RESULTS[metrics['task']]}."
+        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; each "
+        f"row of the result has {RESULTS[metrics['task']]}."
     )
     lines = [element("pre", each, class_="wrap") for each in (command, code)]
     return section("Use it", "use", lines, element("p", text, class_="soft after"))
