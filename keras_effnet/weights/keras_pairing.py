@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import keras
@@ -20,22 +20,23 @@ from keras_effnet.weights.keras_files import SavedLayer
 from keras_effnet.weights.tensors import Tensor
 
 
-def keras_tensors(model: keras.Model, saved: list[SavedLayer], by_name: bool = False) -> list[Tensor]:
-    """Assigns the arrays of a Keras file to the layers of a model.
+def keras_tensors(layers: Mapping[str, Any], saved: list[SavedLayer], by_name: bool = False) -> list[Tensor]:
+    """Assigns the arrays of a Keras file to layers.
 
     Args:
-        model: a model without nested models.
+        layers: the layers by name, in the order of their model.
         saved: the layers of the file.
         by_name: whether to pair layers by name even if the file's model is flat. Default: False.
 
     Returns:
         The tensors, in the order of the file.
     """
-    wanted, there = _labelled(_weighted_layers(model), saved, by_name)
+    names = {id(layer): name for name, layer in layers.items()}
+    wanted, there = _labelled(_weighted_layers(layers), saved, by_name)
     return [
         Tensor(
             source=f"{found.name}/{index}",
-            layer=None if label not in wanted else wanted[label].name,
+            layer=None if label not in wanted else names[id(wanted[label])],
             index=index,
             array=_as_depthwise(wanted.get(label), array),
         )
@@ -66,11 +67,11 @@ def _by_name(layers: list[tuple[str, Any]]) -> dict[Hashable, Any]:
     return found
 
 
-def _weighted_layers(model: keras.Model) -> list[tuple[str, Any]]:
+def _weighted_layers(layers: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Layers with weights and their keys in a Keras 3 file: the class in snake case, numbered from the second on."""
     counts: Counter[str] = Counter()
     found = []
-    for layer in model.layers:
+    for layer in layers.values():
         words = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", layer.__class__.__name__)
         kind = re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
         key = f"{kind}_{counts[kind]}" if counts[kind] else kind
