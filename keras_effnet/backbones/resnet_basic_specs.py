@@ -1,7 +1,7 @@
 """ResNet-18 and 34 (He et al. 2016, arXiv:1512.03385, Table 1), as in torchvision and timm.
 
-keras.applications has neither. Details that the paper leaves open (no biases, the epsilon of BatchNorm, equal padding on
-all sides) are those of pytorch/vision, torchvision/models/resnet.py, whose weights timm and others publish, too.
+keras.applications has neither. Details that the paper leaves open (no biases, BatchNorm's epsilon, equal padding on all
+sides) are those of pytorch/vision, torchvision/models/resnet.py.
 """
 
 from __future__ import annotations

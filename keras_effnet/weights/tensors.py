@@ -87,8 +87,8 @@ def check_kind(name: str, array: np.ndarray, variable: Any, path: object) -> Non
             raise _codes(name, array, path)
     elif fits and array.dtype in _FLOATS and not np.array_equal(array, np.round(array)):
         raise WeightsError(
-            f"the model's {variable.path!r} is {variable.dtype}, the codes of a quantised layer, which {array.dtype} of "
-            "a file cannot become; nothing was loaded. Load the file first, and quantise the model then.",
+            f"the model's {variable.path!r} is {variable.dtype}, the codes of a quantised layer, which the file's "
+            f"{array.dtype} cannot become; nothing was loaded. Load the file first, and quantise the model then.",
             received=repr(str(path)),
         )
 

@@ -121,10 +121,7 @@ def test_checkpoints_of_bfloat16_load_every_value(tmp_path: Path) -> None:
 def quantised(request: pytest.FixtureRequest) -> keras.Model:
     """A model whose dense kernels are codes."""
     model: Any = trained()
-    try:
-        model.quantize(request.param)
-    except Exception as error:  # noqa: BLE001 - a Keras without this mode, which raises what it likes
-        pytest.skip(f"this Keras does not quantise so: {error}")
+    model.quantize(request.param)
     return model
 
 
