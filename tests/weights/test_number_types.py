@@ -19,6 +19,8 @@ from timm_files import written
 from keras_effnet import Coefficients, build_model, grow_model, load_weights, scale_spec, timm_spec
 from keras_effnet.blocks import ConvNeXtBlock, MBConv
 from keras_effnet.errors import InheritanceError, WeightsError
+from keras_effnet.ops import Conv, Opaque
+from keras_effnet.reading.read_model import read_model
 from keras_effnet.weights.timm_weights import read_safetensors
 
 # With the layers that Keras quantises: Dense and, for layer scale, EinsumDense.
@@ -141,6 +143,12 @@ def test_floats_are_no_codes(quantised: keras.Model, tmp_path: Path) -> None:
         assert_refused(tmp_path / "file.weights.h5", "int8, the codes of a quantised layer", quantised)
     with pytest.raises(InheritanceError, match=r"layer '.*' is quantised, so that its kernel holds codes.*Received: "):
         grow_model(quantised, scale_spec(SPEC, coefficients=Coefficients(depth=2)))
+
+
+def test_a_quantised_layer_is_read_as_none_of_the_vocabulary(quantised: keras.Model) -> None:
+    found = {node.name: node.op for node in read_model(quantised).nodes}
+    assert isinstance(found["predictions"], Opaque)
+    assert isinstance(found["stem_conv"], Conv)
 
 
 @pytest.mark.parametrize("kind", ["int64", "uint8", "bool"])
