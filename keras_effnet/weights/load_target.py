@@ -42,10 +42,11 @@ class LoadTarget:
             layers: the layers, in any order, by the names that their spec gives them.
             outer: the model that the model stands in; None for none.
         """
+        whole = model if outer is None else outer
         names = {id(layer): name for name, layer in layers.items()}
         ordered = {names[id(layer)]: layer for layer in model.layers if id(layer) in names}
-        others = tuple(layer for layer in _flat(outer or model) if layer.weights and id(layer) not in names)
-        return cls((outer or model).name, ordered, others)
+        others = tuple(layer for layer in _flat(whole) if layer.weights and id(layer) not in names)
+        return cls(whole.name, ordered, others)
 
 
 def network_in(model: keras.Model) -> LoadTarget | None:
