@@ -15,6 +15,7 @@ from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import BuildError
 from keras_effnet.network import record_network
+from keras_effnet.reading.graph import alone
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.load import load_source
@@ -94,7 +95,7 @@ def build_model(
         embedded = EmbeddedSpec(spec, include_top, pooling, classes)  # pyright: ignore[reportArgumentType]
         image = embed_spec(pixels, embedded, names.get(EMBEDDED_LAYER, EMBEDDED_LAYER))
         [output] = network.run(layers, image)
-        inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+        inputs = pixels if input_tensor is None else alone(keras.utils.get_source_inputs(input_tensor))
         model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:
         load_source([LoadTarget.whole(model), LoadTarget.part(model, layers.made)], source, spec=spec)
