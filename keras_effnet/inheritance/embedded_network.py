@@ -172,6 +172,8 @@ class _Matcher:
         self.front = front
         self.matched: dict[str, str] = {}
         self._layers = KerasLayers()
+        modes = {layer.name: getattr(layer, "quantization_mode", None) for layer in graph.model.layers}
+        self._quantised = {name: mode for name, mode in modes.items() if mode}
 
     def read(self, op: Op, name: str, *inputs: Tensor) -> Tensor:
         for layer in self._layers.layers_of(op, name, self.graph.shapes[inputs[0]]):
@@ -196,9 +198,9 @@ class _Matcher:
         wanted: Any = keras.saving.serialize_keras_object(layer)
         if found.kind != wanted["class_name"]:
             raise self._error(f"layer {layer.name!r} is a {wanted['class_name']} in the spec", found.kind)
-        if "Quantized" in str(found.config.get("dtype")):
+        if found.name in self._quantised:
             reason = f"layer {layer.name!r} is quantised, so that its kernel holds codes: take the model from before"
-            raise self._error(reason, f"{found.config['dtype']!r:.200}")
+            raise self._error(reason, f"{layer.name!r} as {self._quantised[found.name]}")
         for option, value in wanted["config"].items():
             free = option in _IGNORED or option.endswith(_IGNORED_END)
             if free or option not in found.config or (layer.name == self.last and option == "activation"):

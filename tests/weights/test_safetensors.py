@@ -147,7 +147,7 @@ def test_what_wrappers_put_before_all_names_is_left_out_and_said(
     save_file({**tensors, "n_averaged": np.array(7)}, weights)
     assert {"n_averaged"} < {row.source for row in load_weights(model, weights).of("unwanted")}
     # A prefix that only some have is part of a name.
-    first = next(iter(tensors))
+    first = next(name for name in tensors if "tracked" not in name)
     save_file({**tensors, first.removeprefix(prefix): tensors[first]}, weights)
     assert_refused(weights, "First difference")
 
