@@ -57,7 +57,7 @@ def _labelled(
         )
     if not any(layer.key for layer in saved):
         return dict(enumerate(wanted.values())), dict(enumerate(saved))
-    return dict(wanted), {layer.key: layer for layer in saved}
+    return dict(wanted.items()), {layer.key: layer for layer in saved}
 
 
 def _by_name(layers: Iterable[tuple[str, str, Found]]) -> dict[Hashable, Found]:
