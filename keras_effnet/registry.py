@@ -256,6 +256,7 @@ rules = Registry(
 blocks = Registry(
     "block",
     {
+        "basic": "keras_effnet.blocks:BasicBlock",
         "bottleneck": "keras_effnet.blocks:Bottleneck",
         "conv": "keras_effnet.blocks:ConvBlock",
         "convnext": "keras_effnet.blocks:ConvNeXtBlock",

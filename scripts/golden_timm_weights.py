@@ -38,7 +38,7 @@ WITH_LOGITS = (
     *("efficientnetv2_s", "tf_efficientnetv2_b0", "tinynet_e", "mnasnet_small", "mnasnet_050", "semnasnet_075"),
     *("mobilenetv2_100", "mobilenetv2_110d", "mobilenetv3_small_050", "mobilenetv3_small_100"),
     *("mobilenetv3_large_100", "tf_mobilenetv3_small_100", "tf_mobilenetv3_small_minimal_100"),
-    *("resnet26", "resnet50", "seresnet50", "resnext50_32x4d", "resnetrs50", "regnetx_004", "regnety_004"),
+    *("resnet18", "resnet26", "resnet50", "seresnet50", "resnext50_32x4d", "resnetrs50", "regnetx_004", "regnety_004"),
     *("convnext_atto", "convnext_tiny"),
     *("mobilenetv4_conv_small", "mobilenetv4_conv_medium", "ghostnet_100", "repvgg_a0", "mobileone_s0", "mobileone_s4"),
 )

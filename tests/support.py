@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.blocks import (
+    BasicBlock,
     Bottleneck,
     ConvBlock,
     ConvClassifier,
@@ -79,6 +80,7 @@ STAGE_BLOCKS: tuple[Block, ...] = (
     UniversalInvertedBottleneck(start_kernel=3, kernel=5, expand=2.5),
     UniversalInvertedBottleneck(start_kernel=5, kernel=0),
     UniversalInvertedBottleneck(kernel=0),
+    BasicBlock(kernel=5),
 )
 
 

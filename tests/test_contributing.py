@@ -23,7 +23,7 @@ import pytest
 
 import keras_effnet
 from keras_effnet import estimate_cost
-from keras_effnet.blocks import BasicBlock
+from keras_effnet.blocks import WideBlock
 from keras_effnet.data.sets import load_data
 from keras_effnet.registry import backbones, blocks, rules
 from keras_effnet.serialization import spec_schema
@@ -31,13 +31,13 @@ from keras_effnet.testing import check_backbone, check_block, check_rule
 
 copy, archive, tests = sys.argv[1:]
 assert Path(keras_effnet.__file__).is_relative_to(copy)
-check_block(blocks.get("basic")())
-check_block(BasicBlock(kernel=5))
+check_block(blocks.get("wide")())
+check_block(WideBlock(kernel=5))
 check_rule(rules.get("deep_late"))
-check_backbone(backbones.get("resnet18"))
-# pytorch/vision, torchvision.models.ResNet18_Weights.IMAGENET1K_V1: num_params.
-assert estimate_cost("resnet18").trainable_params == 11_689_512
-assert "block_basic" in spec_schema()["$defs"]
+check_backbone(backbones.get("wide_resnet28_10"))
+# arXiv:1605.07146, Table 4: 36.5M.
+assert round(estimate_cost("wide_resnet28_10", classes=10).trainable_params / 1e6, 1) == 36.5
+assert "block_wide" in spec_schema()["$defs"]
 splits = load_data(archive, validation=0.5)
 assert splits.train.class_names == ("dark", "light") and len(splits.train) == len(splits.validation) == 2
 for source in (splits.train, splits.validation):

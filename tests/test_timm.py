@@ -29,6 +29,9 @@ PUBLISHED = {
     "tinynet_c": (2.5, 100),
     "tinynet_d": (2.3, 52),
     "tinynet_e": (2.0, 24),
+    # pytorch.org/vision, torchvision.models: num_params and GFLOPS.
+    "resnet18": (11.7, 1_810),
+    "resnet34": (21.8, 3_660),
     # tensorflow/tpu, models/official/mnasnet/README.md.
     "mnasnet_a1": (3.9, 312),
 }

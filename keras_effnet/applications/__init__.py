@@ -133,6 +133,7 @@ from keras_effnet.backbones.repvgg_specs import (
     repvgg_b2_spec,
     repvgg_b3_spec,
 )
+from keras_effnet.backbones.resnet_basic_specs import resnet18_spec, resnet34_spec
 from keras_effnet.backbones.resnet_rs_specs import (
     resnet_rs50_spec,
     resnet_rs101_spec,
@@ -252,6 +253,8 @@ __all__ = [
     "repvgg_b1_spec",
     "repvgg_b2_spec",
     "repvgg_b3_spec",
+    "resnet18_spec",
+    "resnet34_spec",
     "resnet50_spec",
     "resnet50_v2_spec",
     "resnet101_spec",

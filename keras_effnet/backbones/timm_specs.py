@@ -134,6 +134,8 @@ def _resnets() -> Iterator[tuple[str, Made]]:
     for layers, groups, width in ((50, 32, 4), (101, 32, 4), (101, 32, 8), (101, 64, 4)):
         inside = groups * width // 64
         yield f"resnext{layers}_{groups}x{width}d", partial(_resnet, depths[layers], inside=inside, groups=groups)
+    for layers in (18, 34):
+        yield f"resnet{layers}", partial(_as_pytorch, f"resnet{layers}")
     for layers in (50, 101, 152, 200, 270, 350, 420):
         yield f"resnetrs{layers}", partial(_as_pytorch, f"resnet_rs{layers}")
 

@@ -1,6 +1,7 @@
 """Blocks, each written once in the vocabulary of `keras_effnet.ops`."""
 
 from keras_effnet.blocks.base import Block, Placement
+from keras_effnet.blocks.basic import BasicBlock
 from keras_effnet.blocks.bottleneck import Bottleneck
 from keras_effnet.blocks.branched import MobileOneBlock, RepVGGBlock
 from keras_effnet.blocks.convnext_block import ConvNeXtBlock, PatchStem
@@ -21,6 +22,7 @@ from keras_effnet.blocks.stem import DeepStem, ResNetStem
 from keras_effnet.blocks.universal import UniversalInvertedBottleneck
 
 __all__ = [
+    "BasicBlock",
     "Block",
     "Bottleneck",
     "Classifier",

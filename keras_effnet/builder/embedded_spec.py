@@ -98,8 +98,8 @@ class EmbeddedSpec:
         return replace(self, classes=len(kept), class_names=names, thresholds=thresholds)
 
 
-def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
-    """Puts the layer that carries the spec behind `x`, unless a block of it is not registered."""
+def embed_spec(x: Any, embedded: EmbeddedSpec, name: str = EMBEDDED_LAYER) -> Any:
+    """Puts the layer that carries the spec, of that name, behind `x`, unless a block of it is not registered."""
     try:
         spec = embedded.spec.to_json()
     except SpecError:
@@ -112,7 +112,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec) -> Any:
         "classes": embedded.classes,
     }
     text: Any = _as_text({**content, **_told_of_outputs(embedded), **_told_of_images(embedded)})
-    return keras.layers.GaussianNoise(0.0, seed=text, name=EMBEDDED_LAYER)(x)
+    return keras.layers.GaussianNoise(0.0, seed=text, name=name)(x)
 
 
 def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
@@ -287,7 +287,7 @@ def _carriers(model: keras.Model) -> list[Any]:
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.Model):
             found += _carriers(layer)
-        elif isinstance(layer, keras.layers.GaussianNoise) and _is_spec(layer.seed):
+        elif is_carrier(type(layer).__name__, getattr(layer, "seed", None)):
             found.append(layer)
     return found
 
@@ -296,5 +296,6 @@ def _as_text(content: dict[str, Any]) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def _is_spec(seed: Any) -> bool:
-    return isinstance(seed, str) and seed.startswith('{"keras_effnet":')
+def is_carrier(kind: str, seed: object) -> bool:
+    """Whether a layer of this class and with this seed carries a spec."""
+    return kind == "GaussianNoise" and isinstance(seed, str) and seed.startswith('{"keras_effnet":')

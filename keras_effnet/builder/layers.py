@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import layers
 
 from keras_effnet.builder.initialization import Initialization
+from keras_effnet.builder.layer_names import padding_name
 from keras_effnet.errors import BuildError
 from keras_effnet.ops import (
     Activation,
@@ -42,10 +44,16 @@ class KerasLayers:
 
     Args:
         initializer: the spec's initializer of kernels.
+        names: the name that a layer gets in place of its own, by its own; None if all keep theirs.
+
+    Attributes:
+        made: the last layer of each operation, by the name of the operation.
     """
 
-    def __init__(self, initializer: Initializer = "glorot_uniform") -> None:
+    def __init__(self, initializer: Initializer = "glorot_uniform", names: Mapping[str, str] | None = None) -> None:
         self.initialization = Initialization()
+        self.names = names or {}
+        self.made: dict[str, Any] = {}
         # Keras annotates initializers as strings.
         self.conv_initializer: Any
         self.dense_initializer: Any
@@ -82,6 +90,7 @@ class KerasLayers:
                 x = layer(list(inputs))
             else:
                 x = self.initialization.build(layer, x)
+            self.made[name] = layer
         return x
 
     def layers_of(self, op: Op, name: str, shape: Shape) -> list[Any]:
@@ -99,9 +108,10 @@ class KerasLayers:
         Raises:
             BuildError: as `read`.
         """
+        pad, name = (self.names.get(each, each) for each in (padding_name(name), name))
         match op:
             case Conv() | Depthwise() | Pool():
-                return self._window(op, name, shape)
+                return self._window(op, name, pad, shape)
             case BatchNorm(epsilon, momentum):
                 return [
                     layers.BatchNormalization(axis=self.channel_axis, epsilon=epsilon, momentum=momentum, name=name)
@@ -153,7 +163,7 @@ class KerasLayers:
                 return layers.Normalization(axis=self.channel_axis, **statistics, name=name)
         raise BuildError("an operation must be one of keras_effnet.ops.", received=repr(op))
 
-    def _window(self, op: Conv | Depthwise | Pool, name: str, shape: Shape) -> list[Any]:
+    def _window(self, op: Conv | Depthwise | Pool, name: str, pad: str, shape: Shape) -> list[Any]:
         """A layer whose window slides over the image, behind the zeros that Keras would not add by itself."""
         zeros, padding = self._zeros(op, shape)
         options: dict[str, Any] = {"strides": op.stride, "padding": padding, "name": name}
@@ -179,7 +189,7 @@ class KerasLayers:
             )
         else:
             layer = (layers.MaxPooling2D if op.kind == "max" else layers.AveragePooling2D)(op.kernel, **options)
-        return [layer] if zeros is None else [layers.ZeroPadding2D(zeros, name=f"{name}_pad"), layer]
+        return [layer] if zeros is None else [layers.ZeroPadding2D(zeros, name=pad), layer]
 
     def _zeros(self, op: Conv | Depthwise | Pool, shape: Shape) -> tuple[Any, str]:
         """The zeros that Keras would not add by itself, or None, and what Keras' layer is to do."""

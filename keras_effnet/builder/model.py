@@ -9,14 +9,17 @@ from typing import Any
 import keras
 
 from keras_effnet.builder.build_arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, image_shape
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, embed_spec
+from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, embed_spec
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
+from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import BuildError
 from keras_effnet.network import record_network
+from keras_effnet.reading.graph import alone
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.load import load_source
+from keras_effnet.weights.load_target import LoadTarget
 from keras_effnet.weights.locate import locate_weights
 
 
@@ -40,7 +43,9 @@ def build_model(
         weights: None (random values, repeatable with `keras.utils.set_random_seed`), "imagenet" (Keras' own file, for
             the architectures that have one), or the path of a weight file: Keras', timm's (`.safetensors`) or a
             released TensorFlow checkpoint of EfficientNet; `keras_effnet.load_weights` says more.
-        input_tensor: Keras tensor to build on; the model then starts where that tensor's graph starts.
+        input_tensor: Keras tensor to build on; the model then starts where that tensor's graph starts. Layers there
+            keep their names and weights: one of the network with the same name gets a number, and files are loaded
+            into the network alone.
         input_shape: shape of one image in Keras' image data format: (height, width, channels) with any number of
             channels, None for a side that may vary. By default (resolution, resolution, 3); without the top
             (None, None, 3).
@@ -83,14 +88,17 @@ def build_model(
         classes=classes,
         classifier_activation=classifier_activation,
     )
+    names = numbered_names(network, names_in_front(input_tensor))
+    layers = KerasLayers(spec.initializer, names)
     with paused_garbage_collection(), deep_recursion():
         pixels = keras.Input(shape) if input_tensor is None else input_tensor
-        image = embed_spec(pixels, EmbeddedSpec(spec, include_top, pooling, classes))  # pyright: ignore[reportArgumentType]
-        [output] = network.run(KerasLayers(spec.initializer), image)
-        inputs = pixels if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+        embedded = EmbeddedSpec(spec, include_top, pooling, classes)  # pyright: ignore[reportArgumentType]
+        image = embed_spec(pixels, embedded, names.get(EMBEDDED_LAYER, EMBEDDED_LAYER))
+        [output] = network.run(layers, image)
+        inputs = pixels if input_tensor is None else alone(keras.utils.get_source_inputs(input_tensor))
         model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:
-        load_source(model, source, spec=spec)
+        load_source([LoadTarget.whole(model), LoadTarget.part(model, layers.made)], source, spec=spec)
     return model
 
 
@@ -100,6 +108,6 @@ def _graph(inputs: Any, output: Any, name: str) -> keras.Model:
     except ValueError as error:
         raise BuildError(
             f"the layers cannot be joined to a model: {error} Blocks build their layer names from their placement, "
-            "each ConvBlock has `names` of its own, and the graph of `input_tensor` must share none of them.",
+            "and each ConvBlock has `names` of its own.",
             received=f"name={name!r}",
         ) from error

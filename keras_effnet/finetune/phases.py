@@ -8,8 +8,8 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.finetune.recipe import AUTO, Recipe
+from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.schedules import (
@@ -80,14 +80,14 @@ def plan_phases(model: keras.Model, recipe: Recipe) -> list[Phase]:
 
 def _layers_of_parts(model: keras.Model) -> list[list[str]]:
     """Names of the layers with weights, by part: stem with what precedes it, each stage, head, classifier."""
-    embedded = read_embedded_spec(model)
-    axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-    traced = trace_network(embedded.spec, channels=model.input_shape[axis], classes=embedded.classes)
+    found = find_network(model)
+    embedded = found.embedded
+    traced = trace_network(embedded.spec, classes=embedded.classes, include_top=embedded.include_top)
     parts: dict[int, list[str]] = {}
     for section in traced.blocks:
         # Preprocessing is not a part of its own.
         part = parts.setdefault(max(section.stage, 0), [])
-        part += [node.name for node in section.nodes if node.has_weights]
+        part += [found.names[node.name] for node in section.nodes if node.has_weights]
     return [parts[number] for number in sorted(parts)]
 
 

@@ -11,8 +11,9 @@ from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.lite import lite_form
-from keras_effnet.weights.assign import assign_tensors, layer_weights
+from keras_effnet.weights.assign import compare_tensors, layer_weights
 from keras_effnet.weights.load_report import LoadReport
+from keras_effnet.weights.load_target import LoadTarget
 from keras_effnet.weights.tensors import Tensor
 
 
@@ -58,4 +59,4 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
         for layer in found.model.layers
         for index, variable in enumerate(layer_weights(layer))
     ]
-    return made, assign_tensors(made, tensors, Path(model.name), "keras", partial=True)
+    return made, compare_tensors(LoadTarget.whole(made), tensors, Path(model.name), "keras").assign()

@@ -7,18 +7,19 @@ they are carried along as they are, or refused by name.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 
-from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, carries_spec, read_embedded_spec
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, is_carrier, read_embedded_spec
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, Tensor, alone, read_graph, replay, unfolded
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, read_graph, replay, unfolded
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -36,6 +37,7 @@ class EmbeddedNetwork:
         output: the tensor that it makes.
         front: names of the layers between the model's inputs and the network.
         behind: names of the layers between the network and the model's outputs.
+        names: the name in the model of each of the network's layers, by the name in the spec.
         activation: activation of the classifier; None without one.
     """
 
@@ -45,12 +47,19 @@ class EmbeddedNetwork:
     output: Tensor
     front: tuple[str, ...]
     behind: tuple[str, ...]
+    names: Mapping[str, str]
     activation: Any = None
 
     @property
     def model(self) -> keras.Model:
         """The flat model."""
         return self.graph.model
+
+    @property
+    def layers(self) -> dict[str, Any]:
+        """The network's layers, by their names in the spec."""
+        there = {layer.name: layer for layer in self.model.layers}
+        return {name: there[mine] for name, mine in self.names.items()}
 
     @property
     def alone(self) -> bool:
@@ -116,13 +125,14 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
         classes=embedded.classes,
     )
     last = network.outputs[0].name if embedded.include_top else None
-    matcher = _Matcher(graph, last)
-    [end] = network.run(matcher, start)
     front = _in_front(graph, start)
-    behind = _behind(graph, matcher.matched | {start[0]}, front, end)
-    image = graph.layers[start[0]].tensors[0] if start[0] == EMBEDDED_LAYER else start
-    activation = None if last is None else graph.model.get_layer(last).activation
-    return EmbeddedNetwork(graph, embedded, image, end, front, behind, activation)
+    matcher = _Matcher(graph, last, {*front, *(name for name, _, _ in graph.inputs)})
+    [end] = network.run(matcher, start)
+    names = matcher.matched
+    behind = _behind(graph, {*names.values(), start[0]}, front, end)
+    image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
+    activation = None if last is None else graph.model.get_layer(names[last]).activation
+    return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, activation)
 
 
 def _holds_spec(layer: Any) -> bool:
@@ -132,8 +142,9 @@ def _holds_spec(layer: Any) -> bool:
 
 def _start(graph: Graph) -> Tensor:
     """What the network reads: the output of the layer that carries the spec, or the model's own input."""
-    if EMBEDDED_LAYER in graph.layers:
-        return EMBEDDED_LAYER, 0, 0
+    for layer in graph.layers.values():
+        if is_carrier(layer.kind, layer.config.get("seed")):
+            return layer.name, 0, 0
     if len(graph.inputs) != 1:
         raise InheritanceError(
             "a network reads one image, so that a model which does not say where its network begins must have one "
@@ -144,33 +155,52 @@ def _start(graph: Graph) -> Tensor:
 
 
 class _Matcher:
-    """The reader that compares a graph with a spec; `matched` holds the names of the layers found so far.
+    """The reader that compares a graph with a spec.
 
     Args:
         graph: the graph.
         last: name of the layer whose activation may be any; None for none.
+        front: names of the layers in front of the network, which are none of it.
+
+    Attributes:
+        matched: the name in the graph of each layer found so far, by its name in the spec.
     """
 
-    def __init__(self, graph: Graph, last: str | None) -> None:
+    def __init__(self, graph: Graph, last: str | None, front: Collection[str]) -> None:
         self.graph = graph
         self.last = last
-        self.matched: set[str] = set()
+        self.front = front
+        self.matched: dict[str, str] = {}
         self._layers = KerasLayers()
+        modes = {layer.name: getattr(layer, "quantization_mode", None) for layer in graph.model.layers}
+        self._quantised = {name: mode for name, mode in modes.items() if mode}
 
     def read(self, op: Op, name: str, *inputs: Tensor) -> Tensor:
         for layer in self._layers.layers_of(op, name, self.graph.shapes[inputs[0]]):
-            self._compare(layer, inputs)
-            self.matched.add(layer.name)
-            inputs = ((layer.name, 0, 0),)
+            found = self._found(layer.name, inputs)
+            self._compare(layer, found, inputs)
+            self.matched[layer.name] = found.name
+            inputs = ((found.name, 0, 0),)
         return inputs[0]
 
-    def _compare(self, layer: Any, inputs: tuple[Tensor, ...]) -> None:
-        found = self.graph.layers.get(layer.name)
+    def _found(self, name: str, inputs: tuple[Tensor, ...]) -> GraphLayer:
+        """The layer of a name in the spec: it has a number behind it where another layer has its name."""
+        own = self.graph.layers.get(name)
+        if own is None or _inputs_of(own) != [inputs]:
+            for layer in self.graph.layers.values():
+                if re.fullmatch(rf"{re.escape(name)}_\d+", layer.name) and _inputs_of(layer) == [inputs]:
+                    return layer
+        if own is None or name in self.front:
+            raise self._error(f"the spec has a layer {name!r}, which the model lacks", name)
+        return own
+
+    def _compare(self, layer: Any, found: GraphLayer, inputs: tuple[Tensor, ...]) -> None:
         wanted: Any = keras.saving.serialize_keras_object(layer)
-        if found is None:
-            raise self._error(f"the spec has a layer {layer.name!r}, which the model lacks", layer.name)
         if found.kind != wanted["class_name"]:
             raise self._error(f"layer {layer.name!r} is a {wanted['class_name']} in the spec", found.kind)
+        if found.name in self._quantised:
+            reason = f"layer {layer.name!r} is quantised, so that its kernel holds codes: take the model from before"
+            raise self._error(reason, f"{layer.name!r} as {self._quantised[found.name]}")
         for option, value in wanted["config"].items():
             free = option in _IGNORED or option.endswith(_IGNORED_END)
             if free or option not in found.config or (layer.name == self.last and option == "activation"):
@@ -178,7 +208,7 @@ class _Matcher:
             if _plain(found.config[option]) != _plain(value):
                 reason = f"`{option}` of layer {layer.name!r} is {value!r} in the spec"
                 raise self._error(reason, f"{found.config[option]!r:.200}")
-        if [call.tensors for call in found.calls] != [inputs]:
+        if _inputs_of(found) != [inputs]:
             read = " and ".join(repr(name) for name, _, _ in inputs)
             theirs = "; ".join(", ".join(name for name, _, _ in call.tensors) for call in found.calls)
             raise self._error(f"layer {layer.name!r} reads {read} in the spec, and is called once", theirs)
@@ -191,6 +221,11 @@ class _Matcher:
         )
 
 
+def _inputs_of(layer: GraphLayer) -> list[tuple[Tensor, ...]]:
+    """What each call of a layer reads."""
+    return [call.tensors for call in layer.calls]
+
+
 def _plain(value: Any) -> Any:
     """With lists in place of tuples, as files have them, and one axis in place of a list of one, as before a build."""
     if isinstance(value, list | tuple):
@@ -200,7 +235,7 @@ def _plain(value: Any) -> Any:
 
 def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
     """Names of the layers that make what the network reads, in the order of the graph."""
-    found, left = set(), [graph.layers[start[0]]] if start[0] == EMBEDDED_LAYER else []
+    found, left = set(), [] if start in graph.inputs else [graph.layers[start[0]]]
     while left:
         read = [graph.layers[name] for name, _, _ in left.pop().tensors if name not in found]
         found |= {layer.name for layer in read}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypedDict, Unpack, get_args, overload
 
@@ -174,9 +174,10 @@ def grow_model(
         return found.rebuild(core, shape, old.name if name is None else name)
 
     new = build(shape)
-    layers = {layer.name: layer for layer in new.layers}
+    # Where nothing stands in front, all layers have the names of their spec.
+    layers = find_network(new).layers if found.front else {layer.name: layer for layer in new.layers}
     with paused_garbage_collection():
-        for layer, arrays in plan.run(_reader(new)):
+        for layer, arrays in plan.run(_reader(layers)):
             _assign(layers[layer], arrays)
     note_like(new, embedded if kept is None else embedded.of_classes(kept.tolist()))
     if exact and any(difference.grows for difference in plan.pairing.differences):
@@ -214,7 +215,7 @@ def _plan(
     tag, old_channels = found.embedded, found.graph.shapes[found.image][1:][_channel_axis()] or 0
     arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
     theirs = trace_network(tag.spec, channels=old_channels, **arguments)
-    read, border = _reader(found.model), ""
+    read, border = _reader(found.layers), ""
     new_classes = tag.classes if kept is None else len(kept)
     ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
     kinds: dict[str, Kind] = {}
@@ -236,9 +237,7 @@ def _plan(
     return plan
 
 
-def _reader(model: keras.Model) -> Callable[[str], list[np.ndarray]]:
-    layers = {layer.name: layer for layer in model.layers}
-
+def _reader(layers: Mapping[str, Any]) -> Callable[[str], list[np.ndarray]]:
     def read(name: str) -> list[np.ndarray]:
         return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layers[name])]
 

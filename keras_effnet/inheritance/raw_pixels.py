@@ -68,7 +68,7 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
         name=model.name,
     )
     raw = found.rebuild(build, found.model.input_shape[1:], model.name)
-    layers = {layer.name: layer for layer in found.model.layers}
+    layers = found.layers
     weighted = [layer for layer in raw.layers if layer.weights and layer.name in layers]
     for layer in weighted:
         layer.set_weights(layers[layer.name].get_weights())

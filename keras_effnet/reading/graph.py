@@ -148,12 +148,12 @@ def replay(
         if inner is None:
             config = operation.get_config()
             if layer.name in taken:
-                config = {**config, "name": _free_name(layer.name, {*taken, *graph.layers})}
+                config = {**config, "name": free_name(layer.name, {*taken, *graph.layers})}
             copy = operation.__class__.from_config(config)
         for number, call in enumerate(layer.calls):
             try:
                 if inner is not None:
-                    made = _unfolded(inner, call, values, unfold)
+                    made = _unfolded(inner, call, values, unfold, {*taken, *graph.layers} - {layer.name})
                 else:
                     made = copy(*_filled(call.arguments, values), **_filled(call.options, values))
             except (ValueError, TypeError) as error:
@@ -190,7 +190,17 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
         ) from error
 
 
-def _free_name(name: str, taken: Collection[str]) -> str:
+def free_name(name: str, taken: Collection[str]) -> str:
+    """A name with the first number that makes it new, as Keras numbers layers.
+
+    Args:
+        name: a name that is taken.
+        taken: all names that are.
+
+    Example:
+        >>> free_name("conv", {"conv", "conv_1"})
+        'conv_2'
+    """
     return next(each for number in itertools.count(1) if (each := f"{name}_{number}") not in taken)
 
 
@@ -215,7 +225,9 @@ def finalize(layer: Any) -> None:
         layer.finalize_state()
 
 
-def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: Callable[[Any], bool]) -> Any:
+def _unfolded(
+    inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: Callable[[Any], bool], taken: Collection[str]
+) -> Any:
     """What a model inside the model makes, layer by layer."""
     if call.options.get("training") is not None:
         raise InheritanceError(
@@ -225,7 +237,7 @@ def _unfolded(inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: 
         )
     read = keras.tree.flatten(_filled(call.arguments, values))
     mine = dict(zip(inner.inputs, read, strict=True))
-    replay(inner, [name for name, layer in inner.layers.items() if layer.calls], mine, unfold)
+    replay(inner, [name for name, layer in inner.layers.items() if layer.calls], mine, unfold, taken)
     made = [mine[tensor] for tensor in inner.outputs]
     return alone(made)
 

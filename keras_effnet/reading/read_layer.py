@@ -54,7 +54,8 @@ def read_layer(layer: Any, shapes: list[Shape]) -> list[tuple[str, Op]]:
         >>> read_layer(keras.layers.ReLU(6, name="cut"), [(None, 8, 8, 3)])
         [('cut', Activation(activation='relu6'))]
     """
-    read = _READERS.get(type(layer))
+    # A quantised layer has codes in place of its kernel, whatever its class.
+    read = None if getattr(layer, "quantization_mode", None) else _READERS.get(type(layer))
     op = None if read is None else read(layer, shapes)
     if op is None:
         return [(layer.name, _opaque(layer))]

@@ -29,8 +29,8 @@ def use_section(metrics: dict[str, Any]) -> Element:
     code = f"import keras\n{name} = keras.models.load_model({model['path']!r}).predict(images)"
     sides, channels = side_lengths(model), model["channels"]
     text = (
-        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; each "
-        f"row of the result has {RESULTS[metrics['task']]}."
+        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; "
+        f"each row of the result has {RESULTS[metrics['task']]}."
     )
     lines = [element("pre", each, class_="wrap") for each in (command, code)]
     return section("Use it", "use", lines, element("p", text, class_="soft after"))

@@ -25,6 +25,7 @@ import h5py
 import numpy as np
 
 from keras_effnet.errors import WeightsError
+from keras_effnet.weights.tensors import from_bfloat16
 
 # Floats hardly compress: a file that claims to contain more than this many times its size was made to exhaust memory.
 MAX_EXPANSION = 100
@@ -115,14 +116,19 @@ def _read_legacy(root: Any) -> list[SavedLayer]:
 
 
 def _array(dataset: Any) -> np.ndarray:
-    """The content of a dataset; raises ValueError unless it is in the file itself and of a plausible size."""
+    """The content of a dataset; raises ValueError unless it is numbers in the file itself, of a plausible size."""
     if dataset.external or dataset.is_virtual:
         raise ValueError("its weights are in other files")
     if dataset.dtype.kind in "OSU":
         raise ValueError("its weights are not numbers")
     if dataset.nbytes > MAX_EXPANSION * dataset.file.id.get_filesize():
         raise ValueError(f"it would take over {MAX_EXPANSION} times its size in memory")
-    return np.asarray(dataset)
+    if dataset.dtype.kind != "V":
+        return np.asarray(dataset)
+    # Numbers that HDF5 has no type for are opaque bytes there. Keras has one such type of two bytes.
+    if dataset.dtype.itemsize != 2 or dataset.dtype.names is not None:
+        raise ValueError(f"its weights are {dataset.dtype}, not numbers of float16, bfloat16, float32 or float64")
+    return from_bfloat16(np.asarray(dataset).view(np.uint16))
 
 
 def _attribute(group: Any, name: str) -> list[Any]:

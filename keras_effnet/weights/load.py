@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from os import PathLike
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,14 +14,17 @@ import numpy as np
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import BuildError, WeightsError
 from keras_effnet.spec import BackboneSpec
-from keras_effnet.weights.assign import assign_tensors
+from keras_effnet.weights.assign import Comparison, compare_tensors, mismatch
 from keras_effnet.weights.keras_files import read_weight_file
 from keras_effnet.weights.keras_pairing import keras_tensors
 from keras_effnet.weights.load_report import LoadReport
+from keras_effnet.weights.load_target import LoadTarget, network_in
 from keras_effnet.weights.locate import WeightSource, find_weights
 from keras_effnet.weights.tensors import Tensor
 from keras_effnet.weights.tf_checkpoint import checkpoint_tensors
 from keras_effnet.weights.timm_weights import timm_tensors
+
+logger = logging.getLogger(__name__)
 
 
 def load_weights(
@@ -32,10 +38,12 @@ def load_weights(
     | `.safetensors`, or `hf://timm/NAME` | timm; `keras_effnet.timm_spec` gives the specs of its models |
     | `model.ckpt.index` with its data, the prefix `model.ckpt`, or the folder | EfficientNet's TensorFlow releases |
 
-    All shapes are compared before the first weight is assigned. See docs/weights.md for details.
+    All shapes are compared before the first weight is assigned. A file that is none of the whole model may be one of
+    the network in it: layers in front of the network and behind it then keep their weights. See docs/weights.md for
+    details.
 
     Args:
-        model: a model without nested models.
+        model: a model; one that holds other models must be made of one network and layers around it.
         path: the weight file.
         spec: the spec that the model was built from; None uses the spec embedded in the model. Not needed for Keras
             files. Default: None.
@@ -60,18 +68,22 @@ def load_weights(
         >>> report.counts["misshapen"] > 0
         True
     """
-    return load_source(model, find_weights(path), spec=spec, partial=partial)
+    source = find_weights(path)
+    if source.layout != "keras" and spec is None:
+        spec = _spec_of(model, source.path)
+    return load_source(_targets(model), source, spec=spec, partial=partial)
 
 
 def load_source(
-    model: keras.Model, source: WeightSource, *, spec: BackboneSpec | None = None, partial: bool = False
+    targets: Iterable[LoadTarget], source: WeightSource, *, spec: BackboneSpec | None = None, partial: bool = False
 ) -> LoadReport:
     """Loads a weight file that was already located; otherwise like `load_weights`.
 
     Args:
-        model: a model without nested models.
+        targets: what the file may be for, at least one: the first that it fits gets it; with `partial`, if it fits
+            none, the one with most that fits.
         source: the located file.
-        spec: the spec that the model was built from; None uses the embedded one. Default: None.
+        spec: the spec of the network; not needed for Keras files. Default: None.
         partial: whether to load the tensors that fit and leave all other weights as they are. Default: False.
 
     Returns:
@@ -80,15 +92,41 @@ def load_source(
     Raises:
         WeightsError: the file is broken, or of another architecture. The model is unchanged.
     """
-    path = source.path
-    if source.layout == "keras":
-        tensors = keras_tensors(model, read_weight_file(path), by_name=partial)
-    else:
-        read = timm_tensors if source.layout == "timm" else checkpoint_tensors
-        tensors = read(model, _spec_of(model, path) if spec is None else spec, path)
-    if source.variance_factors is not None:
-        tensors = [_with_variance(model, tensor, source.variance_factors) for tensor in tensors]
-    return assign_tensors(model, tensors, path, source.layout, partial)
+    path, read = source.path, _reader(source, spec, partial)
+    compared: list[tuple[LoadTarget, Comparison]] = []
+    for target in targets:
+        tensors = read(target.layers)
+        if source.variance_factors is not None:
+            tensors = [_with_variance(target, tensor, source.variance_factors) for tensor in tensors]
+        comparison = compare_tensors(target, tensors, path, source.layout)
+        if not comparison.report.differences:
+            return comparison.assign()
+        compared.append((target, comparison))
+    target, best = max(compared, key=lambda pair: (len(pair[1].fitting), -len(pair[1].report.differences)))
+    if not partial:
+        raise mismatch(target, best.report)
+    if not best.fitting:
+        logger.warning("nothing in %s fits %r: all its weights stay as they are", path, target.name)
+    return best.assign()
+
+
+def _targets(model: keras.Model) -> Iterator[LoadTarget]:
+    """The whole model, then the network in it where other layers stand around that."""
+    yield LoadTarget.whole(model)
+    network = network_in(model)
+    if network is not None and network.others:
+        yield network
+
+
+def _reader(
+    source: WeightSource, spec: BackboneSpec | None, partial: bool
+) -> Callable[[Mapping[str, Any]], list[Tensor]]:
+    """What gives the tensors of a file for the layers of a target."""
+    if source.layout == "keras" or spec is None:  # files of the other layouts come with a spec
+        saved = read_weight_file(source.path)
+        return lambda layers: keras_tensors(layers, saved, by_name=partial)
+    tensors = timm_tensors if source.layout == "timm" else checkpoint_tensors
+    return lambda layers: tensors(layers, spec, source.path)
 
 
 def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
@@ -102,10 +140,10 @@ def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
         ) from error
 
 
-def _with_variance(model: keras.Model, tensor: Tensor, factors: tuple[float, ...]) -> Tensor:
+def _with_variance(target: LoadTarget, tensor: Tensor, factors: tuple[float, ...]) -> Tensor:
     """Multiplies the variance of the Normalization layer, its second weight, by a factor per channel."""
     if tensor.layer is None or tensor.array is None or tensor.index != 1:
         return tensor
-    if not isinstance(model.get_layer(tensor.layer), keras.layers.Normalization):
+    if not isinstance(target.layers.get(tensor.layer), keras.layers.Normalization):
         return tensor
     return replace(tensor, array=tensor.array * np.asarray(factors, tensor.array.dtype))

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 
 from keras_effnet.tables import Shown, aligned
 
-Status = Literal["loaded", "missing", "misshapen", "extra", "unwanted"]
+Status = Literal["loaded", "missing", "misshapen", "extra", "unwanted", "kept"]
 
 _STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -19,7 +19,8 @@ class LoadRow:
     Attributes:
         status: "loaded": now in the model; "missing": the file lacks the weight; "misshapen": the shapes differ;
             "extra": the model lacks the tensor; "unwanted": no model of this kind has the tensor (counters, optimizer
-            slots, or a classifier if the model has none).
+            slots, or a classifier if the model has none); "kept": the weight is of a layer around the network that the
+            file is for, and stays as it is.
         weight: the model's weight as "layer/weight"; None if the model has none.
         source: name of the tensor in the file; None if the file has none.
         shape: shape of the model's weight in Keras' layout; None if the model has none.

@@ -7,11 +7,10 @@ Keras' axes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_effnet.backbones.imagenet_pixels import IMAGENET_PIXELS
@@ -56,25 +55,26 @@ class Naming:
     kernel: Callable[[Op, np.ndarray], np.ndarray]
 
 
-def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, Stored], naming: Naming) -> list[Tensor]:
-    """Assigns the tensors of a file to the layers of a model, and adds those that the file lacks.
+def named_tensors(
+    layers: Collection[str], spec: BackboneSpec, stored: Mapping[str, Stored], naming: Naming
+) -> list[Tensor]:
+    """Assigns the tensors of a file to the layers of a network, and adds those that the file lacks.
 
     Args:
-        model: a model built from `spec`, with or without its top.
+        layers: names of the layers that were built from `spec`, with or without its top.
         spec: the architecture of the model.
         stored: tensors of the file by their names in the layout.
         naming: names of the layout.
 
     Returns:
-        The tensors of the model in its order, then all others.
+        The tensors of the network in its order, then all others.
 
     Raises:
         WeightsError: the layout does not support a block of the spec.
     """
     whole = tensor_places(spec, naming, include_top=True)
-    names = {layer.name for layer in model.layers}
     top = trace_network(spec).blocks[-1]
-    has_top = any(node.name in names for node in top.nodes if node.has_weights)
+    has_top = any(node.name in layers for node in top.nodes if node.has_weights)
     places = whole if has_top else tensor_places(spec, naming, include_top=False)
     found = [
         Tensor(stored[name].name, node.name, index, _in_keras_layout(naming, node, index, stored[name].array))
@@ -87,7 +87,7 @@ def named_tensors(model: keras.Model, spec: BackboneSpec, stored: Mapping[str, S
         for name, each in stored.items()
         if name not in places
     ]
-    return [*_pixel_statistics(model, spec.preprocessing), *found, *rest]
+    return [*_pixel_statistics(spec.preprocessing), *found, *rest]
 
 
 def tensor_places(spec: BackboneSpec, naming: Naming, include_top: bool) -> dict[str, tuple[TracedNode, int]]:
@@ -108,7 +108,7 @@ def _in_keras_layout(naming: Naming, node: TracedNode, index: int, array: np.nda
     return naming.kernel(node.op, array) if isinstance(node.op, Conv | Depthwise | Dense) and index == 0 else array
 
 
-def _pixel_statistics(model: keras.Model, pixels: Preprocessing) -> list[Tensor]:
+def _pixel_statistics(pixels: Preprocessing) -> list[Tensor]:
     """The weights of EfficientNet's Normalization layer, which these files do not contain."""
     if not pixels.standardize:
         return []

@@ -18,11 +18,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
-import keras
 import numpy as np
 
 from keras_effnet.blocks import ConvBlock, DenseClassifier, FusedMBConv, MBConv
@@ -31,7 +30,7 @@ from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import TracedBlock
 from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
-from keras_effnet.weights.tensors import Tensor, check_floats
+from keras_effnet.weights.tensors import Tensor, as_floats
 
 Found = TypeVar("Found")
 
@@ -42,12 +41,12 @@ _SLOTS = ("/RMSProp", "/RMSProp_1", "/Momentum", "/Adam", "/Adam_1")
 _BROKEN = (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError, MemoryError, ArithmeticError)
 
 
-def checkpoint_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
-    """Assigns the variables of a checkpoint to the layers of a model.
+def checkpoint_tensors(layers: Collection[str], spec: BackboneSpec, path: Path) -> list[Tensor]:
+    """Assigns the variables of a checkpoint to the layers of a network.
 
     Args:
-        model: a model built from `spec`.
-        spec: the architecture of the model.
+        layers: names of the layers that were built from `spec`.
+        spec: the architecture of the network.
         path: common prefix of the checkpoint's files.
 
     Returns:
@@ -71,9 +70,8 @@ def checkpoint_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> li
             wanted[name] = inner.removesuffix(_AVERAGE)
     stored = {}
     for name, array in read_variables(path, list(wanted)).items():
-        check_floats(name, array, path)
-        stored[wanted[name]] = Stored(name, array)
-    return [*named_tensors(model, spec, stored, CHECKPOINT), *unwanted]
+        stored[wanted[name]] = Stored(name, as_floats(name, array, path))
+    return [*named_tensors(layers, spec, stored, CHECKPOINT), *unwanted]
 
 
 def variable_names(path: Path) -> set[str]:

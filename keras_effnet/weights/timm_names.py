@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any
 
 from keras_effnet.blocks import (
+    BasicBlock,
     Block,
     Bottleneck,
     ConvBlock,
@@ -208,7 +209,7 @@ class TimmByob(TimmFamily):
 
 
 class TimmResNet(TimmFamily):
-    """resnet.py; Bottleneck, with or without pooling before the convolution of the shortcut."""
+    """resnet.py; BasicBlock, and Bottleneck with or without pooling before the convolution of the shortcut."""
 
     def stem(self, block: Any) -> Names:
         if isinstance(block, DeepStem):
@@ -219,7 +220,10 @@ class TimmResNet(TimmFamily):
     def place(self, part: int, block: int) -> str:
         return f"layer{part}.{block}"
 
-    def block(self, block: Bottleneck, section: TracedBlock) -> Names:
+    def block(self, block: BasicBlock | Bottleneck, section: TracedBlock) -> Names:
+        if isinstance(block, BasicBlock):
+            shortcut = ["downsample.0", "downsample.1"] if _convolutions(section) > 2 else []
+            return [*shortcut, "conv1", "bn1", "conv2", "bn2"]
         first = 1 if block.shortcut == "pool" else 0
         shortcut = [f"downsample.{first}", f"downsample.{first + 1}"]
         return _bottleneck(block, section, shortcut, ["conv{}", "bn{}"])
@@ -242,6 +246,10 @@ class TimmRegNet(TimmFamily):
 
     def classifier(self, section: TracedBlock) -> Names:
         return ["head.fc"]
+
+
+def _convolutions(section: TracedBlock) -> int:
+    return sum(isinstance(node.op, Conv) for node in section.nodes)
 
 
 def _bottleneck(block: Bottleneck, section: TracedBlock, shortcut: Names, numbered: Names) -> Names:
@@ -283,6 +291,7 @@ _FAMILIES: tuple[tuple[type[TimmFamily], tuple[type[Block], ...], tuple[type[Blo
     (TimmGhostNet, (GhostBottleneck,), (ConvBlock,)),
     (TimmByob, (RepVGGBlock,), (RepVGGBlock,)),
     (TimmByob, (MobileOneBlock,), (RepVGGBlock,)),
+    (TimmResNet, (BasicBlock,), (ResNetStem,)),
     (TimmResNet, (Bottleneck,), (ResNetStem, DeepStem)),
     (TimmRegNet, (Bottleneck,), (ConvBlock,)),
     (TimmConvNeXt, (ConvNeXtBlock,), (PatchStem,)),

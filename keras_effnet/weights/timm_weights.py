@@ -8,9 +8,9 @@ timm has one and we have the other.
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from pathlib import Path
 
-import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
@@ -19,38 +19,38 @@ from keras_effnet.ops import BatchNorm, ChannelScale, Conv, Dense, Depthwise, La
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import TracedBlock
 from keras_effnet.weights.named import Naming, Stored, named_tensors, unnamed
-from keras_effnet.weights.tensors import Tensor, check_floats
+from keras_effnet.weights.tensors import Tensor, as_floats
 from keras_effnet.weights.timm_names import timm_family
 
-# torch.nn.BatchNorm2d counts its batches; the count is unused if the momentum is a number.
-_COUNTER = ".num_batches_tracked"
+# torch.nn.BatchNorm2d counts its batches; the count is unused if the momentum is a number. An average of weights
+# (torch.optim.swa_utils.AveragedModel) counts what it is of.
+_COUNTERS = (".num_batches_tracked", "n_averaged")
 # What torch.nn.DataParallel, torch.compile and training programs put before all names.
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 
 logger = logging.getLogger(__name__)
 
 
-def timm_tensors(model: keras.Model, spec: BackboneSpec, path: Path) -> list[Tensor]:
-    """Assigns the tensors of a safetensors file to the layers of a model.
+def timm_tensors(layers: Collection[str], spec: BackboneSpec, path: Path) -> list[Tensor]:
+    """Assigns the tensors of a safetensors file to the layers of a network.
 
     Args:
-        model: a model built from `spec`.
-        spec: the architecture of the model.
+        layers: names of the layers that were built from `spec`.
+        spec: the architecture of the network.
         path: the safetensors file.
 
     Returns:
         The tensors.
 
     Raises:
-        WeightsError: the file is broken, or timm does not have such a network.
+        WeightsError: the file is broken or holds other numbers than floats, or timm does not have such a network.
     """
-    arrays = _without_prefix(read_safetensors(path), path)
-    counters = [name for name in arrays if name.endswith(_COUNTER)]
-    stored = {name: Stored(name, array) for name, array in arrays.items() if name not in counters}
-    for each in stored.values():
-        check_floats(each.name, each.array, path)
-    unwanted = [Tensor(name, array=arrays[name], unwanted="a count of batches") for name in counters]
-    return [*named_tensors(model, spec, stored, TIMM), *unwanted]
+    arrays = read_safetensors(path)
+    counts = {name: array for name, array in arrays.items() if name.endswith(_COUNTERS)}
+    weights = _without_prefix({name: array for name, array in arrays.items() if name not in counts}, path)
+    stored = {name: Stored(name, as_floats(name, array, path)) for name, array in weights.items()}
+    unwanted = [Tensor(name, array=array, unwanted="a count") for name, array in counts.items()]
+    return [*named_tensors(layers, spec, stored, TIMM), *unwanted]
 
 
 def _without_prefix(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
@@ -71,15 +71,15 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         The tensors by name.
 
     Raises:
-        WeightsError: the file is broken, or contains a type that NumPy lacks (bfloat16).
+        WeightsError: the file is broken, or contains a type that NumPy lacks.
     """
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
         raise WeightsError(
-            f"the weight file cannot be read: {error}. It must be a complete safetensors file of float16, float32 or "
-            "float64.",
+            f"the weight file cannot be read: {error}. It must be a complete safetensors file of float16, bfloat16, "
+            "float32 or float64.",
             received=repr(str(path)),
         ) from error
 

@@ -218,7 +218,7 @@ def test_a_model_can_stand_on_another_layers_output(spec: BackboneSpec) -> None:
     randomize(alone, seed=3)
     copy_weights(alone, model)
     x = random_images(2, spec.resolution, spec.resolution, 1)
-    assert_same_outputs(outputs(model, [x]), outputs(alone, np.asarray(color(x))))
+    assert_same_outputs(outputs(model, x), outputs(alone, np.asarray(color(x))))
 
 
 @pytest.mark.parametrize(

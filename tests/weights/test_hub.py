@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from random_tensors import CLASSES
+from support import assert_same_outputs, outputs, random_images
 from timm_files import written
 
 from keras_effnet import Coefficients, build_model, load_weights, scale_spec, timm_spec
@@ -54,6 +56,29 @@ def test_a_model_is_built_with_it_as_with_the_file_itself(cache: Path) -> None:
         np.testing.assert_array_equal(one, other)
     report = load_weights(fetched, "hf://small.in1k")
     assert report.path == str(cache)
+
+
+def test_timms_resnet18_is_ours(cache: Path) -> None:
+    """Ours takes pixels from 0 to 255, timm's what its caller made of them; a file is the same for both."""
+    ours, theirs = (scale_spec(spec, coefficients=Coefficients(1, 0.1)) for spec in ("resnet18", timm_spec("resnet18")))
+    folder = cache.parents[3] / "models--timm--resnet18.a1_in1k"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    (folder / "snapshots" / COMMIT).mkdir(parents=True)
+    written(theirs, 1.0, folder / "snapshots" / COMMIT / "model.safetensors")
+    one, other = (
+        build_model(
+            spec,
+            weights="hf://timm/resnet18.a1_in1k",
+            classes=CLASSES,
+            classifier_activation=None,
+            input_shape=(64, 64, 3),
+        )
+        for spec in (ours, theirs)
+    )
+    pixels = random_images(2, 64, 64, 3)
+    normalised = keras.applications.imagenet_utils.preprocess_input(pixels.copy(), mode="torch")
+    assert_same_outputs(outputs(one, pixels), outputs(other, normalised))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 from lean_keras import lean_layers
@@ -223,6 +224,7 @@ PLACE = "efficientnet-b0/blocks_1"
         (f"{PLACE}/conv2d/kernel", np.ones((1, 1, 9, 9), "float32"), "'block2a_expand_conv/kernel' has shape"),
         (f"{PLACE}/conv2d_2/kernel", np.ones(3, "float32"), "the file's tensor .*_1/conv2d_2/kernel' .* is not in"),
         (f"{PLACE}/conv2d/kernel", np.ones(3, "int32"), "is int32"),
+        (f"{PLACE}/conv2d/kernel", np.ones(3, "int8"), "is int8.*codes, which mean nothing without their scales"),
         (f"{PLACE}/conv2d/kernel", np.array(["a"]), "is object"),
         ("other/stem/conv2d/kernel", np.ones(3, "float32"), "variables of one EfficientNet"),
     ],
@@ -231,6 +233,15 @@ def test_a_checkpoint_that_does_not_match_changes_nothing(
     name: str, array: np.ndarray | None, words: str, tmp_path: Path
 ) -> None:
     assert_refused(written(tmp_path, **{name: array}), words)
+
+
+def test_variables_of_bfloat16_load_every_value(tmp_path: Path) -> None:
+    variables = variables_of(trained(), "efficientnet-b0")
+    narrow = {name: array.astype(ml_dtypes.bfloat16) for name, array in variables.items()}
+    write_checkpoint(narrow, tmp_path / "model.ckpt")
+    loaded = variables_of(build_model(SPEC, classes=5, weights=tmp_path / "model.ckpt"), "efficientnet-b0")
+    for name, found in loaded.items():
+        np.testing.assert_array_equal(found, narrow[name].astype("float32"))
 
 
 def test_only_what_fits_is_loaded_in_part(tmp_path: Path) -> None:
