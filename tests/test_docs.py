@@ -42,7 +42,7 @@ NOT_RUN = {
     "pytest": "runs the tests, of which this is one",
     "FRESH=1 pytest": "runs the tests",
     "ruff check": "is a step of .ci/run",
-    "mkdocs build": "is a step of .ci/run",
+    "zensical build": "is a step of .ci/run",
     "export KERAS_BACKEND": "would change the backend of all tests",
     "optuna-dashboard": "starts a server of another project",
     "python examples/microcontroller.py": "2 minutes; tests/test_examples.py runs it",
