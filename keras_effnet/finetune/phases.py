@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
-from keras_effnet.finetune.recipe import AUTO, Recipe
+from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
 from keras_effnet.training.schedules import (
@@ -163,7 +163,7 @@ def compile_phase(
     if recipe.batchnorm == "trained" and not head:
         set_batchnorm_momentum(model, batchnorm_momentum(steps_per_epoch))
     steps = phase.epochs * steps_per_epoch
-    average = average_momentum(steps) if recipe.average == AUTO else recipe.average
+    average = average_momentum(steps) if isinstance(recipe.average, str) else recipe.average
     if schedule is None:
         schedule = phase_schedule(phase, recipe, steps_per_epoch)
     compile_model(
