@@ -56,7 +56,7 @@ from keras_effnet.training.evaluation import Mirrored, Predicting, evaluate_prob
 RESOLUTION = 16
 PHI, TEACHER_PHI = -10.0, -5.0
 MOST, LEAST = 60, 3  # training images of the most frequent and the rarest class
-PIECES = {"train": 20, "val": 40, "test": 400}  # of each photograph
+PIECES = {"train": 50, "val": 40, "test": 400}  # of each photograph
 PIECE = 40  # side of a piece in pixels of the photograph
 EPOCHS = {"letters": 8, "few": 40, "rare": 16, "photographs": 40}  # 80 steps each, and 225 on letters
 
