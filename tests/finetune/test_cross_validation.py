@@ -78,7 +78,10 @@ def test_each_network_is_scored_on_what_it_has_not_seen_and_a_killed_run_goes_on
             assert source is not None
             assert each[name]["images"] == len(source)
             images = [Image.fromarray(source.read(number)).resize((16, 16), 2) for number in range(len(source))]
-            right = (model.predict(np.stack(images).astype("float32"), verbose=0).argmax(1) == source.labels).mean()
+            right = (
+                model.predict(np.stack([np.asarray(image, "float32") for image in images]), verbose=0).argmax(1)
+                == source.labels
+            ).mean()
             assert each[name]["accuracy"] == pytest.approx(right, abs=1e-6)
 
     class Killed(BaseException):
