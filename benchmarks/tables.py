@@ -224,6 +224,23 @@ def speed(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def options(content: dict[str, Any]) -> str:
+    """What benchmarks/options.py measured, as Markdown."""
+    lines = [
+        "| option | task | what counts | without | with | difference (95 % interval) | |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in content["rows"]:
+        shares = [f"{row[name]:.3f}" for name in ("without_mean", "with_mean")]
+        difference = f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        verdict = f"**{row['verdict']}**"
+        if row["epochs_share"] != 1:
+            verdict += f", in {row['epochs_share']:.0%} of the epochs"
+        cells = (f"`{row['option']}`", row["task"], row["metric"], *shares, difference, verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", f"Means over {content['rows'][0]['seeds']} seeds. {where(content)}"])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -253,6 +270,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "arenas": (DEVICES, arenas),
     "resident": (TRAINING, resident),
     "training_step": (TRAINING, training_step),
+    "options": (TRAINING, options),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {

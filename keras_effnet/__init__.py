@@ -19,6 +19,7 @@ _HOMES = {
     "BackboneSpec": "spec",
     "Coefficients": "scaling",
     "Cost": "cost",
+    "CrossValidation": "finetune.cross_validation",
     "Explanation": "explanation",
     "FinetuneJob": "finetune.job",
     "FinetuneOptions": "finetune.options",

@@ -25,6 +25,7 @@ from keras_effnet.export.explain_int8 import explain_int8 as explain_int8
 from keras_effnet.export.exporter import export_model as export_model
 from keras_effnet.export.fold import fold_batchnorm as fold_batchnorm
 from keras_effnet.export.verify import ExportReport as ExportReport
+from keras_effnet.finetune.cross_validation import CrossValidation as CrossValidation
 from keras_effnet.finetune.job import FinetuneJob as FinetuneJob
 from keras_effnet.finetune.options import FinetuneOptions as FinetuneOptions
 from keras_effnet.finetune.recipe import Recipe as Recipe
@@ -51,6 +52,7 @@ __all__ = [
     "BackboneSpec",
     "Coefficients",
     "Cost",
+    "CrossValidation",
     "Explanation",
     "ExportReport",
     "FinetuneJob",

@@ -239,7 +239,8 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
             extra = {"choices": choices}
         else:
             kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
-            words = {word for each in get_args(hint) for word in get_args(each)}  # that may stand for a number
+            # Words that may stand for a number, such as "auto".
+            words = {word for each in get_args(hint) for word in get_args(each) if isinstance(word, str)}
             extra = {"type": _number_or(words) if words else kinds[-1]}
         text = helps[item.name] + ("" if "default" in helps[item.name] else told)
         group.add_argument(flag, *ALIASES.get(item.name, ()), default=argparse.SUPPRESS, help=text, **extra)

@@ -17,7 +17,7 @@ class BalancedRows:
 
     It is cut into rounds. In each of them every class comes once, in a random order; the rows of a class are taken from
     shuffles of its own, each of which contains every one of them once. So a rare class repeats its rows while a common
-    one has not yet shown all of its own; Kang et al. 2020 (arXiv:1910.09217, section 3) call that class-balanced.
+    one has not yet shown all of its own. Kang et al. 2020 (arXiv:1910.09217) call it class-balanced sampling.
 
     Args:
         labels: int array of shape `(rows,)` with the class of each row, at least one; classes without rows are left

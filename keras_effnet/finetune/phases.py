@@ -8,7 +8,7 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_effnet.finetune.recipe import AUTO, Recipe
+from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.trace import trace_network
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
@@ -170,7 +170,7 @@ def compile_phase(
     if recipe.batchnorm == "trained" and not head:
         set_batchnorm_momentum(model, batchnorm_momentum(steps_per_epoch))
     steps = phase.epochs * steps_per_epoch
-    average = average_momentum(steps) if recipe.average == AUTO else recipe.average
+    average = average_momentum(steps) if isinstance(recipe.average, str) else recipe.average
     if schedule is None:
         schedule = phase_schedule(phase, recipe, steps_per_epoch)
     compile_model(

@@ -152,10 +152,10 @@ class Recipe:
         check_number(RecipeError, "layer_decay", self.layer_decay, 0, 1, open_low=True)
         for name in ("warmup", "label_smoothing"):
             check_rate(RecipeError, name, getattr(self, name))
-        if isinstance(self.average, str) and self.average != AUTO:
-            raise RecipeError("`average` must be a number, or 'auto'.", received=f"average={self.average!r}")
-        if self.average != AUTO:
+        if not isinstance(self.average, str):
             check_rate(RecipeError, "average", self.average)
+        elif self.average != AUTO:
+            raise RecipeError("`average` must be a number, or 'auto'.", received=f"average={self.average!r}")
         for name in ("dropout", "drop_path"):
             if getattr(self, name) is not None:
                 check_rate(RecipeError, name, getattr(self, name))

@@ -3,6 +3,7 @@
 The optimizers of Keras know one rate for all. To scale gradients instead would be the same for SGD alone: Adam's steps
 do not depend on the size of a gradient, and decoupled weight decay knows nothing of it. So the rate is scaled where a
 variable is updated, and the decay with it, as where PyTorch gives each group of parameters a rate.
+On PyTorch they update one variable after the other, where Keras' own update all at once.
 
 What is trained with these is saved without its optimizer, as all models here are.
 """

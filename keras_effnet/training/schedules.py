@@ -178,6 +178,6 @@ def average_momentum(steps: int) -> float:
 
     Example:
         >>> [round(average_momentum(steps), 4) for steps in (10, 100, 1000, 218_949)]
-        [0.1119, 0.8034, 0.9783, 0.9999]
+        [0.112, 0.8034, 0.9783, 0.9999]
     """
     return IMAGENET_AVERAGE ** (IMAGENET_STEPS / steps)

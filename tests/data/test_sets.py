@@ -113,7 +113,7 @@ def test_folds_tear_no_group_apart(tmp_path: Path) -> None:
         assert all(groups)
         assert sum(map(len, groups)) == len(set.union(*groups)) == 6
         seen += groups[2]
-    assert sorted(seen) == list("012345")
+    assert sorted(seen) == [f"group {number}" for number in range(6)]
     with pytest.raises(DataError, match=r"no more folds than groups: 6\. Received: folds=7 of 24 images"):
         load_data(table, fold=(1, 7), cache=tmp_path)
 
