@@ -10,6 +10,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from importlib import import_module
 from pathlib import Path
@@ -288,7 +289,7 @@ def test_blocks_run_as_pasted(page: Path, folder: Path, monkeypatch: pytest.Monk
 
 def task(folder: Path) -> Any:
     """What a search would ask of the page's train function."""
-    candidate = SimpleNamespace(spec=scale_spec("mobilenet_v1", phi=-10, resolution=32))
+    candidate = SimpleNamespace(spec=replace(scale_spec("mobilenet_v1", phi=-10), resolution=32))
     (folder / "task").mkdir()
     silent = {"report": lambda step, metric: None, "note": lambda name, value: None}
     return SimpleNamespace(candidate=candidate, seed=0, steps=2, folder=folder / "task", **silent)

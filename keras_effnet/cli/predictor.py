@@ -310,7 +310,8 @@ def _input_of(model: keras.Model, arguments: argparse.Namespace, known: int | No
         raise BuildError(
             "the model takes images of any size; choose one with `--resolution`.", received=repr(str(arguments.model))
         )
-    default = sides_of(known if asked is None else asked) if None in fixed or asked is not None else fixed
+    chosen = known if asked is None else asked
+    default = fixed if chosen is None or (asked is None and None not in fixed) else sides_of(chosen)
     if any(own not in (None, side) for own, side in zip(fixed, default, strict=True)):
         raise BuildError(
             "`--resolution` must be the size of the images that the model takes.",

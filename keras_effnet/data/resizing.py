@@ -57,8 +57,9 @@ def resize_image(
 
 
 def _resized(image: Image.Image, size: tuple[int, int], box: Box | None, gray: bool = False) -> Image.Image:
-    if box is not None or image.size != size[::-1]:
-        image = image.resize(size[::-1], Image.Resampling.BILINEAR, box=box, reducing_gap=REDUCING_GAP)
+    height, width = size
+    if box is not None or image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=REDUCING_GAP)
     return image.convert("L") if gray else image
 
 
