@@ -8,16 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
+from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.evaluation_text import as_text
-from keras_effnet.cli.predictor import (
-    Predictor,
-    add_model_arguments,
-    check_model_arguments,
-    class_numbers,
-    open_classifier,
-    predict_source,
-    show,
-)
+from keras_effnet.cli.model_arguments import add_model_arguments, check_model_arguments, open_classifier
+from keras_effnet.cli.predictor import Predictor, class_numbers, predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.extras import require
 
@@ -72,6 +66,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace) -> None:
     """Prints the scores, and writes them to a file if asked to."""
     check_model_arguments(arguments)
+    check_number(DataError, "validation", arguments.validation, 0, 0.9, open_low=True)
+    check_int(DataError, "seed", arguments.seed, 0)
     if arguments.output is not None:
         check_writable(arguments.output)
     require("train", "measuring accuracy")

@@ -122,7 +122,8 @@ def _images(model: keras.Model, arguments: argparse.Namespace) -> dict[str, np.n
     import numpy as np
 
     from keras_effnet.cli.labelled_data import load_labelled
-    from keras_effnet.cli.predictor import class_numbers, classifier_of
+    from keras_effnet.cli.model_arguments import classifier_of
+    from keras_effnet.cli.predictor import class_numbers
     from keras_effnet.data.resizing import resize_image
     from keras_effnet.data.splits import at_most
     from keras_effnet.resolution import sides_of

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
+from keras_effnet.cli.model_arguments import add_model_arguments, check_model_arguments, open_classifier
 from keras_effnet.cli.prediction_text import FORMATS, Predictions
-from keras_effnet.cli.predictor import add_model_arguments, check_model_arguments, open_classifier, predict_source, show
+from keras_effnet.cli.predictor import predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.messages import say
 

@@ -25,7 +25,7 @@ from keras_effnet import Preprocessing, build_model
 from keras_effnet.blocks import InvertedResidual
 from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, name_classes, note_images, read_embedded_spec
 from keras_effnet.cli.main import main, make_parser
-from keras_effnet.cli.predictor import open_classifier
+from keras_effnet.cli.model_arguments import open_classifier
 
 SIDE = 16
 GRAYS = {"dark.png": 20, "middle.png": 120, "sub/bright.png": 240}
