@@ -24,16 +24,19 @@ KINDS = {
     "violet": (5, 0.28, 0.12, (110, 70, 175), (240, 215, 90)),
     "rose": (9, 0.26, 0.13, (225, 120, 150), (190, 70, 105)),
 }
+FREAKS = 0.2  # share of the flowers that have the colours of any kind: else colours alone would tell them apart
 FINER = 3  # drawn larger, and reduced, so that edges are smooth
 
 
 def draw_flower(kind: str, generator: np.random.Generator) -> Image.Image:
     """A flower somewhere on a meadow."""
     petals, length, width, colour, heart = KINDS[kind]
+    if generator.uniform() < FREAKS:
+        *_, colour, heart = KINDS[str(generator.choice(list(KINDS)))]
     side = int(generator.integers(80, 129)) * FINER
     image = meadow(side, generator)
     drawing = ImageDraw.Draw(image)
-    size = side * generator.uniform(0.7, 1.1)
+    size = side * generator.uniform(0.5, 1.1)
     x, y = generator.uniform(0.35, 0.65, 2) * side
     start = generator.uniform(0, math.tau)
     for number in range(petals):
@@ -70,11 +73,11 @@ def shaded(colour: Sequence[int], generator: np.random.Generator) -> tuple[int, 
 def draw_folder(folder: Path, images: int, seed: int = 0, unsorted: bool = False) -> None:
     """Draws so many images of each kind."""
     generator = np.random.default_rng(seed)
-    for kind in KINDS:
+    for first, kind in enumerate(KINDS):
         place = folder if unsorted else folder / kind
         place.mkdir(parents=True, exist_ok=True)
         for number in range(images):
-            name = f"{len(list(place.iterdir())) if unsorted else number:02}.jpg"
+            name = f"{first * images + number if unsorted else number:02}.jpg"
             draw_flower(kind, generator).save(place / name, quality=90)
 
 

@@ -36,16 +36,17 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 def phi(path: Path) -> None:
     """EfficientNet-B0 at several phi: its image, and a box for each stage."""
-    figure = Figure(figsize=(9, 5.6), layout="constrained")
+    figure = Figure(figsize=(5.6, 6.4), layout="constrained")
     for axes, value in zip(figure.subplots(2, 2).flat, PHIS, strict=True):
         spec = scale_spec("efficientnet_b0", phi=value)
         cost = estimate_cost(spec)
         draw_network(axes, spec)
         axes.set_title(
-            f"phi = {value}: {sum(stage.depth for stage in spec.stages)} blocks, {spec.resolution} px\n"
-            f"{cost.params / 1e6:.1f} M parameters, {cost.macs / 1e6:,.0f} M multiply-adds",
+            f"phi = {value}\n{sum(stage.depth for stage in spec.stages)} blocks, {spec.resolution} px\n"
+            f"{cost.params / 1e6:.1f} M parameters\n{cost.macs / 1e6:,.0f} M multiply-adds",
             fontsize=11,
         )
+    figure.supxlabel("blue: stages, as high as they have channels,\nas wide as they have blocks", fontsize=11)
     figure.savefig(path, dpi=110)
 
 
@@ -78,7 +79,7 @@ def report(path: Path) -> None:
     with TemporaryDirectory() as folder:
         run(sys.executable, ROOT / "examples" / "draw_flowers.py", "flowers", cwd=folder)
         run(*KERAS_EFFNET, *FLOWERS.split(), "--output", "run", cwd=folder)
-        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,1500")
+        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=960,1250")
         page = (Path(folder) / "run" / "report.html").as_uri()
         run(browser, *flags, f"--user-data-dir={folder}/profile", f"--screenshot={path}", page)
 
