@@ -22,11 +22,12 @@ def use_section(metrics: dict[str, Any]) -> Element:
     code = f"import keras\nprobabilities = keras.models.load_model({model['path']!r}).predict(images)"
     side, channels = model["resolution"], model["channels"]
     text = (
-        f"In Python `images` is an array of shape (n, {side}, {side}, {channels}) with values from 0 to 255; each row "
-        "of the result has a probability for each class, in the order of the table under Data."
+        f" is an array of shape (n, {side}, {side}, {channels}) with values from 0 to 255; each row of ",
+        element("code", "probabilities"),
+        " has one for each class, in the order of the table under Data.",
     )
     lines = [element("pre", each, class_="wrap") for each in (command, code)]
-    return section("Use it", "use", lines, element("p", text, class_="soft after"))
+    return section("Use it", "use", lines, element("p", element("code", "images"), text, class_="soft after"))
 
 
 def data_section(metrics: dict[str, Any]) -> Element | None:
@@ -37,9 +38,10 @@ def data_section(metrics: dict[str, Any]) -> Element | None:
     counts = {name: data["counts"][name] for name in SPLITS if name in data["counts"]}
     train, names = counts["train"], data["classes"]
     sizes = [f"{count(data[name])} {SPLITS[name]}" for name in counts]
+    spread = "" if min(train) == max(train) else f"{count(min(train))} to "
     text = (
-        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} classes; of a class {count(min(train))} to "
-        f"{count(max(train))} for training."
+        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} classes; {spread}{count(max(train))} training "
+        "images a class."
     )
     rows = []
     for number, name in enumerate(names):
@@ -82,11 +84,11 @@ def network_section(metrics: dict[str, Any]) -> Element:
     stages = whole_table(header, rows, class_="stages")
     left = [settings(values)]
     if model["scaling"]:
-        ratios = [(name, *(f"{ratio:.3f}" for ratio in pair)) for name, pair in model["scaling"].items()]
-        text = "Ratios to the backbone. Sizes are whole numbers, and so not quite as asked for:"
+        ratios = [(name, *(f"{ratio:.3g}" for ratio in pair)) for name, pair in model["scaling"].items()]
+        text = "Ratios to the backbone: as phi asks for, and as rounding and a given resolution left them."
         left += [element("p", text, class_="soft after"), whole_table(("", "asked for", "realised"), ratios)]
     text = "A row for each stage: the resolution that it reads, its channels, its blocks and what they cost."
-    both = element("div", element("div", left), element("div", stages), class_="beside")
+    both = element("div", element("div", left), element("div", stages), class_="side")
     return section("Network", "network", element("p", text, class_="soft"), both)
 
 
