@@ -88,7 +88,7 @@ def network_section(metrics: dict[str, Any]) -> Element:
         text = "Ratios to the backbone: as phi asks for, and as rounding and a given resolution left them."
         left += [element("p", text, class_="soft after"), whole_table(("", "asked for", "realised"), ratios)]
     text = "A row for each stage: the resolution that it reads, its channels, its blocks and what they cost."
-    both = element("div", element("div", left), element("div", stages), class_="side")
+    both = element("div", element("div", left), element("div", stages), class_="halves")
     return section("Network", "network", element("p", text, class_="soft"), both)
 
 
