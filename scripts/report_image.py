@@ -23,7 +23,8 @@ from keras_effnet import FinetuneJob, FinetuneOptions, Recipe  # noqa: E402
 from keras_effnet.data.augment import Augmentation  # noqa: E402
 
 IMAGE = ROOT / "docs" / "images" / "report.png"
-WIDTH, HEIGHT = 1000, 4000  # pixels of the window; of its height what is empty is cut off
+WIDTH, HEIGHT = 1200, 4000  # pixels of the window; of its height what is empty is cut off
+SHOWN_WIDTH = 960  # pixels of the image
 COLOURS = 256
 SHOWN = ("curves", "confusion", "mistakes", "confidence")
 OPTIONS = FinetuneOptions(
@@ -62,7 +63,8 @@ def main() -> None:
     pixels = np.asarray(rgb)
     last = int(np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))[-1])
     cut = rgb.crop((0, 0, WIDTH, last + 20))
-    cut.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
+    shown = cut.resize((SHOWN_WIDTH, round(cut.height * SHOWN_WIDTH / WIDTH)), Image.Resampling.LANCZOS)
+    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def _changes(augmentation: dict[str, Any]) -> str:
         words.append("half of them mirrored")
     if augmentation["operations"] and augmentation["magnitude"]:
         number, magnitude = augmentation["operations"], augmentation["magnitude"]
-        words.append(f"changed by RandAugment ({number} operations each, magnitude {magnitude:g})")
+        words.append(f"changed by RandAugment (operations an image: {number}, magnitude: {magnitude:g})")
     mixers = [name for name in ("MixUp", "CutMix") if augmentation[name.lower()]]
     if mixers:
         words.append(f"mixed in pairs by {' or '.join(mixers)}")

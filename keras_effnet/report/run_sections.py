@@ -12,9 +12,9 @@ SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 COLUMN_CLASSES = 40  # classes in one table of counts; those of more classes stand side by side
 # What a row of a model's outputs has.
 RESULTS = {
-    "classification": "a probability for each class, in the order of the table under Data",
-    "multilabel": "a probability for each label, in the order of the table under Data",
-    "regression": "the numbers, in the order of the table under Numbers",
+    "classification": "one for each class, in the order of the table under Data",
+    "multilabel": "one for each label, in the order of the table under Data",
+    "regression": "the numbers in the order of the table under Numbers",
 }
 # Why a value that a recipe leaves open is what it is.
 REASONS = {"dropout": "follows from phi", "drop_path": "the backbone's own", "augmentation.engine": "chosen by auto"}
@@ -29,11 +29,12 @@ def use_section(metrics: dict[str, Any]) -> Element:
     code = f"import keras\n{name} = keras.models.load_model({model['path']!r}).predict(images)"
     sides, channels = side_lengths(model), model["channels"]
     text = (
-        f"In Python `images` is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; "
-        f"each row of the result has {RESULTS[metrics['task']]}."
+        f" is an array of shape (n, {sides[0]}, {sides[1]}, {channels}) with values from 0 to 255; each row of ",
+        element("code", name),
+        f" has {RESULTS[metrics['task']]}.",
     )
     lines = [element("pre", each, class_="wrap") for each in (command, code)]
-    return section("Use it", "use", lines, element("p", text, class_="soft after"))
+    return section("Use it", "use", lines, element("p", element("code", "images"), text, class_="soft after"))
 
 
 def data_section(metrics: dict[str, Any]) -> Element | None:
@@ -44,10 +45,11 @@ def data_section(metrics: dict[str, Any]) -> Element | None:
     counts = {name: data["counts"][name] for name in SPLITS if name in data["counts"]}
     train, names = counts["train"], data["classes"]
     sizes = [f"{count(data[name])} {SPLITS[name]}" for name in counts]
-    classes, one = ("labels", "with a label") if metrics["task"] == "multilabel" else ("classes", "of a class")
+    classes, one = ("labels", "with a label") if metrics["task"] == "multilabel" else ("classes", "a class")
+    spread = "" if min(train) == max(train) else f"{count(min(train))} to "
     text = (
-        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} {classes}; {one} {count(min(train))} to "
-        f"{count(max(train))} for training."
+        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} {classes}; {spread}{count(max(train))} training "
+        f"images {one}."
     )
     rows = []
     for number, name in enumerate(names):
@@ -90,11 +92,11 @@ def network_section(metrics: dict[str, Any]) -> Element:
     stages = whole_table(header, rows, class_="stages")
     left = [settings(values)]
     if model["scaling"]:
-        ratios = [(name, *(f"{ratio:.3f}" for ratio in pair)) for name, pair in model["scaling"].items()]
-        text = "Ratios to the backbone. Sizes are whole numbers, and so not quite as asked for:"
+        ratios = [(name, *(f"{ratio:.3g}" for ratio in pair)) for name, pair in model["scaling"].items()]
+        text = "Ratios to the backbone: as phi asks for, and as rounding and a given resolution left them."
         left += [element("p", text, class_="soft after"), whole_table(("", "asked for", "realised"), ratios)]
     text = "A row for each stage: the resolution that it reads, its channels, its blocks and what they cost."
-    both = element("div", element("div", left), element("div", stages), class_="beside")
+    both = element("div", element("div", left), element("div", stages), class_="halves")
     return section("Network", "network", element("p", text, class_="soft"), both)
 
 

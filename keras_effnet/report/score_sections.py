@@ -13,7 +13,7 @@ from keras_effnet.report.thumbnails import confusion_image, share_colour
 
 TABLE_CLASSES = 40  # most classes of a confusion matrix drawn as a table; with more, numbers would not fit their cells
 NARROW_CLASSES = 12  # most classes whose table fits a phone, in cells of 20 px beside their names
-PAIRS = 15  # most pairs of confused classes listed
+PAIRS = 10  # most pairs of confused classes listed
 CELL_DEPTH = 0.7  # of a colour at its fullest, so that numbers are read on it
 
 
@@ -68,7 +68,8 @@ def _confusion_table(names: list[str], matrix: np.ndarray) -> Element:
             style = {"style": f"background:rgba({red},{green},{blue},{CELL_DEPTH * depth:.2f})"} if line[taken] else {}
             cells.append(element("td", str(line[taken]) if line[taken] else "", **style))
         rows.append((names[true], *cells))
-    header = ["", *[element("span", name) for name in names]]
+    # The rows have the names in full.
+    header = ["", *[element("span", name, title=name) for name in names]]
     shown = table(header, rows, class_="confusion dense" if len(names) > NARROW_CLASSES else "confusion")
     return element("div", shown, class_="on-wide") if len(names) > NARROW_CLASSES else shown
 

@@ -40,7 +40,7 @@ from keras_effnet.errors import DataError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, seen_images, surest_hits, worst_mistakes
 from keras_effnet.report.finetune_page import report_page
-from keras_effnet.report.text import NOTHING, json_text
+from keras_effnet.report.text import NOTHING, count, json_text
 from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
 from keras_effnet.report.write import format_table, write_history, write_report
 from keras_effnet.training.calibration import calibrate
@@ -369,7 +369,9 @@ def test_every_class_is_counted(classes: int) -> None:
     names = tuple(f"class {number:03d}" for number in range(classes))
     source = some_images(300, names)
     metrics = some_metrics(source, some_probabilities(source.labels, classes))
-    rows = shown(metrics).rows["data"]
+    page = shown(metrics)
+    assert f"1\N{NARROW NO-BREAK SPACE}000 to {count(999 + classes)} training images a class" in page.texts["data"]
+    rows = page.rows["data"]
     heads = [at for at, row in enumerate(rows) if row == ["class", "training", "validation", "test"]]
     assert max(np.diff([*heads, len(rows)])) <= 41, "a table is no longer than a screen or two"
     found = [row for at, row in enumerate(rows) if at not in heads]
@@ -393,7 +395,7 @@ def test_the_networks_card_has_phi_and_the_sizes() -> None:
     expected = [stage for stage in (spec.stem, *spec.stages, spec.head) if stage is not None]
     assert [row[2:4] for row in stages] == [[str(stage.width), str(stage.depth)] for stage in expected]
     assert [row[0].split()[0] for row in stages] == [str(number + 1) for number in range(len(stages))]
-    assert ["MACs", "1.900", "2.001"] in rows
+    assert ["MACs", "1.9", "2"] in rows
     metrics["model"]["scaling"] = None
     assert not any(row[1:] == ["asked for", "realised"] for row in shown(metrics).rows["network"])
 
@@ -465,7 +467,8 @@ def test_the_page_says_how_images_were_changed() -> None:
     metrics = some_metrics(source, some_probabilities(source.labels, 3))
     seen = [("cat", "data:image/jpeg;base64,")]
     text = shown(metrics, [], [], "", seen).texts["seen"]
-    for words in ("half of them mirrored", "RandAugment (1 operations each, magnitude 5)", "mixed in pairs by MixUp,"):
+    randomized = "RandAugment (operations an image: 1, magnitude: 5)"
+    for words in ("half of them mirrored", randomized, "mixed in pairs by MixUp,"):
         assert words in text
     assert not any(words in text for words in ("cropped", "CutMix"))
     metrics["recipe"]["augmentation"] = Augmentation().__dict__
