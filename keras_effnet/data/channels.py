@@ -92,8 +92,7 @@ def source_with_channels(source: Source, channels: int, bits: int | None) -> Sou
 
 
 def _check_classes(before: Source, after: Source, channels: int) -> None:
-    count = len(before.class_names)
-    gone = (np.bincount(before.labels, minlength=count) > 0) & (np.bincount(after.labels, minlength=count) == 0)
+    gone = (_images_per_class(before) > 0) & (_images_per_class(after) == 0)
     if gone.any():
         name = before.class_names[int(gone.argmax())]
         raise DataError(
@@ -101,3 +100,12 @@ def _check_classes(before: Source, after: Source, channels: int) -> None:
             "(`--channels`, `channels=`).",
             received=str(after.skipped[-1]),
         )
+
+
+def _images_per_class(source: Source) -> np.ndarray:
+    """Number of images of each class, or with each label; all have numbers."""
+    if source.task == "classification":
+        return np.bincount(source.labels, minlength=len(source.class_names))
+    if source.task == "multilabel":
+        return source.labels.sum(axis=0)
+    return np.full(len(source.class_names), len(source))

@@ -40,7 +40,7 @@ def use_section(metrics: dict[str, Any]) -> Element:
 def data_section(metrics: dict[str, Any]) -> Element | None:
     """The number of images of each class, or with each label, in each split; None for data without classes."""
     data = metrics["data"]
-    if not any(data["counts"].values()):
+    if not any(data.get("counts", {}).values()):
         return None
     counts = {name: data["counts"][name] for name in SPLITS if name in data["counts"]}
     train, names = counts["train"], data["classes"]
@@ -48,8 +48,8 @@ def data_section(metrics: dict[str, Any]) -> Element | None:
     classes, one = ("labels", "with a label") if metrics["task"] == "multilabel" else ("classes", "a class")
     spread = "" if min(train) == max(train) else f"{count(min(train))} to "
     text = (
-        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} {classes}; {spread}{count(max(train))} training "
-        f"images {one}."
+        f"{', '.join(sizes[:-1])} and {sizes[-1]} images of {len(names)} {classes}; {spread}{count(max(train))} "
+        f"training images {one}."
     )
     rows = []
     for number, name in enumerate(names):

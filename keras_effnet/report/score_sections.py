@@ -75,8 +75,8 @@ def _confusion_table(names: list[str], matrix: np.ndarray) -> Element:
 
 
 def classes_section(metrics: dict[str, Any]) -> Element | None:
-    """Precision, recall and F1 of each class; None for another task."""
-    if metrics["task"] != "classification":
+    """Precision, recall and F1 of each class; None for another task, or for scores without them."""
+    if metrics["task"] != "classification" or "per_class" not in metrics["evaluation"]:
         return None
     # The weakest first: that is where something can be done. Those without an image last.
     scores = sorted(metrics["evaluation"]["per_class"], key=lambda row: (row["f1"] is None, row["f1"] or 0))

@@ -113,6 +113,7 @@ def some_metrics(source: Images, probabilities: np.ndarray) -> dict[str, Any]:
         | {"params": row.params, "macs": row.macs}
         for row in explain(spec, classes=classes).rows
     ]
+    evaluation = evaluate_probabilities(probabilities, source.labels, source.class_names)
     return {
         "command": "keras-effnet finetune 'my <images>' --epochs 1",
         "versions": {"keras": keras.version(), "python": "3.x"},
@@ -129,15 +130,16 @@ def some_metrics(source: Images, probabilities: np.ndarray) -> dict[str, Any]:
         "task": "classification",
         "evaluation": {
             "split": "test",
-            **evaluate_probabilities(probabilities, source.labels, source.class_names).to_dict(),
+            "headline": evaluation.headline,
+            **evaluation.to_dict(),
         },
         "calibration": calibrate(probabilities, source.labels, (probabilities, source.labels), "test").to_dict(),
     }
 
 
-def shown(metrics: dict[str, Any], *examples: Any) -> Reader:
+def shown(metrics: dict[str, Any], *examples: Any, **others: Any) -> Reader:
     """The page of these metrics, without examples unless they are given."""
-    return Reader(report_page(metrics, *(examples or ([], []))).decode())
+    return Reader(report_page(metrics, *(examples or ([], [])), **others).decode())
 
 
 def training_batches(source: Images, **augmentation: Any) -> Batches:
@@ -466,13 +468,13 @@ def test_the_page_says_how_images_were_changed() -> None:
     source = some_images(12, NAMES)
     metrics = some_metrics(source, some_probabilities(source.labels, 3))
     seen = [("cat", "data:image/jpeg;base64,")]
-    text = shown(metrics, [], [], "", seen).texts["seen"]
+    text = shown(metrics, seen=seen).texts["seen"]
     randomized = "RandAugment (operations an image: 1, magnitude: 5)"
     for words in ("half of them mirrored", randomized, "mixed in pairs by MixUp,"):
         assert words in text
     assert not any(words in text for words in ("cropped", "CutMix"))
     metrics["recipe"]["augmentation"] = Augmentation().__dict__
-    assert "without any augmentation" in shown(metrics, [], [], "", seen).texts["seen"]
+    assert "without any augmentation" in shown(metrics, seen=seen).texts["seen"]
 
 
 def test_what_the_metrics_lack_is_left_out() -> None:
