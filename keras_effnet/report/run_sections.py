@@ -9,7 +9,7 @@ from keras_effnet.report.html import Element, bar_cell, element, flat, section, 
 from keras_effnet.report.text import count, short
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-COLUMN_CLASSES = 40  # classes in one table of counts; those of more classes stand side by side
+COLUMN_CLASSES = 40  # most classes in one table of counts; those of more classes stand side by side
 # Why a value that a recipe leaves open is what it is.
 REASONS = {"dropout": "follows from phi", "drop_path": "the backbone's own", "augmentation.engine": "chosen by auto"}
 OPEN = (None, "auto")
@@ -48,13 +48,11 @@ def data_section(metrics: dict[str, Any]) -> Element | None:
         first, *others = (split[number] for split in counts.values())
         rows.append((name, bar_cell(count(first), first / max(max(train), 1)), *map(count, others)))
     header = ("class", *(SPLITS[name] for name in counts))
-    columns = max(1, min(3, -(-len(rows) // COLUMN_CLASSES)))
-    height = -(-len(rows) // columns)
     tables = [
-        whole_table(header, rows[first : first + height], class_="scores counts")
-        for first in range(0, len(rows), height)
+        whole_table(header, rows[first : first + COLUMN_CLASSES], class_="scores counts")
+        for first in range(0, len(rows), COLUMN_CLASSES)
     ]
-    shown = element("div", element("div", tables, class_="side"), class_="scroll")
+    shown = element("div", element("div", tables, class_="halves"), class_="scroll")
     return section("Data", "data", element("p", text, class_="soft"), shown)
 
 
