@@ -64,7 +64,7 @@ def main() -> None:
     last = int(np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))[-1])
     cut = rgb.crop((0, 0, WIDTH, last + 20))
     shown = cut.resize((SHOWN_WIDTH, round(cut.height * SHOWN_WIDTH / WIDTH)), Image.Resampling.LANCZOS)
-    shown.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
+    shown.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -93,13 +93,11 @@ class FinetuneJob:
             BuildError, InheritanceError, RegistryError, ScalingError, SpecError, WeightsError: as `make_network`.
         """
         data, recipe = self._load(), self.recipe
-        told = self.options.to_dict()
-        del told["near_duplicates"]  # changes no result
-        identity = {**told, "images": [data.train.fingerprint(), data.validation.fingerprint()]}
+        identity = {**self.options.identity(), "images": [data.train.fingerprint(), data.validation.fingerprint()]}
         # Phases that are unfrozen one by one are cut anew where there are more epochs.
         growing = ("recipe.epochs",) if recipe.unfreeze == "whole" else ()
         options_of_run: dict[str, Any] = {"growing": growing, "overwrite": self.overwrite}
-        options_of_run["defaults"] = FinetuneOptions().to_dict()
+        options_of_run["defaults"] = FinetuneOptions().identity()
         checkpoint = Checkpoint(self.output / "checkpoint", identity, self.distribution, **options_of_run)
         unit = Unit.of(data.train)
         model = self._network(data, unit)

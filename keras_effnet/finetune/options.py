@@ -97,6 +97,14 @@ class FinetuneOptions:
         """
         return {**_to_dict(self), "recipe": self.recipe.to_dict()}
 
+    def identity(self) -> dict[str, Any]:
+        """What makes a run another one: all options but those that change no result, as JSON holds them.
+
+        Raises:
+            SpecError: the spec cannot be written.
+        """
+        return {name: value for name, value in self.to_dict().items() if name != "near_duplicates"}
+
 
 @dataclass(frozen=True)
 class DemonstrationOptions:

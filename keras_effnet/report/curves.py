@@ -98,7 +98,8 @@ def reliability_png(bins: list[dict[str, Any]]) -> bytes:
     )
     axes.set(xlabel="largest probability", ylabel="share of images that are right", xlim=(0, 1), ylim=(0, 1.02))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper left")
+    # Below the panel: bars may be anywhere within it.
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     file = BytesIO()
     figure.savefig(file, dpi=150, format="png")
     return file.getvalue()
