@@ -9,17 +9,13 @@ from keras_effnet.report.html import Element, bar_cell, element, flat, section, 
 from keras_effnet.report.text import count, pixels_text, short, side_lengths
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-<<<<<<< HEAD
-COLUMN_CLASSES = 40  # classes in one table of counts; those of more classes stand side by side
+COLUMN_CLASSES = 40  # most classes in one table of counts; those of more classes stand side by side
 # What a row of a model's outputs has.
 RESULTS = {
     "classification": "one for each class, in the order of the table under Data",
     "multilabel": "one for each label, in the order of the table under Data",
     "regression": "the numbers in the order of the table under Numbers",
 }
-=======
-COLUMN_CLASSES = 40  # most classes in one table of counts; those of more classes stand side by side
->>>>>>> part-report
 # Why a value that a recipe leaves open is what it is.
 REASONS = {"dropout": "follows from phi", "drop_path": "the backbone's own", "augmentation.engine": "chosen by auto"}
 OPEN = (None, "auto")
@@ -59,13 +55,7 @@ def data_section(metrics: dict[str, Any]) -> Element | None:
     for number, name in enumerate(names):
         first, *others = (split[number] for split in counts.values())
         rows.append((name, bar_cell(count(first), first / max(max(train), 1)), *map(count, others)))
-<<<<<<< HEAD
     header = ("label" if metrics["task"] == "multilabel" else "class", *(SPLITS[name] for name in counts))
-    columns = max(1, min(3, -(-len(rows) // COLUMN_CLASSES)))
-    height = -(-len(rows) // columns)
-=======
-    header = ("class", *(SPLITS[name] for name in counts))
->>>>>>> part-report
     tables = [
         whole_table(header, rows[first : first + COLUMN_CLASSES], class_="scores counts")
         for first in range(0, len(rows), COLUMN_CLASSES)
