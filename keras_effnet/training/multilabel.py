@@ -128,8 +128,8 @@ def choose_thresholds(probabilities: np.ndarray, labels: np.ndarray) -> tuple[fl
         labels: array of the same shape, values 0 and 1.
 
     Example:
-        >>> choose_thresholds(np.array([[0.2], [0.3], [0.1]]), np.array([[1], [1], [0]]))
-        (0.15,)
+        >>> choose_thresholds(np.array([[0.25], [0.5], [0.125]]), np.array([[1], [1], [0]]))
+        (0.1875,)
     """
     return tuple(_threshold(probabilities[:, number], labels[:, number]) for number in range(labels.shape[1]))
 
