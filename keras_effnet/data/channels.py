@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from keras_effnet.checks import check_int
 from keras_effnet.data.image_files import ImageFiles, log_skipped
 from keras_effnet.data.reading import BITS, bits_for
@@ -90,13 +92,12 @@ def source_with_channels(source: Source, channels: int, bits: int | None) -> Sou
 
 
 def _check_classes(before: Source, after: Source, channels: int) -> None:
-    if len(after) == len(before):
-        return
-    rule = f"has no image of {channels} channels. Ask for as many as the images have (`--channels`, `channels=`)."
-    received = str(after.skipped[-1])
-    if not len(after):
-        raise DataError(f"the data {rule}", received=received)
-    if before.labels.ndim == 1:  # not several labels of an image, nor numbers
-        lost = sorted(set(before.labels.tolist()) - set(after.labels.tolist()))
-        if lost:
-            raise DataError(f"class {before.class_names[lost[0]]!r} {rule}", received=received)
+    count = len(before.class_names)
+    gone = (np.bincount(before.labels, minlength=count) > 0) & (np.bincount(after.labels, minlength=count) == 0)
+    if gone.any():
+        name = before.class_names[int(gone.argmax())]
+        raise DataError(
+            f"class {name!r} has no image of {channels} channels. Ask for as many as the images have "
+            "(`--channels`, `channels=`).",
+            received=str(after.skipped[-1]),
+        )
