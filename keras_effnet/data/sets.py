@@ -144,7 +144,7 @@ def load_data(
     found = DataSplits(data, train, held_out, test)
     _warn_of_leakage(found)
     if near_duplicates:
-        warn_of_near_duplicates({"training": train, "validation": held_out, "test": splits.test})
+        warn_of_near_duplicates({"training": found.train, "validation": found.validation, "test": found.test})
     return found
 
 

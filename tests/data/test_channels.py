@@ -100,6 +100,8 @@ def test_bands_come_through_to_the_batches(five_bands: Path, tmp_path: Path, cap
 def test_a_class_that_has_no_image_of_these_channels_is_an_error_with_the_reason(
     five_bands: Path, tmp_path: Path
 ) -> None:
+    with pytest.raises(DataError, match=r"no image of 4 channels.*Received: .*channels, and 4 are read"):
+        load_data(five_bands, cache=tmp_path / "cache", channels=4)
     with pytest.raises(DataError, match=r"class 'b' has no image of 3 channels.*`--channels`.*it has 5 channels"):
         load_data(five_bands, cache=tmp_path / "cache")
     with pytest.raises(DataError, match=r"3 channels \(RGB\), or 1 \(gray\); only files have others.*channels=5"):
