@@ -204,6 +204,7 @@ def assert_nothing_is_hidden(found: dict[str, Any], folded: int = 0) -> None:
     assert found["fetched"] == []
 
 
-def screenshot(original: Path, image: Path, width: int, height: int = 1600) -> None:
+def screenshot(original: Path, image: Path, width: int, height: int = 1600, *, dark: bool = False) -> None:
     """The page itself, with its policy, as a PNG file; of at least 500 px, as Chromium makes no narrower window."""
-    run_browser(image.parent, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    run_browser(image.parent, scheme, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())

@@ -131,7 +131,7 @@ def seen_images(batches: Any, class_names: Sequence[str]) -> list[tuple[str, str
 def _label_text(label: np.ndarray, class_names: Sequence[str]) -> str:
     """A one-hot label as the class' name; a mixed one with the share of each class."""
     order = np.argsort(-label, kind="stable")
-    named = [number for number in order if label[number] >= LEAST_SHARE]
+    named = [int(number) for number in order if label[number] >= LEAST_SHARE]
     if len(named) == 1:
         return class_names[named[0]]
     return ", ".join(f"{label[number]:.0%} {class_names[number]}" for number in named)
