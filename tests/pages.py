@@ -123,6 +123,8 @@ PROBE = """
     cut: all.filter((part) => part.clientWidth && part.scrollWidth > part.clientWidth + 1).map(where),
     scrolled: all.filter((part) => ["auto", "scroll"].includes(style(part).overflowY)
       && part.scrollHeight > part.clientHeight + 1).map(where),
+    slim: [...document.querySelectorAll("table:not(.confusion) :is(th, td)")].filter((cell) =>
+      cell.textContent.trim().length > 3 && cell.getBoundingClientRect().width < 24).map(where),
     pale: texts.filter((part) => contrast(part) < 4.5).map((part) => `${where(part)} ${contrast(part).toFixed(2)}`),
     paper: light(ground(document.querySelector("section"))),
     fetched: requests.map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
@@ -197,10 +199,12 @@ def assert_nothing_is_hidden(found: dict[str, Any], folded: int = 0) -> None:
     assert found["visible"]
     names = ("overflow", "broken", "hidden", "outside")
     assert {name: found[name] for name in (*names, "unseen")} == {**dict.fromkeys(names, 0), "unseen": folded}
+    assert found["slim"] == [], "cells of a letter a line"
     assert found["pale"] == []
     assert found["fetched"] == []
 
 
-def screenshot(original: Path, image: Path, width: int, height: int = 1600) -> None:
+def screenshot(original: Path, image: Path, width: int, height: int = 1600, *, dark: bool = False) -> None:
     """The page itself, with its policy, as a PNG file; of at least 500 px, as Chromium makes no narrower window."""
-    run_browser(image.parent, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    run_browser(image.parent, scheme, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())

@@ -136,5 +136,7 @@ def _label_text(label: np.ndarray, source: Source) -> str:
     if np.isin(label, (0, 1)).all():
         return labels_text(class_names, label > 0)
     order = np.argsort(-label, kind="stable")
-    named = [number for number in order if label[number] >= LEAST_SHARE]
+    named = [int(number) for number in order if label[number] >= LEAST_SHARE]
+    if len(named) == 1:
+        return class_names[named[0]]
     return ", ".join(f"{label[number]:.0%} {class_names[number]}" for number in named)

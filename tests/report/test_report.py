@@ -502,16 +502,19 @@ def test_a_browser_shows_every_part(
     assert found["scrolled"] == []
     assert found["paper"] < 0.02 if medium == DARK else found["paper"] == 1
 
-    if width < 500 or medium:
+    if width < 500 or medium == PAPER:
         return  # Chromium makes no window narrower than that
     # The page itself, with its policy: its style and its images are there.
     image = tmp_path / "page.png"
-    screenshot(original, image, width)
+    screenshot(original, image, width, dark=medium == DARK)
     with Image.open(image) as shown:
         assert shown.width == width
         colours = {colour: count for count, colour in shown.convert("RGB").getcolors(1 << 24) or ()}
-    assert colours.get((246, 247, 249), 0) > 5_000, "the ground around the sections"
-    assert colours.get((31, 119, 180), 0) > 100, "Matplotlib's blue: the curve of the validation"
+    ground, blue = ((246, 247, 249), (31, 119, 180)) if not medium else ((14, 17, 22), (87, 167, 225))
+    assert colours.get(ground, 0) > 5_000, "the ground around the sections"
+    near = [count for colour, count in colours.items() if max(abs(np.subtract(colour, blue))) <= 12]
+    assert sum(near) > 100, "Matplotlib's blue, the curve of the validation, brighter in the dark"
+    assert not medium or colours.get((255, 255, 255), 0) < 20_000, "no chart on white"
 
 
 @pytest.mark.slow
