@@ -39,6 +39,8 @@ RECIPE = Recipe(
     rate=0.01,
     views=2,
     average=0.8,
+    layer_decay=0.7,
+    sampling="balanced",
     augmentation=Augmentation(crop=0.6, flip=True),
 )
 AUGMENTED = replace(RECIPE, augmentation=Augmentation(crop=0.6, flip=True, operations=1, magnitude=5))
