@@ -1,7 +1,7 @@
 """Each option of training and prediction against its absence, on the embedded data.
 
 Command: python benchmarks/options.py [--seeds 5] [--output FOLDER]; --epochs 1 only tries it out, and keeps no results.
-Time: about 12 minutes on 2 cores; stopped, the same command with --output goes on.
+Time: about 10 minutes on 2 cores; stopped, the same command with --output goes on.
 Result: results/options.json and, by benchmarks/tables.py, a table in docs/finetune.md.
 
 One small network (that of docs/transfer.md: MobileNetV1 at phi = -10, 16 px) is pre-trained on drawn letters, and then
@@ -35,7 +35,7 @@ from typing import Any, cast
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from measure import save, this_command
+from measure import save
 from PIL import Image
 from scipy.stats import t as student
 from sklearn.datasets import load_sample_images
@@ -281,7 +281,8 @@ def main() -> None:
         for row in rows:
             print(row)
         return
-    save("options", this_command(), rows, minutes=minutes, epochs=EPOCHS)
+    command = f"python benchmarks/options.py --seeds {arguments.seeds}"
+    save("options", command, rows, minutes=minutes, epochs=EPOCHS)
 
 
 if __name__ == "__main__":
