@@ -36,7 +36,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 def phi(path: Path) -> None:
     """EfficientNet-B0 at several phi: its image, and a box for each stage."""
-    figure = Figure(figsize=(5.6, 6.4), layout="constrained")
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     for axes, value in zip(figure.subplots(2, 2).flat, PHIS, strict=True):
         spec = scale_spec("efficientnet_b0", phi=value)
         cost = estimate_cost(spec)
@@ -46,7 +46,9 @@ def phi(path: Path) -> None:
             f"{cost.params / 1e6:.1f} M parameters\n{cost.macs / 1e6:,.0f} M multiply-adds",
             fontsize=11,
         )
-    figure.supxlabel("blue: stages, as high as they have channels,\nas wide as they have blocks", fontsize=11)
+    figure.supxlabel(
+        "yellow: the image; blue: stages, as high as they have\nchannels, as wide as they have blocks", fontsize=11
+    )
     figure.savefig(path, dpi=110)
 
 
@@ -54,7 +56,6 @@ def draw_network(axes: Any, spec: Any) -> None:
     """The image as a square, and stages as boxes: as wide as they are deep, as high as they have channels."""
     side = spec.resolution / 8
     axes.add_patch(Rectangle((0, -side / 2), side, side, facecolor="#f2c14e", edgecolor="none"))
-    axes.text(side / 2, 0, "image", ha="center", va="center", fontsize=8)
     left = side + 6
     for stage in spec.stages:
         wide, high = 4 * stage.depth, stage.width / 5
