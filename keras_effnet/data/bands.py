@@ -90,13 +90,13 @@ class TiffBands:
         """The values, as an array of shape `(height, width, bands)`."""
         try:
             array = np.asarray(self._page.asarray(maxworkers=1))  # images are read in threads already
-        except ValueError as error:
-            if "imagecodecs" in str(error):
-                raise MissingExtraError(
-                    "this compression needs what the extra [tiff] of keras-effnet installs: pip install imagecodecs.",
-                    received=str(error),
-                ) from error
-            raise
+        except (ValueError, ImportError) as error:
+            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+                raise
+            raise MissingExtraError(
+                "this compression needs what the extra [tiff] of keras-effnet installs: pip install imagecodecs.",
+                received=str(error),
+            ) from error
         if array.ndim == 2:
             return array[..., None]
         if array.ndim != 3:

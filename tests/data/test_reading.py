@@ -265,6 +265,14 @@ def test_what_is_averaged_is_what_resizing_averages() -> None:
     assert read_image(file, 150).shape == (600, 600, 3)
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_colour_that_stands_for_nothing_is_laid_on_white_before_it_is_averaged(mode: str) -> None:
+    pixels = Image.fromarray(np.indices((60, 60)).sum(axis=0).astype(np.uint8) % 2 * 200).convert(mode)
+    found = read_image(encoded(pixels, transparency=0 if mode == "L" else (0, 0, 0)), 5)
+    assert found.shape == (15, 15, 3)
+    np.testing.assert_allclose(found, (200 + 255) / 2, atol=1)
+
+
 def test_the_limit_is_on_what_is_decoded_and_pillows_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     pixels = Image.new("RGB", (100, 80), "white")
