@@ -35,7 +35,10 @@ def open_array(path: Path) -> np.ndarray:
     Raises:
         ValueError, OSError: the file is broken, or holds something else.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:  # NumPy's own words advise to execute what is in the file
+        raise ValueError("no whole array of numbers in NumPy's format") from error
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or not array.size or array.dtype.kind not in "biuf":
