@@ -35,7 +35,10 @@ def open_array(path: Path) -> np.ndarray:
     Raises:
         ValueError, OSError: the file is broken, or holds something else.
     """
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:  # NumPy's own words advise to execute what is in the file
+        raise ValueError("no whole array of numbers in NumPy's format") from error
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or not array.size or array.dtype.kind not in "biuf":
@@ -90,13 +93,13 @@ class TiffBands:
         """The values, as an array of shape `(height, width, bands)`."""
         try:
             array = np.asarray(self._page.asarray(maxworkers=1))  # images are read in threads already
-        except ValueError as error:
-            if "imagecodecs" in str(error):
-                raise MissingExtraError(
-                    "this compression needs what the extra [tiff] of keras-effnet installs: pip install imagecodecs.",
-                    received=str(error),
-                ) from error
-            raise
+        except (ValueError, ImportError) as error:
+            if isinstance(error, ValueError) and "imagecodecs" not in str(error):
+                raise
+            raise MissingExtraError(
+                "this compression needs what the extra [tiff] of keras-effnet installs: pip install imagecodecs.",
+                received=str(error),
+            ) from error
         if array.ndim == 2:
             return array[..., None]
         if array.ndim != 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from data_files import write_bands, write_image
 from PIL import Image
 
 from keras_effnet.data.batches import Batches
+from keras_effnet.data.image_files import check_files
 from keras_effnet.data.sets import load_data
 from keras_effnet.errors import DataError
 
@@ -46,6 +48,22 @@ def test_all_images_of_a_set_are_scaled_by_the_bits_of_the_set(
     assert load_data(xrays, cache=tmp_path / "cache", bits=16).train.read(0).max() == round(900 / 65535 * 255)
     with pytest.raises(DataError, match="`bits` must be an integer from 8 to 16"):
         load_data(xrays, cache=tmp_path / "cache", bits=7)
+
+
+def test_the_bits_are_those_of_all_splits(xrays: Path, tmp_path: Path) -> None:
+    for split, numbers in (("train", (0, 1)), ("test", (2, 3))):
+        for name in PEAKS:
+            (tmp_path / "split" / split / name).mkdir(parents=True)
+            for number in numbers:
+                (xrays / name / f"{number}.png").rename(tmp_path / "split" / split / name / f"{number}.png")
+    for file in (tmp_path / "split" / "test" / "light").iterdir():
+        Image.fromarray(np.full((8, 8), 700, np.uint16)).save(file)
+    splits = load_data(tmp_path / "split", cache=tmp_path / "cache", validation=0.5)
+    assert splits.test is not None
+    assert splits.train.bits == splits.test.bits == 12
+    assert {splits.test.read(index).max() for index in range(4)} == {
+        round(value / 4095 * 255) for value in (700, 750, 800)
+    }
 
 
 def test_bits_that_are_known_cut_what_is_brighter_and_say_it(
@@ -109,6 +127,19 @@ def test_a_class_that_has_no_image_of_these_channels_is_an_error_with_the_reason
     with pytest.raises(DataError, match="`channels` must be an integer at least 1"):
         load_data("digits", channels=0)
     assert load_data("digits", channels=1).train.channels == 3, "batches make it gray"
+
+
+def test_what_another_library_would_read_is_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write_bands(tmp_path / "five.tif", np.zeros((4, 6, 5), np.uint8))
+    gray = write_image(tmp_path / "gray.png")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "tifffile", None)
+        missing, fine = check_files([file, gray], tmp_path / "cache")
+    assert "image of 5 bands needs" in missing.reason
+    assert not fine.reason
+    record = (tmp_path / "cache" / "images.jsonl").read_text()
+    assert "gray.png" in record
+    assert "five.tif" not in record
 
 
 def test_a_tiff_of_five_bands_among_others_is_left_out_with_the_reason(tmp_path: Path) -> None:
