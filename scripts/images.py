@@ -46,7 +46,9 @@ def phi(path: Path) -> None:
             f"{cost.params / 1e6:.1f} M parameters\n{cost.macs / 1e6:,.0f} M multiply-adds",
             fontsize=11,
         )
-    figure.supxlabel("yellow: the image; blue: stages, as high as they have\nchannels, as wide as they have blocks", fontsize=11)
+    figure.supxlabel(
+        "yellow: the image; blue: stages, as high as they have\nchannels, as wide as they have blocks", fontsize=11
+    )
     figure.savefig(path, dpi=110)
 
 
