@@ -224,6 +224,27 @@ def speed(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def first_run(content: dict[str, Any]) -> str:
+    """What benchmarks/first_run.py measured of commands, files and installations, as Markdown."""
+    commands = table(content).split("\n\n")[0]
+    names = {
+        "ours": "`load_data`, which decodes all",
+        "ours again": "`load_data` again",
+        "keras": "Keras, which lists them",
+    }
+    files = ["| files | seconds | peak memory |", "|---|---|---|"]
+    files += [
+        f"| {row['files']:,}: {names[row['what']]} | {row['seconds']:.1f} | {row['peak_mb']:,.0f} MB |"
+        for row in content["files"]
+    ]
+    installed = ["| installation | packages | seconds | size |", "|---|---|---|---|"]
+    installed += [
+        f"| {row['what']} | {row['packages']} | {row['seconds']:.0f} | {row['mb']:,.0f} MB |"
+        for row in content["installed"]
+    ]
+    return "\n\n".join([commands, "\n".join(files), "\n".join(installed), where(content)])
+
+
 def options(content: dict[str, Any]) -> str:
     """What benchmarks/options.py measured, as Markdown."""
     lines = [
@@ -271,6 +292,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "resident": (TRAINING, resident),
     "training_step": (TRAINING, training_step),
     "options": (TRAINING, options),
+    "first_run": (TRAINING, first_run),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {

@@ -1,9 +1,10 @@
 """Images from Hugging Face `datasets`: written into a folder for `finetune`, and read where they lie by `model.fit`.
 
 Command: python examples/hugging_face_datasets.py
-Time: about 30 seconds on 2 cores.
+Time: about 45 seconds on 2 cores.
 Result: the number of images in the folder, the accuracy of `finetune` on images held out of it, and the accuracy of a
-    model that `fit` has trained on the same data set without a folder.
+    model that `fit` has trained on the same data set without a folder: 200, 0.650 of
+    20 images, 0.625 of 40. (One run; the last digits vary by machine.)
 
 The data set is made here, of drawn flowers, so that nothing is downloaded. With `load_dataset("food101")` in its place
 the rest is the same. Needs the library: pip install datasets

@@ -1,9 +1,10 @@
 """Images from `tf.data`: written into a folder for `finetune`, and given to `model.fit` as they come.
 
 Command: python examples/tf_data.py
-Time: about 30 seconds on 2 cores.
+Time: about 45 seconds on 2 cores.
 Result: the number of images in the folder, the accuracy of `finetune` on images held out of it, and the accuracy of a
-    model that `fit` has trained on the pipeline itself.
+    model that `fit` has trained on the pipeline itself: 200, 0.950 of 20 images, 0.675 of 40. (One run; the last
+    digits vary by machine.)
 
 The pipeline is made here, of drawn flowers, so that nothing is downloaded; yours may read TFRecords.
 """

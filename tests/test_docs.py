@@ -32,7 +32,7 @@ from keras_effnet.latency.work import Work, read_work
 from keras_effnet.serialization import write_spec
 
 # Pages whose blocks take over ten seconds.
-SLOW = ("README.md", "docs/export.md", "docs/finetune.md", "docs/start.md")
+SLOW = ("README.md", "docs/finetune.md", "docs/other_data.md", "docs/start.md")
 # Pages whose output depends on the machine, or is that of a longer training: numbers and answers are not compared.
 MEASURED = ("docs/start.md",)
 ANSWERS = r"\d[\d.,:e-]*|daisy|poppy|rose|sunflower|violet"
@@ -71,7 +71,7 @@ SAMPLES = {"epoch 31 of 40": "a line of standard error, which tests/finetune/tes
 REPLACED = {
     'weights="imagenet"': ("weights=None", "the weights would be downloaded"),
     'phi=1, recipe=Recipe(epochs=20)), "results/flowers"': (
-        'backbone="mobilenet_v1", phi=-8, weights="random", resolution=32, recipe=Recipe(epochs=1)), "results/python"',
+        'backbone="mobilenet_v1", phi=-8, weights="random", resolution=32, recipe=Recipe(head_epochs=1, epochs=1)), "results/python"',
         "weights would be downloaded, and a large network trained",
     ),
     'search_coefficients(output="results/coefficients", workers=2)': (

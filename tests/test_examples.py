@@ -90,18 +90,37 @@ def test_a_network_for_a_microcontroller_is_held_to_its_memories(
     assert said[5].startswith("accuracy lost: ")
 
 
+def contents(folder: Path) -> dict[str, list[bytes]]:
+    """What the files of each class hold."""
+    return {place.name: sorted(path.read_bytes() for path in place.iterdir()) for place in folder.iterdir()}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("library", "example"), [("datasets", "hugging_face_datasets"), ("tensorflow", "tf_data")])
-def test_data_of_other_libraries_trains_through_a_folder_and_as_it_is(
+def test_data_of_other_libraries_go_through_a_folder_and_as_they_are(
     library: str, example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip(library)
     monkeypatch.syspath_prepend(EXAMPLES)
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "home"))
     module: Any = import_example(example)
+    for name, value in {"IMAGES": 10, "EPOCHS": 1}.items():
+        monkeypatch.setattr(module, name, value)
     with redirect_stdout(io.StringIO()) as out:
         module.main()
     said = dict(line.split(": ") for line in out.getvalue().splitlines() if ": " in line)
-    assert int(said["images in the folder"]) == 5 * module.IMAGES
-    for way in ("finetune", "fit"):
-        assert float(said[way]) > 0.5, way  # of five kinds
+    assert int(said["images in the folder"]) == 50
+    assert all(0 <= float(said[way]) <= 1 for way in ("finetune", "fit"))
+
+    drawn, written = tmp_path / "drawn", tmp_path / "written"
+    module.draw_folder(drawn, 2)
+    if library == "datasets":
+        found = module.datasets.load_dataset("imagefolder", data_dir=str(drawn), split="train", cache_dir=str(tmp_path))
+        module.write_folder(found, written)
+        assert contents(written) == contents(drawn)  # to the byte
+        source = module.DatasetImages(found).take([3, 0])
+        assert [source.class_names[label] for label in source.labels] == [source.class_names[1], source.class_names[0]]
+        assert source.read(1).shape == (*source.dataset[1]["image"].size[::-1], 3)
+    else:
+        module.write_folder(module.pipeline(drawn), module.NAMES, written)
+        assert {name: len(each) for name, each in contents(written).items()} == dict.fromkeys(module.NAMES, 2)
