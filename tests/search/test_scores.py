@@ -176,7 +176,9 @@ def test_zen_leaves_out_shortcuts_and_does_not_read_the_weights() -> None:
     ["resnet50", "mobilenet_v1", "mobilenet_v3_small", "convnext_tiny", "densenet121", "regnet_y_400mf", "resnet50_v2"],
 )
 def test_every_kind_of_block_has_finite_scores(name: str) -> None:
-    spec = scale_spec(name, coefficients=Coefficients(depth=0.1, width=0.25))
+    # Not narrower: where a processor has AVX-512, TensorFlow 2.21 writes beyond its memory in the gradient of a 1x1
+    # convolution with a stride of 2 and under 16 channels, as RegNet then has.
+    spec = scale_spec(name, coefficients=Coefficients(depth=0.1, width=0.5))
     model = build_model(spec, classes=4, input_shape=(64, 64, 3))
     before = [np.array(weight) for weight in model.get_weights()]
     for score in SCORES.values():
