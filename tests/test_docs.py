@@ -71,7 +71,8 @@ SAMPLES = {"epoch 31 of 40": "a line of standard error, which tests/finetune/tes
 REPLACED = {
     'weights="imagenet"': ("weights=None", "the weights would be downloaded"),
     'phi=1, recipe=Recipe(epochs=20)), "results/flowers"': (
-        'backbone="mobilenet_v1", phi=-8, weights="random", resolution=32, recipe=Recipe(head_epochs=1, epochs=1)), "results/python"',
+        'backbone="mobilenet_v1", phi=-8, weights="random", resolution=32, '
+        'recipe=Recipe(head_epochs=1, epochs=1)), "results/python"',
         "weights would be downloaded, and a large network trained",
     ),
     'search_coefficients(output="results/coefficients", workers=2)': (
