@@ -43,7 +43,7 @@ def commands(block: Block) -> Iterator[tuple[str, str]]:
 
     In a `console` block commands stand behind `$ `, and all else is output; in any other block all lines are commands.
     """
-    text = block.text.replace("\\\n", " ")
+    text = re.sub(r"\\\n\s*", "", block.text)
     if block.language != "console":
         yield from ((line, "") for line in text.splitlines() if line.strip() and not line.startswith("#"))
         return
