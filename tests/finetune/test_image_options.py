@@ -28,6 +28,7 @@ from keras_effnet.finetune.transfer_model import make_network
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.peak import estimate_peak
+from keras_effnet.report.write import format_table
 
 SPEC = tiny_spec(MBConv(expand=2), depth=1, resolution=16)
 BANDS, HEIGHT, WIDTH = 5, 16, 24
@@ -63,11 +64,10 @@ def test_scenes_of_five_bands_go_all_the_way(
     )
     metrics = FinetuneJob(options, output).run()
     assert metrics is not None
-    assert metrics["model"]["resolution"] == f"{HEIGHT}x{WIDTH}"
-    assert f"tiny, {HEIGHT}x{WIDTH} px" in metrics["model"]["table"]
     shape: dict[str, Any] = {"resolution": (HEIGHT, WIDTH), "channels": BANDS, "classes": 2}
     assert metrics["model"]["macs"] == estimate_cost(SPEC, **shape).macs
     assert f"{HEIGHT}x{WIDTH}" in (output / "report.html").read_text()
+    assert f"{HEIGHT}x{WIDTH} px" in format_table(metrics)
     assert FinetuneJob(replace(options, near_duplicates=True), output).run() is not None, "the same run"
 
     model: Any = keras.models.load_model(output / "model.keras", safe_mode=True)
