@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from support import import_example
 
+from keras_effnet.export import exporter
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -79,6 +81,8 @@ def test_a_network_for_a_microcontroller_is_held_to_its_memories(
     example: Any = import_example("microcontroller")
     for name, value in {"TRAINED": 800, "TESTED": 80, "EPOCHS": 2}.items():
         monkeypatch.setattr(example, name, value)
+    # Trained for seconds, it is sure of no letter, and a difference in rounding changes many answers.
+    monkeypatch.setattr(exporter, "LEAST_AGREEMENT", 0.5)
     example.main()
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("network: ")

@@ -85,7 +85,7 @@ from keras_effnet.cli.main import main, parse
 from keras_effnet.finetune import job
 from keras_effnet.startup import import_less
 import_less()
-job.write_report = lambda metrics, *others: (others[-1] / "metrics.json").write_text(json.dumps(metrics))
+job.write_report = lambda metrics, *others: (others[4] / "metrics.json").write_text(json.dumps(metrics))
 sys.exit(main(parse(sys.argv)))
 """
 
