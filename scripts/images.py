@@ -4,7 +4,7 @@
 |---|---|---|
 | `phi` | what scaling does to EfficientNet-B0, from its spec | 2 s |
 | `costs` | parameters and multiply-adds against phi (examples/compare_scaled_backbones.py) | 5 s |
-| `report` | the top of a report: the run of docs/start.md, opened in Chromium | 2 minutes |
+| `report` | some sections of a report, opened in Chromium (scripts/report_image.py) | 1 minute |
 | `transfer` | what `keras-effnet transfer` leaves | 2 minutes |
 | `search_surface` | what `keras-effnet search coefficients` leaves | 17 minutes |
 
@@ -29,9 +29,6 @@ from keras_effnet import estimate_cost, scale_spec
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 PHIS = (-4, -2, 0, 2)
-# The run of docs/start.md.
-FLOWERS = "finetune flowers --backbone mobilenet_v1 --phi -4 --resolution 64 --weights random --epochs 20 --rate 0.05"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def phi(path: Path) -> None:
@@ -73,16 +70,9 @@ def costs(path: Path) -> None:
 
 
 def report(path: Path) -> None:
-    """The top of the report, as a browser shows it."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        sys.exit(f"none of {', '.join(BROWSERS)} is installed")
+    """Some sections of a report, as a browser shows them."""
     with TemporaryDirectory() as folder:
-        run(sys.executable, ROOT / "examples" / "draw_flowers.py", "flowers", cwd=folder)
-        run(*KERAS_EFFNET, *FLOWERS.split(), "--output", "run", cwd=folder)
-        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=960,1250")
-        page = (Path(folder) / "run" / "report.html").as_uri()
-        run(browser, *flags, f"--user-data-dir={folder}/profile", f"--screenshot={path}", page)
+        run(sys.executable, ROOT / "scripts" / "report_image.py", path, "--output", folder)
 
 
 def transfer(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Makes `docs/images/report.png`: `python scripts/report_image.py [--output FOLDER]`.
+"""Draws some sections of a report: `python scripts/report_image.py IMAGE [--output FOLDER]`, as images.py does.
 
 It trains a small network on so few of scikit-learn's digits that it makes mistakes, opens the report in Chromium, and
 leaves out the sections that a reader of the documentation can do without. The run is kept, and not trained again.
@@ -22,7 +22,6 @@ from pages import screenshot  # noqa: E402 - the path comes first
 from keras_effnet import FinetuneJob, FinetuneOptions, Recipe  # noqa: E402
 from keras_effnet.data.augment import Augmentation  # noqa: E402
 
-IMAGE = ROOT / "docs" / "images" / "report.png"
 WIDTH, HEIGHT = 1200, 4000  # pixels of the window; of its height what is empty is cut off
 SHOWN_WIDTH = 960  # pixels of the image
 COLOURS = 256
@@ -48,8 +47,10 @@ OPTIONS = FinetuneOptions(
 def main() -> None:
     """Makes the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=Path, help="the PNG file to write")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "report_image", help="folder of the run")
-    output = parser.parse_args().output.resolve()
+    arguments = parser.parse_args()
+    output = arguments.output.resolve()
     FinetuneJob(OPTIONS, output).run()
     page = (output / "report.html").read_text(encoding="utf-8")
     names = re.findall(r'<section id="(\w+)"', page)
@@ -64,7 +65,7 @@ def main() -> None:
     last = int(np.flatnonzero((pixels != pixels[-1, 0]).any(axis=(1, 2)))[-1])
     cut = rgb.crop((0, 0, WIDTH, last + 20))
     shown = cut.resize((SHOWN_WIDTH, round(cut.height * SHOWN_WIDTH / WIDTH)), Image.Resampling.LANCZOS)
-    shown.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE).save(IMAGE, optimize=True)
+    shown.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE).save(arguments.image, optimize=True)
 
 
 if __name__ == "__main__":
