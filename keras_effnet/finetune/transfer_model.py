@@ -48,8 +48,9 @@ def make_network(
             (those in the `.keras` file that is the backbone), or "random".
         class_names: names of the new classes, labels or numbers; they are stored in the model.
         phi: how the backbone is scaled; the weights follow at any phi.
-        resolution: side of the images in pixels, or (height, width); by default the scaled backbone's own, or the sides
-            of a saved model that takes no squares. Height and width change no spec, only the model's input.
+        resolution: side of the images in pixels, or (height, width); by default the scaled backbone's own; the
+            sides of a saved model that is not scaled, or takes no squares. Height and width change no spec, only the
+            model's input.
         channels: number of channels of the images. For more than 3, the kernels of the colours are repeated in turn.
         recipe: recipe with the dropout, the drop-path and the seed.
         task: what the outputs are: "classification", "multilabel" or "regression".
@@ -84,7 +85,7 @@ def make_network(
     )
     scaled = scale_spec(base, phi)
     if resolution is None:
-        resolution = _own_rectangle(trained) or scaled.resolution
+        resolution = _own_size(trained, phi) or scaled.resolution
     if isinstance(resolution, int):
         scaled = replace(scaled, resolution=resolution)
     spec = raw_spec(regularized(scaled, phi, recipe))
@@ -154,12 +155,14 @@ def without_unit(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs, last.input, name=model.name)
 
 
-def _own_rectangle(model: keras.Model | None) -> tuple[int, int] | None:
-    """Height and width of the images of a saved model, if they are known and differ."""
-    if model is None:
+def _own_size(model: keras.Model | None, phi: float) -> Resolution | None:
+    """The size of the images of a saved model, if it is known and stays: of squares scaling makes others."""
+    height, width = (None, None) if model is None else model.input_shape[1:3]
+    if height is None or width is None:
         return None
-    height, width = model.input_shape[1:3]
-    return (height, width) if height and width and height != width else None
+    if height != width:
+        return height, width
+    return None if phi else height
 
 
 def is_saved_model(backbone: object) -> bool:

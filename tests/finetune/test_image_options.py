@@ -132,13 +132,16 @@ def test_a_network_of_rectangles_keeps_its_spec() -> None:
     assert read_embedded_spec(square).spec.resolution == 32
 
 
-def test_a_saved_network_of_rectangles_is_trained_on_at_its_size(tmp_path: Path) -> None:
-    model = build_model(SPEC, classes=2, input_shape=(32, 48, 3))
+@pytest.mark.parametrize("size", [(32, 48), (32, 32)])
+def test_a_saved_network_of_another_size_than_its_specs_is_trained_on_at_it(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    model = build_model(SPEC, classes=2, input_shape=(*size, 3))
     as_if_trained(model)
     model.save(tmp_path / "wide.keras")
     made = make_network(tmp_path / "wide.keras", "saved", class_names=("a", "b", "c"), recipe=Recipe())
-    assert made.input_shape == (None, 32, 48, 3)
-    x = random_images(2, 32, 48, 3)
+    assert made.input_shape == (None, *size, 3)
+    x = random_images(2, *size, 3)
     found, expected = (outputs(split_model(each)[0], x) for each in (made, model))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
