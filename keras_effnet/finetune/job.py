@@ -167,6 +167,11 @@ class FinetuneJob:
         options = self.options
         if options.weights == RANDOM:
             logger.warning("the network starts from random weights, as asked for: nothing is transferred")
+            if self.recipe.head_epochs or self.recipe.batchnorm == "frozen":
+                logger.warning(
+                    "a classifier learns nothing on random features, and frozen statistics are none of these images: "
+                    "set head_epochs=0 and batchnorm='trained', as the default recipe for random weights does"
+                )
         model = make_network(
             options.backbone,
             options.weights,
