@@ -2,7 +2,7 @@
 
 Command: python benchmarks/options.py [--seeds 5] [--output FOLDER]; --epochs 1 only tries it out, and keeps no results.
 Time: about 10 minutes on 2 cores; stopped, the same command with --output goes on.
-Result: results/options.json and, by benchmarks/tables.py, a table in docs/finetune.md.
+Result: results/options.json and, by benchmarks/tables.py, a table in docs/evidence/training.md.
 
 One small network (that of docs/transfer.md: MobileNetV1 at phi = -10, 16 px) is pre-trained on drawn letters, and then
 learns three tasks, each with several seeds:

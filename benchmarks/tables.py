@@ -248,7 +248,7 @@ def first_run(content: dict[str, Any]) -> str:
 def options(content: dict[str, Any]) -> str:
     """What benchmarks/options.py measured, as Markdown."""
     lines = [
-        "| option | task | what counts | without | with | difference (95 % interval) | |",
+        "| option | task | what counts | without | with | difference (95 % interval) | verdict |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in content["rows"]:
