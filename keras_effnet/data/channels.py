@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
-
 from keras_effnet.checks import check_int
 from keras_effnet.data.image_files import ImageFiles, log_skipped
 from keras_effnet.data.reading import BITS, bits_for
@@ -92,7 +90,7 @@ def source_with_channels(source: Source, channels: int, bits: int | None) -> Sou
 
 
 def _check_classes(before: Source, after: Source, channels: int) -> None:
-    gone = (_images_per_class(before) > 0) & (_images_per_class(after) == 0)
+    gone = (before.images_per_class > 0) & (after.images_per_class == 0)
     if gone.any():
         name = before.class_names[int(gone.argmax())]
         raise DataError(
@@ -100,12 +98,3 @@ def _check_classes(before: Source, after: Source, channels: int) -> None:
             "(`--channels`, `channels=`).",
             received=str(after.skipped[-1]),
         )
-
-
-def _images_per_class(source: Source) -> np.ndarray:
-    """Number of images of each class, or with each label; all have numbers."""
-    if source.task == "classification":
-        return np.bincount(source.labels, minlength=len(source.class_names))
-    if source.task == "multilabel":
-        return source.labels.sum(axis=0)
-    return np.full(len(source.class_names), len(source))

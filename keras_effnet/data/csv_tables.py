@@ -91,7 +91,7 @@ def _check_labels(table: Path, targets: Targets, listed: np.ndarray, train: Imag
     elif not len(train):
         raise DataError("a table must list readable training images.", received=f"none in {str(table)!r}")
     elif targets.task == "multilabel":
-        absent = [name for name, count in zip(targets.names, train.labels.sum(axis=0), strict=True) if not count]
+        absent = [name for name, count in zip(targets.names, train.images_per_class, strict=True) if not count]
         if absent:
             raise DataError(
                 "each label must have a readable training image; add one, or remove the label.",

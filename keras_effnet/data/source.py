@@ -62,6 +62,15 @@ class Source(ABC):
         return np.eye(len(self.class_names), dtype=np.float32)[labels] if self.task == "classification" else labels
 
     @property
+    def images_per_class(self) -> np.ndarray:
+        """Number of images of each class, or with each label; all have each number. Shape `(len(class_names),)`."""
+        if self.task == "classification":
+            return np.bincount(self.labels, minlength=len(self.class_names))
+        if self.task == "multilabel":
+            return self.labels.sum(axis=0, dtype=np.int64)
+        return np.full(len(self.class_names), len(self))
+
+    @property
     def strata(self) -> np.ndarray:
         """Kinds of images, each of which is split by the same shares: int array of shape `(n,)`.
 

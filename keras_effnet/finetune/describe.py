@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import keras
-import numpy as np
 
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.cost import estimate_cost
 from keras_effnet.data.augment import engine_of
 from keras_effnet.data.sets import DataSplits
-from keras_effnet.data.source import Source
 from keras_effnet.explanation import explain
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.transfer_model import is_saved_model
@@ -33,16 +31,14 @@ def describe_data(data: DataSplits) -> dict[str, Any]:
         "name": data.name,
         "classes": list(classes),
         **{name: 0 if source is None else len(source) for name, source in splits.items()},
-        "counts": {name: _counts(source) for name, source in splits.items() if source is not None},
+        # Numbers make no classes.
+        "counts": {
+            name: [] if source.task == "regression" else source.images_per_class.tolist()
+            for name, source in splits.items()
+            if source is not None
+        },
         "skipped": [each._asdict() for each in data.skipped],
     }
-
-
-def _counts(source: Source) -> list[int]:
-    """Number of images of each class, or with each label; numbers have none."""
-    if source.task == "regression":
-        return []
-    return source.targets(slice(None)).sum(axis=0, dtype=np.int64).tolist()
 
 
 def describe_network(model: keras.Model, base: BackboneSpec, options: FinetuneOptions, path: Path) -> dict[str, Any]:
