@@ -30,6 +30,8 @@ from keras_effnet.vision_tasks import TASKS, VisionTask
 
 EMBEDDED_LAYER = "backbone_spec"
 _VERSION = 1
+# What may be noted once a model is built, and what holds where nothing is.
+_USUAL = {"class_names": None, "task": "classification", "thresholds": None, "resize": "stretch", "bits": None}
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec, name: str = EMBEDDED_LAYER) -> An
         "pooling": embedded.pooling,
         "classes": embedded.classes,
     }
-    text: Any = _as_text({**content, **_told_of_outputs(embedded), **_told_of_images(embedded)})
+    text: Any = _as_text({**content, **_notes(embedded)})
     return keras.layers.GaussianNoise(0.0, seed=text, name=name)(x)
 
 
@@ -204,10 +206,7 @@ def name_classes(
         ('cat', 'dog')
     """
     found = None if thresholds is None else tuple(map(float, thresholds))
-    told = replace(read_embedded_spec(model), class_names=tuple(class_names), task=task, thresholds=found)
-    layer = _carrier(model)
-    content = {name: value for name, value in json.loads(layer.seed).items() if name not in ("task", "thresholds")}
-    layer.seed = _as_text({**content, **_told_of_outputs(told)})
+    _note(model, class_names=tuple(class_names), task=task, thresholds=found)
 
 
 def note_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
@@ -217,22 +216,11 @@ def note_like(model: keras.Model, embedded: EmbeddedSpec) -> None:
         model: model that carries its spec, with as many outputs.
         embedded: what the other one carries.
     """
-    if embedded.class_names is not None:
-        name_classes(model, embedded.class_names, embedded.task, embedded.thresholds)
-    if (embedded.resize, embedded.bits) != ("stretch", None):
-        note_images(model, resize=embedded.resize, bits=embedded.bits)
-
-
-def _told_of_outputs(embedded: EmbeddedSpec) -> dict[str, Any]:
-    """What a model says of its outputs, beside their number: only what is known, or not a classifier's."""
-    told: dict[str, Any] = {}
-    if embedded.class_names is not None:
-        told["class_names"] = list(embedded.class_names)
-    if embedded.task != "classification":
-        told["task"] = embedded.task
-    if embedded.thresholds is not None:
-        told["thresholds"] = list(embedded.thresholds)
-    return told
+    if embedded.class_names is None:  # outputs without names are not said to be anything
+        embedded = replace(embedded, task="classification", thresholds=None)
+    told = {name: getattr(embedded, name) for name in _notes(embedded)}
+    if told:
+        _note(model, **told)
 
 
 def note_images(model: keras.Model, *, resize: Resize = "stretch", bits: int | None = None) -> None:
@@ -253,16 +241,21 @@ def note_images(model: keras.Model, *, resize: Resize = "stretch", bits: int | N
         >>> read_embedded_spec(model).resize
         'pad'
     """
-    told = _told_of_images(replace(read_embedded_spec(model), resize=resize, bits=bits))
+    _note(model, resize=resize, bits=bits)
+
+
+def _note(model: keras.Model, **changes: Any) -> None:
+    """Writes new values of what is noted into a model; raises BuildError if they are out of range."""
+    told = replace(read_embedded_spec(model), **changes)
     layer = _carrier(model)
-    others = {name: value for name, value in json.loads(layer.seed).items() if name not in ("resize", "bits")}
-    layer.seed = _as_text({**others, **told})
+    others = {name: value for name, value in json.loads(layer.seed).items() if name not in _USUAL}
+    layer.seed = _as_text({**others, **_notes(told)})
 
 
-def _told_of_images(embedded: EmbeddedSpec) -> dict[str, Any]:
-    """What is not as usual."""
-    told = {"resize": embedded.resize, "bits": embedded.bits}
-    return {name: value for name, value in told.items() if value not in ("stretch", None)}
+def _notes(embedded: EmbeddedSpec) -> dict[str, Any]:
+    """What is noted of a model's outputs and images: only what is known, and not as usual."""
+    found = {name: getattr(embedded, name) for name in _USUAL}
+    return {name: value for name, value in found.items() if value != _USUAL[name]}
 
 
 def _carrier(model: keras.Model) -> Any:
