@@ -235,15 +235,19 @@ def _add_fields(group: Any, kind: type, helps: dict[str, str], defaults: Any = N
             extra = {"action": argparse.BooleanOptionalAction}
         elif item.name == "resolution":
             extra = {"type": resolution_value}
-        elif choices := _choices(hint):
-            extra = {"choices": choices}
         else:
-            kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
-            # Words that may stand for a number, such as "auto".
-            words = {word for each in get_args(hint) for word in get_args(each) if isinstance(word, str)}
-            extra = {"type": _number_or(words) if words else kinds[-1]}
+            extra = _values(hint)
         text = helps[item.name] + ("" if "default" in helps[item.name] else told)
         group.add_argument(flag, *ALIASES.get(item.name, ()), default=argparse.SUPPRESS, help=text, **extra)
+
+
+def _values(hint: Any) -> dict[str, Any]:
+    """What argparse is told of the values that an option takes."""
+    kinds = [each for each in (hint, *get_args(hint)) if each in (int, float, str)]
+    words = [word for part in (hint, *get_args(hint)) for word in get_args(part) if isinstance(word, str)]
+    if words and kinds:  # a word stands for a number, as "auto" does
+        return {"type": _number_or(words)}
+    return {"choices": words} if words else {"type": kinds[-1]}
 
 
 def _number_or(words: Collection[str]) -> Callable[[str], float | str]:
@@ -251,13 +255,6 @@ def _number_or(words: Collection[str]) -> Callable[[str], float | str]:
         return text if text in words else float(text)
 
     return number
-
-
-def _choices(hint: Any) -> list[str]:
-    """The words that an option takes; none for one that takes numbers as well."""
-    if {int, float} & {*get_args(hint)}:
-        return []
-    return [each for part in (hint, *get_args(hint)) for each in get_args(part) if isinstance(each, str)]
 
 
 def _given(arguments: argparse.Namespace, kind: type, helps: dict[str, str]) -> dict[str, Any]:
