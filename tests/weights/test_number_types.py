@@ -139,26 +139,26 @@ def test_a_quantised_layer_is_read_as_none_of_the_vocabulary(quantised: keras.Mo
     assert isinstance(found["stem_conv"], Conv)
 
 
-@pytest.mark.parametrize("kind", ["int64", "uint8", "bool"])
-def test_whole_numbers_in_a_keras_file_are_no_weights(kind: str, tmp_path: Path) -> None:
-    path = tmp_path / "file.weights.h5"
+def with_other_kernel(folder: Path, make: Callable[[tuple[int, ...]], np.ndarray]) -> Path:
+    """A weight file whose first kernel is another array of the same shape."""
+    path = folder / "file.weights.h5"
     trained().save_weights(path)
     with h5py.File(path, "r+") as file:
         group: Any = file["layers/conv2d/vars"]
         shape = group["0"].shape
         del group["0"]
-        group["0"] = np.ones(shape, kind)
+        group.create_dataset("0", data=make(shape))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["int64", "uint8", "bool"])
+def test_whole_numbers_in_a_keras_file_are_no_weights(kind: str, tmp_path: Path) -> None:
+    path = with_other_kernel(tmp_path, lambda shape: np.ones(shape, kind))
     assert_refused(path, rf"tensor 'stem_conv/0' is {kind}")
 
 
 def test_bytes_in_a_keras_file_are_no_numbers(tmp_path: Path) -> None:
-    path = tmp_path / "file.weights.h5"
-    trained().save_weights(path)
-    with h5py.File(path, "r+") as file:
-        group: Any = file["layers/conv2d/vars"]
-        shape = group["0"].shape
-        del group["0"]
-        group.create_dataset("0", data=np.zeros(shape, "V1"))
+    path = with_other_kernel(tmp_path, lambda shape: np.zeros(shape, "V1"))
     assert_refused(path, r"cannot be read: its weights are \|V1, not numbers of float16, bfloat16")
 
 
