@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeVar
 
@@ -14,19 +15,34 @@ from keras_effnet.ops import (
     ChannelScale,
     Concat,
     Conv,
+    Crop,
     Dense,
     Depthwise,
     Dropout,
+    Flatten,
     GlobalPool,
+    GroupNorm,
+    Joining,
     LayerNorm,
+    Merge,
     Multiply,
     Op,
     Opaque,
     Pool,
+    PReLU,
+    Reshaping,
+    Resize,
+    Reuse,
+    RMSNorm,
+    Sides,
     Standardize,
+    TransposedConv,
+    Unflatten,
+    UpSample,
+    Window,
     ZeroPad,
 )
-from keras_effnet.padding import window_cells
+from keras_effnet.windows import both, sides_behind
 
 
 class Shape(NamedTuple):
@@ -126,17 +142,17 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
                     f"layer {name!r} must read and emit whole groups of channels: both must be multiples of `groups`.",
                     received=f"{channels} channels read, {width} emitted, {groups=}",
                 )
-            weights = op.kernel * op.kernel * (channels // groups) * width
+            weights = _area(op.kernel) * (channels // groups) * width
             return _window_cost(op, name, x, width, weights)
         case BatchNorm():
-            return LayerCost(x, 2 * channels, 2 * channels)
-        case Activation() | Dropout() | Multiply():
+            return LayerCost(x, (op.center + op.scale) * channels, 2 * channels)
+        case Activation() | Dropout():
             return LayerCost(x)
+        case Add() | Multiply() | Merge() | Concat():
+            return LayerCost(_joined(op, name, x, *others))
         case Depthwise():
             width = channels * op.multiplier
-            return _window_cost(op, name, x, width, op.kernel * op.kernel * width)
-        case Add() if x != others[0]:
-            raise SpecError(f"layer {name!r} adds images of different shapes.", received=f"{x} and {others[0]}")
+            return _window_cost(op, name, x, width, _area(op.kernel) * width)
         case GlobalPool():
             return LayerCost(Shape(1, 1, channels))
         case Dense():
@@ -144,25 +160,33 @@ def layer_cost(op: Op, name: str, x: Shape, *others: Shape) -> LayerCost:
             return LayerCost(
                 x._replace(channels=op.width), weights + op.width * op.bias, 0, cells * weights, cells * op.width
             )
-        case LayerNorm():
-            return LayerCost(x, 2 * channels)
-        case ChannelScale():
+        case LayerNorm() | GroupNorm():
+            return LayerCost(x, (op.center + op.scale) * channels)
+        case ChannelScale() | RMSNorm():
             return LayerCost(x, channels)
         case Pool():
             return LayerCost(_window(op, name, x, channels))
-        case Concat():
-            if x[:2] != others[0][:2]:
-                raise SpecError(f"layer {name!r} joins images of different sizes.", received=f"{x} and {others[0]}")
-            return LayerCost(x._replace(channels=channels + others[0].channels))
-        case ZeroPad():
-            return LayerCost(Shape(x.height + sum(op.rows), x.width + sum(op.columns), channels))
+        case Flatten() | Unflatten() | ZeroPad() | Crop() | UpSample() | Resize():
+            return LayerCost(_moved(op, name, x))
+        case TransposedConv():
+            return _transposed_cost(op, x)
+        case PReLU():
+            return LayerCost(x, op.cells * channels)
+        case Reuse():
+            # The weights were counted where the layer was called first.
+            return layer_cost(op.op, name, x, *others)._replace(trainable_params=0, untrained_params=0)
         case Standardize(mean=None):
             # A mean and a variance per channel, and Keras' count of the images they were taken from.
             return LayerCost(x, 0, 2 * channels + 1)
         case Opaque():
             untrained = op.params - op.trainable_params
-            return LayerCost(Shape(*op.shape), op.trainable_params, untrained, op.macs)
+            shape = op.shape if op.infer is None else op.infer(x, *others)
+            return LayerCost(Shape(*shape), op.trainable_params, untrained, op.macs)
     return LayerCost(x)
+
+
+def _area(kernel: Sides) -> int:
+    return kernel * kernel if isinstance(kernel, int) else kernel[0] * kernel[1]
 
 
 def _window_cost(op: Conv | Depthwise, name: str, x: Shape, width: int, weights: int) -> LayerCost:
@@ -171,12 +195,11 @@ def _window_cost(op: Conv | Depthwise, name: str, x: Shape, width: int, weights:
     return LayerCost(y, weights + width * op.bias, 0, cells * weights, cells * width)
 
 
-def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> Shape:
+def _window(op: Window, name: str, x: Shape, channels: int) -> Shape:
     """The shape that a window leaves when it slides over an image of shape `x`."""
     height, width, _ = x
-    if op.stride > 1 or op.padding in ("valid", "symmetric"):
-        height = window_cells(height, op.kernel, op.stride, op.padding) or 0
-        width = window_cells(width, op.kernel, op.stride, op.padding) or 0
+    if op.stride != 1 or op.padding in ("valid", "symmetric"):
+        height, width = (side or 0 for side in sides_behind(op, (height, width)))
         if height < 1 or width < 1:
             raise SpecError(
                 f"layer {name!r} would have no output: its kernel of {op.kernel} exceeds its input. Raise the "
@@ -184,6 +207,58 @@ def _window(op: Conv | Depthwise | Pool, name: str, x: Shape, channels: int) -> 
                 received=(f"input {x.height}x{x.width}, padding={op.padding!r}, stride={op.stride}"),
             )
     return Shape(height, width, channels)
+
+
+def _joined(op: Joining, name: str, *images: Shape) -> Shape:
+    """The shape of what is made of several images."""
+    if isinstance(op, Concat):
+        if len({image[:2] for image in images}) > 1:
+            raise SpecError(f"layer {name!r} joins images of different sizes.", received=" and ".join(map(str, images)))
+        return images[0]._replace(channels=sum(image.channels for image in images))
+    first, *others = images
+    if all(each in (first, (1, 1, first.channels)) for each in others):
+        return first
+    sides = tuple(max(each) for each in zip(*images, strict=True))
+    # An image may be multiplied with anything of one cell or one channel, which is broadcast over it.
+    if any(side not in (1, whole) for image in images for side, whole in zip(image, sides, strict=True)):
+        verb = {Add: "adds", Multiply: "multiplies"}.get(type(op), "joins")
+        raise SpecError(f"layer {name!r} {verb} images of different shapes.", received=" and ".join(map(str, images)))
+    return Shape(*sides)
+
+
+def _moved(op: Reshaping, name: str, x: Shape) -> Shape:
+    """The shape of an image whose cells were moved about."""
+    height, width, channels = x
+    match op:
+        case Flatten():
+            if op.cells not in (1, height * width):
+                raise SpecError(
+                    f"layer {name!r} makes a vector of {op.cells} cells, and what reads it has weights for as many: "
+                    "keep the resolution.",
+                    received=f"an image of {height}x{width} cells",
+                )
+            return Shape(1, 1, op.cells * channels) if op.cells > 1 else x
+        case ZeroPad() | Crop():
+            sign = 1 if isinstance(op, ZeroPad) else -1
+            height, width = height + sign * sum(op.rows), width + sign * sum(op.columns)
+            if min(height, width) < 1:
+                raise SpecError(
+                    f"layer {name!r} would leave nothing of its image. Raise the resolution.", received=str(x)
+                )
+        case UpSample():
+            height, width = height * op.rows, width * op.columns
+        case Resize():
+            height, width = op.height, op.width
+    return Shape(height, width, channels)
+
+
+def _transposed_cost(op: TransposedConv, x: Shape) -> LayerCost:
+    """Each cell that is read is multiplied with the whole kernel."""
+    sides = []
+    for side, kernel, stride in zip(x[:2], both(op.kernel), both(op.stride), strict=True):
+        sides.append(side * stride + (max(kernel - stride, 0) if op.padding == "valid" else 0))
+    y, weights = Shape(sides[0], sides[1], op.width), _area(op.kernel) * x.channels * op.width
+    return LayerCost(y, weights + op.width * op.bias, 0, x.height * x.width * weights, math.prod(y))
 
 
 class CostCounter:

@@ -15,9 +15,21 @@ from typing import Literal, Protocol, TypeVar, get_args
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BuildError, SpecError
-from keras_effnet.ops import ActivationFunction, Concat, Conv, Dense, Depthwise, GlobalPool, Op, Opaque, Ops, Pool
-from keras_effnet.padding import window_cells
+from keras_effnet.ops import (
+    ActivationFunction,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    GlobalPool,
+    Op,
+    Opaque,
+    Ops,
+    Pool,
+    Reuse,
+)
 from keras_effnet.spec import BackboneSpec, StageSpec
+from keras_effnet.windows import sides_behind
 
 Pooling = Literal["avg", "max"]
 T = TypeVar("T")
@@ -35,7 +47,7 @@ class Reader(Protocol[T]):
         Args:
             op: the operation.
             name: name of its layer in the Keras model.
-            *inputs: what it reads: two values for `Add`, `Multiply` and `Concat`, one for all others.
+            *inputs: what it reads: two values or more for `Joining` operations, one for all others but `Opaque`.
 
         Returns:
             What it makes.
@@ -127,6 +139,11 @@ class Network:
     def nodes(self) -> Iterator[Node]:
         """All operations, in order."""
         return (node for block in self.blocks for node in block.nodes)
+
+    @property
+    def shared(self) -> set[str]:
+        """Names of the layers that are called more than once."""
+        return {node.name for node in self.nodes if isinstance(node.op, Reuse)}
 
     def run(self, reader: Reader[T], *inputs: T) -> tuple[T, ...]:
         """Runs a reader over all operations, in order.
@@ -289,10 +306,7 @@ class _Recorder(Ops[Node]):
                 case Opaque():
                     found = x.op.shape[:2]
                 case Conv() | Depthwise() | Pool() as op:
-                    height, width = (
-                        window_cells(side, op.kernel, op.stride, op.padding) for side in self.size(x.inputs[0])
-                    )
-                    found = (height, width)
+                    found = sides_behind(op, self.size(x.inputs[0]))
                 case _:
                     found = self.size(x.inputs[0])
             self._sizes[x] = found

@@ -1,4 +1,4 @@
-"""The two normalizations, as operations of the vocabulary (`keras_effnet.ops`)."""
+"""Normalizations, as operations of the vocabulary (`keras_effnet.ops`). Blocks say the first two."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ class BatchNorm:
     Args:
         epsilon: number added to the variance, at least 0. Keras' default.
         momentum: momentum of the moving statistics, in [0, 1). Keras' default.
+        center: whether a trained number is added to each channel.
+        scale: whether each channel is multiplied by a trained number.
 
     Raises:
         SpecError: a value is outside its range.
@@ -22,6 +24,8 @@ class BatchNorm:
 
     epsilon: float = 1e-3
     momentum: float = 0.99
+    center: bool = True
+    scale: bool = True
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -35,16 +39,54 @@ class LayerNorm:
 
     Args:
         epsilon: number added to the variance, at least 0. The default is ConvNeXt's (arXiv:2201.03545, released code).
+        center: whether a trained number is added to each channel.
+        scale: whether each channel is multiplied by a trained number.
 
     Raises:
         SpecError: a value is outside its range.
     """
 
     epsilon: float = 1e-6
+    center: bool = True
+    scale: bool = True
 
     def __post_init__(self) -> None:
         store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm:
+    """Group normalization (Wu and He 2018, arXiv:1803.08494): over the image and the channels of each group.
+
+    Args:
+        groups: number of equal groups of channels, at least 1.
+        epsilon: number added to the variance, at least 0. Keras' default.
+        center: whether a trained number is added to each channel.
+        scale: whether each channel is multiplied by a trained number.
+    """
+
+    groups: int
+    epsilon: float = 1e-3
+    center: bool = True
+    scale: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class RMSNorm:
+    """Division by the root of the mean square over the channels of each cell (Zhang and Sennrich 2019,
+    arXiv:1910.07467), with one trained factor for each channel.
+
+    Args:
+        epsilon: number added to the mean square, at least 0. Keras' default.
+    """
+
+    epsilon: float = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class UnitNorm:
+    """Division by the Euclidean length of the channels of each cell. No weights."""
 
 
 Norm = BatchNorm | LayerNorm

@@ -14,13 +14,20 @@ one method, `read(op, name, *inputs)`. Readers (count, build, trace, latency) ma
 | `pool` | `Pool` | max or average pooling over a window | no |
 | `global_pool` | `GlobalPool` | max or average over the whole image | no |
 | `add`, `mul` | `Add`, `Multiply` | elementwise; `mul` broadcasts over the image | no |
-| `concat` | `Concat` | appends the channels of one image to those of another | no |
+| | `Merge` | other elementwise joins: difference, mean, maximum, minimum | no |
+| `concat` | `Concat` | puts the channels of images one after the other | no |
 | `dropout` | `Dropout` | drops single values, or whole samples (drop-path) | no |
 | `flatten` | `Flatten` | (1, 1, channels) to (channels,) | no |
-| | `ZeroPad` | zeros around an image, a given number on each side; blocks say `padding` instead | no |
+| | `Unflatten`, `ZeroPad`, `Crop`, `UpSample`, `Resize` | what else moves cells about (`keras_effnet.reshaping`) | no |
+| | `TransposedConv` | convolution that makes an image larger | yes |
+| | `GroupNorm`, `RMSNorm`, `UnitNorm` | other normalizations (`keras_effnet.normalization`) | yes |
+| | `PReLU` | ReLU with a trained slope below zero | yes |
 | `rescale` | `Rescale` | multiplies pixels by a number and adds another | no |
 | `standardize` | `Standardize` | subtracts a mean and divides by a deviation, per channel | without statistics |
 | `layer` | `Opaque` | any Keras layer, with its cost declared: the way out of the vocabulary | as declared |
+| | `Reuse` | a layer that was called before, once more | those of that layer |
+
+Operations without a verb are those that only models of other people have (`keras_effnet.reading`).
 """
 
 from __future__ import annotations
@@ -31,54 +38,32 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, Literal, TypeVar
 
-from keras_effnet.normalization import KERAS_NORM, BatchNorm, LayerNorm, Norm, check_norm  # noqa: F401 - for blocks
+from keras_effnet.normalization import (  # noqa: F401 - the vocabulary is imported from here
+    KERAS_NORM,
+    BatchNorm,
+    GroupNorm,
+    LayerNorm,
+    Norm,
+    RMSNorm,
+    UnitNorm,
+    check_norm,
+)
 from keras_effnet.padding import Padding
+from keras_effnet.reshaping import Crop, Flatten, Reshaping, Resize, Unflatten, UpSample, ZeroPad  # noqa: F401
+from keras_effnet.windows import (  # noqa: F401
+    ActivationFunction,
+    Conv,
+    Depthwise,
+    GlobalPool,
+    Pool,
+    PoolKind,
+    Sides,
+    TransposedConv,
+    Window,
+)
 
-PoolKind = Literal["avg", "max"]
-ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
+MergeKind = Literal["subtract", "average", "maximum", "minimum"]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Conv:
-    """A convolution.
-
-    Args:
-        width: number of output channels, a multiple of `groups`.
-        kernel: side of the square window, in cells.
-        stride: step of the window, in cells.
-        padding: one of `PADDINGS`.
-        groups: number of groups that the channels are split into; the input channels are a multiple of it.
-        bias: whether a trained bias is added to each output channel.
-        activation: activation applied to the output; None for none.
-    """
-
-    width: int
-    kernel: int = 1
-    stride: int = 1
-    padding: Padding = "same"
-    groups: int = 1
-    bias: bool = False
-    activation: ActivationFunction = None
-
-
-@dataclass(frozen=True, slots=True)
-class Depthwise:
-    """A convolution that filters each channel on its own.
-
-    Args:
-        kernel: side of the square window, in cells.
-        stride: step of the window, in cells.
-        padding: one of `PADDINGS`.
-        multiplier: number of filters per input channel, at least 1.
-        bias: whether a trained bias is added to each output channel.
-    """
-
-    kernel: int
-    stride: int = 1
-    padding: Padding = "same"
-    multiplier: int = 1
-    bias: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,48 +104,40 @@ class Activation:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Pooling over a window.
+class PReLU:
+    """ReLU with a trained slope below zero (He et al. 2015, arXiv:1502.01852): one for each channel.
 
     Args:
-        kernel: side of the square window, in cells.
-        stride: step of the window, in cells.
-        kind: "max" or "avg".
-        padding: one of `PADDINGS`.
+        cells: number of cells that have slopes of their own; 1 where all cells of a channel share one.
     """
 
-    kernel: int
-    stride: int
-    kind: PoolKind = "max"
-    padding: Padding = "valid"
-
-
-@dataclass(frozen=True, slots=True)
-class GlobalPool:
-    """Pooling over the whole image.
-
-    Args:
-        kind: "avg" or "max".
-        keepdims: whether the output is a (1, 1, channels) image instead of a (channels,) vector.
-    """
-
-    kind: PoolKind = "avg"
-    keepdims: bool = False
+    cells: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The sum of two images of one shape."""
+    """The sum of images of one shape, or of one and others of as many channels, which are broadcast over it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Multiply:
-    """The product of an image with another of as many channels, which is broadcast over the image."""
+    """The product of an image with others of as many channels, which are broadcast over it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What is made, cell by cell, of images of one shape, or of one and others that are broadcast over it.
+
+    Args:
+        kind: "subtract" (the second from the first), "average", "maximum" or "minimum".
+    """
+
+    kind: MergeKind
 
 
 @dataclass(frozen=True, slots=True)
 class Concat:
-    """The channels of one image after those of another of the same size."""
+    """The channels of images of the same size, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,24 +151,6 @@ class Dropout:
 
     rate: float
     per_sample: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Flatten:
-    """A (1, 1, channels) image as a (channels,) vector."""
-
-
-@dataclass(frozen=True, slots=True)
-class ZeroPad:
-    """Zeros around an image.
-
-    Args:
-        rows: number of rows of zeros (above, below).
-        columns: number of columns of zeros (left, right).
-    """
-
-    rows: tuple[int, int]
-    columns: tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +193,10 @@ class Opaque:
         trainable_params: number of weights that training changes.
         macs: multiply-adds per image.
         inert: whether it passes on what it reads when the network is not training, as noise and augmentation do.
+        elementwise: whether each number that it makes depends on the number in its place alone, so that it passes
+            channels on.
+        infer: function from the shapes of what it reads, as (height, width, channels), to the shape of its output;
+            None where the shape is `shape` whatever it reads.
     """
 
     make: Callable[[str], Any]
@@ -242,11 +205,37 @@ class Opaque:
     trainable_params: int = 0
     macs: int = 0
     inert: bool = False
+    elementwise: bool = False
+    infer: Callable[..., tuple[int, int, int]] | None = None
 
 
-Weighted = Conv | Depthwise | Dense | Norm | ChannelScale
-Joining = Add | Multiply | Concat
-Op = Weighted | Joining | Activation | Pool | GlobalPool | Dropout | Flatten | ZeroPad | Rescale | Standardize | Opaque
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """A layer that was called before, once more, with the same weights.
+
+    Args:
+        op: operation of that layer, which has the same name.
+    """
+
+    op: Op
+
+
+Weighted = Conv | TransposedConv | Depthwise | Dense | Norm | GroupNorm | RMSNorm | ChannelScale | PReLU
+Joining = Add | Multiply | Merge | Concat
+Op = (
+    Weighted
+    | Joining
+    | Activation
+    | UnitNorm
+    | Pool
+    | GlobalPool
+    | Dropout
+    | Reshaping
+    | Rescale
+    | Standardize
+    | Opaque
+    | Reuse
+)
 
 _ADD, _MULTIPLY, _CONCAT, _FLATTEN = Add(), Multiply(), Concat(), Flatten()
 # Hundreds of these stand in a network, and few differ: looking one up takes a fifth of the time of making it.
@@ -266,7 +255,7 @@ class Ops(ABC, Generic[T]):
         Args:
             op: the operation.
             name: name of its layer in the Keras model, unique in a network.
-            *inputs: values that it reads: two for `Add`, `Multiply` and `Concat`, one for all others.
+            *inputs: values that it reads: two or more for `Joining` operations, one for all others but `Opaque`.
 
         Returns:
             What it makes.

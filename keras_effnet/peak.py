@@ -24,21 +24,23 @@ from keras_effnet.ops import (
     Activation,
     Add,
     BatchNorm,
-    ChannelScale,
     Conv,
     Dense,
     Depthwise,
     Dropout,
     Flatten,
     LayerNorm,
+    Merge,
     Multiply,
     Op,
     Pool,
+    Weighted,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, check_resolution, sides_of
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.windows import reaches
 
 # Activations that engines apply while they write a convolution or a sum.
 _FUSED = ("linear", "relu", "relu6")
@@ -260,15 +262,16 @@ class _Running:
 
 
 def _is_sum_or_product(op: Op) -> bool:
-    return isinstance(op, Add | Multiply) or (isinstance(op, Activation) and op.activation in _GATED)
+    return isinstance(op, Add | Multiply | Merge) or (isinstance(op, Activation) and op.activation in _GATED)
 
 
 def _padded_values(op: Op, x: Shape) -> int:
     """Number of values of an image with its zeros, where these are no engine's own."""
     if not isinstance(op, Conv | Depthwise | Pool) or op.padding in ("same", "valid"):
         return 0
-    zeros = [padding_zeros(op.padding, op.kernel, op.stride, side) for side in x[:2]]
-    if zeros == [padding_zeros("same", op.kernel, op.stride, side) for side in x[:2]]:
+    windows = list(zip(reaches(op), x[:2], strict=True))
+    zeros = [padding_zeros(op.padding, *window, side) for window, side in windows]
+    if zeros == [padding_zeros("same", *window, side) for window, side in windows]:
         return 0
     return math.prod(side + sum(zero) for side, zero in zip(x[:2], zeros, strict=True)) * x.channels
 
@@ -308,7 +311,7 @@ class _Learning(_Running):
         match node.op:
             case BatchNorm() if not self.norms_learn:
                 return ()
-            case Conv() | Depthwise() | Dense() | BatchNorm() | ChannelScale() | LayerNorm():
+            case op if isinstance(op, Weighted):
                 return done[-1].reads
             case Activation(activation=activation) if activation in _GATED:
                 return read

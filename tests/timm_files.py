@@ -12,6 +12,7 @@ from keras_effnet.ops import Conv, Dense, Depthwise
 from keras_effnet.trace import TracedNode, trace_network
 from keras_effnet.weights.named import tensor_places
 from keras_effnet.weights.timm_weights import TIMM
+from keras_effnet.windows import both
 
 
 def torch_shapes(spec: BackboneSpec) -> dict[str, tuple[int, ...]]:
@@ -27,9 +28,9 @@ def _kernel_shape(node: TracedNode) -> tuple[int, ...]:
     width, read = node.output.channels, node.inputs[0].channels
     match node.op:
         case Depthwise(kernel=kernel):
-            return (width, 1, kernel, kernel)
+            return (width, 1, *both(kernel))
         case Conv(kernel=kernel, groups=groups):
-            return (width, read // groups, kernel, kernel)
+            return (width, read // groups, *both(kernel))
         case Dense():
             return (width, read)
     return (width,)

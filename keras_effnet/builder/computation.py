@@ -15,6 +15,7 @@ from keras import ops
 from keras_effnet import ops as verbs
 from keras_effnet.errors import BuildError
 from keras_effnet.padding import padding_zeros
+from keras_effnet.windows import reaches
 
 LAST: Any = "channels_last"  # Keras annotates words as text
 
@@ -110,7 +111,7 @@ class Computation:
         kernel: Any = self.variable(name, "kernel")
         if isinstance(op, verbs.Conv | verbs.Depthwise):
             convolve: Any = ops.conv if isinstance(op, verbs.Conv) else ops.depthwise_conv
-            y = convolve(_padded(x.x, op), kernel, op.stride, "valid", LAST)
+            y = convolve(_padded(x.x, op), kernel, op.stride, "valid", LAST, op.dilation)
         else:
             y = ops.matmul(x.x, kernel) if isinstance(op, verbs.Dense) else x.x * kernel
         weighed = self.weigh(x, y, name)
@@ -118,7 +119,8 @@ class Computation:
 
 
 def _padded(x: Any, op: verbs.Conv | verbs.Depthwise | verbs.Pool) -> Any:
-    rows, columns = (padding_zeros(op.padding, op.kernel, op.stride, size) for size in x.shape[1:3])
+    windows = zip(reaches(op), x.shape[1:3], strict=True)
+    rows, columns = (padding_zeros(op.padding, reach, stride, size) for (reach, stride), size in windows)
     return ops.pad(x, ((0, 0), rows, columns, (0, 0))) if any((*rows, *columns)) else x
 
 

@@ -19,24 +19,45 @@ from keras_effnet.ops import (
     ChannelScale,
     Concat,
     Conv,
+    Crop,
     Dense,
     Depthwise,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
     LayerNorm,
+    Merge,
     Multiply,
     Op,
     Opaque,
     Pool,
+    PReLU,
     Rescale,
+    Reshaping,
+    Resize,
+    Reuse,
+    RMSNorm,
     Standardize,
+    TransposedConv,
+    Unflatten,
+    UnitNorm,
+    UpSample,
+    Window,
     ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.spec import Initializer
+from keras_effnet.windows import reaches
 
 Shape = tuple[int | None, ...]
+
+_MERGES: dict[str, Any] = {
+    "subtract": layers.Subtract,
+    "average": layers.Average,
+    "maximum": layers.Maximum,
+    "minimum": layers.Minimum,
+}
 
 
 class KerasLayers:
@@ -81,6 +102,8 @@ class KerasLayers:
             BuildError: an activation that Keras does not know, or a layer that Keras cannot make in this data format.
         """
         x = inputs[0]
+        if isinstance(op, Reuse):
+            return self.made[name](list(inputs) if len(inputs) > 1 else x)
         made = self.layers_of(op, name, x.shape)
         for layer in made:
             # Only the last layer of an operation has weights, or reads several tensors.
@@ -112,14 +135,26 @@ class KerasLayers:
         match op:
             case Conv() | Depthwise() | Pool():
                 return self._window(op, name, pad, shape)
-            case BatchNorm(epsilon, momentum):
+            case BatchNorm() | LayerNorm() | GroupNorm() | RMSNorm() | UnitNorm():
+                return [self._norm(op, name, shape)]
+            case TransposedConv():
                 return [
-                    layers.BatchNormalization(axis=self.channel_axis, epsilon=epsilon, momentum=momentum, name=name)
+                    layers.Conv2DTranspose(
+                        op.width,
+                        op.kernel,
+                        op.stride,
+                        op.padding,
+                        use_bias=op.bias,
+                        activation=op.activation,
+                        name=name,
+                    )
                 ]
-            case LayerNorm(epsilon):
-                # Pooled features are vectors: their only axis holds the channels.
-                axis = self.channel_axis if len(shape) == 4 else -1
-                return [layers.LayerNormalization(axis=axis, epsilon=epsilon, name=name)]
+            case PReLU():
+                shared = [1, 2] if op.cells == 1 and len(shape) == 4 else None
+                shared = [2, 3] if shared and self.channels_first else shared
+                return [layers.PReLU(shared_axes=shared, name=name)]
+            case Flatten() | Unflatten() | ZeroPad() | Crop() | UpSample() | Resize():
+                return [self._reshaping(op, name, shape)]
             case Dense():
                 return [self._dense(op, name, shape)]
             case ChannelScale():
@@ -147,12 +182,10 @@ class KerasLayers:
                 return layers.Add(name=name)
             case Multiply():
                 return layers.Multiply(name=name)
+            case Merge():
+                return _MERGES[op.kind](name=name)
             case Concat():
-                return layers.Concatenate(axis=self.channel_axis, name=name)
-            case Flatten():
-                return layers.Reshape((shape[self.channel_axis],), name=name)
-            case ZeroPad():
-                return layers.ZeroPadding2D((op.rows, op.columns), name=name)
+                return layers.Concatenate(axis=self.channel_axis if len(shape) == 4 else -1, name=name)
             case Rescale():
                 numbers: Any = (op.scale, op.offset)  # annotated as a number each, and taken for channels too
                 return layers.Rescaling(*numbers, name=name)
@@ -163,7 +196,40 @@ class KerasLayers:
                 return layers.Normalization(axis=self.channel_axis, **statistics, name=name)
         raise BuildError("an operation must be one of keras_effnet.ops.", received=repr(op))
 
-    def _window(self, op: Conv | Depthwise | Pool, name: str, pad: str, shape: Shape) -> list[Any]:
+    def _norm(self, op: BatchNorm | LayerNorm | GroupNorm | RMSNorm | UnitNorm, name: str, shape: Shape) -> Any:
+        # Pooled features are vectors: their only axis holds the channels.
+        axis = self.channel_axis if len(shape) == 4 else -1
+        options: dict[str, Any] = {"axis": axis, "name": name}
+        if isinstance(op, BatchNorm | LayerNorm | GroupNorm):
+            options |= {"epsilon": op.epsilon, "center": op.center, "scale": op.scale}
+        match op:
+            case BatchNorm():
+                return layers.BatchNormalization(momentum=op.momentum, **options)
+            case LayerNorm():
+                return layers.LayerNormalization(**options)
+            case GroupNorm():
+                return layers.GroupNormalization(op.groups, **options)
+            case RMSNorm():
+                return layers.RMSNormalization(epsilon=op.epsilon, **options)
+        return layers.UnitNormalization(**options)
+
+    def _reshaping(self, op: Reshaping, name: str, shape: Shape) -> Any:
+        match op:
+            case Flatten(cells=1):
+                return layers.Reshape((shape[self.channel_axis],), name=name)
+            case Flatten():
+                return layers.Flatten(name=name)
+            case Unflatten():
+                return layers.Reshape((shape[-1], 1, 1) if self.channels_first else (1, 1, shape[-1]), name=name)
+            case ZeroPad():
+                return layers.ZeroPadding2D((op.rows, op.columns), name=name)
+            case Crop():
+                return layers.Cropping2D((op.rows, op.columns), name=name)
+            case UpSample():
+                return layers.UpSampling2D((op.rows, op.columns), interpolation=op.interpolation, name=name)
+        return layers.Resizing(op.height, op.width, op.interpolation, antialias=op.antialias, name=name)
+
+    def _window(self, op: Window, name: str, pad: str, shape: Shape) -> list[Any]:
         """A layer whose window slides over the image, behind the zeros that Keras would not add by itself."""
         zeros, padding = self._zeros(op, shape)
         options: dict[str, Any] = {"strides": op.stride, "padding": padding, "name": name}
@@ -174,6 +240,7 @@ class KerasLayers:
                 op.width,
                 op.kernel,
                 groups=op.groups,
+                dilation_rate=op.dilation,
                 use_bias=op.bias,
                 activation=op.activation,
                 kernel_initializer=self.conv_initializer,
@@ -183,6 +250,7 @@ class KerasLayers:
             layer = layers.DepthwiseConv2D(
                 op.kernel,
                 depth_multiplier=op.multiplier,
+                dilation_rate=op.dilation,
                 use_bias=op.bias,
                 depthwise_initializer=self.conv_initializer,
                 **options,
@@ -191,7 +259,7 @@ class KerasLayers:
             layer = (layers.MaxPooling2D if op.kind == "max" else layers.AveragePooling2D)(op.kernel, **options)
         return [layer] if zeros is None else [layers.ZeroPadding2D(zeros, name=pad), layer]
 
-    def _zeros(self, op: Conv | Depthwise | Pool, shape: Shape) -> tuple[Any, str]:
+    def _zeros(self, op: Window, shape: Shape) -> tuple[Any, str]:
         """The zeros that Keras would not add by itself, or None, and what Keras' layer is to do."""
         if op.padding in ("same", "valid"):
             return None, op.padding
@@ -202,7 +270,8 @@ class KerasLayers:
             return None, "same"
         if op.padding == "correct":
             height = width = None
-        return tuple(padding_zeros(op.padding, op.kernel, op.stride, side) for side in (height, width)), "valid"
+        windows = zip(reaches(op), (height, width), strict=True)
+        return tuple(padding_zeros(op.padding, reach, stride, side) for (reach, stride), side in windows), "valid"
 
     def _dense(self, op: Dense, name: str, shape: Shape) -> Any:
         check_activation(op.activation)

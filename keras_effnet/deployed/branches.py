@@ -14,6 +14,7 @@ from typing import cast
 from keras_effnet.network import Network, Node, RecordedBlock
 from keras_effnet.ops import Add, BatchNorm, Conv, Depthwise, Dropout, ZeroPad
 from keras_effnet.padding import padding_zeros
+from keras_effnet.windows import both, reaches
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Branch:
 
     @property
     def kernel(self) -> int:
-        return self.op.kernel if isinstance(self.op, Conv | Depthwise) else 1
+        return both(self.op.kernel)[0] if isinstance(self.op, Conv | Depthwise) else 1
 
     @property
     def stride(self) -> int:
-        return self.op.stride if isinstance(self.op, Conv | Depthwise) else 1
+        return both(self.op.stride)[0] if isinstance(self.op, Conv | Depthwise) else 1
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def merge_network(network: Network) -> tuple[Network, list[Merge]]:
     """
     readers = Counter(given for node in network.nodes for given in node.inputs)
     readers.update(network.outputs)
+    shared = network.shared
     swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
     single: set[Node] = set()  # new nodes that one operation reads
     merges: list[Merge] = []
@@ -98,7 +100,8 @@ def merge_network(network: Network) -> tuple[Network, list[Merge]]:
         nodes: list[Node] = []
         for node in block.nodes:
             made = Node(node.op, node.name, tuple(swapped[each] for each in node.inputs), node.channels)
-            pair = _pair(made, single.intersection(nodes)) if isinstance(node.op, Add) else None
+            two = isinstance(node.op, Add) and len(node.inputs) == 2
+            pair = _pair(made, single.intersection(nodes)) if two else None
             if pair is not None:
                 made, merge = _merged(*pair)
                 merges.append(merge)
@@ -107,7 +110,7 @@ def merge_network(network: Network) -> tuple[Network, list[Merge]]:
                 nodes = [each for each in nodes if each not in gone]
             nodes.append(made)
             swapped[node] = made
-            if readers[node] == 1:
+            if readers[node] == 1 and node.name not in shared:
                 single.add(made)
         blocks[block] = RecordedBlock(swapped[block.input], nodes, swapped[block.output], block.times)
     stages = tuple(replace(stage, blocks=[blocks[block] for block in stage.blocks]) for stage in network.stages)
@@ -150,15 +153,22 @@ def _views(node: Node, movable: set[Node]) -> list[Branch]:
     match node.op:
         case BatchNorm():
             seen.append(Branch(node, node.inputs[0]))
-        case Conv() | Depthwise() as op if isinstance(op, Depthwise) or op.activation is None:
+        case Conv() | Depthwise() as op if _plain(op):
             read = node.inputs[0]
             if isinstance(read.op, ZeroPad) and op.padding == "valid":
                 seen.append(Branch(node, read.inputs[0], read.op.rows, read.op.columns))
             # The zeros of other paddings depend on the size of the image where there is a stride.
             elif op.stride == 1 or op.kernel == 1 or op.padding in ("symmetric", "valid"):
-                zeros = padding_zeros(op.padding, op.kernel, op.stride, op.stride)
+                [(kernel, stride), _] = reaches(op)
+                zeros = padding_zeros(op.padding, kernel, stride, stride)
                 seen.append(Branch(node, read, zeros, zeros))
     return seen
+
+
+def _plain(op: Conv | Depthwise) -> bool:
+    """Whether it is a convolution with a square window, and nothing behind it."""
+    square = isinstance(op.kernel, int) and isinstance(op.stride, int) and op.dilation == 1
+    return square and (isinstance(op, Depthwise) or op.activation is None)
 
 
 def _fits(large: Branch, small: Branch) -> bool:

@@ -73,12 +73,14 @@ def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
     readers.update(network.outputs)
     swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
     norms: dict[str, str] = {}
+    shared = network.shared
     blocks: dict[RecordedBlock, RecordedBlock] = {}
     for block in network.blocks:
         nodes = []
         for node in block.nodes:
             given = tuple(swapped[each] for each in node.inputs)
-            if isinstance(node.op, BatchNorm) and readers[node.inputs[0]] == 1 and _takes_norm(given[0], norms):
+            alone = readers[node.inputs[0]] == 1 and shared.isdisjoint((node.name, given[0].name))
+            if isinstance(node.op, BatchNorm) and alone and _takes_norm(given[0], norms):
                 before = given[0]
                 before.op = replace(cast(Conv | Depthwise | Dense, before.op), bias=True)
                 norms[before.name] = node.name

@@ -44,6 +44,18 @@ def layers_by_name(model: Any) -> dict[str, Any]:
     return found
 
 
+def batch_norm(op: BatchNorm, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Gamma, beta, mean and variance of a BatchNorm, also where it trains none of the first two.
+
+    Args:
+        op: its operation.
+        weights: its weights, as `read_weights` gives them.
+    """
+    *trained, mean, variance = weights
+    gamma = trained.pop(0) if op.scale else np.ones_like(mean)
+    return [gamma, trained[0] if op.center else np.zeros_like(mean), mean, variance]
+
+
 def factor_and_shift(
     op: BatchNorm | Rescale | Standardize, weights: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +76,7 @@ def factor_and_shift(
         case Rescale():
             return np.atleast_1d(op.scale), np.atleast_1d(op.offset)
         case BatchNorm():
-            gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in weights)
+            gamma, beta, mean, variance = (np.asarray(weight, np.float64) for weight in batch_norm(op, weights))
             factor = gamma / np.sqrt(variance + op.epsilon)
             return factor, beta - mean * factor
     import keras

@@ -34,9 +34,11 @@ from keras_effnet.ops import (
     Pool,
     Rescale,
     Standardize,
+    Window,
     ZeroPad,
 )
-from keras_effnet.padding import padding_zeros, window_cells
+from keras_effnet.padding import padding_zeros
+from keras_effnet.windows import both, reaches, sides_behind
 
 # The first version that has LayerNormalization; every later engine reads it (onnx.ai, operator changelog).
 OPSET = 17
@@ -193,7 +195,7 @@ class OnnxGraph:
         else:
             # (rows, columns, channels, multiplier): the filters of one channel stand side by side.
             groups = kernel.shape[2]
-            kernel = np.transpose(kernel, (2, 3, 0, 1)).reshape(-1, 1, op.kernel, op.kernel)
+            kernel = np.transpose(kernel, (2, 3, 0, 1)).reshape(-1, 1, *both(op.kernel))
         weights = [self.constant(f"{name}_kernel", kernel)]
         if op.bias:
             weights.append(self.constant(f"{name}_bias", bias[0]))
@@ -208,16 +210,22 @@ class OnnxGraph:
         return self.node(kind, name, x, **self._window(op, x))._replace(sides=self._sides(op, x))
 
     @staticmethod
-    def _window(op: Conv | Depthwise | Pool, x: OnnxValue) -> dict[str, Any]:
-        window: dict[str, Any] = {"kernel_shape": [op.kernel] * 2, "strides": [op.stride] * 2}
-        if op.padding == "same" and op.stride > 1 and None in x.sides:
+    def _window(op: Window, x: OnnxValue) -> dict[str, Any]:
+        window: dict[str, Any] = {"kernel_shape": both(op.kernel), "strides": both(op.stride)}
+        if not isinstance(op, Pool) and op.dilation != 1:
+            window["dilations"] = both(op.dilation)
+        if op.padding == "same" and op.stride != 1 and None in x.sides:
             return {**window, "auto_pad": "SAME_UPPER"}  # TensorFlow's rule
-        (top, bottom), (left, right) = (padding_zeros(op.padding, op.kernel, op.stride, side) for side in x.sides)
+        windows = zip(reaches(op), x.sides, strict=True)
+        (top, bottom), (left, right) = (
+            padding_zeros(op.padding, reach, stride, side) for (reach, stride), side in windows
+        )
         return {**window, "pads": [top, left, bottom, right]}
 
     @staticmethod
-    def _sides(op: Conv | Depthwise | Pool, x: OnnxValue) -> tuple[int | None, ...]:
-        return tuple(window_cells(side, op.kernel, op.stride, op.padding) for side in x.sides)
+    def _sides(op: Window, x: OnnxValue) -> tuple[int | None, ...]:
+        height, width = x.sides
+        return sides_behind(op, (height, width))
 
     def _dense(self, op: Dense, name: str, x: OnnxValue) -> OnnxValue:
         """A matrix for vectors; over an image the same numbers are a convolution with a kernel of 1."""

@@ -36,9 +36,11 @@ from keras_effnet.ops import (
     Pool,
     Rescale,
     Standardize,
+    Window,
     ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
+from keras_effnet.windows import both, reaches
 
 _ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "relu": tf.nn.relu,
@@ -144,11 +146,13 @@ class TensorFlowGraph:
         match op:
             case Conv():
                 image, padding = self._padded(op, x)
-                convolve = tf.nn.conv2d if op.groups == 1 else _grouped_conv2d
-                y, activation = convolve(image, kernel, op.stride, padding), op.activation
+                convolve: Any = tf.nn.conv2d if op.groups == 1 else _grouped_conv2d
+                y, activation = convolve(image, kernel, op.stride, padding, dilations=op.dilation), op.activation
             case Depthwise():
                 image, padding = self._padded(op, x)
-                y = tf.nn.depthwise_conv2d(image, kernel, (1, op.stride, op.stride, 1), padding)
+                y = tf.nn.depthwise_conv2d(
+                    image, kernel, (1, *both(op.stride), 1), padding, dilations=both(op.dilation)
+                )
             case Dense():
                 # Over an image the same numbers are a convolution, which engines run without moving it about.
                 image = len(x.shape) == 4
@@ -159,18 +163,19 @@ class TensorFlowGraph:
         return self.activate(activation, name, y + bias[0] if bias else y)
 
     @staticmethod
-    def _padded(op: Conv | Depthwise | Pool, x: Any) -> tuple[Any, Any]:
+    def _padded(op: Window, x: Any) -> tuple[Any, Any]:
         """The image, and the padding that is left to TensorFlow."""
         if op.padding in ("same", "valid"):
             return x, op.padding.upper()
-        sides = (padding_zeros(op.padding, op.kernel, op.stride, side) for side in x.shape[1:3])
+        windows = zip(reaches(op), x.shape[1:3], strict=True)
+        sides = (padding_zeros(op.padding, reach, stride, side) for (reach, stride), side in windows)
         return tf.pad(x, ((0, 0), *sides, (0, 0))), "VALID"
 
 
 @tf.function(jit_compile=True, autograph=False)
-def _grouped_conv2d(image: Any, kernel: Any, stride: int, padding: Any) -> Any:
+def _grouped_conv2d(image: Any, kernel: Any, stride: Any, padding: Any, dilations: Any) -> Any:
     """By XLA: TensorFlow's own kernel for processors cannot convolve in groups where an activation follows."""
-    return tf.nn.conv2d(image, kernel, stride, padding)
+    return tf.nn.conv2d(image, kernel, stride, padding, dilations=dilations)
 
 
 def scope_of(layer: str) -> str:

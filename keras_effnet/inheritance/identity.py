@@ -37,6 +37,7 @@ from keras_effnet.ops import (
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.trace import TracedBlock, TracedNode, Value
+from keras_effnet.windows import both, reaches
 
 # What an activation leaves as it is, as an interval: relu(relu6(x)) = relu6(x), but not the other way round.
 _KEEPS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0), "linear": (-np.inf, np.inf), None: (-np.inf, np.inf)}
@@ -246,7 +247,7 @@ class _Chain:
         if isinstance(op, Depthwise):
             kernel, middle = fresh.copy(), _middle(op)
             kernel[:, :, carried] = 0
-            kernel[middle, middle, carried, 0] = 1
+            kernel[(*middle, carried, 0)] = 1
             return kernel, carried * op.multiplier
         if not isinstance(op, Conv | Dense) or op.activation is not None:
             raise _NoRoomError
@@ -258,7 +259,7 @@ class _Chain:
             raise _NoRoomError
         sign = np.where(np.arange(len(read)) < self.x.channels, 1, -1 if doubles or joins else 1)
         kernel = np.zeros_like(fresh)
-        tap = (_middle(op), _middle(op)) if isinstance(op, Conv) else ()
+        tap = _middle(op) if isinstance(op, Conv) else ()
         kernel[(*tap, read, made)] = sign
         return kernel, np.unique(made)
 
@@ -278,6 +279,8 @@ class _Chain:
         return [gamma, beta, mean, variance]
 
 
-def _middle(op: Conv | Depthwise) -> int:
-    """The tap of a kernel that falls on the cell itself."""
-    return padding_zeros(op.padding, op.kernel, 1, 1)[0]
+def _middle(op: Conv | Depthwise) -> tuple[int, int]:
+    """The tap of a kernel that falls on the cell itself, as (row, column)."""
+    before = (padding_zeros(op.padding, reach, 1, 1)[0] for reach, _ in reaches(op))
+    row, column = (zeros // step for zeros, step in zip(before, both(op.dilation), strict=True))
+    return row, column

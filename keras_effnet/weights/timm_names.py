@@ -161,7 +161,7 @@ class TimmGhostNet(TimmMobile):
 
     def block(self, block: GhostBottleneck, section: TracedBlock) -> Names:
         one, two = ([f"ghost{n}.{part}.{k}" for part in _GHOST_PARTS for k in range(2)] for n in (1, 2))
-        strides = any(isinstance(node.op, Depthwise) and node.op.stride > 1 for node in section.nodes)
+        strides = any(isinstance(node.op, Depthwise) and node.op.stride != 1 for node in section.nodes)
         squeeze = ["se.conv_reduce", "se.conv_expand"] if block.se_ratio else []
         shortcut = strides or section.input.channels != section.output.channels
         return [
@@ -192,7 +192,7 @@ class TimmByob(TimmFamily):
         return f"stages.{number}.{inside}"
 
     def block(self, block: Any, section: TracedBlock) -> Names:
-        strides = any(isinstance(node.op, Conv | Depthwise) and node.op.stride > 1 for node in section.nodes)
+        strides = any(isinstance(node.op, Conv | Depthwise) and node.op.stride != 1 for node in section.nodes)
         same = section.input.channels == section.output.channels
         if isinstance(block, RepVGGBlock):
             names = [f"{name}.{part}" for name in ("conv_kxk", "conv_1x1") for part in ("conv", "bn")]
