@@ -10,18 +10,109 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
+from keras_effnet.checks import check_bool
 from keras_effnet.counting import Shape
-from keras_effnet.errors import InheritanceError
+from keras_effnet.errors import BuildError, InheritanceError
+from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import largest_difference, with_weights
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
 from keras_effnet.inheritance.inheritance_report import InheritanceReport, describe
+from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
 from keras_effnet.ops import Conv, Dense, Flatten, Op, Opaque, Resize, Reuse, TransposedConv, Unflatten
 from keras_effnet.reading.graph import alone, call_layer, check_training, copy_layer, finalize
 from keras_effnet.reading.opaque_layer import shape_of
-from keras_effnet.reading.read_model import ReadModel, Source
-from keras_effnet.scaling.scale_network import ScaledBlock, ScaledNetwork
+from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
+from keras_effnet.scaling import Coefficients, Rounding, ScalingRule
+from keras_effnet.scaling.scale_network import ScaledBlock, ScaledNetwork, scale_network
 from keras_effnet.trace import trace_record
+
+_OPTIONS = ("exact", "select", "shares", "noise", "seed", "name", "return_report")
+
+
+def scale_graph(
+    model: keras.Model,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    **options: Any,
+) -> Any:
+    """Scales any Keras model by what its graph says alone, with what it has learned.
+
+    The new model is made of the old one's own layers, with other numbers of channels in their options; layers that
+    are repeated get copies with a number behind their names. `scale_network` says what is scaled in each stage.
+
+    Args:
+        model: a functional or Sequential model, of any origin.
+        phi: as in `scale_spec`.
+        rule: as in `scale_spec`.
+        coefficients: as in `scale_spec`.
+        rounding: as in `scale_spec`.
+        **options: `exact`, `select`, `shares`, `noise`, `seed`, `name` and `return_report`, as in `grow_model`.
+
+    Returns:
+        The new model, uncompiled; with `return_report=True` a pair of it and the report.
+
+    Raises:
+        BuildError: an option that only models with a spec know.
+        InheritanceError, ScalingError, SpecError: as `scale_network` and `build_scaled`.
+
+    Example:
+        >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        >>> larger, report = scale_graph(vgg, coefficients=Coefficients(depth=1.5), return_report=True)
+        >>> report.exact, [sum("conv" in layer.name for layer in model.layers) for model in (vgg, larger)]
+        (True, [13, 21])
+    """
+    unknown = set(options) - set(_OPTIONS)
+    if unknown:
+        raise BuildError(
+            "a model without a spec is scaled from its graph, where it has its own images and outputs: leave "
+            f"{', '.join(sorted(map(repr, unknown)))} out.",
+            received=f"{', '.join(f'{key}={value!r}' for key, value in options.items())} for {model.name!r}",
+        )
+    read = read_layers(model)
+    scaling: dict[str, Any] = {"rule": rule, "coefficients": coefficients, "rounding": rounding}
+    scaled = scale_network(read.network, phi, **scaling, images=image_shapes(read))
+    return inherit_scaled(read, scaled, **options)
+
+
+def inherit_scaled(
+    read: ReadModel,
+    scaled: ScaledNetwork,
+    *,
+    exact: bool = True,
+    select: Select = "magnitude",
+    shares: Shares = "uneven",
+    noise: float = 0.0,
+    seed: int = 0,
+    name: str | None = None,
+    return_report: bool = False,
+) -> Any:
+    """Builds a scaled network with what a model has learned.
+
+    Args:
+        read: the model.
+        scaled: its network, scaled.
+        exact: as in `grow_model`.
+        select: as in `grow_model`.
+        shares: as in `grow_model`.
+        noise: as in `grow_model`.
+        seed: as in `grow_model`.
+        name: name of the new model; the old one's by default.
+        return_report: whether to return the report as well.
+
+    Returns:
+        As `scale_graph`.
+
+    Raises:
+        InheritanceError: as `build_scaled`; an option outside its range.
+    """
+    options = InheritanceOptions(select, shares, noise, seed)
+    exact = check_bool(InheritanceError, "exact", exact)
+    made = build_scaled(read, scaled, options, exact=exact, name=name)
+    return made if return_report else made[0]
 
 
 def build_scaled(
@@ -45,7 +136,6 @@ def build_scaled(
     """
     check_training(read.graph)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
-    losses = [difference for difference in plan.pairing.differences if difference.grows]
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
     with paused_garbage_collection():
         for node, arrays in plan.run(_reader(made.weights)):
@@ -78,7 +168,10 @@ class _Made:
     weights: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
-def _build(read: ReadModel, scaled: ScaledNetwork, images: tuple[Shape, ...], name: str | None) -> _Made:
+def _build(
+    read: ReadModel, scaled: ScaledNetwork, images: tuple[Shape, ...], name: str | None, *, resize: bool = True
+) -> _Made:
+    """Builds the scaled network for images of some sizes; `resize`: whether layers that resize have scaled sizes."""
     graph, made = read.graph, _Made()
     values: dict[Node, Any] = {}
     inputs = []
@@ -86,7 +179,7 @@ def _build(read: ReadModel, scaled: ScaledNetwork, images: tuple[Shape, ...], na
         shape = _like(tuple(tensor.shape), image)
         inputs.append(keras.Input(shape[1:], dtype=tensor.dtype, name=key[0]))
         values[node] = inputs[-1]
-    builder = _Builder(read, values, made.weights)
+    builder = _Builder(read, values, made.weights, resize)
     with paused_garbage_collection(), deep_recursion():
         for block in scaled.blocks:
             builder.build(block)
@@ -118,10 +211,14 @@ class _Builder:
         read: the model.
         values: the new tensor of each node of the scaled network; those that are made are added.
         weights: the weights of each node of the scaled network by its name; those that are made are added.
+        resize: whether layers that resize images have scaled sizes.
     """
 
-    def __init__(self, read: ReadModel, values: dict[Node, Any], weights: dict[str, tuple[Any, ...]]) -> None:
+    def __init__(
+        self, read: ReadModel, values: dict[Node, Any], weights: dict[str, tuple[Any, ...]], resize: bool
+    ) -> None:
         self.read = read
+        self.resize = resize
         self.values = values
         self.weights = weights
         self.copies: dict[str, Any] = {}
@@ -146,7 +243,8 @@ class _Builder:
         if copied:
             options = {}
             for node in nodes:
-                options |= _options(block.twins[node], node, layer.operation)
+                if self.resize or not isinstance(node.op, Resize):
+                    options |= _options(block.twins[node], node, layer.operation)
             self.copies[free] = copy_layer(layer, graph, free, options)
         copy = self.copies[free]
         given = {key: self.values[block.twins[self.read.nodes[key]]] for key in call.tensors}
@@ -210,7 +308,7 @@ def _measured(read: ReadModel, scaled: ScaledNetwork, made: _Made, name: str | N
     """By how much both models differ on random images of the old one's size."""
     old, new = tuple(before for before, _ in scaled.images), made.model
     if any(before != after for before, after in scaled.images):
-        new = with_weights(_build(read, scaled, old, name).model, new)
+        new = with_weights(_build(read, scaled, old, name, resize=False).model, new)
     shapes = [
         shape_of(image, tuple(tensor.shape))[1:] for image, tensor in zip(old, read.graph.model.inputs, strict=True)
     ]
