@@ -169,7 +169,8 @@ class InheritancePlan:
         if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm):
             self._check_mean(maps.rows, read, stage, _MEANS[type(node.op)])
         if node.mixes and missing(maps, read, made):
-            if len(maps.rows) < read:
+            runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=True)
+            if len(maps.rows) < read or any(new.size < old.size for new, old in runs):
                 self.pairing.differ(stage, "channels are left out", grows=False)
             else:
                 reason = "groups of channels" if maps.new_groups > 1 else "the channels that it reads"

@@ -344,16 +344,26 @@ class _Scaling:
         return found
 
     def _check_anything(self, found: ScaledNetwork) -> None:
-        """Raises if something was asked for, and nothing could be done."""
-        asked = (self.coefficients.depth, self.coefficients.width, self.coefficients.resolution)
-        before, after = ([(node.op, node.channels) for node in each.nodes] for each in (found.base, found.network))
-        if any(each != 1 for each in asked) and before == after and all(a == b for a, b in found.images):
+        """Raises if something was asked for, and nothing of it can be done at any size."""
+        asked = self.coefficients
+        free = any(
+            run.axis not in self.held
+            for node in self.trace.nodes
+            if isinstance(node.op, Conv | TransposedConv | Dense)
+            for run in node.output.resolved
+        )
+        can = {
+            "depth": len(self.cut.fixed) < len(self.base.stages),
+            "width": free,
+            "resolution": not self.tied and any(image[:2] != (1, 1) for image in self.images),
+        }
+        wanted = [name for name in can if getattr(asked, name) != 1]
+        if wanted and not any(can[name] for name in wanted):
             reasons = dict.fromkeys(reason for row in found.stages for reason in row.kept)
-            said = "; ".join([*reasons, *found.kept]) or "rounding leaves every size as it is"
             raise ScalingError(
-                f"nothing of {self.base.name!r} changes: {said}. Give larger factors, or a network that repeats its "
-                "blocks.",
-                received=f"{self.coefficients}",
+                f"no {' or '.join(wanted)} of {self.base.name!r} can be scaled: "
+                f"{'; '.join([*reasons, *found.kept])} Scale something else, or a network that repeats its blocks.",
+                received=f"{asked}",
             )
 
 

@@ -7,8 +7,7 @@ is a first unit, which may change size and channels, and its repeats: what paper
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,26 +17,24 @@ from keras_effnet.ops import (
     Add,
     Concat,
     Conv,
-    Dense,
     Depthwise,
-    Dropout,
-    GlobalPool,
-    Norm,
     Op,
     Opaque,
-    Pool,
     Rescale,
-    Reuse,
+    Resize,
     Standardize,
     TransposedConv,
+    UpSample,
     Window,
     ZeroPad,
 )
+from keras_effnet.scaling.unit_outline import describe_unit, is_like, makes_channels, outline, signature_of
 from keras_effnet.trace import is_unknown
 
 # Segments in a unit: a block without a skip that expands, filters, gates and projects has 14.
 _MOST_SEGMENTS = 16
 _AFTER_ALL = 1 << 60
+_ENLARGES = (UpSample, TransposedConv, Resize)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +167,7 @@ class _Cutter:
     def _reason(self, part: list[Node]) -> str:
         if any(is_unknown(node.op) for node in part):
             return "it has layers outside the vocabulary"
-        if not any(_mixes(node.op) for node in part):
+        if not any(makes_channels(node.op) for node in part):
             return "it has no layer with a kernel"
         if any(node in part for node in self.network.outputs):
             return "it makes an output"
@@ -179,6 +176,9 @@ class _Cutter:
     def _segments(self, start: int) -> Any:
         while start < len(self.nodes):
             stop, given = self._segment_end(start)
+            if any(isinstance(node.op, _ENLARGES) for node in self.nodes[start:stop]):
+                # The way down and up again of a U-Net: what is repeated stands inside.
+                stop, given = start + 1, None
             nodes = self.nodes[start:stop]
             yield _Segment(nodes, given, self._signature(nodes, given))
             start = stop
@@ -199,7 +199,7 @@ class _Cutter:
 
     def _signature(self, nodes: list[Node], given: Node | None) -> Any:
         numbers = {node: number for number, node in enumerate(nodes)}
-        return tuple((_key(node.op), tuple(numbers.get(each, -1) for each in node.inputs)) for node in nodes)
+        return tuple((signature_of(node.op), tuple(numbers.get(each, -1) for each in node.inputs)) for node in nodes)
 
     def _run_at(self, number: int, free: int) -> _Run | None:
         """The run whose first repeat (or first unit, if that is an equal one) begins at a segment."""
@@ -235,7 +235,7 @@ class _Cutter:
         x, y = self.shapes[segments[0].given], self.shapes[segments[-1].made]  # pyright: ignore[reportArgumentType]
         smaller = x.channels == y.channels and x[:2] != y[:2] and not self._equal(number, stop + size, size)
         skips = any(isinstance(node.op, Add) for node in repeat)
-        return smaller and skips and _alike(nodes, _outline(repeat), repeat, skips)
+        return smaller and skips and is_like(nodes, outline(repeat), repeat, skips)
 
     def _nodes(self, number: int, size: int) -> list[Node]:
         return [node for segment in self.segments[number : number + size] for node in segment.nodes]
@@ -243,14 +243,16 @@ class _Cutter:
     def _is_unit(self, number: int, size: int) -> bool:
         """Whether segments can be a unit: they begin with a kernel or end with a sum, and have nothing shared."""
         segments, nodes = self.segments[number : number + size], self._nodes(number, size)
-        whole = all(segment.given is not None for segment in segments) and any(_mixes(node.op) for node in nodes)
+        whole = all(segment.given is not None for segment in segments) and any(
+            makes_channels(node.op) for node in nodes
+        )
         if not whole or any(is_unknown(node.op) or node.name in self.shared for node in nodes):
             return False
         inside = set(nodes)
         if any(node in inside for node in self.network.outputs):
             return False
         # A unit that begins with what only changes numbers could begin one step later: that one is taken.
-        begins = any(_mixes(node.op) or isinstance(node.op, Window | ZeroPad) for node in segments[0].nodes)
+        begins = any(makes_channels(node.op) or isinstance(node.op, Window | ZeroPad) for node in segments[0].nodes)
         return begins or not self._could_turn(number, size)
 
     def _could_turn(self, number: int, size: int) -> bool:
@@ -277,7 +279,7 @@ class _Cutter:
     def _first_unit(self, number: int, size: int, free: int) -> int | None:
         """Where the unit before the repeats begins: like them, but for strides and what stands beside a skip."""
         repeat = self._nodes(number, size)
-        wanted = _outline(repeat)
+        wanted = outline(repeat)
         skips = any(isinstance(node.op, Add) for node in repeat)
         nodes: list[Node] = []
         for start in range(number - 1, free - 1, -1):
@@ -285,7 +287,7 @@ class _Cutter:
             nodes = segment.nodes + nodes
             if segment.given is None or len(nodes) > 2 * len(repeat) + 4:
                 return None
-            if _alike(nodes, wanted, repeat, skips):
+            if is_like(nodes, wanted, repeat, skips):
                 # What reads the image is a stem.
                 return None if segment.given.op is None or segment.given in self.front else start
         return None
@@ -293,107 +295,3 @@ class _Cutter:
 
 def _is_preprocessing(op: Op | None) -> bool:
     return isinstance(op, Rescale | Standardize) or (isinstance(op, Opaque) and op.inert)
-
-
-def _mixes(op: Op | None) -> bool:
-    return isinstance(op, Conv | TransposedConv | Dense)
-
-
-def _key(op: Op | None) -> Any:
-    """What must be alike in two units that are equal: all but what is random when they learn."""
-    if isinstance(op, Dropout):
-        return Dropout
-    return (Opaque, op.params) if isinstance(op, Opaque) else op
-
-
-def _outline(nodes: Sequence[Node]) -> list[tuple[Any, Node]]:
-    """What a unit does, without what a first unit may lack or do otherwise: sums, dropout, strides, zeros, widths."""
-    found: list[tuple[Any, Node]] = []
-    readers = Counter(each for node in nodes for each in node.inputs)
-    for node in nodes:
-        op = node.op
-        # A norm may stand beside a convolution, as in RepVGG, where a first unit has none.
-        beside = isinstance(op, Norm) and readers[node.inputs[0]] > 1
-        if beside or isinstance(op, Add | Dropout | ZeroPad | Rescale | Reuse):
-            continue
-        if isinstance(op, Conv):
-            found.append(((Conv, op.kernel, op.bias, op.activation, op.groups == 1), node))
-        elif isinstance(op, Depthwise):
-            found.append(((Depthwise, op.kernel, op.bias), node))
-        elif isinstance(op, Dense):
-            found.append(((Dense, op.activation), node))
-        else:
-            found.append((type(op) if isinstance(op, Norm | Pool) else _key(op), node))
-    return found
-
-
-def _alike(nodes: list[Node], wanted: list[tuple[Any, Node]], repeat: list[Node], skips: bool) -> bool:
-    """Whether nodes are a first unit of a run: all that the repeats do is done there, in their order."""
-    there = _outline(nodes)
-    if not skips:
-        return len(there) == len(wanted) and all(
-            one[0] == other[0] and _proportional(one[1], other[1], nodes, repeat)
-            for one, other in zip(there, wanted, strict=True)
-        )
-    left, beside = list(reversed(wanted)), 0
-    for kind, node in reversed(there):
-        if left and left[0][0] == kind and _proportional(node, left[0][1], nodes, repeat):
-            left.pop(0)
-        elif node is there[-1][1] or isinstance(node.op, Depthwise):
-            return False
-        else:
-            beside += _mixes(node.op)
-    return not left and beside <= 1
-
-
-def _proportional(node: Node, other: Node, nodes: list[Node], repeat: list[Node]) -> bool:
-    """Whether two layers make as many channels, in numbers or in proportion to what their units read or make."""
-    if _is_gate(node, nodes) or not _mixes(node.op) or node.channels == other.channels:
-        return True
-    ours, theirs = _ends(nodes), _ends(repeat)
-    return any(node.channels * b == other.channels * a for a, b in zip(ours, theirs, strict=True))
-
-
-def _is_gate(node: Node, nodes: list[Node]) -> bool:
-    """Whether a layer reads what was pooled over the whole image: its width may have been rounded."""
-    inside = set(nodes)
-    while node in inside and len(node.inputs) == 1:
-        if isinstance(node.op, GlobalPool):
-            return True
-        node = node.inputs[0]
-    return False
-
-
-def _ends(nodes: list[Node]) -> tuple[int, int]:
-    inside = set(nodes)
-    given = next(each for node in nodes for each in node.inputs if each not in inside)
-    return given.channels, nodes[-1].channels
-
-
-def describe_unit(nodes: Sequence[Node]) -> str:
-    """A unit in a few words: what it is made of, in the order of an image's way.
-
-    Args:
-        nodes: its operations.
-
-    Example:
-        >>> stem = Node(Conv(8, kernel=3, stride=2), "stem", (), 8)
-        >>> describe_unit([stem, Node(Activation("relu"), "relu", (stem,), 8)])
-        'Conv 3x3'
-    """
-    words: list[str] = []
-    for node in nodes:
-        op = node.op.op if isinstance(node.op, Reuse) else node.op
-        word = ""
-        if isinstance(op, Conv | Depthwise | TransposedConv):
-            kernel = op.kernel if isinstance(op.kernel, tuple) else (op.kernel, op.kernel)
-            word = f"{type(op).__name__} {kernel[0]}x{kernel[1]}"
-        elif isinstance(op, Dense) or is_unknown(op):
-            word = type(op).__name__
-        elif isinstance(op, Pool):
-            word = f"Pool {op.kind}"
-        if word and word not in words:
-            words.append(word)
-    if len(words) > 4:
-        words = [*words[:3], "..."]
-    return ", ".join(words) or ", ".join(dict.fromkeys(type(node.op).__name__ for node in nodes[:2]))
