@@ -24,7 +24,8 @@ from keras_effnet.reading.graph import alone, call_layer, check_training, copy_l
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule
-from keras_effnet.scaling.scale_network import ScaledBlock, ScaledNetwork, scale_network
+from keras_effnet.scaling.scale_network import scale_network
+from keras_effnet.scaling.scaled_network import ScaledBlock, ScaledNetwork
 from keras_effnet.trace import trace_record
 
 _OPTIONS = ("exact", "select", "shares", "noise", "seed", "name", "return_report")

@@ -12,7 +12,8 @@ from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
 from keras_effnet.scaling.scale import resolve_coefficients
-from keras_effnet.scaling.scale_network import ScaledNetwork, scale_network
+from keras_effnet.scaling.scale_network import scale_network
+from keras_effnet.scaling.scaled_network import ScaledNetwork
 
 # |phi| beyond which networks hardly shrink any more, or no machine holds them.
 _FURTHEST_PHI = 32.0

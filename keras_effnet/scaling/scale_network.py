@@ -12,22 +12,21 @@ images get the nearest size at which all that is added or joined has one size.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from keras_effnet.blocks.groups import nearest_multiple
 from keras_effnet.checks import is_keras_model
-from keras_effnet.cost import Cost, count_network
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
-from keras_effnet.ops import Conv, Dense, Flatten, Op, PReLU, Resize, Reuse, TransposedConv
+from keras_effnet.ops import Concat, Conv, Dense, Flatten, Op, PReLU, Resize, Reuse, TransposedConv
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
 from keras_effnet.scaling.scale import resolve_coefficients
+from keras_effnet.scaling.scaled_network import ScaledBlock, ScaledNetwork, ScaledStage
 from keras_effnet.scaling.units import Cut, cut_network
-from keras_effnet.tables import Shown, aligned
 from keras_effnet.trace import Trace, Value, trace_record
 
 if TYPE_CHECKING:
@@ -35,100 +34,6 @@ if TYPE_CHECKING:
 
 # Sizes of images that are tried on each side of the scaled one: 64 px to each, with the paper's multiple of 4.
 _MOST_STEPS = 16
-
-
-@dataclass(frozen=True)
-class ScaledStage:
-    """What became of one stage.
-
-    Args:
-        name: name of the stage.
-        operator: what it is made of.
-        depth: number of its units, before and after.
-        width: number of channels that it makes, before and after.
-        size: (height, width) of what it makes in cells, before and after.
-        kept: what was not scaled, and why.
-    """
-
-    name: str
-    operator: str
-    depth: tuple[int, int]
-    width: tuple[int, int]
-    size: tuple[tuple[int, int], tuple[int, int]]
-    kept: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledBlock:
-    """A block of a scaled network.
-
-    Args:
-        block: the block.
-        origin: the block of the base that it is like.
-        twins: the node in the scaled network of each node of the base that the origin reads or makes.
-        copy: number of the copy; 0 for a block that takes the place of its origin.
-    """
-
-    block: RecordedBlock
-    origin: RecordedBlock
-    twins: Mapping[Node, Node]
-    copy: int
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ScaledNetwork(Shown):
-    """A scaled network, and what became of each stage. `str()` is a table.
-
-    Args:
-        coefficients: factors that were asked for.
-        base: the network before, cut into runs of units and what stands between them.
-        network: the network after, cut likewise.
-        images: shapes of the inputs, before and after.
-        blocks: all blocks of the network after, in order.
-        stages: what became of each stage.
-        kept: what was not scaled anywhere, and why.
-    """
-
-    coefficients: Coefficients
-    base: Network
-    network: Network
-    images: tuple[tuple[Shape, Shape], ...]
-    blocks: tuple[ScaledBlock, ...]
-    stages: tuple[ScaledStage, ...]
-    kept: tuple[str, ...]
-
-    @property
-    def cost(self) -> Cost:
-        """The cost of the scaled network."""
-        return count_network(self.network, *(after for _, after in self.images))
-
-    @property
-    def base_cost(self) -> Cost:
-        """The cost of the network before."""
-        return count_network(self.base, *(before for before, _ in self.images))
-
-    @property
-    def headline(self) -> str:
-        """Name, and parameters and multiply-adds before and after."""
-        before, after = self.base_cost, self.cost
-        return (
-            f"{self.network.name}: {before.params:,} to {after.params:,} parameters, {before.macs:,} to "
-            f"{after.macs:,} MACs"
-        )
-
-    def __str__(self) -> str:
-        cells: list[tuple[str, ...]] = [("stage", "operator", "depth", "width", "size", "kept")]
-        for row in self.stages:
-            sizes = [f"{height}x{width}" for height, width in row.size]
-            pairs = (map(str, row.depth), map(str, row.width), sizes)
-            texts = (_change(*pair) for pair in pairs)
-            cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
-        notes = ["", *self.kept] if self.kept else []
-        return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
-
-
-def _change(before: str, after: str) -> str:
-    return before if before == after else f"{before} -> {after}"
 
 
 def scale_network(
@@ -192,6 +97,7 @@ class _Scaling:
         self.trace: Trace = trace_record(self.base)
         self.held = {run.axis: reason for value, reason in reversed(self.trace.held) for run in value.resolved}
         self.tied = _tied_to_size(self.base)
+        self.grown = self._grown()
         self.ops = {
             node: self._scaled(node.op, traced.output)
             for node, traced in zip(self.base.nodes, self.trace.nodes, strict=True)
@@ -234,10 +140,29 @@ class _Scaling:
         return cast(Op, op)
 
     def _width(self, axis: Any) -> int:
-        if axis in self.held or self.coefficients.width == 1:
+        if axis in self.held or (self.coefficients.width == 1 and axis not in self.grown):
             return axis.size
+        if axis in self.grown:
+            return round(axis.size * self.grown[axis] * self.coefficients.width)
         width = self.rounding.round_width(axis.size, self.coefficients.width)
         return nearest_multiple(width, axis.groups) if axis.groups > 1 else width
+
+    def _grown(self) -> dict[Any, float]:
+        """Factors on what reads a stage whose units add channels, as DenseNet's transitions do: it keeps its share."""
+        found: dict[Any, float] = {}
+        for number, stage in enumerate(self.base.stages):
+            x, y = stage.blocks[-1].input.channels, stage.blocks[-1].output.channels
+            if number in self.cut.fixed or y <= x or not isinstance(stage.blocks[-1].output.op, Concat):
+                continue
+            given = self.trace.blocks_of(number - 1)[0].input
+            before = sum(run.size for run in given.resolved)
+            start = sum(run.size * found.get(run.axis, 1.0) for run in given.resolved)
+            factor = (start + (y - x) * self._depth(number, stage)) / (before + (y - x) * stage.depth)
+            behind = (node for block in self.trace.blocks_of(number) for node in block.nodes)
+            reader = next((node for node in behind if isinstance(node.op, Conv)), None)
+            if reader is not None and factor != 1:
+                found |= {run.axis: factor for run in reader.output.resolved if run.axis not in self.held}
+        return found
 
     def _side(self, side: int) -> int:
         return self.rounding.round_resolution(side, self.coefficients.resolution)

@@ -48,7 +48,9 @@ def two_inputs() -> keras.Model:
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(16, (1, 5), dilation_rate=2, padding="same", name="wide")(x))
     tower = keras.Model(image, x, name="tower")
     apart = layers.Subtract()([tower(left), tower(right)])
-    both = layers.Concatenate()([keras.ops.abs(apart) * 2.0, layers.Dense(8, activation="tanh")(facts)])
+    both = layers.Concatenate()(
+        [keras.ops.multiply(keras.ops.abs(apart), 2.0), layers.Dense(8, activation="tanh")(facts)]
+    )
     hidden = keras.ops.silu(layers.Dense(16, name="hidden")(both))
     outputs = [layers.Dense(2, name="same")(hidden), layers.Dense(1, activation="sigmoid", name="sure")(hidden)]
     return keras.Model([left, right, facts], outputs, name="two_inputs")

@@ -1,0 +1,106 @@
+"""A scaled network, and what became of each of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keras_effnet.cost import Cost, count_network
+from keras_effnet.counting import Shape
+from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.scaling.coefficients import Coefficients
+from keras_effnet.tables import Shown, aligned
+
+
+@dataclass(frozen=True)
+class ScaledStage:
+    """What became of one stage.
+
+    Args:
+        name: name of the stage.
+        operator: what it is made of.
+        depth: number of its units, before and after.
+        width: number of channels that it makes, before and after.
+        size: (height, width) of what it makes in cells, before and after.
+        kept: what was not scaled, and why.
+    """
+
+    name: str
+    operator: str
+    depth: tuple[int, int]
+    width: tuple[int, int]
+    size: tuple[tuple[int, int], tuple[int, int]]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledBlock:
+    """A block of a scaled network.
+
+    Args:
+        block: the block.
+        origin: the block of the base that it is like.
+        twins: the node in the scaled network of each node of the base that the origin reads or makes.
+        copy: number of the copy; 0 for a block that takes the place of its origin.
+    """
+
+    block: RecordedBlock
+    origin: RecordedBlock
+    twins: Mapping[Node, Node]
+    copy: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScaledNetwork(Shown):
+    """A scaled network, and what became of each stage. `str()` is a table.
+
+    Args:
+        coefficients: factors that were asked for.
+        base: the network before, cut into runs of units and what stands between them.
+        network: the network after, cut likewise.
+        images: shapes of the inputs, before and after.
+        blocks: all blocks of the network after, in order.
+        stages: what became of each stage.
+        kept: what was not scaled anywhere, and why.
+    """
+
+    coefficients: Coefficients
+    base: Network
+    network: Network
+    images: tuple[tuple[Shape, Shape], ...]
+    blocks: tuple[ScaledBlock, ...]
+    stages: tuple[ScaledStage, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of the scaled network."""
+        return count_network(self.network, *(after for _, after in self.images))
+
+    @property
+    def base_cost(self) -> Cost:
+        """The cost of the network before."""
+        return count_network(self.base, *(before for before, _ in self.images))
+
+    @property
+    def headline(self) -> str:
+        """Name, and parameters and multiply-adds before and after."""
+        before, after = self.base_cost, self.cost
+        return (
+            f"{self.network.name}: {before.params:,} to {after.params:,} parameters, {before.macs:,} to "
+            f"{after.macs:,} MACs"
+        )
+
+    def __str__(self) -> str:
+        cells: list[tuple[str, ...]] = [("stage", "operator", "depth", "width", "size", "kept")]
+        for row in self.stages:
+            sizes = [f"{height}x{width}" for height, width in row.size]
+            pairs = (map(str, row.depth), map(str, row.width), sizes)
+            texts = (_change(*pair) for pair in pairs)
+            cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
+        notes = ["", *self.kept] if self.kept else []
+        return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
