@@ -32,8 +32,8 @@ from keras_effnet.trace import Trace, Value, trace_record
 if TYPE_CHECKING:
     import keras
 
-# Sizes of images that are tried on each side of the scaled one: 64 px to each, with the paper's multiple of 4.
-_MOST_STEPS = 16
+# Share of a scaled side by which images may become larger or smaller, so that all that is added has one size.
+_FURTHEST = 0.25
 
 
 def scale_network(
@@ -170,7 +170,9 @@ class _Scaling:
     def _sized(self, network: Network) -> tuple[tuple[Shape, ...], dict[Node, Shape]]:
         """The images nearest to the scaled ones at which the network can exist, and the shapes in it."""
         step, error = self.rounding.resolution_multiple, None
-        for number in range(2 * _MOST_STEPS):
+        sides = [side for image in self.images for side in self._image(image, 0)[:2] if side > 1]
+        most = max(1, int(_FURTHEST * min(sides, default=1) / step))
+        for number in range(2 * most + 1):
             # 0, 1, -1, 2, -2, ...: of two that are as near, the larger.
             moved = step * ((number + 1) // 2 if number % 2 else -(number // 2))
             images = tuple(self._image(image, moved) for image in self.images)

@@ -90,4 +90,4 @@ MODELS: dict[str, Callable[[], keras.Model]] = {
 
 SMALL = ("u_net", "two_inputs", "ten_lines")
 NOT_DEEPER = ("inception_v3",)
-"""Models whose repeated units have no skip, so that a new one cannot start as the identity."""
+"""Those whose repeated units have no skip, so that a new one cannot start as the identity."""

@@ -1,0 +1,179 @@
+"""Models of other people at another size: what was counted is built, it learns, it loads elsewhere, weights follow."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from other_models import MODELS, NOT_DEEPER, SMALL
+from support import as_if_trained, outputs, random_images, run_python
+
+from keras_effnet import estimate_cost, scale_model
+from keras_effnet.errors import BuildError, InheritanceError
+from keras_effnet.inheritance.compare import largest_difference
+from keras_effnet.scaling import Coefficients, Rounding, WidthOnly
+from keras_effnet.scaling.scale_network import scale_network
+
+PHIS = (-2, -1, 0.5, 1, 2)
+LARGE = tuple(name for name in MODELS if name not in SMALL)
+CASES = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in MODELS]
+
+
+@cache
+def trained(name: str) -> keras.Model:
+    model = MODELS[name]()
+    as_if_trained(model)
+    return model
+
+
+def given(model: Any, images: int = 2) -> Any:
+    """Random inputs of a model."""
+    found = [
+        np.random.default_rng(number).normal(size=(images, *tensor.shape[1:])).astype("float32")
+        for number, tensor in enumerate(model.inputs)
+    ]
+    return found if len(found) > 1 else found[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_size_is_built_as_counted_and_grows_exactly(name: str) -> None:
+    model = trained(name)
+    for phi in PHIS:
+        scaled = scale_network(model, phi)
+        made, report = scale_model(model, phi, exact=name not in NOT_DEEPER, return_report=True)
+        assert made.count_params() == scaled.cost.params, phi
+        assert [tuple(tensor.shape[1:]) for tensor in made.inputs] == [
+            image[2:] if image[:2] == (1, 1) else tuple(image) for _, image in scaled.images
+        ]
+        assert [tensor.shape[-1] for tensor in made.outputs] == [tensor.shape[-1] for tensor in model.outputs]
+        if phi > 0 and name not in NOT_DEEPER:
+            assert report.exact, (phi, report.differences)
+            shapes = [tuple(tensor.shape[1:]) for tensor in model.inputs]
+            if [tuple(tensor.shape) for tensor in made.inputs] == [tuple(tensor.shape) for tensor in model.inputs]:
+                assert largest_difference(model, made, shapes, seed=7) < 1e-4
+        elif name not in NOT_DEEPER:
+            assert not any(difference.grows for difference in report.differences), phi
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_scaled_model_learns_and_loads_without_this_package(name: str, tmp_path: Path) -> None:
+    made = scale_model(trained(name), -1, exact=False)
+    images, before = given(made), [np.array(weight) for weight in made.trainable_weights]
+    targets = [np.ones((2, *tensor.shape[1:]), "float32") for tensor in made.outputs]
+    made.compile(keras.optimizers.SGD(1e-3), ["mse"] * len(targets))
+    losses = made.fit(images, targets, epochs=2, verbose="silent").history["loss"]
+    assert np.isfinite(losses).all()
+    assert any((old != np.array(new)).any() for old, new in zip(before, made.trainable_weights, strict=True))
+    made.save(tmp_path / "model.keras")
+    expected = keras.tree.flatten(outputs(made, images))
+    np.savez(tmp_path / "images.npz", *(images if isinstance(images, list) else [images]))
+    code = f"""
+import json, sys, keras, numpy as np
+model = keras.models.load_model({str(tmp_path / "model.keras")!r}, safe_mode=True)
+images = list(np.load({str(tmp_path / "images.npz")!r}).values())
+made = keras.tree.flatten(model(images if len(images) > 1 else images[0], training=False))
+np.savez({str(tmp_path / "made.npz")!r}, *[np.asarray(each) for each in made])
+print(json.dumps("keras_effnet" in sys.modules))
+"""
+    assert json.loads(run_python(code).splitlines()[-1]) is False
+    for ours, theirs in zip(expected, np.load(tmp_path / "made.npz").values(), strict=True):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-3, atol=1e-4)
+
+
+def test_a_model_whose_new_units_cannot_be_the_identity_is_refused_with_its_stages() -> None:
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same")(image)
+    for _ in range(2):
+        branches = [layers.Conv2D(4, size, padding="same", activation="relu")(x) for size in (1, 3)]
+        x = layers.Concatenate()(branches)
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)), name="branches")
+    with pytest.raises(InheritanceError, match=r"stage 2: its new block 3 has no skip.*exact=False.*Received"):
+        scale_model(model, coefficients=Coefficients(depth=1.5))
+    made = scale_model(model, coefficients=Coefficients(depth=1.5), exact=False)
+    assert sum(isinstance(layer, layers.Concatenate) for layer in made.layers) == 3
+
+
+@pytest.mark.parametrize(
+    ("norm", "exact"),
+    [
+        (lambda: layers.LayerNormalization(), True),
+        (lambda: layers.GroupNormalization(2), True),
+        (lambda: layers.RMSNormalization(), True),
+        (lambda: layers.BatchNormalization(scale=False), True),
+        (lambda: layers.UnitNormalization(), False),
+        (lambda: layers.Softmax(), False),
+        (lambda: layers.PReLU(), True),
+        (lambda: layers.LeakyReLU(0.05), True),
+    ],
+)
+def test_a_layer_over_channels_says_whether_it_grows_exactly(norm: Any, exact: bool) -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2DTranspose(8, 3, padding="same")(image)
+    x = layers.Conv2D(4, 3)(norm()(x))
+    model = keras.Model(image, layers.Dense(2)(layers.Flatten()(x)))
+    for layer in model.layers:
+        layer.set_weights([np.random.default_rng(1).uniform(0.2, 1, array.shape) for array in layer.get_weights()])
+    made, report = scale_model(model, 1, rule=WidthOnly(4.0), exact=False, return_report=True)
+    assert report.exact == exact
+    shares = largest_difference(model, made, [(8, 8, 3)])
+    assert (shares < 1e-4) == exact
+
+
+def test_nested_models_options_and_names_go_along() -> None:
+    inner = keras.Sequential(
+        [
+            keras.Input((16, 16, 8)),
+            layers.Conv2D(8, 3, padding="same", kernel_regularizer="l2", name="conv"),
+            layers.BatchNormalization(name="norm"),
+        ],
+        name="inner",
+    )
+    image = keras.Input((16, 16, 3), name="image")
+    x = layers.Conv2D(8, 3, padding="same", name="stem")(image)
+    model = keras.Model({"image": image}, layers.Conv2D(1, 1, name="out")(inner(x)), name="outer")
+    made = scale_model(model, coefficients=Coefficients(width=2.0))
+    conv: Any = made.get_layer("conv")
+    assert (conv.filters, type(conv.kernel_regularizer).__name__, made.name) == (16, "L2", "outer")
+    assert [layer.name for layer in made.layers] == ["image", "stem", "conv", "norm", "out"]
+    images = random_images(2, 16, 16, 3)
+    np.testing.assert_allclose(outputs(made, {"image": images}), outputs(model, {"image": images}), rtol=1e-3, atol=1e-3)
+
+
+def test_layers_that_cannot_be_made_anew_are_named() -> None:
+    image = keras.Input((8, 8, 3))
+    code = getattr(layers, "Lamb" + "da")(lambda x: x * 2, output_shape=(8, 8, 8), name="code")
+    x = code(layers.Conv2D(8, 3, padding="same")(image))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(x))))
+    assert estimate_cost(model).params == model.count_params()
+    with pytest.raises(InheritanceError, match=r"'code' cannot be carried along: what it computes is code.*Received"):
+        scale_model(model, 2)
+
+
+def test_options_of_specs_are_refused() -> None:
+    with pytest.raises(BuildError, match=r"leave 'classes', 'stem' out.*Received: classes=3"):
+        scale_model(MODELS["ten_lines"](), 1, classes=3, stem="sum")
+    with pytest.raises(BuildError, match="weights"):
+        scale_model(MODELS["ten_lines"](), 1, weights="imagenet")
+
+
+def test_seed_and_shares_say_what_copies_give() -> None:
+    model, options = trained("u_net"), {"coefficients": Coefficients(width=1.5), "rounding": Rounding(divisor=1)}
+    first, again, other = (scale_model(model, seed=seed, **options).get_weights() for seed in (1, 1, 2))
+    assert all((one == two).all() for one, two in zip(first, again, strict=True))
+    assert any((one != two).any() for one, two in zip(first, other, strict=True))
+    assert math.isclose(*(sum(np.abs(array).sum() for array in arrays) for arrays in (first, other)), rel_tol=0.1)
+
+
+if __name__ == "__main__":  # what another backend is asked for: `python test_scaled_graph.py NAME...`
+    for asked in sys.argv[1:]:
+        found, told = scale_model(trained(asked), 1, exact=asked not in NOT_DEEPER, return_report=True)
+        found.compile("sgd", ["mse"] * len(found.outputs))
+        found.train_on_batch(given(found), [np.zeros((2, *tensor.shape[1:])) for tensor in found.outputs])
