@@ -98,9 +98,12 @@ class Activation:
 
     Args:
         activation: a name that `keras.activations` knows, a callable, or None for the identity.
+        options: (name, number) of each argument of the function that is not at its default, sorted: "max_value",
+            "negative_slope" and "threshold" of "relu", "negative_slope" of "leaky_relu", "alpha" of "elu".
     """
 
     activation: ActivationFunction
+    options: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +221,19 @@ class Reuse:
     """
 
     op: Op
+
+
+def first_call(op: Op) -> Op:
+    """The operation of a layer where it is called first: what it does in every call.
+
+    Args:
+        op: an operation.
+
+    Example:
+        >>> first_call(Reuse(Add())), first_call(Concat())
+        (Add(), Concat())
+    """
+    return op.op if isinstance(op, Reuse) else op
 
 
 Weighted = Conv | TransposedConv | Depthwise | Dense | Norm | GroupNorm | RMSNorm | ChannelScale | PReLU

@@ -58,6 +58,8 @@ _MERGES: dict[str, Any] = {
     "maximum": layers.Maximum,
     "minimum": layers.Minimum,
 }
+# Layers of activations whose arguments can be set.
+_TUNABLE: dict[Any, Any] = {"relu": layers.ReLU, "leaky_relu": layers.LeakyReLU, "elu": layers.ELU}
 
 
 class KerasLayers:
@@ -153,6 +155,9 @@ class KerasLayers:
                 shared = [1, 2] if op.cells == 1 and len(shape) == 4 else None
                 shared = [2, 3] if shared and self.channels_first else shared
                 return [layers.PReLU(shared_axes=shared, name=name)]
+            case Flatten(cells=cells, channels_first=True) if cells > 1:
+                vector = layers.Reshape((cells * shape[self.channel_axis],), name=name)
+                return [vector] if self.channels_first else [layers.Permute((3, 1, 2), name=f"{name}_permute"), vector]
             case Flatten() | Unflatten() | ZeroPad() | Crop() | UpSample() | Resize():
                 return [self._reshaping(op, name, shape)]
             case Dense():
@@ -174,6 +179,8 @@ class KerasLayers:
         match op:
             case Activation():
                 check_activation(op.activation)
+                if op.options:
+                    return _TUNABLE[op.activation](**dict(op.options), name=name)
                 return layers.Activation(op.activation, name=name)
             case GlobalPool():
                 make = layers.GlobalMaxPooling2D if op.kind == "max" else layers.GlobalAveragePooling2D

@@ -19,7 +19,7 @@ from keras_effnet.deployed.folded_network import fold_network
 from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_by_name, read_weights
 from keras_effnet.export.merged_weights import merge_weights
 from keras_effnet.network import Network
-from keras_effnet.ops import BatchNorm, Depthwise
+from keras_effnet.ops import BatchNorm, Depthwise, TransposedConv
 from keras_effnet.reading.graph import alone, finalize
 from keras_effnet.reading.read_model import read_model
 
@@ -96,6 +96,11 @@ def read_folded(model: keras.Model) -> tuple[Network, Weights]:
 def _scaled(op: Any, weights: list[np.ndarray], factor: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
     """Kernel and bias of a layer whose outputs are multiplied by a factor and shifted."""
     kernel, bias = weights[0], weights[1] if op.bias else 0.0
-    # A depthwise kernel has its outputs on two axes: channels and multiplier.
-    per_output = factor.reshape(kernel.shape[-2:]) if isinstance(op, Depthwise) else factor
+    per_output = factor
+    if isinstance(op, Depthwise):
+        # Its outputs stand on two axes: channels and multiplier.
+        per_output = factor.reshape(kernel.shape[-2:])
+    elif isinstance(op, TransposedConv):
+        # Its outputs stand before its inputs.
+        per_output = factor[:, None]
     return [(kernel * per_output).astype(np.float32), (bias * factor + shift).astype(np.float32)]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_effnet.ops import BatchNorm, Rescale, Standardize
+from keras_effnet.ops import BatchNorm, GroupNorm, LayerNorm, Rescale, Standardize
 
 if TYPE_CHECKING:
     import keras
@@ -54,6 +54,32 @@ def batch_norm(op: BatchNorm, weights: Sequence[np.ndarray]) -> list[np.ndarray]
     *trained, mean, variance = weights
     gamma = trained.pop(0) if op.scale else np.ones_like(mean)
     return [gamma, trained[0] if op.center else np.zeros_like(mean), mean, variance]
+
+
+def gamma_and_beta(
+    op: LayerNorm | GroupNorm, weights: Sequence[np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The factor and the shift of each channel of a normalization; None for what it does not train.
+
+    Args:
+        op: its operation.
+        weights: its weights, as `read_weights` gives them.
+    """
+    trained = list(weights)
+    gamma = trained.pop(0) if op.scale else None
+    return gamma, trained[0] if op.center else None
+
+
+def slopes(weights: Sequence[np.ndarray]) -> np.ndarray:
+    """The slopes of a PReLU with the channels on the last axis, wherever Keras has them.
+
+    Args:
+        weights: its weights, as `read_weights` gives them.
+    """
+    import keras
+
+    first = keras.config.image_data_format() == "channels_first" and weights[0].ndim == 3
+    return np.moveaxis(weights[0], 0, -1) if first else weights[0]
 
 
 def factor_and_shift(
