@@ -19,7 +19,7 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, read_graph, replay, unfolded
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, check_training, read_graph, replay
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -31,7 +31,7 @@ class EmbeddedNetwork:
     """The network of a spec in a model.
 
     Args:
-        graph: the graph of a flat model: of the one that was looked at, or of a copy with nested models unfolded.
+        graph: the graph of the model that was looked at, with the model inside it that holds the network unfolded.
         embedded: the spec and the options that the network was built from.
         image: the tensor that the network reads.
         output: the tensor that it makes.
@@ -52,14 +52,13 @@ class EmbeddedNetwork:
 
     @property
     def model(self) -> keras.Model:
-        """The flat model."""
+        """The model that was looked at."""
         return self.graph.model
 
     @property
     def layers(self) -> dict[str, Any]:
         """The network's layers, by their names in the spec."""
-        there = {layer.name: layer for layer in self.model.layers}
-        return {name: there[mine] for name, mine in self.names.items()}
+        return {name: self.graph.layers[mine].operation for name, mine in self.names.items()}
 
     @property
     def alone(self) -> bool:
@@ -114,7 +113,8 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
         >>> find_network(model).behind
         ('mine',)
     """
-    graph = read_graph(unfolded(model, _holds_spec))
+    graph = read_graph(model, _holds_spec)
+    check_training(graph)
     embedded = read_embedded_spec(graph.model) if base is None else base
     start = _start(graph)
     network = record_network(
@@ -131,7 +131,7 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
     names = matcher.matched
     behind = _behind(graph, {*names.values(), start[0]}, front, end)
     image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
-    activation = None if last is None else graph.model.get_layer(names[last]).activation
+    activation = None if last is None else graph.layers[names[last]].operation.activation
     return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, activation)
 
 
@@ -172,7 +172,7 @@ class _Matcher:
         self.front = front
         self.matched: dict[str, str] = {}
         self._layers = KerasLayers()
-        modes = {layer.name: getattr(layer, "quantization_mode", None) for layer in graph.model.layers}
+        modes = {name: getattr(each, "quantization_mode", None) for name, each in graph.operations.items()}
         self._quantised = {name: mode for name, mode in modes.items() if mode}
 
     def read(self, op: Op, name: str, *inputs: Tensor) -> Tensor:

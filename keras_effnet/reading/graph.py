@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import keras
 
 from keras_effnet.errors import InheritanceError
+from keras_effnet.reading.opaque_layer import is_code
 
 Tensor = tuple[str, int, int]
 """A tensor of a graph, as Keras' own files name it: layer, number of its call, number of its output."""
@@ -20,17 +22,16 @@ class GraphCall:
     """One call of a layer.
 
     Args:
-        arguments: positional arguments, as Keras' files hold them.
+        arguments: positional arguments, with Keras tensors in them.
         options: keyword arguments, likewise.
+        tensors: all tensors that the call reads, in the order in which they stand in both.
+        made: all tensors that it makes.
     """
 
-    arguments: Any
+    arguments: tuple[Any, ...]
     options: dict[str, Any]
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        """All tensors that the call reads."""
-        return tuple(name for name, _ in _tensors([self.arguments, self.options]))
+    tensors: tuple[Tensor, ...]
+    made: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,24 @@ class GraphLayer:
     """A layer (or another operation) of a graph.
 
     Args:
-        name: name of the layer.
-        kind: name of the layer's class.
-        config: options of the layer, as Keras' files hold them.
-        calls: calls of the layer, in order.
+        name: name of the layer, unique in the graph.
+        operation: the layer itself.
+        calls: calls of the layer, in order; none for an input.
     """
 
     name: str
-    kind: str
-    config: dict[str, Any]
+    operation: Any
     calls: tuple[GraphCall, ...]
+
+    @property
+    def kind(self) -> str:
+        """Name of the layer's class."""
+        return type(self.operation).__name__
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Options of the layer, as Keras' files hold them."""
+        return cast(Any, keras.saving.serialize_keras_object(self.operation))["config"]
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -61,27 +70,47 @@ class Graph:
 
     Args:
         model: the model.
-        layers: all layers by name, each after those that it reads.
+        layers: all layers by name.
+        order: name of the layer and number of each call, each after those whose outputs it reads.
         inputs: the model's inputs.
         outputs: the model's outputs.
-        shapes: shapes of all tensors that layers read or the model returns, with the batch.
+        shapes: shapes of all tensors, with the batch.
+        fixed: names of the unfolded models that are called with `training=...`.
     """
 
     model: keras.Model
     layers: dict[str, GraphLayer]
+    order: tuple[tuple[str, int], ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     shapes: dict[Tensor, tuple[int | None, ...]]
+    fixed: tuple[str, ...] = ()
+
+    @property
+    def operations(self) -> dict[str, Any]:
+        """The layers themselves, by name."""
+        return {name: layer.operation for name, layer in self.layers.items()}
 
 
-def read_graph(model: keras.Model) -> Graph:
+def has_graph(layer: Any) -> bool:
+    """Whether a layer is a model whose layers can be read: functional, or Sequential and built."""
+    return isinstance(layer, keras.Model) and (isinstance(layer, keras.Function) or _is_built_sequential(layer))
+
+
+def _is_built_sequential(layer: Any) -> bool:
+    return isinstance(layer, keras.Sequential) and layer.built
+
+
+def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer: False) -> Graph:
     """Reads the graph of a model.
 
     Args:
         model: a functional or Sequential model.
+        unfold: whether the layers of a model inside the model are read in its place; otherwise it is one layer. A layer
+            there whose name is taken gets a number behind it.
 
     Returns:
-        The graph. A model inside the model is one layer of it.
+        The graph.
 
     Raises:
         InheritanceError: the model has no graph.
@@ -92,75 +121,194 @@ def read_graph(model: keras.Model) -> Graph:
         >>> graph.outputs, graph.layers["mine"].kind
         ((('mine', 0, 0),), 'Dense')
     """
-    if isinstance(model, keras.Sequential) and model.built:
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
-    try:
-        config = cast(Any, model).get_config()
-        layers = {
-            entry["name"]: GraphLayer(
-                entry["name"],
-                entry["class_name"],
-                entry["config"],
-                tuple(GraphCall(call["args"], call["kwargs"]) for call in entry["inbound_nodes"]),
-            )
-            for entry in config["layers"]
-        }
-        inputs, outputs = _ends(config["input_layers"]), _ends(config["output_layers"], _functional(model))
-    except (NotImplementedError, AttributeError, KeyError, TypeError) as error:
+    if not has_graph(model):
+        reason = ""
+        if isinstance(model, keras.Sequential):
+            reason = " A Sequential model has one once it is built: `model.build((None, height, width, channels))`."
         raise InheritanceError(
             "only a functional or Sequential model has a graph that can be read: build the model with keras.Model("
-            "inputs, outputs).",
-            received=f"{model.name!r}, a {type(model).__name__}",
-        ) from error
-    shapes = {
-        key: shape for layer in layers.values() for call in layer.calls for key, shape in _tensors(call.arguments)
+            f"inputs, outputs), or call its layers one by one on a keras.Input.{reason}",
+            received=f"{getattr(model, 'name', model)!r}, a {type(model).__name__}",
+        )
+    walk = _Walk(unfold)
+    inputs = tuple((tensor._keras_history.operation.name, 0, 0) for tensor in model.inputs)
+    for key, tensor in zip(inputs, model.inputs, strict=True):
+        walk.operations[key[0]] = tensor._keras_history.operation
+        walk.shapes[key] = tuple(tensor.shape)
+    outputs = walk.model(model, inputs)
+    layers = {
+        name: GraphLayer(name, operation, tuple(walk.calls.get(name, ())))
+        for name, operation in walk.operations.items()
     }
-    shapes |= {key: tuple(tensor.shape) for key, tensor in zip(outputs, model.outputs, strict=True)}
-    return Graph(model, layers, inputs, outputs, shapes)
+    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, tuple(walk.fixed))
 
 
-def replay(
-    graph: Graph,
-    names: Collection[str],
-    values: dict[Tensor, Any],
-    unfold: Callable[[Any], bool] = lambda operation: False,
-    taken: Collection[str] = (),
-) -> None:
+def check_training(graph: Graph) -> None:
+    """Raises InheritanceError if an unfolded model is called with `training=...`, which its layers would lose."""
+    if graph.fixed:
+        raise InheritanceError(
+            f"the network {graph.fixed[0]!r} is called with `training=...`, which would be lost; call it without, and "
+            "freeze its layers with `trainable = False`.",
+            received=repr(graph.model.name),
+        )
+
+
+class _Walk:
+    """What was read so far. Keras keeps a record of every call of a layer (`Node`), which its files are made from."""
+
+    def __init__(self, unfold: Callable[[Any], bool]) -> None:
+        self.unfold = unfold
+        self.operations: dict[str, Any] = {}
+        self.calls: dict[str, list[GraphCall]] = {}
+        self.order: list[tuple[str, int]] = []
+        self.shapes: dict[Tensor, tuple[int | None, ...]] = {}
+        self.fixed: list[str] = []
+        self._names: dict[int, str] = {}
+
+    def model(self, model: Any, given: Collection[Tensor]) -> list[Tensor]:
+        """Reads one call of a model.
+
+        Args:
+            model: the model.
+            given: what its inputs stand for.
+
+        Returns:
+            What its outputs stand for.
+        """
+        keys = {_history(tensor): key for tensor, key in zip(model.inputs, given, strict=True)}
+        for node in _nodes(model, set(keys)):
+            operation, leaves = node.operation, keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+            read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
+            if self.unfold(operation) and has_graph(operation):
+                if node.arguments.kwargs.get("training") is not None:
+                    self.fixed.append(operation.name)
+                made = tuple(self.model(operation, read))
+            else:
+                made = self._call(node, read)
+            keys.update(zip(map(_history, node.outputs), made, strict=True))
+        return [keys[_history(tensor)] for tensor in model.outputs]
+
+    def _call(self, node: Any, read: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        name = self._name(node.operation)
+        calls = self.calls.setdefault(name, [])
+        made = tuple((name, len(calls), place) for place in range(len(node.outputs)))
+        self.order.append((name, len(calls)))
+        calls.append(GraphCall(tuple(node.arguments.args), dict(node.arguments.kwargs), read, made))
+        self.shapes.update({key: tuple(tensor.shape) for key, tensor in zip(made, node.outputs, strict=True)})
+        return made
+
+    def _name(self, operation: Any) -> str:
+        if id(operation) not in self._names:
+            name = operation.name
+            if name in self.operations:
+                name = free_name(name, self.operations)
+            self._names[id(operation)] = name
+            self.operations[name] = operation
+        return self._names[id(operation)]
+
+
+def _history(tensor: Any) -> tuple[int, int, int]:
+    """What made a tensor: the operation, the number of its call, and of its output."""
+    made = tensor._keras_history
+    return id(made.operation), made.node_index, made.tensor_index
+
+
+def _nodes(model: Any, known: set[tuple[int, int, int]]) -> Iterator[Any]:
+    """The calls of a model's layers, each after those whose outputs it reads."""
+    done: set[int] = set()
+    left = [tensor for tensor in reversed(model.outputs) if _history(tensor) not in known]
+    while left:
+        made = left[-1]._keras_history
+        node = made.operation._inbound_nodes[made.node_index]
+        if id(node) in done:
+            left.pop()
+            continue
+        new = [
+            tensor for tensor in node.input_tensors if _history(tensor) not in known and id(_node(tensor)) not in done
+        ]
+        if new:
+            left += reversed(new)
+        else:
+            left.pop()
+            done.add(id(node))
+            yield node
+
+
+def _node(tensor: Any) -> Any:
+    made = tensor._keras_history
+    return made.operation._inbound_nodes[made.node_index]
+
+
+def replay(graph: Graph, names: Collection[str], values: dict[Tensor, Any], taken: Collection[str] = ()) -> None:
     """Calls copies of some layers, with the same weights, on other tensors.
 
     Args:
         graph: the graph.
         names: names of the layers.
         values: the new tensor of each tensor that the layers read; those that they make are added.
-        unfold: whether the layers of a model inside the model are called in its place.
         taken: names that a copy must not have: it gets a number then, as Keras gives them.
 
     Raises:
         InheritanceError: a layer does not take its new tensors, or has weights for others.
     """
-    operations = {operation.name: operation for operation in cast(Any, graph.model).operations}
-    for layer in graph.layers.values():
-        if layer.name not in names:
+    copies: dict[str, Any] = {}
+    for name, number in graph.order:
+        if name not in names:
             continue
-        operation = operations[layer.name]
-        inner = read_graph(operation) if unfold(operation) else None
-        copy: Any = None
-        if inner is None:
-            config = operation.get_config()
-            if layer.name in taken:
-                config = {**config, "name": free_name(layer.name, {*taken, *graph.layers})}
-            copy = operation.__class__.from_config(config)
-        for number, call in enumerate(layer.calls):
-            try:
-                if inner is not None:
-                    made = _unfolded(inner, call, values, unfold, {*taken, *graph.layers} - {layer.name})
-                else:
-                    made = copy(*_filled(call.arguments, values), **_filled(call.options, values))
-            except (ValueError, TypeError) as error:
-                raise _unfit(layer, graph, str(error)) from error
-            outputs = keras.tree.flatten(made)
-            values.update({(layer.name, number, place): tensor for place, tensor in enumerate(outputs)})
-        _copy_weights(layer, graph, operation, copy)
+        layer = graph.layers[name]
+        first = name not in copies
+        if first:
+            free = free_name(name, {*taken, *graph.layers}) if name in taken else name
+            copies[name] = copy_layer(layer, graph, free)
+        try:
+            made = call_layer(copies[name], layer.calls[number], values)
+        except (ValueError, TypeError) as error:
+            raise _unfit(layer, graph, str(error)) from error
+        values.update({(name, number, place): tensor for place, tensor in enumerate(keras.tree.flatten(made))})
+        if first:
+            _copy_weights(layer, graph, copies[name])
+
+
+def copy_layer(layer: GraphLayer, graph: Graph, name: str, options: Mapping[str, Any] | None = None) -> Any:
+    """A new layer like one of a graph, without its weights.
+
+    Args:
+        layer: the layer.
+        graph: its graph, for messages.
+        name: name of the copy.
+        options: options of the copy that differ from the layer's.
+
+    Raises:
+        InheritanceError: the layer cannot be made anew from its options, as a `Lambda` layer cannot.
+    """
+    operation = layer.operation
+    if is_code(operation):
+        raise _unfit(layer, graph, "what it computes is code, which is never run here.")
+    try:
+        config = {**operation.get_config(), "name": name, **(options or {})}
+        return operation.__class__.from_config(config)
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        raise _unfit(layer, graph, str(error)) from error
+
+
+def call_layer(layer: Any, call: GraphCall, values: Mapping[Tensor, Any]) -> Any:
+    """Calls a layer as another one was called, on other tensors.
+
+    Args:
+        layer: the layer.
+        call: the call of the other one.
+        values: the new tensor of each tensor that the call read.
+
+    Returns:
+        What the layer makes.
+    """
+    left = iter(call.tensors)
+
+    def fill(leaf: Any) -> Any:
+        return values[next(left)] if isinstance(leaf, keras.KerasTensor) else leaf
+
+    arguments, options = cast(Any, keras.tree.map_structure(fill, (call.arguments, call.options)))
+    return layer(*arguments, **options)
 
 
 def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
@@ -171,23 +319,18 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
         unfold: which of the layers are unfolded.
 
     Raises:
-        InheritanceError: layers of both have the same names, or the nested model is called with `training=...`.
+        InheritanceError: a layer cannot be copied, or a model inside it is called with `training=...`.
     """
     if not any(unfold(layer) for layer in getattr(model, "layers", ())):
         return model
-    graph = read_graph(model)
+    graph = read_graph(model, unfold)
+    check_training(graph)
     tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
     inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)
-    replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, unfold)
-    try:
-        outputs = alone([values[tensor] for tensor in graph.outputs])
-        return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
-    except ValueError as error:
-        raise InheritanceError(
-            f"models inside a model cannot be unfolded: {error} Give all layers names of their own.",
-            received=repr(model.name),
-        ) from error
+    replay(graph, graph.layers, values)
+    outputs = alone([values[tensor] for tensor in graph.outputs])
+    return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
@@ -204,13 +347,13 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return next(each for number in itertools.count(1) if (each := f"{name}_{number}") not in taken)
 
 
-def _copy_weights(layer: GraphLayer, graph: Graph, operation: Any, copy: Any) -> None:
-    old = getattr(operation, "weights", [])
-    if copy is None or not old:
+def _copy_weights(layer: GraphLayer, graph: Graph, copy: Any) -> None:
+    old = getattr(layer.operation, "weights", [])
+    if not old:
         return
     if [tuple(variable.shape) for variable in old] != [tuple(variable.shape) for variable in copy.weights]:
         raise _unfit(layer, graph, "it has weights for another number of channels.")
-    copy.set_weights(operation.get_weights())
+    copy.set_weights(layer.operation.get_weights())
     finalize(copy)
 
 
@@ -225,64 +368,8 @@ def finalize(layer: Any) -> None:
         layer.finalize_state()
 
 
-def _unfolded(
-    inner: Graph, call: GraphCall, values: dict[Tensor, Any], unfold: Callable[[Any], bool], taken: Collection[str]
-) -> Any:
-    """What a model inside the model makes, layer by layer."""
-    if call.options.get("training") is not None:
-        raise InheritanceError(
-            f"the network {inner.model.name!r} is called with `training=...`, which would be lost; call it without, "
-            "and freeze its layers with `trainable = False`.",
-            received=f"training={call.options['training']!r}",
-        )
-    read = keras.tree.flatten(_filled(call.arguments, values))
-    mine = dict(zip(inner.inputs, read, strict=True))
-    replay(inner, [name for name, layer in inner.layers.items() if layer.calls], mine, unfold, taken)
-    made = [mine[tensor] for tensor in inner.outputs]
-    return alone(made)
-
-
 def _unfit(layer: GraphLayer, graph: Graph, reason: str) -> InheritanceError:
     return InheritanceError(
         f"layer {layer.name!r} cannot be carried along: {reason} Cut it off, change the network, and add it again.",
         received=f"{graph.model.name!r} with {layer.name!r}, a {layer.kind}",
     )
-
-
-def _tensors(value: Any) -> Iterator[tuple[Tensor, tuple[int | None, ...]]]:
-    """All tensors in the arguments of a call, with their shapes."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        name, call, output = value["config"]["keras_history"]
-        yield (name, call, output), tuple(value["config"]["shape"])
-    elif isinstance(value, dict | list | tuple):
-        for each in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(each)
-
-
-def _filled(value: Any, values: dict[Tensor, Any]) -> Any:
-    """The arguments of a call, with new tensors in place of the old ones."""
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            name, call, output = value["config"]["keras_history"]
-            return values[name, call, output]
-        if "class_name" in value and "config" in value:
-            return keras.saving.deserialize_keras_object(value, safe_mode=True)
-        return {key: _filled(each, values) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_filled(each, values) for each in value)
-    return value
-
-
-def _functional(model: keras.Model) -> set[str]:
-    """Names of the functional models inside a functional model."""
-    inside = cast(Any, model).operations
-    return {each.name for each in inside if isinstance(each, keras.Model) and hasattr(each, "operations")}
-
-
-def _ends(listed: Any, nested: Collection[str] = ()) -> tuple[Tensor, ...]:
-    """Inputs or outputs of a model: one stands there alone.
-
-    There Keras counts the calls of a functional model inside the model from 1, and from 0 everywhere else.
-    """
-    several = listed if listed and isinstance(listed[0], list | tuple) else [listed]
-    return tuple((name, call - (name in nested), output) for name, call, output in several)

@@ -2,114 +2,176 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import keras
 
-from keras_effnet.errors import InheritanceError
+from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
-from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, read_graph
+from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, read_graph
+from keras_effnet.reading.opaque_layer import cells_of
 from keras_effnet.reading.read_layer import read_layer
+from keras_effnet.reading.steps import PREVIOUS, Given
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a node of a read network comes from.
+
+    Args:
+        layer: name of the layer in the graph.
+        call: number of the layer's call.
+        weights: the layer's weights that are the node's.
+        last: whether the node makes what the layer makes.
+    """
+
+    layer: str
+    call: int
+    weights: tuple[Any, ...]
+    last: bool
+
+
+@dataclass(frozen=True, eq=False)
+class ReadModel:
+    """A Keras model that was read.
+
+    Args:
+        graph: the graph of the model, with the models inside it unfolded.
+        network: the recorded network; its nodes have the names of the model's layers.
+        sources: where each node comes from.
+        nodes: the node that makes each tensor of the graph.
+    """
+
+    graph: Graph
+    network: Network
+    sources: Mapping[Node, Source]
+    nodes: Mapping[Tensor, Node]
+
+    @property
+    def opaque(self) -> tuple[str, ...]:
+        """Names of the layers that the vocabulary has no word for, and that do something when the model predicts."""
+        return tuple(node.name for node in self.network.nodes if is_unknown(node.op))
+
+    @cached_property
+    def weights(self) -> dict[str, tuple[Any, ...]]:
+        """The weights of each node, as Keras variables, by its name."""
+        return {node.name: source.weights for node, source in self.sources.items() if not isinstance(node.op, Reuse)}
+
+
+def is_unknown(op: Op | None) -> bool:
+    """Whether nothing is known of what an operation computes."""
+    return isinstance(op, Opaque) and not (op.inert or op.elementwise)
 
 
 def read_model(model: keras.Model) -> Network:
     """Reads a Keras model into a recorded network: what every reader can be run over, whoever built the model.
 
-    What is read is what the model computes when it predicts (`training=False`). Models inside it are flattened. A layer
-    that the vocabulary has no word for is an `Opaque` operation.
+    What is read is what the model computes when it predicts (`training=False`). Models inside it are flattened; a layer
+    that is called again is a `Reuse` of the first call. A layer that the vocabulary has no word for is an `Opaque`
+    operation. Nothing is computed: no layer is called.
 
     Args:
-        model: a functional or Sequential model that calls each of its layers once.
+        model: a functional or Sequential model with any number of inputs and outputs.
 
     Returns:
-        The network. Its nodes have the names of the model's layers.
+        The network. Its nodes have the names of the model's layers; the first of two operations of one layer has more
+        behind that name, as in "sepconv_depthwise". Its one stage holds everything.
 
     Raises:
-        InheritanceError: the model has no graph, as subclassed models have none; a layer is called twice or has several
-            outputs; or layers of nested models have one name.
+        InheritanceError: the model has no graph, as subclassed models have none, or was never built; or it has
+            recurrent layers, or layers for volumes.
 
     Example:
         >>> pixels = keras.Input((32, 32, 3))
         >>> x = keras.layers.Conv2D(8, 3, name="stem")(pixels)
-        >>> network = read_model(keras.Model(pixels, keras.layers.Resizing(8, 8, name="smaller")(x)))
+        >>> network = read_model(keras.Model(pixels, keras.layers.Permute((2, 1, 3), name="turned")(x)))
         >>> [(node.name, type(node.op).__name__) for node in network.nodes]
-        [('stem', 'Conv'), ('smaller', 'Opaque')]
+        [('stem', 'Conv'), ('turned', 'Opaque')]
     """
-    reading = _Reading(read_graph(model))
-    inputs = tuple(
-        Node(None, name, (), _channels(tensor.shape))
-        for (name, _, _), tensor in zip(reading.graph.inputs, model.inputs, strict=True)
-    )
-    outputs = reading.read(reading.graph, inputs)
-    stage = RecordedStage("network", type(model).__name__, "", [RecordedBlock(inputs[0], reading.nodes, outputs[-1])])
-    return Network(model.name, inputs, tuple(outputs), (stage,))
+    return read_layers(model).network
+
+
+def read_layers(model: keras.Model) -> ReadModel:
+    """Reads a Keras model as `read_model` does, and keeps where each node comes from.
+
+    Args:
+        model: as in `read_model`.
+
+    Raises:
+        InheritanceError: as `read_model`.
+    """
+    reading = _Reading(read_graph(model, has_graph))
+    graph = reading.graph
+    inputs = tuple(reading.input(key) for key in graph.inputs)
+    for name, number in graph.order:
+        reading.call(graph.layers[name], number)
+    outputs = tuple(reading.nodes[key] for key in graph.outputs)
+    block = RecordedBlock(inputs[0], list(reading.sources), outputs[-1])
+    stage = RecordedStage("network", type(model).__name__, "", [block])
+    return ReadModel(graph, Network(model.name, inputs, outputs, (stage,)), reading.sources, reading.nodes)
 
 
 class _Reading:
     """What was read so far.
 
     Args:
-        graph: graph of the whole model.
+        graph: graph of the model, with the models inside it unfolded.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.nodes: list[Node] = []
-        self._names: set[str] = set()
+        self.sources: dict[Node, Source] = {}
+        self.nodes: dict[Tensor, Node] = {}
+        self._ops: dict[str, Op] = {}
 
-    def read(self, graph: Graph, inputs: tuple[Node, ...]) -> list[Node]:
-        """Reads a model, or one inside it.
+    def input(self, key: Tensor) -> Node:
+        """An input of the model."""
+        self.nodes[key] = Node(None, key[0], (), cells_of(self.graph.shapes[key])[2])
+        return self.nodes[key]
 
-        Args:
-            graph: its graph.
-            inputs: what its inputs stand for.
+    def call(self, layer: GraphLayer, number: int) -> None:
+        """One call of a layer."""
+        call, shapes = layer.calls[number], self.graph.shapes
+        made = [shapes[key] for key in call.made]
+        arguments = keras.tree.flatten((call.arguments, call.options))
+        read = tuple(self.nodes[key] for key in call.tensors)
+        node: Node | None = None
+        steps = read_layer(layer.operation, Given([shapes[key] for key in call.tensors], made, arguments))
+        for step in steps:
+            last, reads = step is steps[-1], step.reads
+            inputs = read if node is None else (node,)
+            if reads is not None:
+                inputs = tuple(cast(Node, node) if each == PREVIOUS else read[each] for each in reads)
+            channels = cells_of(made[0])[2] if last else _channels(step.op, inputs[0])
+            source = Source(layer.name, number, step.weights, last)
+            node = self._node(step.op, f"{layer.name}{step.suffix}", inputs, channels, source)
+        self.nodes[call.made[0]] = whole = cast(Node, node)
+        for key in call.made[1:]:
+            # What else a layer makes is a node of its own, so that each node makes one thing.
+            part = Opaque(_no_layer, cells_of(shapes[key]))
+            source = Source(layer.name, number, (), last=False)
+            self.nodes[key] = self._node(part, f"{layer.name}_output_{key[2]}", (whole,), part.shape[2], source)
 
-        Returns:
-            One node for each of its outputs.
-        """
-        operations = {operation.name: operation for operation in cast(Any, graph.model).operations}
-        values: dict[Tensor, Node] = dict(zip(graph.inputs, inputs, strict=True))
-        for name, layer in graph.layers.items():
-            if not layer.calls:
-                continue
-            self._check(layer)
-            read = tuple(values[tensor] for tensor in layer.tensors)
-            operation = operations[name]
-            if isinstance(operation, keras.Sequential | keras.Model):
-                made = self.read(read_graph(operation), read)
-            else:
-                made = [self._layer(operation, [graph.shapes[tensor] for tensor in layer.tensors], read)]
-            values.update({(name, 0, place): node for place, node in enumerate(made)})
-        return [values[tensor] for tensor in graph.outputs]
-
-    def _layer(self, layer: Any, shapes: list[tuple[int | None, ...]], read: tuple[Node, ...]) -> Node:
-        if isinstance(layer.output, list | tuple):
-            raise self._error("has several outputs", layer.name)
-        made = None
-        for name, op in read_layer(layer, shapes):
-            if name in self._names:
-                raise self._error("has the name of another one, in a model inside the model,", name)
-            self._names.add(name)
-            made = self._add(op, name, read if made is None else (made,), _channels(layer.output.shape))
-        return cast(Node, made)
-
-    def _add(self, op: Op, name: str, read: tuple[Node, ...], channels: int) -> Node:
-        self.nodes.append(Node(op, name, read, channels))
-        return self.nodes[-1]
-
-    def _check(self, layer: GraphLayer) -> None:
-        if len(layer.calls) != 1:
-            raise self._error(f"is called {len(layer.calls)} times", layer.name)
-
-    def _error(self, reason: str, name: str) -> InheritanceError:
-        return InheritanceError(
-            f"a layer {reason}, which cannot be read: build the model with one call, one output and one name for each "
-            "layer.",
-            received=f"{self.graph.model.name!r} with {name!r}",
-        )
+    def _node(self, op: Op, name: str, inputs: tuple[Any, ...], channels: int, source: Source) -> Node:
+        if name in self._ops:
+            op = Reuse(self._ops[name])
+        else:
+            self._ops[name] = op
+        node = Node(op, name, inputs, channels)
+        self.sources[node] = source
+        return node
 
 
-def _channels(shape: tuple[int | None, ...]) -> int:
-    axis = 1 if keras.config.image_data_format() == "channels_first" and len(shape) == 4 else -1
-    return shape[axis] or 0
+def _channels(op: Op, x: Node) -> int:
+    """Channels of what the first of several operations of a layer makes."""
+    return x.channels * op.multiplier if isinstance(op, Depthwise) else x.channels
+
+
+def _no_layer(name: str) -> Any:
+    raise BuildError(
+        "an output of a layer with several cannot be built by itself: only the whole layer can.", received=repr(name)
+    )

@@ -202,7 +202,7 @@ def with_layer(layer: Any) -> keras.Model:
         (trained, "net.onnx", {"images": random_images(4, 48, 48, 3) * np.nan}, "pixels from 0 to 255"),
         (lambda: with_layer(keras.layers.UpSampling2D(name="up")), "net.onnx", {}, "layer 'up'"),
         (lambda: with_layer(keras.layers.UpSampling2D(name="up")), "net.tflite", {}, "layer 'up'"),
-        (lambda: with_layer(keras.layers.Activation(odd_activation, name="odd")), "net.onnx", {}, "at 'odd'"),
+        (lambda: with_layer(keras.layers.Activation(odd_activation, name="odd")), "net.onnx", {}, "layer 'odd'"),
     ],
 )
 def test_bad_input_is_named_and_leaves_nothing(
