@@ -98,12 +98,9 @@ class Activation:
 
     Args:
         activation: a name that `keras.activations` knows, a callable, or None for the identity.
-        options: (name, number) of each argument of the function that is not at its default, sorted: "max_value",
-            "negative_slope" and "threshold" of "relu", "negative_slope" of "leaky_relu", "alpha" of "elu".
     """
 
     activation: ActivationFunction
-    options: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,8 +277,7 @@ class _Running:
                 return op.inert
             case Activation():
                 made = isinstance(given.op, Conv | Depthwise | Dense | Add)
-                plain = op.activation in _FUSED and not op.options
-                return made and plain and self._readers[given] == 1
+                return made and op.activation in _FUSED and self._readers[given] == 1
         return False
 
     def between(self, op: Op, x: Shape, size: int) -> int:

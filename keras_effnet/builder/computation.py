@@ -84,8 +84,6 @@ class Computation:
             case verbs.PReLU():
                 slope: Any = self.variable(name, "alpha")
                 return x._replace(x=ops.relu(x.x) - slope * ops.relu(-x.x))
-            case verbs.Activation() if op.options:
-                return x._replace(x=keras.activations.get(op.activation)(x.x, **dict(op.options)))
             case verbs.Activation():
                 return self.activate(x, op.activation)
             case verbs.Add() | verbs.Concat() | verbs.Merge():

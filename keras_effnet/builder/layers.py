@@ -58,8 +58,6 @@ _MERGES: dict[str, Any] = {
     "maximum": layers.Maximum,
     "minimum": layers.Minimum,
 }
-# Layers of activations whose arguments can be set.
-_TUNABLE: dict[Any, Any] = {"relu": layers.ReLU, "leaky_relu": layers.LeakyReLU, "elu": layers.ELU}
 
 
 class KerasLayers:
@@ -179,8 +177,6 @@ class KerasLayers:
         match op:
             case Activation():
                 check_activation(op.activation)
-                if op.options:
-                    return _TUNABLE[op.activation](**dict(op.options), name=name)
                 return layers.Activation(op.activation, name=name)
             case GlobalPool():
                 make = layers.GlobalMaxPooling2D if op.kind == "max" else layers.GlobalAveragePooling2D

@@ -7,41 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_effnet.ops import BatchNorm, GroupNorm, LayerNorm, Rescale, Standardize
+from keras_effnet.network import Node
+from keras_effnet.ops import BatchNorm, GroupNorm, LayerNorm, Rescale, Reuse, Standardize
 
 if TYPE_CHECKING:
-    import keras
+    from keras_effnet.reading.read_model import ReadModel
 
 Weights = dict[str, list[np.ndarray]]
 
 
-def read_weights(model: keras.Model) -> Weights:
-    """All weights of a model, by the name of the layer.
+def read_weights(read: ReadModel) -> Weights:
+    """All weights of a model that was read, by the name of the node in its network.
 
     Args:
-        model: the model.
+        read: the model.
 
     Returns:
-        The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
+        The arrays of each node's own weights, in Keras' order; for a `Standardize` mean and variance, whether they are
+        weights or not.
     """
     import keras
 
-    def arrays(layer: Any) -> list[np.ndarray]:
-        if isinstance(layer, keras.layers.Normalization):
-            return [np.asarray(keras.ops.convert_to_numpy(each)).ravel() for each in (layer.mean, layer.variance)]
-        return layer.get_weights()
+    def arrays(node: Node, variables: Sequence[Any]) -> list[np.ndarray]:
+        if isinstance(node.op, Standardize):
+            layer = read.graph.layers[read.sources[node].layer].operation
+            return [np.ravel(keras.ops.convert_to_numpy(each)) for each in (layer.mean, layer.variance)]
+        return [np.asarray(keras.ops.convert_to_numpy(each)) for each in variables]
 
-    return {name: arrays(layer) for name, layer in layers_by_name(model).items()}
-
-
-def layers_by_name(model: Any) -> dict[str, Any]:
-    """All layers of a model, those of models inside the model included."""
-    import keras
-
-    found: dict[str, Any] = {}
-    for layer in model.layers:
-        found.update(layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
-    return found
+    first = (node for node in read.network.nodes if not isinstance(node.op, Reuse))
+    return {node.name: arrays(node, read.sources[node].weights) for node in first}
 
 
 def batch_norm(op: BatchNorm, weights: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_effnet.errors import ExportError
 from keras_effnet.export.onnx_writer import OnnxValue, OnnxWriter
-from keras_effnet.ops import ActivationFunction, Opaque
+from keras_effnet.ops import ActivationFunction
 
 # Activations that are one ONNX node with these attributes; Keras' hard sigmoid is relu6(x + 3) / 6.
 _ONE_NODE: dict[str, tuple[str, dict[str, float]]] = {
@@ -25,37 +25,34 @@ _ONE_NODE: dict[str, tuple[str, dict[str, float]]] = {
     "leaky_relu": ("LeakyRelu", {"alpha": 0.2}),
     "softmax": ("Softmax", {"axis": 1}),
     "log_softmax": ("LogSoftmax", {"axis": 1}),
+    "absolute": ("Abs", {}),
+    "negative": ("Neg", {}),
+    "exp": ("Exp", {}),
+    "log": ("Log", {}),
+    "sqrt": ("Sqrt", {}),
+    "reciprocal": ("Reciprocal", {}),
 }
 _CLIPPED = {"relu6": (0.0, 6.0), "hard_tanh": (-1.0, 1.0)}
-# Keras' operations on single numbers that are one ONNX node.
-_FUNCTIONS = {
-    "Absolute": "Abs",
-    "Negative": "Neg",
-    "Exp": "Exp",
-    "Log": "Log",
-    "Sqrt": "Sqrt",
-    "Reciprocal": "Reciprocal",
-}
-ACTIVATIONS = (*_ONE_NODE, *_CLIPPED, "silu", "mish", "gelu")
+_SEVERAL = ("linear", "clip", "silu", "mish", "gelu", "gelu_tanh", "square", "rsqrt", "log_sigmoid", "tanh_shrink")
 
 
 def write_activation(
     writer: OnnxWriter, activation: ActivationFunction, name: str, x: OnnxValue, **options: Any
 ) -> OnnxValue:
-    """Writes an activation function.
+    """Writes an activation, or another function of single numbers.
 
     Args:
         writer: what it is written with.
         activation: the function.
         name: name of the layer.
         x: what it reads.
-        **options: arguments of the function, as in `Activation`.
+        **options: arguments of the function, as `function_of` gives them.
 
     Returns:
         What it makes.
 
     Raises:
-        ExportError: an activation that ONNX cannot be told.
+        ExportError: a function that ONNX cannot be told.
     """
     if activation in (None, "linear"):
         return x
@@ -63,10 +60,8 @@ def write_activation(
         return _relu(writer, name, x, **options)
     if isinstance(activation, str) and activation in _ONE_NODE:
         kind, attributes = _ONE_NODE[activation]
-        if options:
-            [alpha] = options.values()  # a slope or a scale: the only ones here
-            attributes = {"alpha": alpha}
-        return writer.node(kind, name, x, **attributes)
+        own = list(options.values())  # a slope or a factor: no other function here has arguments
+        return writer.node(kind, name, x, **({"alpha": own[0]} if own else attributes))
     match activation:
         case "relu6" | "hard_tanh":
             return _clip(writer, name, x, *_CLIPPED[activation])
@@ -75,52 +70,37 @@ def write_activation(
         case "mish":
             soft = writer.node("Softplus", f"{name}_softplus", x)
             return writer.node("Mul", name, x, writer.node("Tanh", f"{name}_tanh", soft))
+        case "tanh_shrink":
+            return writer.node("Sub", name, x, writer.node("Tanh", f"{name}_tanh", x))
+        case "log_sigmoid":
+            opposite = writer.node("Neg", f"{name}_opposite", x)
+            return writer.node("Neg", name, writer.node("Softplus", f"{name}_softplus", opposite))
+        case "square":
+            return writer.node("Mul", name, x, x)
+        case "rsqrt":
+            return writer.node("Reciprocal", name, writer.node("Sqrt", f"{name}_root", x))
+        case "clip":
+            return _clip(writer, name, x, options["x_min"], options["x_max"])
         case "gelu":
             # x / 2 (1 + erf(x / sqrt(2))): engines know the pattern.
             scaled = writer.node("Div", f"{name}_scaled", x, writer.constant(f"{name}_root", math.sqrt(2)))
             return _half_raised(writer, name, x, writer.node("Erf", f"{name}_erf", scaled))
+        case "gelu_tanh":
+            return _gelu_tanh(writer, name, x)
     raise ExportError(
-        f"an activation in an ONNX file must be one of {', '.join(sorted(ACTIVATIONS))}.",
+        f"an activation in an ONNX file must be one of {', '.join(sorted((*_ONE_NODE, *_CLIPPED, *_SEVERAL)))}.",
         received=f"{activation!r} at {name!r}",
     )
 
 
-def write_function(writer: OnnxWriter, op: Opaque, name: str, x: OnnxValue) -> OnnxValue | None:
-    """Writes one of Keras' functions of single numbers.
-
-    Args:
-        writer: what it is written with.
-        op: the operation.
-        name: name of the layer.
-        x: what it reads.
-
-    Returns:
-        What it makes; None if it is another one.
-    """
-    layer = op.make(name)
-    kind = type(layer).__name__
-    if kind in _FUNCTIONS:
-        return writer.node(_FUNCTIONS[kind], name, x)
-    match kind:
-        case "Square":
-            return writer.node("Mul", name, x, x)
-        case "Rsqrt":
-            return writer.node("Reciprocal", name, writer.node("Sqrt", f"{name}_root", x))
-        case "Clip":
-            return _clip(writer, name, x, layer.x_min, layer.x_max)
-        case "Gelu" if layer.approximate:
-            # x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2)
-            square = writer.node("Mul", f"{name}_square", x, x)
-            bent = writer.node("Mul", f"{name}_bent", square, writer.constant(f"{name}_cubic", 0.044715))
-            factor = writer.node("Add", f"{name}_factor", bent, writer.constant(f"{name}_one", 1.0))
-            inside = writer.node("Mul", f"{name}_inside", x, factor)
-            scaled = writer.node(
-                "Mul", f"{name}_scaled", inside, writer.constant(f"{name}_root", math.sqrt(2 / math.pi))
-            )
-            return _half_raised(writer, name, x, writer.node("Tanh", f"{name}_tanh", scaled))
-        case "Gelu":
-            return write_activation(writer, "gelu", name, x)
-    return None
+def _gelu_tanh(writer: OnnxWriter, name: str, x: OnnxValue) -> OnnxValue:
+    """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016, arXiv:1606.08415, section 2)."""
+    square = writer.node("Mul", f"{name}_square", x, x)
+    bent = writer.node("Mul", f"{name}_bent", square, writer.constant(f"{name}_cubic", 0.044715))
+    factor = writer.node("Add", f"{name}_factor", bent, writer.constant(f"{name}_one", 1.0))
+    inside = writer.node("Mul", f"{name}_inside", x, factor)
+    scaled = writer.node("Mul", f"{name}_scaled", inside, writer.constant(f"{name}_root", math.sqrt(2 / math.pi)))
+    return _half_raised(writer, name, x, writer.node("Tanh", f"{name}_tanh", scaled))
 
 
 def _half_raised(writer: OnnxWriter, name: str, x: OnnxValue, y: OnnxValue) -> OnnxValue:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from keras_effnet.errors import ExportError
+from keras_effnet.export.functions import function_of, is_function
 from keras_effnet.export.layer_weights import Weights, factor_and_shift, slopes
-from keras_effnet.export.onnx_activations import write_activation, write_function
+from keras_effnet.export.onnx_activations import write_activation
 from keras_effnet.export.onnx_normalization import write_norm
 from keras_effnet.export.onnx_reshaping import flatten, write_reshaping
 from keras_effnet.export.onnx_writer import OnnxValue, OnnxWriter
@@ -94,7 +95,7 @@ class OnnxGraph(OnnxWriter):
                 slope = slopes(self.weights[name])
                 return self.node("PRelu", name, x, self.constant(f"{name}_slope", np.moveaxis(slope, -1, 0)))
             case Activation():
-                return write_activation(self, op.activation, name, x, **dict(op.options))
+                return write_activation(self, op.activation, name, x)
             case Pool():
                 return self._pool(op, name, x)
             case GlobalPool():
@@ -113,10 +114,9 @@ class OnnxGraph(OnnxWriter):
                 return x
             case Opaque() if op.inert:
                 return x
-            case Opaque() if op.elementwise and not op.params and len(inputs) == 1:
-                made = write_function(self, op, name, x)
-                if made is not None:
-                    return made
+            case Opaque() if is_function(op):
+                function, options = function_of(op, name)
+                return write_activation(self, function, name, x, **options)
         raise ExportError(
             "an ONNX file holds the stock layers of image classifiers: replace the layer by some of them, or export to "
             "litert or saved_model.",

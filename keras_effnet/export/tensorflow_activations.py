@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_effnet.errors import ExportError
-from keras_effnet.ops import ActivationFunction, Opaque
+from keras_effnet.ops import ActivationFunction
 
 # Of Klambauer et al. 2017, arXiv:1706.02515, equation 14.
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -18,8 +18,8 @@ def _elu(x: Any, alpha: float = 1.0) -> Any:
     return tf.nn.elu(x) if alpha == 1 else tf.nn.relu(x) + alpha * (tf.exp(tf.minimum(x, 0.0)) - 1.0)
 
 
-def _celu(x: Any) -> Any:
-    return tf.nn.elu(x)  # with Keras' alpha of 1 they are the same
+def _celu(x: Any, alpha: float = 1.0) -> Any:
+    return tf.nn.relu(x) + alpha * (tf.exp(tf.minimum(x, 0.0) / alpha) - 1.0)
 
 
 def _relu(x: Any, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0) -> Any:
@@ -52,35 +52,36 @@ _ACTIVATIONS: dict[str, Callable[..., Any]] = {
     "softmax": tf.nn.softmax,
     "log_softmax": tf.nn.log_softmax,
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+    "log_sigmoid": lambda x: -tf.nn.softplus(-x),
+    "tanh_shrink": lambda x: x - tf.tanh(x),
+    "clip": lambda x, x_min, x_max: tf.minimum(tf.maximum(x, x_min), x_max),
     "linear": tf.identity,
-}
-# Keras' operations on single numbers.
-_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "Absolute": tf.abs,
-    "Negative": tf.negative,
-    "Exp": tf.exp,
-    "Log": tf.math.log,
-    "Sqrt": tf.sqrt,
-    "Rsqrt": tf.math.rsqrt,
-    "Square": tf.square,
-    "Reciprocal": lambda x: 1.0 / x,
+    "absolute": tf.abs,
+    "negative": tf.negative,
+    "exp": tf.exp,
+    "log": tf.math.log,
+    "sqrt": tf.sqrt,
+    "rsqrt": tf.math.rsqrt,
+    "square": tf.square,
+    "reciprocal": lambda x: 1.0 / x,
 }
 
 
 def write_activation(activation: ActivationFunction, name: str, x: Any, **options: Any) -> Any:
-    """Writes an activation function.
+    """Writes an activation, or another function of single numbers.
 
     Args:
         activation: the function.
         name: name of the layer.
         x: what it reads.
-        **options: arguments of the function, as in `Activation`.
+        **options: arguments of the function, as `function_of` gives them.
 
     Returns:
         What it makes.
 
     Raises:
-        ExportError: an activation that is not written here.
+        ExportError: a function that is not written here.
     """
     if activation is None:
         return x
@@ -90,23 +91,3 @@ def write_activation(activation: ActivationFunction, name: str, x: Any, **option
             received=f"{activation!r} at {name!r}",
         )
     return _ACTIVATIONS[activation](x, **options)
-
-
-def write_function(op: Opaque, name: str, x: Any) -> Any:
-    """Writes one of Keras' functions of single numbers.
-
-    Args:
-        op: the operation.
-        name: name of the layer.
-        x: what it reads.
-
-    Returns:
-        What it makes; None if it is another one.
-    """
-    layer = op.make(name)
-    match kind := type(layer).__name__:
-        case "Clip":
-            return tf.minimum(tf.maximum(x, layer.x_min), layer.x_max)
-        case "Gelu":
-            return tf.nn.gelu(x, approximate=layer.approximate)
-    return _FUNCTIONS[kind](x) if kind in _FUNCTIONS else None

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_effnet.errors import ExportError
+from keras_effnet.export.functions import function_of, is_function
 from keras_effnet.export.layer_weights import Weights, factor_and_shift, gamma_and_beta, slopes
-from keras_effnet.export.tensorflow_activations import write_activation, write_function
+from keras_effnet.export.tensorflow_activations import write_activation
 from keras_effnet.export.tensorflow_reshaping import write_reshaping
 from keras_effnet.network import Network
 from keras_effnet.normalization import SHORTEST
@@ -103,7 +104,7 @@ class TensorFlowGraph:
             case PReLU():
                 return tf.nn.relu(x) + -slopes(self.weights[name]) * tf.nn.relu(-x)  # LiteRT knows the pattern
             case Activation():
-                return write_activation(op.activation, name, x, **dict(op.options))
+                return write_activation(op.activation, name, x)
             case Pool():
                 pool = tf.nn.max_pool2d if op.kind == "max" else tf.nn.avg_pool2d
                 image, padding = self._padded(op, x)
@@ -121,10 +122,9 @@ class TensorFlowGraph:
                 return x
             case Opaque() if op.inert:
                 return x
-            case Opaque() if op.elementwise and not op.params and len(inputs) == 1:
-                made = write_function(op, name, x)
-                if made is not None:
-                    return made
+            case Opaque() if is_function(op):
+                function, options = function_of(op, name)
+                return write_activation(function, name, x, **options)
         raise ExportError(
             "an exported file holds the stock layers of image classifiers: replace the layer by some of them.",
             received=f"layer {name!r}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, get_args
 
@@ -16,13 +17,19 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.counting import Shape, layer_cost
 from keras_effnet.errors import BuildError, ExportError
 from keras_effnet.export.layer_weights import read_weights
-from keras_effnet.export.onnx_activations import ACTIVATIONS
 from keras_effnet.export.onnx_graph import onnx_model
 from keras_effnet.export.tensorflow_graph import tensorflow_function
 from keras_effnet.latency.work import WorkReader
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.peak import find_peak
+from keras_effnet.reading.read_model import ReadModel, read_layers
 
+# Those of keras.activations that are written; the others are for sequences, or hardly used.
+ACTIVATIONS = (
+    *("celu", "elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid"),
+    *("log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh"),
+    "tanh_shrink",
+)
 IMAGE, ODD, VECTOR, CELL = (6, 8, 4), (7, 9, 4), (4,), (1, 1, 4)
 Sides = tuple[int, ...]
 
@@ -31,6 +38,11 @@ def function(call: Any) -> verbs.Opaque:
     """One of Keras' functions of single numbers, as a layer."""
     made: Any = call(keras.Input((2,)))
     return verbs.Opaque(lambda name: made._keras_history.operation, (0, 0, 0), elementwise=True, infer=lambda x: x)
+
+
+def layer(make: Callable[[], Any]) -> verbs.Opaque:
+    """One of Keras' layers of single numbers."""
+    return verbs.Opaque(lambda name: make(), (0, 0, 0), elementwise=True, infer=lambda x: x)
 
 
 def positive(call: Any) -> list[verbs.Op]:
@@ -110,11 +122,12 @@ CASES: dict[str, tuple[list[Sides], list[verbs.Op]]] = {
     "rescale": ([IMAGE], [verbs.Rescale(0.5, -1.0)]),
     "rescale_channels": ([IMAGE], [verbs.Rescale((0.5, 1.0, 2.0, 3.0), (0.0, 1.0, 2.0, 3.0))]),
     "standardize": ([IMAGE], [verbs.Standardize((1.0, 2.0, 3.0, 4.0), (0.5, 1.0, 2.0, 4.0))]),
-    "relu_cut": ([IMAGE], [verbs.Activation("relu", (("max_value", 0.7),))]),
-    "relu_sloped": ([IMAGE], [verbs.Activation("relu", (("max_value", 0.7), ("negative_slope", 0.1)))]),
-    "relu_threshold": ([IMAGE], [verbs.Activation("relu", (("negative_slope", 0.2), ("threshold", 0.3)))]),
-    "leaky_relu_sloped": ([IMAGE], [verbs.Activation("leaky_relu", (("negative_slope", 0.3),))]),
-    "elu_scaled": ([IMAGE], [verbs.Activation("elu", (("alpha", 0.5),))]),
+    "relu_cut": ([IMAGE], [layer(lambda: keras.layers.ReLU(0.7))]),
+    "relu_sloped": ([IMAGE], [layer(lambda: keras.layers.ReLU(0.7, 0.1))]),
+    "relu_threshold": ([IMAGE], [layer(lambda: keras.layers.ReLU(None, 0.2, 0.3))]),
+    "leaky_relu_sloped": ([IMAGE], [layer(lambda: keras.layers.LeakyReLU(0.25))]),
+    "elu_scaled": ([IMAGE], [layer(lambda: keras.layers.ELU(0.5))]),
+    "celu_scaled": ([IMAGE], [function(lambda x: keras.ops.celu(x, 0.5))]),
     "clip": ([IMAGE], [function(lambda x: keras.ops.clip(x, -0.5, 0.7))]),
     "gelu_tanh": ([IMAGE], [function(keras.ops.gelu)]),
     "gelu_exact": ([IMAGE], [function(lambda x: keras.ops.gelu(x, approximate=False))]),
@@ -169,6 +182,11 @@ def whole() -> tuple[Network, keras.Model]:
     return network, model
 
 
+@cache
+def read_whole() -> ReadModel:
+    return read_layers(whole()[1])
+
+
 def shapes_of_all() -> list[Sides]:
     return [shape for shapes, _ in CASES.values() for shape in shapes]
 
@@ -186,8 +204,7 @@ def expected() -> dict[str, np.ndarray]:
 
 
 def drafted() -> tuple[Network, dict[str, list[np.ndarray]], list[tuple[int | None, ...]]]:
-    network, model = whole()
-    return network, read_weights(model), [(None, *shape) for shape in shapes_of_all()]
+    return whole()[0], read_weights(read_whole()), [(None, *shape) for shape in shapes_of_all()]
 
 
 @cache
@@ -273,6 +290,18 @@ def test_scores_compute_what_the_layer_does(case: str) -> None:
 
 def as_shape(shape: Sides) -> Shape:
     return Shape(*(shape if len(shape) == 3 else (1, 1, *shape)))
+
+
+# Two layers, and what Keras' layers broadcast, but its functions do not.
+READ_OTHERWISE = ("flatten_first", "add_vector")
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case not in READ_OTHERWISE])
+def test_what_is_built_is_read_as_the_same_operation(case: str) -> None:
+    found = {node.name: node.op for node in read_whole().network.nodes if not isinstance(node.op, verbs.Reuse)}
+    for node in row_of(case)[1]:
+        if not isinstance(node.op, verbs.Opaque | verbs.Reuse):
+            assert found[node.name] == node.op
 
 
 @pytest.mark.parametrize("case", CASES)
