@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 from keras_effnet.errors import SpecError
-from keras_effnet.network import Node, Reader, RecordedBlock, run_block
+from keras_effnet.network import Network, Node, Reader, RecordedBlock, run_block
 from keras_effnet.ops import (
     Activation,
     Add,
@@ -257,6 +257,26 @@ def _transposed_cost(op: TransposedConv, x: Shape) -> LayerCost:
     height, width = (side or 0 for side in sides_behind_transposed(op, x[:2]))
     y, weights = Shape(height, width, op.width), _area(op.kernel) * x.channels * op.width
     return LayerCost(y, weights + op.width * op.bias, 0, x.height * x.width * weights, math.prod(y))
+
+
+def network_shapes(network: Network, *images: Shape) -> dict[Node, Shape]:
+    """The shape of everything that a network reads and makes.
+
+    Args:
+        network: a recorded network, each of whose blocks stands for one.
+        *images: shape of each of its inputs.
+
+    Returns:
+        A shape for each input and each node.
+
+    Raises:
+        SpecError: an operation is impossible on the shapes that it reads.
+    """
+    shapes = dict(zip(network.inputs, images, strict=True))
+    for node in network.nodes:
+        given = (shapes[each] for each in node.inputs)
+        shapes[node] = layer_cost(node.op, node.name, *given).shape  # pyright: ignore[reportArgumentType]
+    return shapes
 
 
 class CostCounter:

@@ -5,12 +5,17 @@ channels on. Some operations tie axes to each other: what happens to a channel o
 
 | operation | what becomes of channels |
 |---|---|
-| `Conv`, `Dense` | reads all, makes a new axis; a grouped one keeps both sides in groups |
+| `Conv`, `TransposedConv`, `Dense` | reads all, makes a new axis; a grouped one keeps both sides in groups |
 | `Depthwise` | passes them on; `multiplier` filters make runs of copies |
-| norms, `Activation`, `Pool`, `Dropout`, ... | passes them on |
-| `Add`, `Multiply` | ties those of one image to those of the other, one by one |
+| norms, `Activation`, `Pool`, `Dropout`, ... | passes them on; `GroupNorm` keeps them in groups |
+| `Add`, `Multiply`, `Merge` | ties those of one image to those of the other, one by one |
 | `Concat` | puts them one after the other, each run with its own axis |
-| `Opaque` | reads all, makes a new axis; nothing is known of what it does |
+| `Flatten` | has them once for each cell |
+| `Opaque` | reads all, makes a new axis; nothing is known of what it does, unless it is elementwise |
+| `Reuse` | ties what it reads to what its layer read before, and makes the same channels |
+
+Some channels have a number that nothing may change: the images', the outputs', those that an `Opaque` operation reads
+or makes, and those that have constants of their own.
 """
 
 from __future__ import annotations
@@ -22,8 +27,30 @@ from typing import NamedTuple
 
 from keras_effnet.errors import SpecError
 from keras_effnet.network import Network, Pooling, RecordedStage, record_network, run_block
-from keras_effnet.ops import Add, Concat, Conv, Dense, Depthwise, Multiply, Op, Opaque, Standardize, Weighted
+from keras_effnet.ops import (
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    Depthwise,
+    Flatten,
+    GroupNorm,
+    Merge,
+    Multiply,
+    Op,
+    Opaque,
+    Rescale,
+    Reuse,
+    Standardize,
+    TransposedConv,
+    Weighted,
+)
 from keras_effnet.spec import BackboneSpec
+
+
+def is_unknown(op: Op | None) -> bool:
+    """Whether nothing is known of what an operation computes when the network predicts."""
+    return isinstance(op, Opaque) and not (op.inert or op.elementwise)
 
 
 class Axis:
@@ -102,7 +129,7 @@ class TracedNode:
     @property
     def mixes(self) -> bool:
         """Whether each channel that it makes reads many."""
-        return isinstance(self.op, Conv | Dense | Opaque)
+        return isinstance(self.op, Conv | TransposedConv | Dense) or is_unknown(self.op)
 
 
 @dataclass(eq=False)
@@ -133,11 +160,17 @@ class Trace:
         name: name of the network.
         stages: the recorded stages.
         blocks: all blocks, in the order in which an image goes through them.
+        inputs: what the network reads.
+        outputs: what it makes.
+        held: channels whose number nothing may change, and why, in the order in which they were met.
     """
 
     name: str
     stages: tuple[RecordedStage, ...]
     blocks: list[TracedBlock]
+    inputs: tuple[Value, ...]
+    outputs: tuple[Value, ...]
+    held: list[tuple[Value, str]]
 
     @property
     def nodes(self) -> Iterator[TracedNode]:
@@ -146,13 +179,13 @@ class Trace:
 
     @property
     def input(self) -> Value:
-        """The image that the network reads."""
-        return self.blocks[0].input
+        """The image that the network reads, the first of several."""
+        return self.inputs[0]
 
     @property
     def output(self) -> Value:
-        """What the network makes."""
-        return self.blocks[-1].output
+        """What the network makes, the last of several."""
+        return self.outputs[-1]
 
     def blocks_of(self, stage: int) -> list[TracedBlock]:
         """The blocks of one stage, by its number."""
@@ -197,7 +230,7 @@ def trace_record(network: Network) -> Trace:
     """Traces a recorded network.
 
     Args:
-        network: a network with one input.
+        network: the network.
 
     Returns:
         The trace.
@@ -205,14 +238,17 @@ def trace_record(network: Network) -> Trace:
     Raises:
         SpecError: channels are tied in a way that has no meaning here (see `tie`).
     """
-    tracer, [image] = Tracer(), network.inputs
-    values, blocks = {image: Value((Run(Axis(image.channels)),))}, []
+    tracer, blocks = Tracer(), []
+    values = {image: Value((Run(Axis(image.channels)),)) for image in network.inputs}
+    inputs = tuple(values.values())
     for number, stage in enumerate(network.stages, start=-1):
         for index, block in enumerate(stage.blocks):
             tracer.nodes = []
             output = run_block(block, tracer, values)
             blocks.append(TracedBlock(number, index, values[block.input], tracer.nodes, output))
-    return Trace(network.name, network.stages, blocks)
+    outputs = tuple(values[node] for node in network.outputs)
+    ends = [(value, "the network reads it") for value in inputs] + [(value, "it is an output") for value in outputs]
+    return Trace(network.name, network.stages, blocks, inputs, outputs, ends + tracer.held)
 
 
 def resolve(runs: Sequence[Run]) -> list[Run]:
@@ -276,10 +312,12 @@ def _join(left: Run, right: Run, name: str) -> None:
 
 
 class Tracer:
-    """The reader that follows channels; `nodes` holds what it has read."""
+    """The reader that follows channels; `nodes` holds what it has read, `held` what must keep its channels, and why."""
 
     def __init__(self) -> None:
         self.nodes: list[TracedNode] = []
+        self.held: list[tuple[Value, str]] = []
+        self._first: dict[str, TracedNode] = {}
 
     def read(self, op: Op, name: str, *inputs: Value) -> Value:
         """Follows the channels through one operation.
@@ -288,9 +326,29 @@ class Tracer:
             SpecError: it ties channels in a way that has no meaning here (see `tie`).
         """
         node = TracedNode(op, name, inputs)
-        node.output = Value(_runs_behind(op, name, *inputs), node)
+        self._hold(op, name, inputs)
+        if isinstance(op, Reuse):
+            first = self._first[name]
+            for ours, theirs in zip(inputs, first.inputs, strict=True):
+                tie(ours, theirs, name)
+            runs = first.output.runs if first.mixes else _runs_behind(op.op, name, *inputs)
+        else:
+            self._first.setdefault(name, node)
+            runs = _runs_behind(op, name, *inputs)
+        node.output = Value(runs, node)
+        if is_unknown(op):
+            self.held.append((node.output, f"{name} is outside the vocabulary"))
         self.nodes.append(node)
         return node.output
+
+    def _hold(self, op: Op, name: str, inputs: tuple[Value, ...]) -> None:
+        if is_unknown(op):
+            self.held += [(value, f"{name} is outside the vocabulary") for value in inputs]
+        constant = isinstance(op, Rescale) and not (isinstance(op.scale, float) and isinstance(op.offset, float))
+        if constant or (isinstance(op, Standardize) and op.mean is not None):
+            self.held.append((inputs[0], f"{name} has numbers of its own for each channel"))
+        if isinstance(op, Add | Multiply | Merge) and len({value.channels for value in inputs}) > 1:
+            self.held += [(value, f"{name} has it once for all channels") for value in inputs if value.channels == 1]
 
 
 def _runs_behind(op: Op, name: str, x: Value, *others: Value) -> tuple[Run, ...]:
@@ -303,15 +361,27 @@ def _runs_behind(op: Op, name: str, x: Value, *others: Value) -> tuple[Run, ...]
                 if len(read) == 1 and read[0].repeat == 1:
                     read[0].axis.groups = math.lcm(op.groups, read[0].axis.groups)
             return (Run(made),)
-        case Dense():
+        case Dense() | TransposedConv():
             return (Run(Axis(op.width)),)
-        case Opaque():
+        case Opaque() if is_unknown(op):
             return (Run(Axis(op.shape[2])),)
+        case Flatten(cells=cells) if cells > 1:
+            if op.channels_first:
+                return tuple(Run(axis, repeat * cells) for axis, repeat in x.runs)
+            return x.runs * cells
+        case GroupNorm():
+            read = x.resolved
+            if len(read) == 1 and read[0].repeat == 1:
+                read[0].axis.groups = math.lcm(op.groups, read[0].axis.groups)
         case Depthwise():
             return tuple(Run(axis, repeat * op.multiplier) for axis, repeat in x.runs)
         case Concat():
             return (*x.runs, *(run for other in others for run in other.runs))
-        case Add() | Multiply():
-            for other in others:
-                tie(x, other, name)
+        case Add() | Multiply() | Merge():
+            # What is broadcast over the channels has one.
+            whole = max((x, *others), key=lambda value: value.channels)
+            for other in (x, *others):
+                if other is not whole and other.channels == whole.channels:
+                    tie(whole, other, name)
+            return whole.runs
     return x.runs

@@ -16,6 +16,7 @@ from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, rea
 from keras_effnet.reading.opaque_layer import cells_of
 from keras_effnet.reading.read_layer import read_layer
 from keras_effnet.reading.steps import PREVIOUS, Given
+from keras_effnet.trace import is_unknown
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,6 @@ class ReadModel:
     def weights(self) -> dict[str, tuple[Any, ...]]:
         """The weights of each node, as Keras variables, by its name."""
         return {node.name: source.weights for node, source in self.sources.items() if not isinstance(node.op, Reuse)}
-
-
-def is_unknown(op: Op | None) -> bool:
-    """Whether nothing is known of what an operation computes."""
-    return isinstance(op, Opaque) and not (op.inert or op.elementwise)
 
 
 def read_model(model: keras.Model) -> Network:
