@@ -305,7 +305,7 @@ def _padded_values(op: Op, x: Shape) -> int:
 class _Learning(_Running):
     """The same for a training step in a framework, with the way back."""
 
-    def __init__(self, network: Network, image: Shape, norms_learn: bool) -> None:
+    def __init__(self, network: Network, image: Shape | Sequence[Shape], norms_learn: bool) -> None:
         super().__init__(network, image)
         self.norms_learn = norms_learn
 

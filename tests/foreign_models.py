@@ -52,7 +52,7 @@ def mobilenet() -> keras.Model:
 
 def two_ways() -> keras.Model:
     """Functions in the graph, a shared layer, two ways that are pooled each by itself, and a nested model."""
-    pixels = keras.Input((SIDE, SIDE, 3))
+    pixels: Any = keras.Input((SIDE, SIDE, 3))
     shared = layers.Conv2D(8, 3, padding="same", name="shared")
     x = layers.Conv2D(8, 5, strides=2, padding="same")(pixels / 127.5 - 1)
     x = keras.ops.silu(layers.BatchNormalization(scale=False)(x))

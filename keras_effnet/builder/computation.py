@@ -129,11 +129,13 @@ class Computation:
 
     def _weighted(self, op: Any, name: str, x: Flow) -> Flow:
         kernel: Any = self.variable(name, "kernel")
+        convolve: Any
         if isinstance(op, verbs.Conv | verbs.Depthwise):
-            convolve: Any = ops.conv if isinstance(op, verbs.Conv) else ops.depthwise_conv
+            convolve = ops.conv if isinstance(op, verbs.Conv) else ops.depthwise_conv
             y = convolve(_padded(x.x, op), kernel, op.stride, "valid", LAST, op.dilation)
         elif isinstance(op, verbs.TransposedConv):
-            y = ops.conv_transpose(x.x, kernel, op.stride, op.padding, data_format=LAST)
+            convolve = ops.conv_transpose
+            y = convolve(x.x, kernel, op.stride, op.padding, data_format=LAST)
         else:
             y = ops.matmul(x.x, kernel) if isinstance(op, verbs.Dense) else x.x * kernel
         weighed = self.weigh(x, y, name)
@@ -156,7 +158,8 @@ def _normal(op: verbs.Op, x: Any) -> Any:
         case verbs.UnitNorm():
             return ops.normalize(x, -1, epsilon=SHORTEST)
         case verbs.RMSNorm():
-            return x * ops.rsqrt(ops.mean(ops.square(x), -1, keepdims=True) + op.epsilon)
+            mean: Any = ops.mean(ops.square(x), -1, keepdims=True)
+            return x * ops.rsqrt(mean + op.epsilon)
         case verbs.GroupNorm():
             images, *_, channels = x.shape
             groups = ops.reshape(x, (images, -1, op.groups, channels // op.groups))

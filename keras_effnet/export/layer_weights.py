@@ -28,11 +28,14 @@ def read_weights(read: ReadModel) -> Weights:
     """
     import keras
 
+    def arrays_of(variables: Sequence[Any]) -> list[np.ndarray]:
+        return [np.asarray(keras.ops.convert_to_numpy(each)) for each in variables]
+
     def arrays(node: Node, variables: Sequence[Any]) -> list[np.ndarray]:
         if isinstance(node.op, Standardize):
             layer = read.graph.layers[read.sources[node].layer].operation
-            return [np.ravel(keras.ops.convert_to_numpy(each)) for each in (layer.mean, layer.variance)]
-        return [np.asarray(keras.ops.convert_to_numpy(each)) for each in variables]
+            return [array.ravel() for array in arrays_of((layer.mean, layer.variance))]
+        return arrays_of(variables)
 
     first = (node for node in read.network.nodes if not isinstance(node.op, Reuse))
     return {node.name: arrays(node, read.sources[node].weights) for node in first}

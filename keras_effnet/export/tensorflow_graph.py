@@ -178,12 +178,11 @@ class TensorFlowGraph:
             case Depthwise():
                 y = self._depthwise(op, kernel, x)
             case TransposedConv():
-                sides = sides_behind_transposed(op, tuple(x.shape[1:3]))
-                shape = tf.shape(x)
-                if None in sides:
-                    sides = sides_behind_transposed(op, (shape[1], shape[2]))
-                size = tf.stack((shape[0], *sides, op.width))
-                y = tf.nn.conv2d_transpose(x, kernel, size, op.stride, op.padding.upper())
+                shape: Any = tf.shape(x)
+                sides: Any = x.shape[1:3] if None not in x.shape[1:3] else (shape[1], shape[2])
+                size = tf.stack((shape[0], *sides_behind_transposed(op, tuple(sides)), op.width))
+                padding: Any = op.padding.upper()
+                y = tf.nn.conv2d_transpose(x, kernel, size, op.stride, padding)
                 activation = op.activation
             case Dense():
                 # Over an image the same numbers are a convolution, which engines run without moving it about.

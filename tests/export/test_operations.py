@@ -199,8 +199,8 @@ def given() -> list[np.ndarray]:
 
 @cache
 def expected() -> dict[str, np.ndarray]:
-    made = whole()[1](given(), training=False)
-    return dict(zip(CASES, map(keras.ops.convert_to_numpy, made), strict=True))
+    made: Any = whole()[1](given(), training=False)
+    return dict(zip(CASES, (np.asarray(keras.ops.convert_to_numpy(each)) for each in made), strict=True))
 
 
 def drafted() -> tuple[Network, dict[str, list[np.ndarray]], list[tuple[int | None, ...]]]:
@@ -216,7 +216,8 @@ def from_onnx() -> dict[str, np.ndarray]:
     onnx.checker.check_model(written, full_check=True)
     session = onnxruntime.InferenceSession(written.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [each.name for each in session.get_inputs()]
-    return dict(zip(CASES, session.run(None, dict(zip(names, given(), strict=True))), strict=True))
+    made: Any = session.run(None, dict(zip(names, given(), strict=True)))
+    return dict(zip(CASES, made, strict=True))
 
 
 @cache
