@@ -164,12 +164,12 @@ def _cost_of_model(model: Any, resolution: int | tuple[int, int] | None) -> Cost
     return cost
 
 
-def count_network(network: Network, image: Shape) -> Cost:
+def count_network(network: Network, *images: Shape) -> Cost:
     """Counts a recorded network.
 
     Args:
         network: the network.
-        image: shape of the image that it reads.
+        *images: shape of each image that it reads.
 
     Returns:
         The cost. Its first stage has the preprocessing with it; a top that does nothing is left out.
@@ -182,8 +182,8 @@ def count_network(network: Network, image: Shape) -> Cost:
         >>> count_network(record_network(resnet50_spec), Shape(224, 224, 3)).params
         25636712
     """
-    values, stages = dict.fromkeys(network.inputs, image), []
-    total, booked, x = Counts(), Counts(), image
+    values, stages = dict(zip(network.inputs, images, strict=True)), []
+    total, booked, x = Counts(), Counts(), images[0]
     for stage in network.stages:
         for block in stage.blocks:
             total = total.plus(count_block(block, values, CostCounter))

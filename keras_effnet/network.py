@@ -17,16 +17,21 @@ from keras_effnet.checks import check_choice, check_int
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.ops import (
     ActivationFunction,
+    Add,
     Concat,
     Conv,
     Dense,
     Depthwise,
+    Flatten,
     GlobalPool,
+    Merge,
+    Multiply,
     Op,
     Opaque,
     Ops,
     Pool,
     Reuse,
+    TransposedConv,
 )
 from keras_effnet.spec import BackboneSpec, StageSpec
 from keras_effnet.windows import sides_behind
@@ -280,17 +285,7 @@ class _Recorder(Ops[Node]):
         return RecordedStage(name, operator, type(stage.block).__name__, blocks, stage.block.strides_last)
 
     def read(self, op: Op, name: str, *inputs: Node) -> Node:
-        channels = inputs[0].channels
-        match op:
-            case Conv() | Dense():
-                channels = op.width
-            case Depthwise():
-                channels *= op.multiplier
-            case Concat():
-                channels = sum(node.channels for node in inputs)
-            case Opaque():
-                channels = op.shape[2]
-        node = Node(op, name, inputs, channels)
+        node = Node(op, name, inputs, made_channels(op, *(node.channels for node in inputs)))
         self._nodes.append(node)
         return node
 
@@ -311,6 +306,35 @@ class _Recorder(Ops[Node]):
                     found = self.size(x.inputs[0])
             self._sizes[x] = found
         return self._sizes[x]
+
+
+def made_channels(op: Op, *channels: int) -> int:
+    """Number of channels of what an operation makes.
+
+    Args:
+        op: the operation.
+        *channels: number of channels of each image that it reads.
+
+    Example:
+        >>> made_channels(Depthwise(3, multiplier=2), 8), made_channels(Concat(), 8, 4)
+        (16, 12)
+    """
+    match op:
+        case Conv() | Dense() | TransposedConv():
+            return op.width
+        case Depthwise():
+            return channels[0] * op.multiplier
+        case Concat():
+            return sum(channels)
+        case Add() | Multiply() | Merge():
+            return max(channels)
+        case Flatten():
+            return op.cells * channels[0]
+        case Opaque() if not (op.inert or op.elementwise):
+            return op.shape[2]
+        case Reuse():
+            return made_channels(op.op, *channels)
+    return channels[0]
 
 
 def _speak(ops: Ops[T], block: Block, at: Placement, x: T) -> T:

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import keras
 
-from keras_effnet.errors import BuildError
+from keras_effnet.counting import Shape
+from keras_effnet.errors import BuildError, ScalingError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
 from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, read_graph
@@ -171,3 +172,23 @@ def _no_layer(name: str) -> Any:
     raise BuildError(
         "an output of a layer with several cannot be built by itself: only the whole layer can.", received=repr(name)
     )
+
+
+def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
+    """The shape of each input of a model.
+
+    Args:
+        model: the model.
+
+    Raises:
+        ScalingError: an input has no size of its own.
+    """
+    graph = model.graph
+    found = tuple(Shape(*cells_of(graph.shapes[key])) for key in graph.inputs)
+    if any(not all(image) for image in found):
+        raise ScalingError(
+            "the model takes images of any size: say of which, as `images=[(height, width, channels)]`, or build it "
+            "for one.",
+            received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
+        )
+    return found

@@ -1,0 +1,367 @@
+"""Scaling of a recorded network, wherever it comes from: (network, coefficients, rounding) -> network.
+
+* Width: the channels of every set that is tied together, but for images, outputs, and what an operation outside the
+  vocabulary reads or makes.
+* Depth: the units of each run of equal units (`keras_effnet.scaling.units`).
+* Resolution: the sides of the images, but for networks that flatten them, whose dense layer has weights for each cell.
+
+Everything is rounded as in `scale_spec`. Channels that grouped convolutions see stay a multiple of the groups, and
+images get the nearest size at which all that is added or joined has one size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from keras_effnet.blocks.groups import nearest_multiple
+from keras_effnet.checks import is_keras_model
+from keras_effnet.cost import Cost, count_network
+from keras_effnet.counting import Shape, network_shapes
+from keras_effnet.errors import ScalingError, SpecError
+from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
+from keras_effnet.ops import Conv, Dense, Flatten, Op, PReLU, Resize, Reuse, TransposedConv
+from keras_effnet.scaling.coefficients import Coefficients
+from keras_effnet.scaling.rounding import Rounding
+from keras_effnet.scaling.rules import ScalingRule
+from keras_effnet.scaling.scale import resolve_coefficients
+from keras_effnet.scaling.units import Cut, cut_network
+from keras_effnet.tables import Shown, aligned
+from keras_effnet.trace import Trace, Value, trace_record
+
+if TYPE_CHECKING:
+    import keras
+
+# Sizes of images that are tried on each side of the scaled one: 64 px to each, with the paper's multiple of 4.
+_MOST_STEPS = 16
+
+
+@dataclass(frozen=True)
+class ScaledStage:
+    """What became of one stage.
+
+    Args:
+        name: name of the stage.
+        operator: what it is made of.
+        depth: number of its units, before and after.
+        width: number of channels that it makes, before and after.
+        size: (height, width) of what it makes in cells, before and after.
+        kept: what was not scaled, and why.
+    """
+
+    name: str
+    operator: str
+    depth: tuple[int, int]
+    width: tuple[int, int]
+    size: tuple[tuple[int, int], tuple[int, int]]
+    kept: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledBlock:
+    """A block of a scaled network.
+
+    Args:
+        block: the block.
+        origin: the block of the base that it is like.
+        twins: the node in the scaled network of each node of the base that the origin reads or makes.
+        copy: number of the copy; 0 for a block that takes the place of its origin.
+    """
+
+    block: RecordedBlock
+    origin: RecordedBlock
+    twins: Mapping[Node, Node]
+    copy: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ScaledNetwork(Shown):
+    """A scaled network, and what became of each stage. `str()` is a table.
+
+    Args:
+        coefficients: factors that were asked for.
+        base: the network before, cut into runs of units and what stands between them.
+        network: the network after, cut likewise.
+        images: shapes of the inputs, before and after.
+        blocks: all blocks of the network after, in order.
+        stages: what became of each stage.
+        kept: what was not scaled anywhere, and why.
+    """
+
+    coefficients: Coefficients
+    base: Network
+    network: Network
+    images: tuple[tuple[Shape, Shape], ...]
+    blocks: tuple[ScaledBlock, ...]
+    stages: tuple[ScaledStage, ...]
+    kept: tuple[str, ...]
+
+    @property
+    def cost(self) -> Cost:
+        """The cost of the scaled network."""
+        return count_network(self.network, *(after for _, after in self.images))
+
+    @property
+    def base_cost(self) -> Cost:
+        """The cost of the network before."""
+        return count_network(self.base, *(before for before, _ in self.images))
+
+    @property
+    def headline(self) -> str:
+        """Name, and parameters and multiply-adds before and after."""
+        before, after = self.base_cost, self.cost
+        return (
+            f"{self.network.name}: {before.params:,} to {after.params:,} parameters, {before.macs:,} to "
+            f"{after.macs:,} MACs"
+        )
+
+    def __str__(self) -> str:
+        cells = [("stage", "operator", "depth", "width", "size", "kept")]
+        for row in self.stages:
+            sizes = [f"{height}x{width}" for height, width in row.size]
+            pairs = (map(str, row.depth), map(str, row.width), sizes)
+            texts = (_change(*pair) for pair in pairs)
+            cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
+        notes = ["", *self.kept] if self.kept else []
+        return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
+
+
+def _change(before: str, after: str) -> str:
+    return before if before == after else f"{before} -> {after}"
+
+
+def scale_network(
+    network: keras.Model | Network,
+    phi: float | str | None = None,
+    *,
+    rule: ScalingRule | str | None = None,
+    coefficients: Coefficients | None = None,
+    rounding: Rounding | None = None,
+    images: Sequence[Shape] | None = None,
+) -> ScaledNetwork:
+    """Scales a network by what its graph says alone, as `scale_spec` scales a spec. Nothing is built.
+
+    Args:
+        network: a functional or Sequential Keras model, whoever built it, or a recorded network.
+        phi: argument of the rule, as in `scale_spec`.
+        rule: as in `scale_spec`.
+        coefficients: as in `scale_spec`; factors on single stages belong to specs.
+        rounding: as in `scale_spec`.
+        images: (height, width, channels) of each input, in cells; a model's own by default. Needed for a recorded
+            network, and for a model that takes images of any size.
+
+    Returns:
+        The scaled network, with what was scaled in each stage and what was not.
+
+    Raises:
+        InheritanceError: the model has no graph (see `read_model`).
+        ScalingError: as `scale_spec`; or nothing of what was asked for can be scaled.
+        SpecError: the scaled network cannot exist.
+
+    Example:
+        >>> import keras
+        >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        >>> scaled = scale_network(vgg, phi=1)
+        >>> [row.depth for row in scaled.stages if row.depth[0] > 1]
+        [(2, 3), (2, 3), (3, 4), (3, 4), (3, 4)]
+    """
+    found = resolve_coefficients(phi, rule, coefficients)
+    if found.stages is not None:
+        raise ScalingError("factors on single stages belong to specs: give one for all.", received=f"{found}")
+    read = cast(Network, network)
+    if is_keras_model(network):
+        from keras_effnet.reading.read_model import image_shapes, read_layers
+
+        model = read_layers(cast(Any, network))
+        read, images = model.network, image_shapes(model) if images is None else images
+    if images is None:
+        raise ScalingError("a recorded network needs the shapes of its inputs.", received="images=None")
+    return _Scaling(read, tuple(Shape(*image) for image in images), found, rounding or Rounding()).run()
+
+
+class _Scaling:
+    def __init__(
+        self, network: Network, images: tuple[Shape, ...], coefficients: Coefficients, rounding: Rounding
+    ) -> None:
+        self.coefficients, self.rounding = coefficients, rounding
+        self.images = images
+        self.shapes = network_shapes(network, *images)
+        self.cut: Cut = cut_network(network, self.shapes)
+        self.base = self.cut.network
+        self.trace: Trace = trace_record(self.base)
+        self.held = {run.axis: reason for value, reason in reversed(self.trace.held) for run in value.resolved}
+        self.tied = _tied_to_size(self.base)
+        self.ops = {
+            node: self._scaled(node.op, traced.output)
+            for node, traced in zip(self.base.nodes, self.trace.nodes, strict=True)
+        }
+        self.twins: dict[Node, Node] = {node: replace(node) for node in self.base.inputs}
+        self.names = {node.name for node in (*self.base.nodes, *self.base.inputs)}
+        self.blocks: list[ScaledBlock] = []
+
+    def run(self) -> ScaledNetwork:
+        stages = tuple(self._stage(number, stage) for number, stage in enumerate(self.base.stages))
+        inputs, outputs = (tuple(self.twins[node] for node in each) for each in (self.base.inputs, self.base.outputs))
+        network = Network(self.base.name, inputs, outputs, stages)
+        new_images, shapes = self._sized(network)
+        rows = tuple(
+            self._row(number, shapes, network)
+            for number, stage in enumerate(self.base.stages)
+            if any(block.nodes for block in stage.blocks)
+        )
+        found = ScaledNetwork(
+            self.coefficients,
+            self.base,
+            network,
+            tuple(zip(self.images, new_images, strict=True)),
+            tuple(self.blocks),
+            rows,
+            tuple(self._kept(new_images)),
+        )
+        self._check_anything(found)
+        return found
+
+    def _scaled(self, op: Op | None, made: Value) -> Op:
+        """An operation with its new number of channels, or size."""
+        if isinstance(op, Reuse):
+            return Reuse(self._scaled(op.op, made))
+        if isinstance(op, Conv | TransposedConv | Dense):
+            return replace(op, width=sum(self._width(run.axis) * run.repeat for run in made.resolved))
+        if isinstance(op, Resize) and not self.tied:
+            height, width = (self._side(side) for side in (op.height, op.width))
+            return replace(op, height=height, width=width)
+        return cast(Op, op)
+
+    def _width(self, axis: Any) -> int:
+        if axis in self.held or self.coefficients.width == 1:
+            return axis.size
+        width = self.rounding.round_width(axis.size, self.coefficients.width)
+        return nearest_multiple(width, axis.groups) if axis.groups > 1 else width
+
+    def _side(self, side: int) -> int:
+        return self.rounding.round_resolution(side, self.coefficients.resolution)
+
+    def _sized(self, network: Network) -> tuple[tuple[Shape, ...], dict[Node, Shape]]:
+        """The images nearest to the scaled ones at which the network can exist, and the shapes in it."""
+        step, error = self.rounding.resolution_multiple, None
+        for number in range(2 * _MOST_STEPS):
+            # 0, 1, -1, 2, -2, ...: of two that are as near, the larger.
+            moved = step * ((number + 1) // 2 if number % 2 else -(number // 2))
+            images = tuple(self._image(image, moved) for image in self.images)
+            try:
+                if all(min(image) > 0 for image in images):
+                    return images, network_shapes(network, *images)
+            except SpecError as caught:
+                error = error or caught
+            if self.tied or self.coefficients.resolution == 1:
+                break
+        raise error or SpecError("the scaled images would have no cells. Raise phi.", received=f"{self.coefficients}")
+
+    def _image(self, image: Shape, moved: int) -> Shape:
+        """A scaled input: a vector, and an image whose size is tied, stay as they are."""
+        if image[:2] == (1, 1) or self.tied or self.coefficients.resolution == 1:
+            return image
+        return Shape(self._side(image.height) + moved, self._side(image.width) + moved, image.channels)
+
+    def _depth(self, number: int, stage: RecordedStage) -> int:
+        if number in self.cut.fixed:
+            return stage.depth
+        # A unit that strides at the end stands beside one that widens at the start.
+        least = 2 if stage.strides_last else 1
+        return max(least, self.rounding.round_depth(stage.depth, self.coefficients.depth))
+
+    def _stage(self, number: int, stage: RecordedStage) -> RecordedStage:
+        depth, late = self._depth(number, stage), stage.strides_last
+        early = list(stage.blocks[: len(stage.blocks) - late])
+        blocks = [self._block(each, 0, None) for each in early[: depth - late]]
+        for copy in range(1, depth - late - len(early) + 1):
+            blocks.append(self._block(early[-1], copy, blocks[-1].output))
+        if blocks:
+            # What reads the stage reads its last unit.
+            self.twins[early[-1].output] = blocks[-1].output
+        blocks += [self._block(each, 0, None) for each in stage.blocks[len(early) :]]
+        return replace(stage, blocks=blocks)
+
+    def _block(self, origin: RecordedBlock, copy: int, given: Node | None) -> RecordedBlock:
+        """A block like one of the base, on what its own twins read, or on another node."""
+        twins = {each: self.twins[each] for node in origin.nodes for each in node.inputs if each in self.twins}
+        twins[origin.input] = given or self.twins[origin.input]
+        suffix = ""
+        if copy:
+            names = [node.name for node in origin.nodes]
+            free = (number for number in range(copy, len(self.names) + copy + 1))
+            suffix = next(f"_{n}" for n in free if self.names.isdisjoint(f"{name}_{n}" for name in names))
+        for node in origin.nodes:
+            inputs, op = tuple(twins[each] for each in node.inputs), self.ops[node]
+            made = Node(op, node.name + suffix, inputs, made_channels(op, *(each.channels for each in inputs)))
+            self.names.add(made.name)
+            twins[node] = made
+        block = RecordedBlock(twins[origin.input], [twins[node] for node in origin.nodes], twins[origin.output])
+        if not copy:
+            self.twins.update({node: twins[node] for node in origin.nodes})
+        self.blocks.append(ScaledBlock(block, origin, twins, copy))
+        return block
+
+    def _row(self, number: int, shapes: Mapping[Node, Shape], network: Network) -> ScaledStage:
+        before, after = self.base.stages[number], network.stages[number]
+        x, y = self.shapes[before.blocks[-1].output], shapes[after.blocks[-1].output]
+        kept = []
+        if number in self.cut.fixed and self.coefficients.depth != 1:
+            kept.append(f"depth: {self.cut.fixed[number]}")
+        reasons = {
+            self.held[run.axis]
+            for block in self.trace.blocks_of(number - 1)
+            for node in block.nodes
+            if isinstance(node.op, Conv | TransposedConv | Dense)
+            for run in node.output.resolved
+            if run.axis in self.held
+        }
+        if reasons and self.coefficients.width != 1:
+            kept.append(f"width: {', '.join(sorted(reasons))}")
+        return ScaledStage(
+            before.name,
+            before.operator,
+            (before.depth, after.depth),
+            (x.channels, y.channels),
+            ((x.height, x.width), (y.height, y.width)),
+            tuple(kept),
+        )
+
+    def _kept(self, images: tuple[Shape, ...]) -> list[str]:
+        found = []
+        for before, after in zip(self.images, images, strict=True):
+            wanted = self._image(before, 0)
+            if wanted != after:
+                found.append(
+                    f"Images have {after.height}x{after.width} in place of {wanted.height}x{wanted.width} cells: the "
+                    "nearest size at which all that is added or joined has one size."
+                )
+        if self.tied and self.coefficients.resolution != 1:
+            found.append(f"The resolution stays: {self.tied}.")
+        if self.coefficients.dropout is not None:
+            found.append("Dropout stays as it is: its rate belongs to specs.")
+        return found
+
+    def _check_anything(self, found: ScaledNetwork) -> None:
+        """Raises if something was asked for, and nothing could be done."""
+        asked = (self.coefficients.depth, self.coefficients.width, self.coefficients.resolution)
+        before, after = ([(node.op, node.channels) for node in each.nodes] for each in (found.base, found.network))
+        if any(each != 1 for each in asked) and before == after and all(a == b for a, b in found.images):
+            reasons = dict.fromkeys(reason for row in found.stages for reason in row.kept)
+            said = "; ".join([*reasons, *found.kept]) or "rounding leaves every size as it is"
+            raise ScalingError(
+                f"nothing of {self.base.name!r} changes: {said}. Give larger factors, or a network that repeats its "
+                "blocks.",
+                received=f"{self.coefficients}",
+            )
+
+
+def _tied_to_size(network: Network) -> str:
+    """Why images must keep their size; empty if they need not."""
+    for node in network.nodes:
+        if isinstance(node.op, Flatten) and node.op.cells > 1:
+            return f"{node.name} makes a vector of {node.op.cells} cells, and what reads it has weights for each"
+        if isinstance(node.op, PReLU) and node.op.cells > 1:
+            return f"{node.name} has a slope for each of {node.op.cells} cells"
+    return ""
