@@ -83,7 +83,7 @@ class Computation:
                 return x._replace(x=_normal(op, x.x))
             case verbs.PReLU():
                 slope: Any = self.variable(name, "alpha")
-                return x._replace(x=ops.relu(x.x) - slope * ops.relu(-x.x))
+                return x._replace(x=ops.relu(x.x) - ops.relu(-x.x) * slope)
             case verbs.Activation():
                 return self.activate(x, op.activation)
             case verbs.Add() | verbs.Concat() | verbs.Merge():

@@ -144,6 +144,9 @@ CASES: dict[str, tuple[list[Sides], list[verbs.Op]]] = {
     "inert": ([IMAGE], [verbs.Opaque(lambda name: keras.layers.GaussianNoise(1.0, name=name), (6, 8, 4), inert=True)]),
 }
 
+if keras.backend.backend() == "torch":
+    del CASES["resize_lanczos"]  # Keras does not have it there
+
 
 def kinds(union: Any) -> set[type]:
     return {each for part in get_args(union) for each in (kinds(part) if get_args(part) else {part})}
