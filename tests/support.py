@@ -171,11 +171,15 @@ def as_if_trained(model: Any, seed: int = 0) -> None:
 
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
+            gamma, beta = layer.gamma, layer.beta
             ranges = ((0.5, 1.5), (-0.5, 0.5), (-0.5, 0.5), (0.5, 2.0))
-            for variable, (low, high) in zip(layer.weights, ranges, strict=True):
-                vector(variable, low, high)
-            gamma = layer.weights[0]
-            gamma.assign(gamma * generator.choice([-1, 1], gamma.shape))
+            for variable, (low, high) in zip(
+                (gamma, beta, layer.moving_mean, layer.moving_variance), ranges, strict=True
+            ):
+                if variable is not None:
+                    vector(variable, low, high)
+            if gamma is not None:
+                gamma.assign(gamma * generator.choice([-1, 1], gamma.shape))
         elif isinstance(layer, keras.layers.LayerNormalization):
             vector(layer.gamma, 0.5, 1.5)
             vector(layer.beta, -0.5, 0.5)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from keras_effnet.inheritance.maps import FRESH
-from keras_effnet.ops import Conv, Dense, Depthwise, Op, Opaque
+from keras_effnet.ops import Conv, Dense, Depthwise, Op, Opaque, PReLU, TransposedConv
 
 Shares = Literal["uneven", "even"]
 
@@ -66,6 +66,17 @@ def inherited(
             kernel,
             *(picked(vector, start, maps.columns) for vector, start in zip(old[1:], fresh[1:], strict=True)),
         ]
+    if isinstance(op, TransposedConv):
+        # Its kernel has the channels that it makes before those that it reads.
+        old, fresh = ([np.swapaxes(kernel, -1, -2), *bias] for kernel, *bias in (old, fresh))
+        kernel, *bias = inherited(Conv(op.width, bias=op.bias), old, fresh, maps, shares, generator)
+        return [np.swapaxes(kernel, -1, -2), *bias]
+    if isinstance(op, PReLU):
+        # One slope for each channel, or for each channel of each cell, whichever axis the channels stand on.
+        axis = next(i for i, side in enumerate(fresh[0].shape) if side == len(maps.columns))
+        taken = np.take(old[0], np.maximum(maps.columns, 0), axis)
+        shape = [-1 if place == axis else 1 for place in range(taken.ndim)]
+        return [np.where((maps.columns != FRESH).reshape(shape), taken, fresh[0]).astype(fresh[0].dtype)]
     if isinstance(op, Depthwise):
         kernel = fresh[0].copy()
         known = maps.rows != FRESH

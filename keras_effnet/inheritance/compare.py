@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -50,9 +50,38 @@ def measured_difference(
         known = channels != FRESH
         before = [_channels_last(output)[..., channels[known]] for output in before]
         after = [_channels_last(output)[..., known] for output in after]
+    return _largest_share(before, after)
+
+
+def largest_difference(old: keras.Model, new: keras.Model, shapes: Sequence[Any], seed: int = 0) -> float:
+    """The largest difference of the outputs of two models on random inputs, as a share of the largest output.
+
+    Args:
+        old: a model with any number of inputs and outputs.
+        new: a model with the same.
+        shapes: shape of each input, without the batch.
+        seed: seed of the random inputs, of mean 0 and variance 1.
+
+    Returns:
+        The difference, at least 0; infinite if an output is not finite.
+    """
+    given = [_random_images(list(shape), raw=False, seed=seed + number) for number, shape in enumerate(shapes)]
+    before, after = (keras.tree.flatten(compute_once(model, _for_model(model, given))) for model in (old, new))
+    return _largest_share(before, after)
+
+
+def _for_model(model: keras.Model, given: list[np.ndarray]) -> Any:
+    """Arrays in the structure of a model's inputs."""
+    own = cast(Any, model).input if isinstance(model, keras.Function) else None
+    if isinstance(own, dict):
+        return keras.tree.pack_sequence_as(own, given)
+    return given[0] if len(given) == 1 else given
+
+
+def _largest_share(before: Sequence[Any], after: Sequence[Any]) -> float:
     shares = [
         np.abs(theirs - ours).max(initial=0) / max(np.abs(theirs).max(initial=0), np.finfo(np.float32).tiny)
-        for theirs, ours in zip(before, after, strict=True)
+        for theirs, ours in zip(map(np.asarray, before), map(np.asarray, after), strict=True)
     ]
     return float(max(shares)) if np.isfinite(shares).all() else float("inf")
 
@@ -64,12 +93,12 @@ def _random_images(shape: list[int], raw: bool, seed: int) -> np.ndarray:
     return (generator.uniform(0, 255, shape) if raw else generator.normal(size=shape)).astype("float32")
 
 
-def compute_once(model: keras.Model, images: np.ndarray) -> Any:
+def compute_once(model: keras.Model, images: Any) -> Any:
     """What a model makes of a few images, without the seconds that TensorFlow takes to compile a graph for them.
 
     Args:
         model: the model.
-        images: the images, as the model takes them.
+        images: the images, as the model takes them, in the structure of its inputs.
 
     Returns:
         The output as a NumPy array, or a list of them.

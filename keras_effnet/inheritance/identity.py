@@ -13,8 +13,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -25,15 +26,25 @@ from keras_effnet.ops import (
     ChannelScale,
     Concat,
     Conv,
+    Crop,
     Dense,
     Depthwise,
     Dropout,
     Flatten,
     GlobalPool,
+    LayerNorm,
+    Merge,
     Multiply,
     Norm,
     Op,
     Pool,
+    PReLU,
+    Rescale,
+    Resize,
+    TransposedConv,
+    Unflatten,
+    UpSample,
+    ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.trace import TracedBlock, TracedNode, Value
@@ -58,6 +69,8 @@ _KEEPS_ZERO = (
 )
 # f(x) - f(-x) = x: x * g(x) where g(x) + g(-x) = 1.
 _GATED = ("swish", "silu", "gelu", "hard_swish", "hard_silu")
+_KERNELS = (ChannelScale, Conv, TransposedConv, Dense, Depthwise)
+_PASSES_ZERO = (Dropout, Pool, GlobalPool, Flatten, Unflatten, ZeroPad, Crop, UpSample, Resize, Multiply, PReLU)
 _REACH = 32.0
 
 Arrays = Mapping[str, list[np.ndarray]]
@@ -119,9 +132,9 @@ def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarr
         kept = _handed_on(node.inputs[0], x, fresh)
         return None if kept is None else {**kept, node.name: _plain(node, fresh[node.name])}
     if isinstance(node.op, Add):
-        for branch, other in (node.inputs, node.inputs[::-1]):
+        for branch in node.inputs:
             kept = _handed_on(branch, x, fresh)
-            zeros = _zeroed(other, x, fresh)
+            zeros = _all_zeroed([other for other in node.inputs if other is not branch], x, fresh)
             if kept is not None and zeros is not None:
                 return {**kept, **zeros}
     return None
@@ -129,9 +142,22 @@ def _handed_on(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarr
 
 def _plain(node: TracedNode, fresh: list[np.ndarray]) -> list[np.ndarray]:
     """A batch normalisation that leaves all channels as they are."""
-    gamma = fresh[0]
-    epsilon = node.op.epsilon if isinstance(node.op, BatchNorm) else 0.0
-    return [np.full_like(gamma, np.sqrt(1 + epsilon)), *(np.full_like(gamma, value) for value in (0, 0, 1))]
+    channels = np.arange(len(fresh[0]))
+    return _norm_arrays(cast(BatchNorm, node.op), fresh, channels)
+
+
+def _norm_arrays(
+    op: BatchNorm, fresh: list[np.ndarray], channels: np.ndarray, beta: Any = 0.0, mean: Any = 0.0
+) -> list[np.ndarray]:
+    """A batch normalisation that takes `mean` from some channels and adds `beta`, whatever it trains."""
+    # Without a factor, the variance makes up for epsilon.
+    values = {"mean": mean, "variance": 1.0 if op.scale else 1.0 - op.epsilon}
+    values = ({"beta": beta} if op.center else {}) | values
+    values = ({"gamma": np.sqrt(1 + op.epsilon)} if op.scale else {}) | values
+    made = [array.copy() for array in fresh]
+    for array, value in zip(made, values.values(), strict=True):
+        array[channels] = value
+    return made
 
 
 def _zeroed(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]] | None:
@@ -139,24 +165,43 @@ def _zeroed(value: Value, x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]
     node = value.maker
     if value is x or node is None:
         return None
-    if isinstance(node.op, Norm):
+    if isinstance(node.op, BatchNorm | LayerNorm) and node.op.scale:
         # Gamma and beta; statistics stay.
-        return {node.name: [np.zeros_like(array) if i < 2 else array for i, array in enumerate(fresh[node.name])]}
-    if isinstance(node.op, ChannelScale | Conv | Dense | Depthwise) and _activation(node.op) in _KEEPS_ZERO:
+        trained = node.op.scale + node.op.center
+        arrays = enumerate(fresh[node.name])
+        return {node.name: [np.zeros_like(array) if i < trained else array for i, array in arrays]}
+    if isinstance(node.op, BatchNorm):
+        # Without a factor, it hands on zeros that it reads.
+        inner = _zeroed(node.inputs[0], x, fresh)
+        zeros = [np.zeros_like(array) for array in fresh[node.name][:-1]]
+        return None if inner is None else {**inner, node.name: [*zeros, fresh[node.name][-1]]}
+    if isinstance(node.op, _KERNELS) and _activation(node.op) in _KEEPS_ZERO:
         return {node.name: [np.zeros_like(array) for array in fresh[node.name]]}
-    if isinstance(node.op, Add | Concat):
-        both = [_zeroed(part, x, fresh) for part in node.inputs]
-        return None if both[0] is None or both[1] is None else {**both[0], **both[1]}
-    if isinstance(node.op, Dropout | Pool | GlobalPool | Flatten | Multiply) or (
-        isinstance(node.op, Activation) and node.op.activation in _KEEPS_ZERO
+    if isinstance(node.op, Add | Concat | Merge):
+        return _all_zeroed(node.inputs, x, fresh)
+    if (
+        isinstance(node.op, _PASSES_ZERO)
+        or (isinstance(node.op, Activation) and node.op.activation in _KEEPS_ZERO)
+        or (isinstance(node.op, Rescale) and node.op.offset == 0)
     ):
         return _zeroed(node.inputs[0], x, fresh)
     return None
 
 
+def _all_zeroed(values: Sequence[Value], x: Value, fresh: Arrays) -> dict[str, list[np.ndarray]] | None:
+    """Zeros that make all values zero; None if there are none for one of them."""
+    found: dict[str, list[np.ndarray]] = {}
+    for value in values:
+        zeros = _zeroed(value, x, fresh)
+        if zeros is None:
+            return None
+        found |= zeros
+    return found
+
+
 def _activation(op: Op) -> object:
     """The activation inside a layer, if it has one."""
-    return op.activation if isinstance(op, Conv | Dense) else None
+    return op.activation if isinstance(op, Conv | TransposedConv | Dense) else None
 
 
 def _keeps(activation: object, x: Value) -> bool:
@@ -170,9 +215,11 @@ def _range(x: Value) -> tuple[float, float]:
     """The interval that all numbers of `x` lie in."""
     while x.maker is not None and isinstance(x.maker.op, Dropout | Pool):
         x = x.maker.inputs[0]
-    if x.maker is None or not isinstance(x.maker.op, Activation):
+    if x.maker is None:
         return (-np.inf, np.inf)
-    return _KEEPS.get(x.maker.op.activation, (-np.inf, np.inf))
+    made = x.maker.op
+    activation = made.activation if isinstance(made, Activation) else _activation(made)
+    return _KEEPS.get(cast(Any, activation), (-np.inf, np.inf))
 
 
 class _NoRoomError(Exception):
@@ -186,7 +233,8 @@ class _Chain:
         self.nodes = section.nodes
         self.x, self.end = section.input, section.output
         self.fresh = fresh
-        self.acts = [node.op.activation for node in self.nodes if isinstance(node.op, Activation)]
+        found = (node.op.activation if isinstance(node.op, Activation) else _activation(node.op) for node in self.nodes)
+        self.acts = [activation for activation in found if activation is not None]
         self.mixers = [node for node in self.nodes if node.mixes]
 
     def start(self, reach: np.ndarray | None) -> Start:
@@ -196,7 +244,8 @@ class _Chain:
         if straight and all(_keeps(activation, self.x) for activation in self.acts):
             return self._carried()
         # An activation behind the last kernel would cut what x has below zero.
-        if straight and self.mixers and not isinstance(self.nodes[-1].op, Activation):
+        last = self.nodes[-1].op
+        if straight and self.mixers and not isinstance(last, Activation) and _activation(last) is None:
             rectifies = set(self.acts) <= {"relu"}
             if self._has_room() and (rectifies or (len(self.acts) == 1 and self.acts[0] in _GATED)):
                 return self._carried(signs=2)
@@ -249,7 +298,7 @@ class _Chain:
             kernel[:, :, carried] = 0
             kernel[(*middle, carried, 0)] = 1
             return kernel, carried * op.multiplier
-        if not isinstance(op, Conv | Dense) or op.activation is not None:
+        if not isinstance(op, Conv | Dense):
             raise _NoRoomError
         doubles, joins = (signs == 2 and node is end for end in (self.mixers[0], self.mixers[-1]))
         read = np.tile(carried, 2) if doubles else carried
@@ -269,14 +318,11 @@ class _Chain:
         """A normalisation that leaves the carried channels as they are, or moves them by the offset."""
         if not isinstance(node.op, BatchNorm):
             raise _NoRoomError
-        gamma, beta, mean, variance = (array.copy() for array in self.fresh[node.name])
-        mean[carried], variance[carried], beta[carried] = 0, 1, 0
-        gamma[carried] = np.sqrt(1 + node.op.epsilon)
-        if offset is not None and node is norms[0]:
-            beta[carried] = offset
-        if offset is not None and node is norms[-1]:
-            mean[carried] = offset
-        return [gamma, beta, mean, variance]
+        if offset is not None and not (node.op.center and node.op.scale):
+            raise _NoRoomError
+        beta = offset if offset is not None and node is norms[0] else 0.0
+        mean = offset if offset is not None and node is norms[-1] else 0.0
+        return _norm_arrays(node.op, self.fresh[node.name], carried, beta, mean)
 
 
 def _middle(op: Conv | Depthwise) -> tuple[int, int]:

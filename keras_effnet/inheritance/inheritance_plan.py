@@ -14,8 +14,15 @@ from keras_effnet.inheritance.identity import reach_of, start_as_identity
 from keras_effnet.inheritance.inheritance_report import Inheritance, InheritanceReport, Kind
 from keras_effnet.inheritance.maps import FRESH, Select
 from keras_effnet.inheritance.pairing import Pairing, Read
-from keras_effnet.ops import BatchNorm, Conv, LayerNorm, Opaque
+from keras_effnet.ops import Activation, BatchNorm, Conv, GroupNorm, LayerNorm, Opaque, RMSNorm, UnitNorm
 from keras_effnet.trace import Trace, TracedBlock, TracedNode, Value
+
+# What normalisations over channels are called, where a copied channel may change their means.
+_MEANS = {
+    LayerNorm: "layer normalisation",
+    GroupNorm: "group normalisation",
+    RMSNorm: "normalisation by the mean square",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class InheritancePlan:
                 yield from self._added(section)
             else:
                 for number, node in enumerate(section.nodes):
+                    self._check_over_channels(node, section.stage)
                     if node.has_weights:
                         yield from self._layer(node, section, number)
 
@@ -118,7 +126,8 @@ class InheritancePlan:
     def _reach_of(self, value: Value) -> np.ndarray | None:
         """How far below zero an image can be, where a batch normalisation made it."""
         maker = value.maker
-        if value not in self._reach and maker is not None and isinstance(maker.op, BatchNorm):
+        op = None if maker is None else maker.op
+        if value not in self._reach and maker and isinstance(op, BatchNorm) and op.scale and op.center:
             self._reach[value] = reach_of(self.read_new(maker.name))
         return self._reach.get(value)
 
@@ -157,8 +166,8 @@ class InheritancePlan:
         if isinstance(node.op, Opaque):
             self.pairing.differ(stage, f"{node.name} is outside the vocabulary: its channels cannot be followed")
             return "copied" if _shape(self.read_new(node.name)) == _shape(self.pairing.read(source.name)) else "fresh"
-        if isinstance(node.op, LayerNorm):
-            self._check_layer_norm(maps.rows, read, stage)
+        if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm):
+            self._check_mean(maps.rows, read, stage, _MEANS[type(node.op)])
         if node.mixes and missing(maps, read, made):
             if len(maps.rows) < read:
                 self.pairing.differ(stage, "channels are left out", grows=False)
@@ -170,12 +179,21 @@ class InheritancePlan:
             return "fresh"
         return "widened" if everything else "selected"
 
-    def _check_layer_norm(self, rows: np.ndarray, read: int, stage: int) -> None:
+    def _check_over_channels(self, node: TracedNode, stage: int) -> None:
+        """Sums over all channels do not stay what they were where channels are copied."""
+        softmax = isinstance(node.op, Activation) and node.op.activation in ("softmax", "log_softmax")
+        if not (softmax or isinstance(node.op, UnitNorm)):
+            return
+        twin, own = self.pairing.twins.get(node), np.arange(node.output.channels)
+        if twin is not None and not np.array_equal(self.pairing.rows(node.output, twin.output), own):
+            self.pairing.differ(stage, f"{node.name} divides by a sum over channels, some of which are copied")
+
+    def _check_mean(self, rows: np.ndarray, read: int, stage: int, what: str) -> None:
         """Means over all channels stay what they were only where each channel is there as often as any other."""
         counts = np.bincount(rows[rows != FRESH], minlength=read)
         if (rows == FRESH).any() or counts.min() != counts.max():
             grows = len(rows) >= read
-            reason = f"layer normalisation over {len(rows)} channels, which are no multiple of the {read} there were"
+            reason = f"{what} over {len(rows)} channels, which are no multiple of the {read} there were"
             self.pairing.differ(stage, reason if grows else "channels are left out", grows=grows)
 
 

@@ -31,7 +31,7 @@ class Difference:
 
 
 # Fields of an operation that scaling changes, or that make no difference to what a trained network computes.
-_MAY_DIFFER = {"width", "groups", "initial", "rate", "per_sample", "keepdims"} | {
+_MAY_DIFFER = {"width", "height", "groups", "initial", "rate", "per_sample", "keepdims", "op"} | {
     field.name for field in fields(Opaque)
 }
 
@@ -51,8 +51,8 @@ class Pairing:
         select: rule for which channels and blocks a smaller network keeps.
         classes: the old class of each new one, `FRESH` for one that is new; None for the same classes.
 
-    `nodes` names the old layer of each new layer that has one, `axes` the old axis of each new axis, `added` the new
-    blocks, `differences` what will not be the same.
+    `nodes` names the old layer of each new layer with weights that has one, `twins` the old operation of each new
+    operation, `axes` the old axis of each new axis, `added` the new blocks, `differences` what will not be the same.
     """
 
     old: Trace
@@ -61,6 +61,7 @@ class Pairing:
     select: Select = "magnitude"
     classes: np.ndarray | None = None
     nodes: dict[TracedNode, TracedNode] = field(default_factory=dict)
+    twins: dict[TracedNode, TracedNode] = field(default_factory=dict)
     axes: dict[Axis, Axis] = field(default_factory=dict)
     added: list[TracedBlock] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
@@ -72,7 +73,8 @@ class Pairing:
             for run in node.output.resolved if node.mixes else ():
                 self._makers.setdefault(run.axis, []).append(node)
         _check_alike(self.old, self.new)
-        self._pair_values(self.new.input, self.old.input, "the input")
+        for ours, theirs in zip(self.new.inputs, self.old.inputs, strict=True):
+            self._pair_values(ours, theirs, "the input")
         for stage in range(-1, len(self.new.stages) - 1):
             self._pair_stage(stage)
         if self.classes is not None:
@@ -118,6 +120,7 @@ class Pairing:
             self.differ(new.stage, f"block {new.block + 1} has other connections than it had, such as a skip")
             pairs = _aligned(new.nodes, old.nodes)
         for ours, theirs in pairs:
+            self.twins[ours] = theirs
             if ours.has_weights:
                 self.nodes[ours] = theirs
             if ours.mixes:

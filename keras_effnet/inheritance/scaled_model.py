@@ -8,13 +8,14 @@ from typing import Any, Literal, cast, get_args, overload
 
 import keras
 
-from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError, WeightsError
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
+from keras_effnet.inheritance.scaled_graph import scale_graph
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.imagenet import all_published
@@ -80,6 +81,7 @@ def scale_model(
     | a spec or a registered name | `build_model(scale_spec(spec, phi, ...), ...)` |
     | the same and `weights="imagenet"` | takes the nearest published network and lets it grow (or shrink) |
     | a model built here, or the path of one (`.keras`, `.h5`) | `grow_model(model, scale_spec(its spec, phi), ...)` |
+    | any other Keras model | scales it from its graph alone (`scale_network` says how), with its weights |
 
     Args:
         spec: a backbone, the name of a registered one, a trained model, or the path of a saved one.
@@ -92,7 +94,9 @@ def scale_model(
         member: nearest published network to take ImageNet weights from: "below", which then grows, or "above", which
             then shrinks. If there is none on that side, the other is taken.
         **arguments: arguments of `build_model` (`classes`, `include_top`, `input_shape`, ...); for what inherits, of
-            `grow_model` (`exact`, `stem`, `select`, `return_report`, ...).
+            `grow_model` (`exact`, `stem`, `select`, `return_report`, ...); for a model without a spec, those of
+            `grow_model` that say how weights follow (`exact`, `select`, `shares`, `noise`, `seed`), `name` and
+            `return_report`.
 
     Returns:
         A flat keras.Model; with `return_report=True` a pair of it and the report.
@@ -116,7 +120,10 @@ def scale_model(
         model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
         if weights is not None:
             raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
-        base = arguments.get("base") or read_embedded_spec(model).spec
+        base = arguments.get("base")
+        if base is None and not carries_spec(model):
+            return scale_graph(model, phi, **scaling, **arguments)
+        base = base or read_embedded_spec(model).spec
         return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
     if weights == "imagenet":

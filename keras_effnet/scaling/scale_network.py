@@ -117,7 +117,7 @@ class ScaledNetwork(Shown):
         )
 
     def __str__(self) -> str:
-        cells = [("stage", "operator", "depth", "width", "size", "kept")]
+        cells: list[tuple[str, ...]] = [("stage", "operator", "depth", "width", "size", "kept")]
         for row in self.stages:
             sizes = [f"{height}x{width}" for height, width in row.size]
             pairs = (map(str, row.depth), map(str, row.width), sizes)
