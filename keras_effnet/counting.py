@@ -42,7 +42,7 @@ from keras_effnet.ops import (
     Window,
     ZeroPad,
 )
-from keras_effnet.windows import both, sides_behind
+from keras_effnet.windows import sides_behind, sides_behind_transposed
 
 
 class Shape(NamedTuple):
@@ -254,10 +254,8 @@ def _moved(op: Reshaping, name: str, x: Shape) -> Shape:
 
 def _transposed_cost(op: TransposedConv, x: Shape) -> LayerCost:
     """Each cell that is read is multiplied with the whole kernel."""
-    sides = []
-    for side, kernel, stride in zip(x[:2], both(op.kernel), both(op.stride), strict=True):
-        sides.append(side * stride + (max(kernel - stride, 0) if op.padding == "valid" else 0))
-    y, weights = Shape(sides[0], sides[1], op.width), _area(op.kernel) * x.channels * op.width
+    height, width = (side or 0 for side in sides_behind_transposed(op, x[:2]))
+    y, weights = Shape(height, width, op.width), _area(op.kernel) * x.channels * op.width
     return LayerCost(y, weights + op.width * op.bias, 0, x.height * x.width * weights, math.prod(y))
 
 

@@ -84,6 +84,10 @@ class RMSNorm:
     epsilon: float = 1e-6
 
 
+SHORTEST = 1e-12
+"""The least length that UnitNorm divides by: that of keras.layers.UnitNormalization."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitNorm:
     """Division by the Euclidean length of the channels of each cell. No weights."""

@@ -220,6 +220,19 @@ class Reuse:
     op: Op
 
 
+def first_call(op: Op) -> Op:
+    """The operation of a layer where it is called first: what it does in every call.
+
+    Args:
+        op: an operation.
+
+    Example:
+        >>> first_call(Reuse(Add())), first_call(Concat())
+        (Add(), Concat())
+    """
+    return op.op if isinstance(op, Reuse) else op
+
+
 Weighted = Conv | TransposedConv | Depthwise | Dense | Norm | GroupNorm | RMSNorm | ChannelScale | PReLU
 Joining = Add | Multiply | Merge | Concat
 Op = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,12 +29,19 @@ from keras_effnet.ops import (
     Depthwise,
     Dropout,
     Flatten,
+    GroupNorm,
     LayerNorm,
     Merge,
     Multiply,
     Op,
+    Opaque,
     Pool,
+    RMSNorm,
+    TransposedConv,
+    Unflatten,
+    UnitNorm,
     Weighted,
+    first_call,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.registry import resolve_backbone
@@ -44,6 +51,9 @@ from keras_effnet.windows import reaches
 
 # Activations that engines apply while they write a convolution or a sum.
 _FUSED = ("linear", "relu", "relu6")
+_WRITING = Conv | TransposedConv | Depthwise | Dense
+# Normalizations that make an image without its mean, or its squares, before their output.
+_CENTRING = LayerNorm | GroupNorm | RMSNorm | UnitNorm
 # Activations that are a product of the image with a gate of the same size.
 _GATED = ("swish", "silu")
 # What TensorFlow Lite Micro keeps beside the values: a multiplier and a shift of four bytes each for every channel that
@@ -147,7 +157,9 @@ def estimate_peak(
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)
-        weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
+        weighted = (
+            node.channels for node in block.nodes if isinstance(node.op, Conv | TransposedConv | Depthwise | Dense)
+        )
         written += block.times * sum(weighted)
     image = Shape(*sides_of(size), channels)
     planned = find_peak(network, image, in_place=True).values
@@ -155,13 +167,18 @@ def estimate_peak(
 
 
 def find_peak(
-    network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True, in_place: bool = False
+    network: Network,
+    image: Shape | Sequence[Shape],
+    *,
+    training: bool = False,
+    norms_learn: bool = True,
+    in_place: bool = False,
 ) -> Peak:
     """Finds the most values that are in memory at once while a network runs for one image.
 
     Args:
         network: the network as it runs: for a device with its normalization folded.
-        image: shape of the image that it reads.
+        image: shape of the image that it reads; one for each input of a network with several.
         training: whether it learns from the image: what the way back needs is kept, and has gradients.
         norms_learn: whether BatchNorm learns as well, which needs what it reads a second time.
         in_place: whether it runs as in LiteRT, which keeps the image to the end, and writes sums and products over one
@@ -207,11 +224,12 @@ def find_peak(
 class _Running:
     """Which buffer holds what a node makes, when a network runs in an engine for devices."""
 
-    def __init__(self, network: Network, image: Shape) -> None:
+    def __init__(self, network: Network, image: Shape | Sequence[Shape]) -> None:
         self.network = network
-        self.shapes = dict.fromkeys(network.inputs, image)
+        images = [image] * len(network.inputs) if isinstance(image, Shape) else image
+        self.shapes = dict(zip(network.inputs, images, strict=True))
         self.home = {node: number for number, node in enumerate(network.inputs)}
-        self.inputs = {number: math.prod(image) for number in self.home.values()}
+        self.inputs = {self.home[node]: math.prod(shape) for node, shape in self.shapes.items()}
         self._readers = Counter(given for node in network.nodes for given in node.inputs)
         self._next = len(self.home)
 
@@ -222,7 +240,7 @@ class _Running:
 
     def forward(self, node: Node) -> Iterator[_Step]:
         """The operations that one node takes."""
-        op: Op = node.op  # pyright: ignore[reportAssignmentType] - only inputs have none
+        op = first_call(node.op)  # pyright: ignore[reportArgumentType] - only inputs have none
         shapes = [self.shapes[each] for each in node.inputs]
         self.shapes[node] = layer_cost(op, node.name, *shapes).shape
         if self.stays(op, node.inputs[0]):
@@ -235,6 +253,12 @@ class _Running:
             step = self.step(node, reads, between)
             yield step
             reads = (step.writes, *reads) if isinstance(op, Activation) else (step.writes,)
+        made, *others = reads
+        for other in others[:-1] if _is_sum_or_product(op) else ():
+            # Engines join two at a time.
+            step = self.step(node, (made, other), size, True)
+            yield step
+            made, reads = step.writes, (step.writes, others[-1])
         step = self.step(node, reads, size, _is_sum_or_product(op))
         yield step
         self.home[node] = step.writes
@@ -247,8 +271,10 @@ class _Running:
     def stays(self, op: Op, given: Node) -> bool:
         """Whether an operation leaves its input where it is, or is done while its input is written."""
         match op:
-            case Dropout() | Flatten() | Activation(activation=None):
+            case Dropout() | Unflatten() | Flatten(channels_first=False) | Activation(activation=None):
                 return True
+            case Opaque():
+                return op.inert
             case Activation():
                 made = isinstance(given.op, Conv | Depthwise | Dense | Add)
                 return made and op.activation in _FUSED and self._readers[given] == 1
@@ -256,7 +282,7 @@ class _Running:
 
     def between(self, op: Op, x: Shape, size: int) -> int:
         """Number of values of a step that comes first: the image with its zeros, a gate, an image without its mean."""
-        if isinstance(op, LayerNorm) or (isinstance(op, Activation) and op.activation in _GATED):
+        if isinstance(op, _CENTRING) or (isinstance(op, Activation) and op.activation in _GATED):
             return size
         return _padded_values(op, x)
 
@@ -279,7 +305,7 @@ def _padded_values(op: Op, x: Shape) -> int:
 class _Learning(_Running):
     """The same for a training step in a framework, with the way back."""
 
-    def __init__(self, network: Network, image: Shape, norms_learn: bool) -> None:
+    def __init__(self, network: Network, image: Shape | Sequence[Shape], norms_learn: bool) -> None:
         super().__init__(network, image)
         self.norms_learn = norms_learn
 
@@ -300,15 +326,16 @@ class _Learning(_Running):
                 yield _Step(node.name, (gradients[node], *kept), gradients[given], size)
 
     def stays(self, op: Op, given: Node) -> bool:
-        return isinstance(op, Flatten) or (isinstance(op, Activation) and op.activation is None)
+        moved = isinstance(op, Unflatten) or (isinstance(op, Flatten) and not op.channels_first)
+        return moved or (isinstance(op, Activation) and op.activation is None)
 
     def between(self, op: Op, x: Shape, size: int) -> int:
-        return size if isinstance(op, LayerNorm) else _padded_values(op, x)
+        return size if isinstance(op, _CENTRING) else _padded_values(op, x)
 
     def kept(self, node: Node, done: list[_Step]) -> tuple[int, ...]:
         """The buffers that the way back through a node reads."""
         read = tuple(self.home[each] for each in node.inputs)
-        match node.op:
+        match first_call(node.op):  # pyright: ignore[reportArgumentType] - only inputs have none
             case BatchNorm() if not self.norms_learn:
                 return ()
             case op if isinstance(op, Weighted):
@@ -317,8 +344,10 @@ class _Learning(_Running):
                 return read
             case Activation():
                 return (self.home[node],)
-            case Multiply():
+            case Multiply() | Merge(kind="maximum" | "minimum"):
                 return read
-            case Pool(kind="max"):
+            case Pool(kind="max") | UnitNorm():
                 return (*read, self.home[node])
+            case Opaque(inert=False):
+                return (*read, self.home[node])  # nobody knows; most need no more than these
         return ()

@@ -161,3 +161,21 @@ def sides_behind(op: Window, sides: tuple[int | None, int | None]) -> tuple[int 
         window_cells(side, reach, stride, op.padding) for side, (reach, stride) in zip(sides, reaches(op), strict=True)
     )
     return height, width
+
+
+def sides_behind_transposed(op: TransposedConv, sides: tuple[int | None, ...]) -> tuple[int | None, ...]:
+    """The (height, width) of what a transposed convolution makes; None for a side that is unknown.
+
+    Args:
+        op: the operation.
+        sides: (height, width) of the image in cells; None for a side that is unknown.
+
+    Example:
+        >>> sides_behind_transposed(TransposedConv(8, kernel=3, stride=2), (7, None))
+        (15, None)
+    """
+    found = []
+    for side, kernel, stride in zip(sides, both(op.kernel), both(op.stride), strict=True):
+        more = max(kernel - stride, 0) if op.padding == "valid" else 0
+        found.append(None if side is None else side * stride + more)
+    return tuple(found)

@@ -153,6 +153,9 @@ class KerasLayers:
                 shared = [1, 2] if op.cells == 1 and len(shape) == 4 else None
                 shared = [2, 3] if shared and self.channels_first else shared
                 return [layers.PReLU(shared_axes=shared, name=name)]
+            case Flatten(channels_first=True):
+                vector = layers.Reshape((-1,), name=name)
+                return [vector] if self.channels_first else [layers.Permute((3, 1, 2), name=f"{name}_permute"), vector]
             case Flatten() | Unflatten() | ZeroPad() | Crop() | UpSample() | Resize():
                 return [self._reshaping(op, name, shape)]
             case Dense():

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_effnet.applications.imagenet_utils import preprocess_pixels
 from keras_effnet.cli.class_names import names_of
 from keras_effnet.cli.predictor import Predictor
 from keras_effnet.errors import BuildError
 from keras_effnet.export.engines import Exported
 from keras_effnet.resolution import resolution_text, sides_of
 from keras_effnet.vision_tasks import THRESHOLD, VisionTask
+
+if TYPE_CHECKING:
+    from keras_effnet.training.evaluation import Predicting
 
 
 def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Predictor:
@@ -22,17 +27,13 @@ def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Pr
         arguments: the parsed arguments of `add_model_arguments`.
 
     Raises:
-        BuildError: the file is not a classifier of pixels, or the arguments contradict it.
+        BuildError: the file is not a classifier, or the arguments contradict it.
         DataError: the class names cannot be read, or are not as many as the file's classes.
     """
     told = exported.metadata
-    if told.outputs == "features" or not told.pixels:
-        raise BuildError(
-            "the file must be a classifier that takes pixels from 0 to 255, as all those exported from models of this "
-            "package do.",
-            received=f"{str(arguments.model)!r}, which returns {told.outputs}",
-        )
-    if arguments.preprocessing is not None:
+    if told.outputs == "features":
+        raise BuildError("the file must be a classifier.", received=f"{str(arguments.model)!r}, which returns features")
+    if told.pixels and arguments.preprocessing is not None:
         raise BuildError(
             "an exported file knows its preprocessing; omit `--preprocessing`.", received=repr(arguments.preprocessing)
         )
@@ -47,6 +48,8 @@ def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Pr
     classes = exported.predict_on_batch(blank).shape[1]
     names = told.class_names if arguments.classes is None else names_of(arguments.classes, classes)
     model = _Softmax(exported) if told.outputs == "logits" else exported
+    if not told.pixels:
+        model = _Preprocessed(model, arguments.preprocessing or "none")
     numbers = tuple(map(str, range(classes)))
     tasks: dict[str, VisionTask] = {"labels": "multilabel", "numbers": "regression"}
     return Predictor(
@@ -60,6 +63,16 @@ def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Pr
         tasks.get(told.outputs, "classification"),
         told.thresholds or (THRESHOLD,) * classes,
     )
+
+
+class _Preprocessed:
+    """A network that takes pixels preprocessed in one of Keras' modes, as one that takes them from 0 to 255."""
+
+    def __init__(self, model: Predicting, mode: str) -> None:
+        self._model, self._mode = model, mode
+
+    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+        return self._model.predict_on_batch(preprocess_pixels(np.array(x), self._mode, "channels_last"))
 
 
 class _Softmax:

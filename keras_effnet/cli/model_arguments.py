@@ -11,6 +11,7 @@ from keras_effnet.cli.arguments import check_model_file, resolution_value
 from keras_effnet.cli.class_names import names_of, read_names
 from keras_effnet.cli.predictor import Predictor
 from keras_effnet.errors import BuildError, DataError
+from keras_effnet.messages import say
 from keras_effnet.resolution import Resize, Resolution, check_resolution, resolution_text, sides_of
 from keras_effnet.vision_tasks import THRESHOLD, VisionTask
 
@@ -105,10 +106,24 @@ def open_classifier(arguments: argparse.Namespace) -> Predictor:
     if is_exported(arguments.model):
         from keras_effnet.cli.exported_classifier import exported_classifier
 
-        return exported_classifier(open_exported(arguments.model), arguments)
+        exported = open_exported(arguments.model)
+        if arguments.preprocessing is None and not exported.metadata.pixels:
+            _say_raw(arguments)
+        return exported_classifier(exported, arguments)
     from keras_effnet.inheritance.scaled_model import load_model
 
-    return classifier_of(load_model(arguments.model), arguments)
+    model = load_model(arguments.model)
+    if arguments.preprocessing is None and _tag_of(model) is None:
+        _say_raw(arguments)
+    return classifier_of(model, arguments)
+
+
+def _say_raw(arguments: argparse.Namespace) -> None:
+    """Says that a model from elsewhere is shown pixels as they are: nobody knows what it was trained on."""
+    say(
+        f"keras-effnet {arguments.command}: {arguments.model} is not from this package: it is shown RGB pixels from 0 "
+        "to 255; if it was trained on others, say so with --preprocessing ('none' if not)"
+    )
 
 
 def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predictor:
@@ -125,7 +140,8 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
 
     tag = _tag_of(model)
     shape = model.output_shape
-    task, least = (_task_of(model), 2) if tag is None else (tag.task, 2 if tag.task == "classification" else 1)
+    task: VisionTask = _task_of(model) if tag is None else tag.task
+    least = 2 if task == "classification" else 1
     if not isinstance(shape, tuple) or len(shape) != 2 or shape[1] is None or shape[1] < least:
         raise BuildError(
             "the model must end in a classifier with one output per class, and at least two classes.",
@@ -193,17 +209,17 @@ def _with_mode(model: keras.Model, mode: str) -> Any:
 
 def _task_of(model: Any) -> VisionTask:
     """What a model without a spec says: labels if it ends in a sigmoid, else one class."""
-    import keras
+    from keras_effnet.export.model_outputs import outputs_of
 
-    last = getattr(model.layers[-1], "activation", None)
-    return "multilabel" if last is keras.activations.sigmoid else "classification"
+    return "multilabel" if outputs_of(model) == "labels" else "classification"
 
 
 def _with_softmax(model: Any) -> Any:
     """The model, followed by a softmax if it ends in logits."""
     import keras
 
-    last = model.layers[-1]
-    if getattr(last, "activation", None) is not keras.activations.linear:
+    from keras_effnet.export.model_outputs import outputs_of
+
+    if outputs_of(model) != "logits":
         return model
     return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(model.output))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import cast
 
 from keras_effnet.network import Network, Node, RecordedBlock
@@ -26,7 +27,7 @@ class Branch:
         source: the image.
         rows: rows of zeros that the branch puts (above, below) the image.
         columns: columns of zeros (to the left, to the right).
-        dropout: nodes of dropout behind it, which do nothing once the network is trained.
+        dropout: nodes of dropout behind it, which do nothing once the network is trained; the last one first.
     """
 
     node: Node
@@ -34,6 +35,11 @@ class Branch:
     rows: tuple[int, int] = (0, 0)
     columns: tuple[int, int] = (0, 0)
     dropout: tuple[Node, ...] = ()
+
+    @property
+    def term(self) -> Node:
+        """What the sum reads: the last dropout, or else the node itself."""
+        return self.dropout[0] if self.dropout else self.node
 
     @property
     def op(self) -> Conv | Depthwise | BatchNorm | None:
@@ -50,7 +56,7 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Merge:
+class MergedBranch:
     """One branch taken into a convolution beside it.
 
     Args:
@@ -70,7 +76,7 @@ class Merge:
     place: tuple[int, int]
 
 
-def merge_network(network: Network) -> tuple[Network, list[Merge]]:
+def merge_network(network: Network) -> tuple[Network, list[MergedBranch]]:
     """Replaces sums of branches that read the same image by one convolution each.
 
     Args:
@@ -94,20 +100,15 @@ def merge_network(network: Network) -> tuple[Network, list[Merge]]:
     shared = network.shared
     swapped: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
     single: set[Node] = set()  # new nodes that one operation reads
-    merges: list[Merge] = []
+    merges: list[MergedBranch] = []
     blocks: dict[RecordedBlock, RecordedBlock] = {}
     for block in network.blocks:
         nodes: list[Node] = []
         for node in block.nodes:
             made = Node(node.op, node.name, tuple(swapped[each] for each in node.inputs), node.channels)
-            two = isinstance(node.op, Add) and len(node.inputs) == 2
-            pair = _pair(made, single.intersection(nodes)) if two else None
-            if pair is not None:
-                made, merge = _merged(*pair)
-                merges.append(merge)
-                gone = {each for branch in pair for each in branch.dropout}
-                gone |= {branch.node for branch in pair if branch.op is not None}
-                nodes = [each for each in nodes if each not in gone]
+            if isinstance(node.op, Add):
+                made, nodes, more = _summed(made, nodes, single.intersection(nodes))
+                merges += more
             nodes.append(made)
             swapped[node] = made
             if readers[node] == 1 and node.name not in shared:
@@ -117,19 +118,47 @@ def merge_network(network: Network) -> tuple[Network, list[Merge]]:
     return Network(network.name, network.inputs, tuple(swapped[node] for node in network.outputs), stages), merges
 
 
-def _pair(total: Node, movable: set[Node]) -> tuple[Branch, Branch] | None:
-    """The two branches of a sum, the one with the larger kernel first; None if they cannot be merged.
+def _summed(total: Node, nodes: list[Node], movable: set[Node]) -> tuple[Node, list[Node], list[MergedBranch]]:
+    """A sum, all of whose terms that can be merged are.
 
     Args:
         total: the sum.
-        movable: nodes of its block that nothing else reads.
+        nodes: what stands before it in its block.
+        movable: those of them that nothing else reads.
+
+    Returns:
+        The sum of what is left, which is a convolution where that is one; what stands before it then; what was merged.
     """
-    first, second = total.inputs
-    for one in _branches(first, movable):
-        for other in _branches(second, movable):
-            large, small = (other, one) if _reach(other) > _reach(one) else (one, other)
-            if one.source is other.source and _fits(large, small):
-                return large, small
+    terms, merges = list(total.inputs), []
+    while pair := _pair(terms, movable):
+        made, merge = _merged(*pair)
+        merges.append(merge)
+        gone = {each for branch in pair for each in branch.dropout}
+        gone |= {branch.node for branch in pair if branch.op is not None}
+        nodes = [each for each in nodes if each not in gone]
+        for branch in pair:
+            terms.remove(branch.term)
+        if not terms:
+            return made, nodes, merges
+        nodes.append(made)
+        terms.append(made)
+        movable = {*movable, made}
+    return Node(total.op, total.name, tuple(terms), total.channels), nodes, merges
+
+
+def _pair(terms: list[Node], movable: set[Node]) -> tuple[Branch, Branch] | None:
+    """Two terms of a sum that can be merged, the one with the larger kernel first; None if there are none.
+
+    Args:
+        terms: the terms.
+        movable: nodes of their block that nothing else reads.
+    """
+    for first, second in combinations(terms, 2):
+        for one in _branches(first, movable):
+            for other in _branches(second, movable):
+                large, small = (other, one) if _reach(other) > _reach(one) else (one, other)
+                if one.source is other.source and _fits(large, small):
+                    return large, small
     return None
 
 
@@ -199,8 +228,8 @@ def _place(large: Branch, small: Branch) -> tuple[int, int]:
     return rows, columns
 
 
-def _merged(large: Branch, small: Branch) -> tuple[Node, Merge]:
+def _merged(large: Branch, small: Branch) -> tuple[Node, MergedBranch]:
     old, op = large.node, cast(Conv | Depthwise, large.op)
     name = None if small.op is None else small.node.name
-    merge = Merge(old.name, op, name, small.op, old.channels, _place(large, small))
+    merge = MergedBranch(old.name, op, name, small.op, old.channels, _place(large, small))
     return Node(replace(op, bias=True), old.name, old.inputs, old.channels), merge

@@ -8,7 +8,7 @@ from typing import cast
 
 from keras_effnet.deployed.branches import merge_network
 from keras_effnet.network import Network, Node, RecordedBlock, record_network
-from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise
+from keras_effnet.ops import BatchNorm, Conv, Dense, Depthwise, TransposedConv
 from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.spec import BackboneSpec
 
@@ -82,7 +82,7 @@ def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
             alone = readers[node.inputs[0]] == 1 and shared.isdisjoint((node.name, given[0].name))
             if isinstance(node.op, BatchNorm) and alone and _takes_norm(given[0], norms):
                 before = given[0]
-                before.op = replace(cast(Conv | Depthwise | Dense, before.op), bias=True)
+                before.op = replace(cast(Conv | TransposedConv | Depthwise | Dense, before.op), bias=True)
                 norms[before.name] = node.name
                 swapped[node] = before
                 continue
@@ -98,6 +98,6 @@ def fold_network(network: Network) -> tuple[Network, dict[str, str]]:
 
 def _takes_norm(node: Node, norms: dict[str, str]) -> bool:
     """Whether a BatchNorm behind an operation can be folded into it."""
-    if not isinstance(node.op, Conv | Depthwise | Dense) or node.name in norms:
+    if not isinstance(node.op, Conv | TransposedConv | Depthwise | Dense) or node.name in norms:
         return False
     return isinstance(node.op, Depthwise) or node.op.activation is None

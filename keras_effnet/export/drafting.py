@@ -15,6 +15,7 @@ from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
 from keras_effnet.export.export_metadata import CLASSIFYING, ExportMetadata, Outputs
 from keras_effnet.export.fold import read_folded
+from keras_effnet.export.model_outputs import outputs_of
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
 
@@ -48,7 +49,7 @@ def draft_model(
     whole = load_model(model) if isinstance(model, str | os.PathLike) else model
     pixels = carries_spec(whole)
     whole = take_raw_pixels(whole) if pixels else whole
-    shape = _image_shape(whole)
+    shape = image_shape(whole)
     metadata = _metadata(whole, shape, pixels)
     classes = whole.output_shape[-1] if metadata.outputs in CLASSIFYING else 1
     if calibration is not None or calibrated:
@@ -58,8 +59,12 @@ def draft_model(
     return whole, Draft(*read, ((None, *shape),), first, batch, metadata, calibration, float_layers)
 
 
-def _image_shape(model: keras.Model) -> tuple[int | None, ...]:
-    """Shape of the one image that a model reads."""
+def image_shape(model: keras.Model) -> tuple[int | None, ...]:
+    """Shape of the one image that a model reads, without the batch.
+
+    Raises:
+        ExportError: it reads something else, or returns several things.
+    """
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or len(model.outputs) != 1:
         raise ExportError(
@@ -75,9 +80,7 @@ def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> Outputs:
         return "features"
     if embedded is not None and embedded.task == "regression":
         return "numbers"
-    last = getattr(model.layers[-1], "activation", None)
-    outputs: dict[Any, Outputs] = {keras.activations.softmax: "probabilities", keras.activations.sigmoid: "labels"}
-    return outputs.get(last, "logits")
+    return outputs_of(model)
 
 
 def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -> ExportMetadata:

@@ -13,15 +13,15 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
-from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.deployed.branches import merge_network
 from keras_effnet.deployed.folded_network import fold_network
-from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_by_name, read_weights
+from keras_effnet.export.layer_weights import Weights, factor_and_shift, read_weights
 from keras_effnet.export.merged_weights import merge_weights
+from keras_effnet.export.rebuilding import Rebuilding
 from keras_effnet.network import Network
-from keras_effnet.ops import BatchNorm, Depthwise
+from keras_effnet.ops import BatchNorm, Depthwise, TransposedConv
 from keras_effnet.reading.graph import alone, finalize
-from keras_effnet.reading.read_model import read_model
+from keras_effnet.reading.read_model import ReadModel, read_layers
 
 
 def fold_batchnorm(model: keras.Model) -> keras.Model:
@@ -32,14 +32,15 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
     folded model cannot be grown, and should not be trained.
 
     Args:
-        model: a functional or Sequential model, of this package or not, that calls each layer once. It stays as it is.
+        model: a functional or Sequential model, of this package or not. It stays as it is.
 
     Returns:
         A new flat model of stock layers, uncompiled, with the names and weights of the old one's layers. BatchNorm that
         follows something else (the pre-activations of ResNetV2 and DenseNet) stays.
 
     Raises:
-        InheritanceError: the model has no graph, or one that cannot be read (see `read_model`).
+        InheritanceError: the model has no graph, or one that cannot be read (see `read_model`), or a layer that cannot
+            be made anew, such as a `Lambda`.
 
     Example:
         >>> from keras_effnet import build_model, fold_batchnorm
@@ -47,18 +48,19 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         >>> len(model.layers), len(fold_batchnorm(model).layers)
         (153, 101)
     """
-    network, weights = read_folded(model)
+    read = read_layers(model)
+    network, weights = _folded(read)
     with paused_garbage_collection(), deep_recursion():
         inputs = [
             keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=node.name)
             for node, tensor in zip(network.inputs, model.inputs, strict=True)
         ]
-        outputs = network.run(KerasLayers(), *inputs)
+        outputs = network.run(Rebuilding(read.graph), *inputs)
         made = keras.Model(alone(inputs), alone(list(outputs)), name=model.name)
-    layers = layers_by_name(model)
     for layer in made.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.set_weights(layers[layer.name].get_weights())  # with Keras' count of images, if they are weights
+            # With Keras' count of images, if they are weights.
+            layer.set_weights(read.graph.layers[layer.name].operation.get_weights())
             finalize(layer)
         elif layer.weights:
             layer.set_weights(weights[layer.name])
@@ -83,7 +85,11 @@ def read_folded(model: keras.Model) -> tuple[Network, Weights]:
         >>> [array.shape for array in weights["conv1"]]
         [(3, 3, 3, 32), (32,)]
     """
-    network, weights = read_model(model), read_weights(model)
+    return _folded(read_layers(model))
+
+
+def _folded(read: ReadModel) -> tuple[Network, Weights]:
+    network, weights = read.network, read_weights(read)
     folded, norms = fold_network(network)
     ops = {node.name: node.op for node in network.nodes}
     for name, norm in norms.items():
@@ -96,6 +102,11 @@ def read_folded(model: keras.Model) -> tuple[Network, Weights]:
 def _scaled(op: Any, weights: list[np.ndarray], factor: np.ndarray, shift: np.ndarray) -> list[np.ndarray]:
     """Kernel and bias of a layer whose outputs are multiplied by a factor and shifted."""
     kernel, bias = weights[0], weights[1] if op.bias else 0.0
-    # A depthwise kernel has its outputs on two axes: channels and multiplier.
-    per_output = factor.reshape(kernel.shape[-2:]) if isinstance(op, Depthwise) else factor
+    per_output = factor
+    if isinstance(op, Depthwise):
+        # Its outputs stand on two axes: channels and multiplier.
+        per_output = factor.reshape(kernel.shape[-2:])
+    elif isinstance(op, TransposedConv):
+        # Its outputs stand before its inputs.
+        per_output = factor[:, None]
     return [(kernel * per_output).astype(np.float32), (bias * factor + shift).astype(np.float32)]

@@ -20,7 +20,7 @@ import numpy as np
 from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
-from keras_effnet.export.tensorflow_graph import scope_of, tensorflow_function
+from keras_effnet.export.tensorflow_graph import first_scope, scope_of, tensorflow_function
 from keras_effnet.extras import import_extra
 from keras_effnet.network import Network
 
@@ -144,7 +144,7 @@ def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:
         if row["op_name"] == "SOFTMAX":
             continue  # its codes are the same for every network: steps of 1/256
         tensor, scale, zero = row["tensor_name"], float(row["scale"]), float(row["zero_point"])
-        scope = tensor.split(";")[0].split("/")[0]
+        scope = first_scope(tensor.split(";")[0].split("/")[0])
         lowest = (-128 - zero) * scale
         layer = names.get(scope, scope)
         noise = float(row["noise"])

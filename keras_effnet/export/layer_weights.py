@@ -7,41 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_effnet.ops import BatchNorm, Rescale, Standardize
+from keras_effnet.network import Node
+from keras_effnet.ops import BatchNorm, GroupNorm, LayerNorm, Rescale, Reuse, Standardize
 
 if TYPE_CHECKING:
-    import keras
+    from keras_effnet.reading.read_model import ReadModel
 
 Weights = dict[str, list[np.ndarray]]
 
 
-def read_weights(model: keras.Model) -> Weights:
-    """All weights of a model, by the name of the layer.
+def read_weights(read: ReadModel) -> Weights:
+    """All weights of a model that was read, by the name of the node in its network.
 
     Args:
-        model: the model.
+        read: the model.
 
     Returns:
-        The arrays that `get_weights` gives; for a `Normalization` mean and variance, whether they are weights or not.
+        The arrays of each node's own weights, in Keras' order; for a `Standardize` mean and variance, whether they are
+        weights or not.
     """
     import keras
 
-    def arrays(layer: Any) -> list[np.ndarray]:
-        if isinstance(layer, keras.layers.Normalization):
-            return [np.asarray(keras.ops.convert_to_numpy(each)).ravel() for each in (layer.mean, layer.variance)]
-        return layer.get_weights()
+    def arrays_of(variables: Sequence[Any]) -> list[np.ndarray]:
+        return [np.asarray(keras.ops.convert_to_numpy(each)) for each in variables]
 
-    return {name: arrays(layer) for name, layer in layers_by_name(model).items()}
+    def arrays(node: Node, variables: Sequence[Any]) -> list[np.ndarray]:
+        if isinstance(node.op, Standardize):
+            layer = read.graph.layers[read.sources[node].layer].operation
+            return [array.ravel() for array in arrays_of((layer.mean, layer.variance))]
+        return arrays_of(variables)
 
-
-def layers_by_name(model: Any) -> dict[str, Any]:
-    """All layers of a model, those of models inside the model included."""
-    import keras
-
-    found: dict[str, Any] = {}
-    for layer in model.layers:
-        found.update(layers_by_name(layer) if isinstance(layer, keras.Model) else {layer.name: layer})
-    return found
+    first = (node for node in read.network.nodes if not isinstance(node.op, Reuse))
+    return {node.name: arrays(node, read.sources[node].weights) for node in first}
 
 
 def batch_norm(op: BatchNorm, weights: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -54,6 +51,32 @@ def batch_norm(op: BatchNorm, weights: Sequence[np.ndarray]) -> list[np.ndarray]
     *trained, mean, variance = weights
     gamma = trained.pop(0) if op.scale else np.ones_like(mean)
     return [gamma, trained[0] if op.center else np.zeros_like(mean), mean, variance]
+
+
+def gamma_and_beta(
+    op: LayerNorm | GroupNorm, weights: Sequence[np.ndarray]
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The factor and the shift of each channel of a normalization; None for what it does not train.
+
+    Args:
+        op: its operation.
+        weights: its weights, as `read_weights` gives them.
+    """
+    trained = list(weights)
+    gamma = trained.pop(0) if op.scale else None
+    return gamma, trained[0] if op.center else None
+
+
+def slopes(weights: Sequence[np.ndarray]) -> np.ndarray:
+    """The slopes of a PReLU with the channels on the last axis, wherever Keras has them.
+
+    Args:
+        weights: its weights, as `read_weights` gives them.
+    """
+    import keras
+
+    first = keras.config.image_data_format() == "channels_first" and weights[0].ndim == 3
+    return np.moveaxis(weights[0], 0, -1) if first else weights[0]
 
 
 def factor_and_shift(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from keras_effnet.deployed.branches import Merge
+from keras_effnet.deployed.branches import MergedBranch
 from keras_effnet.export.layer_weights import Weights, factor_and_shift
 from keras_effnet.ops import Conv, Depthwise
 
 
-def merge_weights(merges: list[Merge], weights: Weights) -> Weights:
+def merge_weights(merges: list[MergedBranch], weights: Weights) -> Weights:
     """Adds the weights of merged branches to those of the convolutions that took them in.
 
     Args:
@@ -32,7 +32,7 @@ def merge_weights(merges: list[Merge], weights: Weights) -> Weights:
     return found
 
 
-def _kernel_of(merge: Merge, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _kernel_of(merge: MergedBranch, weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """A branch's kernel, in the shape that the convolution's has, and its bias."""
     shift = np.zeros(merge.channels)
     if isinstance(merge.branch_op, Conv | Depthwise):

@@ -5,82 +5,73 @@ ONNX keeps channels first, Keras usually last: one transposition stands behind t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from keras_effnet.errors import ExportError
-from keras_effnet.export.layer_weights import Weights, factor_and_shift
+from keras_effnet.export.functions import function_of, is_function
+from keras_effnet.export.layer_weights import Weights, factor_and_shift, slopes
+from keras_effnet.export.onnx_activations import write_activation
+from keras_effnet.export.onnx_normalization import write_norm
+from keras_effnet.export.onnx_reshaping import flatten, write_reshaping
+from keras_effnet.export.onnx_writer import OnnxValue, OnnxWriter
 from keras_effnet.network import Network
 from keras_effnet.ops import (
     Activation,
-    ActivationFunction,
     Add,
     BatchNorm,
     ChannelScale,
     Concat,
     Conv,
+    Crop,
     Dense,
     Depthwise,
     Dropout,
     Flatten,
     GlobalPool,
+    GroupNorm,
+    Joining,
     LayerNorm,
+    Merge,
     Multiply,
     Op,
     Opaque,
     Pool,
+    PReLU,
     Rescale,
+    Resize,
+    Reuse,
+    RMSNorm,
     Standardize,
+    TransposedConv,
+    Unflatten,
+    UnitNorm,
+    UpSample,
     Window,
     ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
-from keras_effnet.windows import both, reaches, sides_behind
+from keras_effnet.windows import both, reaches, sides_behind, sides_behind_transposed
 
 # The first version that has LayerNormalization; every later engine reads it (onnx.ai, operator changelog).
 OPSET = 17
 
-# Activations that are one ONNX node with these attributes; Keras' hard sigmoid is relu6(x + 3) / 6.
-_ONE_NODE: dict[str, tuple[str, dict[str, float]]] = {
-    "relu": ("Relu", {}),
-    "sigmoid": ("Sigmoid", {}),
-    "tanh": ("Tanh", {}),
-    "elu": ("Elu", {}),
-    "softplus": ("Softplus", {}),
-    "softsign": ("Softsign", {}),
-    "exponential": ("Exp", {}),
-    "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
-    "hard_silu": ("HardSwish", {}),
-    "leaky_relu": ("LeakyRelu", {"alpha": 0.2}),
-}
+_MERGES = {"average": "Mean", "maximum": "Max", "minimum": "Min"}
 
 
-class OnnxValue(NamedTuple):
-    """What flows between the nodes.
-
-    Args:
-        name: name of the value in the graph.
-        sides: height and width of an image, None for one that is known only when the model runs; () for a vector.
-    """
-
-    name: str
-    sides: tuple[int | None, ...]
-
-
-class OnnxGraph:
-    """The reader; `nodes` and `constants` hold what it has written.
+class OnnxGraph(OnnxWriter):
+    """The reader.
 
     Args:
         weights: arrays of each layer by the layer's name, as `read_weights` gives them.
+        taken: names that the inputs and outputs of the graph have.
     """
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, taken: set[str]) -> None:
+        super().__init__(taken)
         self.weights = weights
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
 
     def read(self, op: Op, name: str, *inputs: OnnxValue) -> OnnxValue:
         """Writes the nodes of one operation.
@@ -92,101 +83,66 @@ class OnnxGraph:
         match op:
             case Conv() | Depthwise():
                 return self._convolution(op, name, x)
+            case TransposedConv():
+                return self._transposed(op, name, x)
             case Dense():
                 return self._dense(op, name, x)
-            case BatchNorm():
-                gamma, beta, mean, variance = self.weights[name]
-                values = [
-                    self.constant(f"{name}_{index}", each) for index, each in enumerate((gamma, beta, mean, variance))
-                ]
-                return self.node("BatchNormalization", name, x, *values, epsilon=op.epsilon)
-            case LayerNorm():
-                return self._layer_norm(op, name, x)
+            case BatchNorm() | LayerNorm() | GroupNorm() | RMSNorm() | UnitNorm():
+                return write_norm(self, op, self.weights.get(name, []), name, x)
             case ChannelScale():
                 return self.node("Mul", name, x, self.per_channel(name, self.weights[name][0], x))
+            case PReLU():
+                slope = slopes(self.weights[name])
+                return self.node("PRelu", name, x, self.constant(f"{name}_slope", np.moveaxis(slope, -1, 0)))
             case Activation():
-                return self.activate(op.activation, name, x)
+                return write_activation(self, op.activation, name, x)
             case Pool():
                 return self._pool(op, name, x)
             case GlobalPool():
-                made = self.node("GlobalMaxPool" if op.kind == "max" else "GlobalAveragePool", name, x)._replace(
-                    sides=(1, 1)
-                )
-                return made if op.keepdims else self._flatten(f"{name}_flat", made)
-            case Add():
-                return self.node("Add", name, *inputs)
-            case Multiply():
-                # Squeeze-and-excitation: the image stands before the factors.
-                return self.node("Mul", name, *inputs)
-            case Concat():
-                return self.node("Concat", name, *inputs, axis=1)
-            case Flatten():
-                return self._flatten(name, x)
-            case ZeroPad():
-                return self._zero_pad(op, name, x)
+                kind = "GlobalMaxPool" if op.kind == "max" else "GlobalAveragePool"
+                made = self.node(kind, name, x)._replace(sides=(1, 1))
+                return made if op.keepdims else flatten(self, f"{name}_flat", made)
+            case Add() | Multiply() | Merge() | Concat():
+                return self._joined(op, name, *inputs)
+            case Flatten() | Unflatten() | ZeroPad() | Crop() | UpSample() | Resize():
+                return write_reshaping(self, op, name, x)
             case Rescale() | Standardize():
                 return self._pixels(op, name, x)
+            case Reuse():
+                return self.read(op.op, name, *inputs)
             case Dropout():
                 return x
             case Opaque() if op.inert:
                 return x
+            case Opaque() if is_function(op):
+                function, options = function_of(op, name)
+                return write_activation(self, function, name, x, **options)
         raise ExportError(
             "an ONNX file holds the stock layers of image classifiers: replace the layer by some of them, or export to "
             "litert or saved_model.",
             received=f"layer {name!r}",
         )
 
-    def node(self, kind: str, name: str, *inputs: OnnxValue | str, **attributes: Any) -> OnnxValue:
-        """Writes one node, whose output is as large as its first input."""
-        from onnx import helper
-
-        read = [each.name if isinstance(each, OnnxValue) else each for each in inputs]
-        self.nodes.append(helper.make_node(kind, read, [name], name=name, **attributes))
-        first = inputs[0]
-        return OnnxValue(name, first.sides if isinstance(first, OnnxValue) else ())
-
-    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
-        """Writes a constant, and returns its name."""
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype), name))
-        return name
-
-    def per_channel(self, name: str, values: Any, x: OnnxValue) -> str:
-        """A constant with one number per channel of an image, or of a vector."""
-        shape = (1, -1, *(1 for _ in x.sides))
-        return self.constant(f"{name}_values", np.reshape(np.asarray(values, np.float32), shape))
-
-    def activate(self, activation: ActivationFunction, name: str, x: OnnxValue) -> OnnxValue:
-        """Writes an activation function.
-
-        Raises:
-            ExportError: an activation that ONNX cannot be told.
-        """
-        if activation in (None, "linear"):
-            return x
-        if isinstance(activation, str) and activation in _ONE_NODE:
-            kind, attributes = _ONE_NODE[activation]
-            return self.node(kind, name, x, **attributes)
-        match activation:
-            case "relu6":
-                low, high = self.constant(f"{name}_low", 0.0), self.constant(f"{name}_high", 6.0)
-                return self.node("Clip", name, x, low, high)
-            case "silu" | "swish":
-                return self.node("Mul", name, x, self.node("Sigmoid", f"{name}_sigmoid", x))
-            case "softmax":
-                return self.node("Softmax", name, x, axis=1)
-            case "gelu":
-                # x / 2 (1 + erf(x / sqrt(2))): engines know the pattern.
-                scaled = self.node("Div", f"{name}_scaled", x, self.constant(f"{name}_root", math.sqrt(2)))
-                error = self.node("Erf", f"{name}_erf", scaled)
-                raised = self.node("Add", f"{name}_raised", error, self.constant(f"{name}_one", 1.0))
-                product = self.node("Mul", f"{name}_product", x, raised)
-                return self.node("Mul", name, product, self.constant(f"{name}_half", 0.5))
-        known = ", ".join(sorted([*_ONE_NODE, "relu6", "silu", "softmax", "gelu"]))
-        raise ExportError(
-            f"an activation in an ONNX file must be one of {known}.", received=f"{activation!r} at {name!r}"
-        )
+    def _joined(self, op: Joining, name: str, *inputs: OnnxValue) -> OnnxValue:
+        """Writes what is made of several images, or of images and vectors, which are images of one cell there."""
+        if any(each.sides for each in inputs) and not isinstance(op, Concat):
+            inputs = tuple(each if each.sides else self.read(Unflatten(), f"{name}_image", each) for each in inputs)
+        # A side of one cell is as long as the others; one that is unknown stays so where no other is known.
+        pairs = zip(*(each.sides for each in inputs), strict=True)
+        sides = tuple(next((side for side in pair if side not in (1, None)), min(pair, key=bool)) for pair in pairs)
+        match op:
+            case Concat():
+                return self.node("Concat", name, *inputs, axis=1)
+            case Merge(kind="subtract"):
+                return self.node("Sub", name, *inputs)._replace(sides=sides)
+            case Merge():
+                return self.node(_MERGES[op.kind], name, *inputs)._replace(sides=sides)
+        made, *others = inputs
+        for number, other in enumerate(others, 1):
+            whole = number == len(others)
+            kind = "Add" if isinstance(op, Add) else "Mul"
+            made = self.node(kind, name if whole else f"{name}_part", made, other)._replace(sides=sides)
+        return made
 
     def _convolution(self, op: Conv | Depthwise, name: str, x: OnnxValue) -> OnnxValue:
         kernel, *bias = self.weights[name]
@@ -203,11 +159,37 @@ class OnnxGraph:
         inner = name if activation is None else f"{name}_linear"
         window = self._window(op, x)
         made = self.node("Conv", inner, x, *weights, group=groups, **window)._replace(sides=self._sides(op, x))
-        return self.activate(activation, name, made)
+        return write_activation(self, activation, name, made)
+
+    def _transposed(self, op: TransposedConv, name: str, x: OnnxValue) -> OnnxValue:
+        kernel, *bias = self.weights[name]
+        weights = [self.constant(f"{name}_kernel", np.transpose(kernel, (3, 2, 0, 1)))]
+        weights += [self.constant(f"{name}_bias", bias[0])] if op.bias else []
+        pads, more = [], []
+        for reach, stride in zip(both(op.kernel), both(op.stride), strict=True):
+            # TensorFlow's rule: what stands over the edges is cut off, an odd row at the end.
+            cut = max(reach - stride, 0) if op.padding == "same" else 0
+            pads.append((cut // 2, cut - cut // 2))
+            more.append(max(stride - reach, 0))
+        (top, bottom), (left, right) = pads
+        made = self.node(
+            "ConvTranspose",
+            name if op.activation is None else f"{name}_linear",
+            x,
+            *weights,
+            kernel_shape=both(op.kernel),
+            strides=both(op.stride),
+            pads=[top, left, bottom, right],
+            output_padding=more,
+        )
+        made = made._replace(sides=sides_behind_transposed(op, x.sides))
+        return write_activation(self, op.activation, name, made)
 
     def _pool(self, op: Pool, name: str, x: OnnxValue) -> OnnxValue:
-        kind = "MaxPool" if op.kind == "max" else "AveragePool"
-        return self.node(kind, name, x, **self._window(op, x))._replace(sides=self._sides(op, x))
+        kind, window = "MaxPool" if op.kind == "max" else "AveragePool", self._window(op, x)
+        if op.kind == "avg" and op.padding in ("even", "symmetric"):
+            window["count_include_pad"] = 1  # Keras gets these zeros from a layer in front, and averages them too
+        return self.node(kind, name, x, **window)._replace(sides=self._sides(op, x))
 
     @staticmethod
     def _window(op: Window, x: OnnxValue) -> dict[str, Any]:
@@ -236,28 +218,7 @@ class OnnxGraph:
         weights = [self.constant(f"{name}_kernel", kernel)]
         weights += [self.constant(f"{name}_bias", bias[0])] if op.bias else []
         made = self.node("Conv" if x.sides else "Gemm", inner, x, *weights)
-        return self.activate(op.activation, name, made)
-
-    def _layer_norm(self, op: LayerNorm, name: str, x: OnnxValue) -> OnnxValue:
-        gamma, beta = self.weights[name]
-        weights = [self.constant(f"{name}_gamma", gamma), self.constant(f"{name}_beta", beta)]
-        if not x.sides:
-            return self.node("LayerNormalization", name, x, *weights, axis=-1, epsilon=op.epsilon)
-        last = self.node("Transpose", f"{name}_last", x, perm=[0, 2, 3, 1])
-        made = self.node("LayerNormalization", f"{name}_normal", last, *weights, axis=-1, epsilon=op.epsilon)
-        return self.node("Transpose", name, made, perm=[0, 3, 1, 2])
-
-    def _flatten(self, name: str, x: OnnxValue) -> OnnxValue:
-        return self.node("Flatten", name, x, axis=1)._replace(sides=())
-
-    def _zero_pad(self, op: ZeroPad, name: str, x: OnnxValue) -> OnnxValue:
-        (top, bottom), (left, right) = op.rows, op.columns
-        pads = self.constant(f"{name}_pads", [0, 0, top, left, 0, 0, bottom, right], np.int64)
-        sides = tuple(
-            None if side is None else side + sum(zeros)
-            for side, zeros in zip(x.sides, (op.rows, op.columns), strict=True)
-        )
-        return self.node("Pad", name, x, pads)._replace(sides=sides)
+        return write_activation(self, op.activation, name, made)
 
     def _pixels(self, op: Rescale | Standardize, name: str, x: OnnxValue) -> OnnxValue:
         factor, shift = factor_and_shift(op, self.weights[name])
@@ -291,7 +252,8 @@ def onnx_model(
     """
     from onnx import TensorProto, helper
 
-    graph = OnnxGraph(weights)
+    names = ["output"] if len(network.outputs) == 1 else [f"output_{place}" for place in range(len(network.outputs))]
+    graph = OnnxGraph(weights, {*names, *(node.name for node in network.inputs)})
     given, inputs = [], []
     for node, (_, *shape) in zip(network.inputs, shapes, strict=True):
         dims = [
@@ -305,15 +267,14 @@ def onnx_model(
         inputs.append(image)
     made = network.run(graph, *inputs)
     outputs = []
-    for number, tensor in enumerate(made):
-        name = "output" if len(made) == 1 else f"output_{number}"
+    for name, tensor in zip(names, made, strict=True):
         if tensor.sides and not channels_first:
-            graph.node("Transpose", name, tensor, perm=[0, 2, 3, 1])
+            graph.write("Transpose", name, tensor, perm=[0, 2, 3, 1])
         else:
-            graph.node("Identity", name, tensor)
+            graph.write("Identity", name, tensor)
         dims = [batch or "batch", *(None for _ in range(3 if tensor.sides else 1))]
         outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
-    written = helper.make_graph(graph.nodes, network.name, given, outputs, graph.constants)
+    written = helper.make_graph(graph.nodes, network.name, given, outputs, list(graph.constants.values()))
     model = helper.make_model(written, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="keras-effnet")
     model.ir_version = 8  # what opset 17 came with; older engines refuse newer ones
     helper.set_model_props(model, metadata)

@@ -17,6 +17,7 @@ from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
 from keras_effnet.data.photographs import photographs
 from keras_effnet.errors import ExportError
+from keras_effnet.export.drafting import image_shape
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
@@ -79,7 +80,7 @@ def time_engines(
     need no training; an int8 file is calibrated on the same pieces.
 
     Args:
-        models: classifiers of images by name.
+        models: models of one image by name, whoever built them.
         engines: formats of `export_model`, or "keras".
         batches: numbers of images in a call, each at least 1.
         threads: number of threads of an engine, at least 1; by default as many as there are processors. TensorFlow's
@@ -109,7 +110,7 @@ def time_engines(
     with TemporaryDirectory() as folder:
         for number, (name, model) in enumerate(models.items()):
             progress(f"exporting {name}")
-            images[name] = photographs(model.input_shape[1:], pixels=True, count=max(*batches, 16))
+            images[name] = photographs(image_shape(model), pixels=True, count=max(*batches, 16))
             paths = {
                 each: Path(folder) / f"{number}-{each}{FORMATS[each].suffix}" for each in engines if each != "keras"
             }

@@ -8,9 +8,24 @@ from typing import NamedTuple
 from keras_effnet.counting import Shape, count_block, layer_cost
 from keras_effnet.deployed.folded_network import record_deployed
 from keras_effnet.network import Network, record_network
-from keras_effnet.ops import Conv, Dense, Depthwise, Dropout, Flatten, GlobalPool, Op, Opaque, Rescale, Standardize
+from keras_effnet.ops import (
+    Conv,
+    Dense,
+    Depthwise,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Op,
+    Opaque,
+    Rescale,
+    Standardize,
+    TransposedConv,
+    Unflatten,
+    first_call,
+)
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
+from keras_effnet.windows import both
 
 
 class Work(NamedTuple):
@@ -38,7 +53,7 @@ class Work(NamedTuple):
 
 
 # What costs no time worth counting when a model runs.
-_FREE = Dropout | Flatten | Rescale | Standardize
+_FREE = Dropout | Flatten | Unflatten | Rescale | Standardize
 
 
 class WorkReader:
@@ -50,9 +65,9 @@ class WorkReader:
     def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
         """Adds the work of one operation, and returns the shape of what it makes."""
         cost = layer_cost(op, name, *inputs)
-        if not isinstance(op, _FREE):
+        if not isinstance(first_call(op), _FREE):
             # Global pooling reads the whole image to write one cell.
-            touched = inputs[0] if isinstance(op, GlobalPool) else cost.shape
+            touched = inputs[0] if isinstance(first_call(op), GlobalPool) else cost.shape
             done = {"layers": self.counts.layers + 1, "numbers": self.counts.numbers + math.prod(touched)}
             kind = _kind(op)
             if kind is not None:
@@ -63,9 +78,11 @@ class WorkReader:
 
 def _kind(op: Op) -> str | None:
     """The field of `Work` that the multiply-adds of an operation belong to."""
-    match op:
-        case Conv():
-            return "pointwise" if op.kernel == 1 else "spatial"
+    match first_call(op):
+        case Conv(kernel=kernel):
+            return "pointwise" if both(kernel) == (1, 1) else "spatial"
+        case TransposedConv():
+            return "spatial"
         case Depthwise():
             return "depthwise"
         case Dense() | Opaque():

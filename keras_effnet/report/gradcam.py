@@ -6,6 +6,7 @@ which is small: pooling and the classifier.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
-from keras_effnet.reading.graph import unfolded
+from keras_effnet.reading.graph import alone, read_graph, unfolded
 
 IMAGES_AT_ONCE = 8  # only a few images are explained; EfficientNet-B7 takes much memory for each at 600 px
 
@@ -31,7 +32,7 @@ def grad_cam(model: keras.Model, images: np.ndarray, classes: np.ndarray) -> np.
         value is 1; it is 0 all over where nothing speaks for the class.
 
     Raises:
-        BuildError: the model has no feature map, or is neither functional nor Sequential.
+        BuildError: the model has no feature map, several inputs or outputs, or is neither functional nor Sequential.
         InheritanceError: models inside the model cannot be unfolded.
         DataError: there is not one class for each image, or the model lacks a class.
 
@@ -76,20 +77,23 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
         and of all if there are models inside the model.
 
     Raises:
-        BuildError: the model is neither functional nor Sequential, or has no layer with a feature map of more than one
-            pixel.
+        BuildError: the model is neither functional nor Sequential, has several inputs or outputs, or no layer with a
+            feature map of more than one pixel that all ways through the model pass.
     """
-    layers = []
+    outputs = []
     if getattr(model, "outputs", None):
+        _check_one_image(model)
         model = unfolded(model, lambda layer: isinstance(layer, keras.Model))
-        layers = model.layers
-    outputs = [layer.output for layer in layers if not isinstance(layer, keras.layers.InputLayer)]
+        # Functions in the graph are operations, but no layers; a layer that is called again makes no map of its own.
+        graph = read_graph(model)
+        calls = Counter(name for name, _ in graph.order)
+        outputs = [graph.layers[name].operation.output for name, _ in graph.order if calls[name] == 1]
     for output in filter(_is_map, reversed(outputs)):
         try:
             head = keras.Model(output, _scores(model))
         except ValueError:  # a shortcut passes this map by
             continue
-        return keras.Model(model.inputs, output), head
+        return keras.Model(alone(list(model.inputs)), output), head
     raise BuildError(
         "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
         "a place.",
@@ -99,6 +103,15 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     )
 
 
+def _check_one_image(model: keras.Model) -> None:
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise BuildError(
+            "a model must read one image and return one score for each class, for an image to have a map: build one of "
+            "the output in question, `keras.Model(model.inputs, model.outputs[0])`.",
+            received=f"{model.name!r} with {len(model.inputs)} inputs and {len(model.outputs)} outputs",
+        )
+
+
 def _is_map(output: Any) -> bool:
     shape = getattr(output, "shape", ())
     return len(shape) == 4 and shape[1] != 1 and shape[2] != 1
@@ -106,8 +119,9 @@ def _is_map(output: Any) -> bool:
 
 def _scores(model: keras.Model) -> Any:
     """The scores of the classes before their activation: the paper's y^c."""
-    last = model.layers[-1]
-    if isinstance(last, (keras.layers.Activation, keras.layers.Softmax)):
+    graph = read_graph(model)
+    last = graph.layers[graph.outputs[0][0]].operation
+    if isinstance(last, keras.layers.Activation) or type(last).__name__ == "Softmax":  # a layer or a function
         return last.input
     if not isinstance(last, keras.layers.Dense):
         return model.output

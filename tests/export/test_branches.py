@@ -39,6 +39,10 @@ def dropped(branch: Branch) -> Branch:
     return lambda x: keras.layers.Dropout(0.5, noise_shape=(None, 1, 1, 1))(branch(x))
 
 
+def bent(x: Any) -> Any:
+    return keras.layers.Conv2D(WIDTH, 1, activation="relu")(x)
+
+
 def itself(x: Any) -> Any:
     return x
 
@@ -87,6 +91,27 @@ def test_a_sum_of_branches_is_one_convolution(branches: tuple[Branch, ...], left
     assert_same_outputs(outputs(folded, images), outputs(model, images))
 
 
+@pytest.mark.parametrize(
+    ("branches", "left"),
+    [
+        ((conv(3), conv(1), norm), ["Conv2D"]),
+        ((itself, conv(3), dropped(conv(1)), norm), ["Conv2D"]),
+        ((conv(3), conv(3, groups=2), conv(1), conv(1, groups=2)), ["Add", "Conv2D", "Conv2D"]),
+        ((conv(3), bent, conv(1)), ["Add", "Conv2D", "Conv2D"]),
+    ],
+)
+def test_a_sum_of_many_terms_is_one_convolution_of_each_kind(branches: tuple[Branch, ...], left: list[str]) -> None:
+    pixels = keras.Input((SIDE, SIDE, WIDTH))
+    image = keras.layers.ReLU(name="image")(pixels)
+    total = keras.layers.Add()([branch(image) for branch in branches])
+    model = keras.Model(pixels, keras.layers.ReLU(name="last")(total))
+    as_if_trained(model)
+    folded = fold_batchnorm(model)
+    assert kinds(folded) == left
+    images = random_images(3, SIDE, SIDE, WIDTH) / 100
+    assert_same_outputs(outputs(folded, images), outputs(model, images))
+
+
 # Millions of weights of the deployed networks: open-mmlab/mmpretrain, configs/repvgg/README.md; arXiv:2206.04040, with
 # one decimal.
 DEPLOYED = {
@@ -115,10 +140,6 @@ def test_a_deployed_network_has_as_many_weights_as_is_published(name: str) -> No
         cost = layer_cost(node.op, node.name, *(values[each] for each in node.inputs))  # pyright: ignore[reportArgumentType]
         values[node], total = cost.shape, total + cost.trainable_params
     assert total / 1e6 == pytest.approx(DEPLOYED[name], rel=1e-3, abs=0.051 if name.startswith("mobileone") else 0)
-
-
-def bent(x: Any) -> Any:
-    return keras.layers.Conv2D(WIDTH, 1, activation="relu")(x)
 
 
 @pytest.mark.parametrize(

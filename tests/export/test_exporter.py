@@ -200,8 +200,8 @@ def with_layer(layer: Any) -> keras.Model:
         (trained, "net.onnx", {"images": random_images(4, 32, 32, 3)}, r"shape \(48, 48, 3\)"),
         (trained, "net.onnx", {"images": random_images(4, 48, 48, 3) / 255}, "pixels from 0 to 255"),
         (trained, "net.onnx", {"images": random_images(4, 48, 48, 3) * np.nan}, "pixels from 0 to 255"),
-        (lambda: with_layer(keras.layers.UpSampling2D(name="up")), "net.onnx", {}, "layer 'up'"),
-        (lambda: with_layer(keras.layers.UpSampling2D(name="up")), "net.tflite", {}, "layer 'up'"),
+        (lambda: with_layer(keras.layers.Permute((2, 1, 3), name="turned")), "net.onnx", {}, "layer 'turned'"),
+        (lambda: with_layer(keras.layers.Permute((2, 1, 3), name="turned")), "net.tflite", {}, "layer 'turned'"),
         (lambda: with_layer(keras.layers.Activation(odd_activation, name="odd")), "net.onnx", {}, "layer 'odd'"),
     ],
 )
