@@ -20,6 +20,7 @@ from keras_effnet.ops import (
     Dense,
     Depthwise,
     Dropout,
+    Flatten,
     GlobalPool,
     GroupNorm,
     Joining,
@@ -138,7 +139,10 @@ def _group_norm(layer: Any, given: Given) -> Op | None:
 
 
 def _rms_norm(layer: Any, given: Given) -> Op | None:
-    return RMSNorm(layer.epsilon) if axis_is_channels(layer.axis, given.shapes[0]) else None
+    # Keras multiplies along the last axis, whichever it divides over.
+    shape = given.shapes[0]
+    last = channel_axis(shape) == len(shape) - 1
+    return RMSNorm(layer.epsilon) if last and axis_is_channels(layer.axis, shape) else None
 
 
 def _unit_norm(layer: Any, given: Given) -> Op | None:
@@ -211,6 +215,12 @@ def _concat(layer: Any, given: Given) -> Op | None:
 
 def _reshape(layer: Any, given: Given) -> Op | None:
     return reshaped(given.shapes[0], given.made[0])
+
+
+def _flatten(layer: Any, given: Given) -> Op | None:
+    """Unlike `Reshape`, it puts the channels last before."""
+    op = reshaped(given.shapes[0], given.made[0])
+    return Flatten(op.cells) if isinstance(op, Flatten) else op
 
 
 def _rescale(layer: Any, given: Given) -> Op | None:
@@ -292,7 +302,7 @@ READERS: dict[type, Read] = {
     layers.Minimum: _merge("minimum"),
     layers.Concatenate: _concat,
     layers.Reshape: _reshape,
-    layers.Flatten: _reshape,
+    layers.Flatten: _flatten,
     layers.Rescaling: _rescale,
     layers.Normalization: _standardize,
     layers.Dropout: _dropout,
