@@ -124,8 +124,8 @@ def describe_unit(nodes: Sequence[Node]) -> str:
 
     Example:
         >>> stem = Node(Conv(8, kernel=3, stride=2), "stem", (), 8)
-        >>> describe_unit([stem, Node(Activation("relu"), "relu", (stem,), 8)])
-        'Conv 3x3'
+        >>> describe_unit([stem, Node(Conv(8, kernel=(1, 7)), "wide", (stem,), 8)])
+        'Conv 3x3, Conv 1x7'
     """
     words: list[str] = []
     for node in nodes:
