@@ -21,13 +21,13 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     """Builds the Lite form of a trained model, and gives it the weights of the layers that both have.
 
     Args:
-        model: a model that carries its spec, with nothing around its network.
+        model: a model that carries its spec or is a registered backbone, with nothing around its network.
 
     Returns:
         The model, and a report on every weight: those of squeeze-and-excitation are left over.
 
     Raises:
-        BuildError: the model carries no spec.
+        BuildError: the model carries no spec, and is no registered backbone.
         InheritanceError: the model is not what its spec says, or has layers around its network.
         SpecError: the network has no Lite form.
 
@@ -55,8 +55,9 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     note_like(made, embedded)
     there = {layer.name for layer in made.layers}
     tensors = [
-        Tensor(f"{layer.name}/{index}", layer.name if layer.name in there else None, index, variable.numpy())
-        for layer in found.model.layers
-        for index, variable in enumerate(layer_weights(layer))
+        Tensor(f"{mine}/{index}", name if name in there else None, index, array)
+        for name, mine in found.names.items()
+        if layer_weights(found.layers[name])
+        for index, array in enumerate(found.read(name))
     ]
     return made, compare_tensors(LoadTarget.whole(made), tensors, Path(model.name), "keras").assign()

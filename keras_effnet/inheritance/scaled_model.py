@@ -8,10 +8,10 @@ from typing import Any, Literal, cast, get_args, overload
 
 import keras
 
-from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.inheritance.embedded_network import known_spec
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
@@ -79,10 +79,11 @@ def scale_model(
     |---|---|
     | a spec or a registered name | `build_model(scale_spec(spec, phi, ...), ...)` |
     | the same and `weights="imagenet"` | takes the nearest published network and lets it grow (or shrink) |
-    | a model built here, or the path of one (`.keras`, `.h5`) | `grow_model(model, scale_spec(its spec, phi), ...)` |
+    | a model, or the path of one (`.keras`, `.h5`) | `grow_model(model, scale_spec(its spec, phi), ...)` |
 
     Args:
-        spec: a backbone, the name of a registered one, a trained model, or the path of a saved one.
+        spec: a backbone, the name of a registered one, a trained model, or the path of a saved one. A model built here
+            carries its spec; a registered backbone is recognised by what its layers compute, whoever built it.
         phi: as in `scale_spec`: any real number; 0 is the base.
         rule: as in `scale_spec`.
         coefficients: as in `scale_spec`.
@@ -116,7 +117,7 @@ def scale_model(
         model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
         if weights is not None:
             raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
-        base = arguments.get("base") or read_embedded_spec(model).spec
+        base = arguments.get("base") or known_spec(model).spec
         return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
     if weights == "imagenet":

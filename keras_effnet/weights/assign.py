@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_effnet.errors import WeightsError
 from keras_effnet.weights.load_report import LoadReport, LoadRow
-from keras_effnet.weights.load_target import LoadTarget
 from keras_effnet.weights.tensors import Tensor, check_kind
+
+if TYPE_CHECKING:
+    from keras_effnet.weights.load_target import LoadTarget
 
 
 @dataclass(frozen=True)
