@@ -8,6 +8,7 @@ from typing import Any, Literal, cast, get_args, overload
 
 import keras
 
+from keras_effnet.builder.embedded_spec import carries_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError, WeightsError
@@ -144,6 +145,20 @@ def load_model(path: str | PathLike[str]) -> keras.Model:
         raise WeightsError(
             f"the model cannot be loaded: {error}. It must be a file that model.save() wrote.", received=repr(str(path))
         ) from error
+
+
+def load_backbone(path: str | PathLike[str]) -> keras.Model:
+    """The model in a file, with the spec of its network: a registered backbone without one is built again with it.
+
+    Args:
+        path: path of a `.keras` or `.h5` file that `model.save` wrote.
+
+    Raises:
+        WeightsError: as `load_model`.
+        BuildError, InheritanceError: as `grow_model`.
+    """
+    model = load_model(path)
+    return model if carries_spec(model) else grow_model(model, name=model.name)
 
 
 def _from_imagenet(
