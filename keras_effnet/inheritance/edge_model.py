@@ -11,10 +11,10 @@ from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.lite import lite_form
-from keras_effnet.weights.assign import compare_tensors, layer_weights
+from keras_effnet.weights.assign import compare_tensors
 from keras_effnet.weights.load_report import LoadReport
 from keras_effnet.weights.load_target import LoadTarget
-from keras_effnet.weights.tensors import Tensor
+from keras_effnet.weights.tensors import Tensor, layer_weights
 
 
 def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:

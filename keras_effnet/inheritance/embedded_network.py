@@ -26,7 +26,7 @@ from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, check_t
 from keras_effnet.reading.read_model import read_layers
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
-from keras_effnet.weights.assign import layer_weights
+from keras_effnet.weights.tensors import layer_weights
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")

@@ -28,7 +28,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
-from keras_effnet.weights.assign import layer_weights
+from keras_effnet.weights.tensors import layer_weights
 
 KEEP: Any = "keep"
 """The classifier's activation stays what it is in the old model."""

@@ -16,7 +16,7 @@ from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network, known_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing
-from keras_effnet.weights.assign import layer_weights
+from keras_effnet.weights.tensors import layer_weights
 
 _TORCH_STD = (0.229, 0.224, 0.225)
 IN_MODEL = {

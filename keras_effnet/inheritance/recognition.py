@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -130,12 +130,12 @@ def _parts(network: Network) -> Counter[Hashable]:
     return found
 
 
-@cache
+@lru_cache(512)
 def _parts_of(spec: BackboneSpec) -> Counter[Hashable]:
     """The same of a spec without its classifier; nothing if the spec cannot be recorded."""
     try:
         network = record_network(spec, include_top=False, fold=True)
-    except (BuildError, SpecError):
+    except Exception:  # a plugin may raise anything
         return Counter()
     return _parts(replace(network, stages=network.stages[:-1]))
 
@@ -159,7 +159,10 @@ class _Search:
     def seen(self, spec: BackboneSpec) -> Iterator[Recognised]:
         """All that the network of a spec may be seen as, where it reads the last tensor that it may read."""
         for image in self._images(spec):
-            place = _Place(self, spec, image)
+            try:
+                place = _Place(self, spec, image)
+            except (BuildError, SpecError):  # nothing of this spec reads such images
+                continue
             if place.features is not None:
                 yield from place.with_top()
                 yield from place.without_top()
@@ -219,7 +222,8 @@ class _Place:
     def __init__(self, search: _Search, spec: BackboneSpec, image: Node) -> None:
         self.search, self.spec, self.image = search, spec, image
         shape = search.shape(image)
-        self.size: Size = shape[2:] if keras.config.image_data_format() == "channels_first" else shape[1:3]
+        height, width = shape[2:] if keras.config.image_data_format() == "channels_first" else shape[1:3]
+        self.size: Size = height, width
         self.numbers: dict[Hashable, int] = {}
         network, ours = self._said(include_top=False)
         self.terms, self.theirs = terms_of(search.model.network, self.numbers, image, self.size)

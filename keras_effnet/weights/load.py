@@ -135,8 +135,8 @@ def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
         return known_spec(model).spec
     except (BuildError, InheritanceError) as error:
         raise WeightsError(
-            f"this kind of file needs the model's spec, which is not embedded in {model.name!r}; nor is that a "
-            "registered backbone: pass the `spec` that it was built from.",
+            "this kind of file needs the model's spec. It is no registered backbone, and none is embedded in "
+            f"{model.name!r}: pass the `spec` that it was built from.",
             received=repr(str(path)),
         ) from error
 

@@ -17,7 +17,10 @@ from keras_effnet import build_model, grow_model, load_weights, scale_model
 from keras_effnet.backbones.catalogue import VARIANTS
 from keras_effnet.blocks import MBConv
 from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.builder.initialization import deep_recursion
 from keras_effnet.errors import BuildError, InheritanceError
+from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.finetune.transfer_model import make_network
 from keras_effnet.inheritance.embedded_network import find_network, known_spec
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.recognition import Recognised, known_specs, recognise
@@ -26,7 +29,7 @@ from keras_effnet.reading.read_model import read_layers
 from keras_effnet.registry import Registry, backbones
 from keras_effnet.scaling import Coefficients
 from keras_effnet.spec import BackboneSpec, Preprocessing
-from keras_effnet.weights.assign import layer_weights
+from keras_effnet.weights.tensors import layer_weights
 
 slow = pytest.mark.slow
 QUICK = ("mobilenet_v3_small", "repvgg_a0", "ghostnet")
@@ -38,7 +41,8 @@ def first(model: keras.Model, *specs: BackboneSpec) -> Recognised | None:
 
 def stripped(model: keras.Model) -> tuple[keras.Model, dict[str, str]]:
     """The model without its tag and with other names, and what its layers were called."""
-    bare = keras.Model(model.get_layer("backbone_spec").output, model.output, name="theirs")
+    with deep_recursion():
+        bare = keras.Model(model.get_layer("backbone_spec").output, model.output, name="theirs")
     numbers = list(range(len(bare.layers)))
     random.Random(0).shuffle(numbers)
     before = {}
@@ -72,7 +76,7 @@ def test_every_registered_backbone_is_found_without_its_tag_and_its_names(name: 
 
 
 # Minimalistic MobileNets are an option of the builder that has their name.
-KERAS = {variant.keras: name for name, variant in reversed(VARIANTS.items()) if variant.keras}
+KERAS: dict[str, str] = {variant.keras: name for name, variant in [*VARIANTS.items()][::-1] if variant.keras}
 QUICK_KERAS = ("MobileNet", "MobileNetV3Small", "EfficientNetB0")
 
 
@@ -96,6 +100,14 @@ def test_other_networks_are_not_found(builder: str) -> None:
     assert first(model) is None
     with pytest.raises(BuildError, match=r"must know its spec.*`base`.*is no registered backbone"):
         scale_model(model, phi=1)
+
+
+def test_channels_may_stand_first() -> None:
+    keras.config.set_image_data_format("channels_first")
+    with graphs_alone():
+        found = first(keras.applications.MobileNet(weights=None, input_shape=(3, 75, 97)))
+    assert found is not None
+    assert found.embedded.spec == backbones.get("mobilenet_v1")
 
 
 def test_published_networks_that_have_no_name_are_known() -> None:
@@ -373,7 +385,7 @@ def test_a_broken_plugin_stands_in_nobodys_way(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_else_takes_such_models(tmp_path: Path) -> None:
-    """Weight files, raw pixels, and a model with its spec for everything that asks for one."""
+    """Weight files, raw pixels, fine-tuning, and a model with its spec for everything that asks for one."""
     theirs = keras.applications.MobileNet(weights=None, input_shape=(32, 32, 3), classes=4)
     randomize(theirs, seed=1)
     images = random_images(2, 32, 32, 3)
@@ -387,6 +399,11 @@ def test_what_else_takes_such_models(tmp_path: Path) -> None:
         theirs,
         clone_function=lambda layer: layer.__class__.from_config({**layer.get_config(), "name": f"x{id(layer)}"}),
     )
+    names = {"class_names": ("cat", "dog"), "recipe": Recipe(dropout=0.1)}
+    learner = make_network(str(tmp_path / "theirs.keras"), "saved", phi=0, **names)
+    for name in ("conv1", "conv_dw_7", "conv_pw_13"):
+        np.testing.assert_array_equal(learner.get_layer(name).kernel, theirs.get_layer(name).kernel)
+    assert read_embedded_spec(learner).class_names == ("cat", "dog")
     tagged.save_weights(tmp_path / "tagged.weights.h5")
     load_weights(renamed, tmp_path / "tagged.weights.h5")
     assert_same_outputs(outputs(renamed, images / 127.5 - 1), expected)
