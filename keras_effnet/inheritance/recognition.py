@@ -72,8 +72,8 @@ def known_specs() -> list[BackboneSpec]:
     """All registered backbones, and the variations of them that ImageNet weights are published for.
 
     Example:
-        >>> {spec.stem.width for spec in known_specs() if spec.name == "mobilenet_v1"}
-        {8, 16, 24, 32}
+        >>> sorted(spec.stem.width for spec in known_specs() if spec.name == "mobilenet_v1")
+        [8, 16, 24, 32]
     """
     found: list[BackboneSpec] = []
     for name in backbones.names():
