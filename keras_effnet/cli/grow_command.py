@@ -101,9 +101,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _size(model: Any) -> dict[str, Any]:
     """What a model is called, and how large it is."""
-    from keras_effnet.builder.embedded_spec import read_embedded_spec
+    from keras_effnet.inheritance.embedded_network import known_spec
 
-    embedded = read_embedded_spec(model)
+    embedded = known_spec(model)
     height, width = (side or embedded.spec.resolution for side in model.input_shape[1:3])
     resolution, channels = height if height == width else (height, width), model.input_shape[-1]
     shape: dict[str, Any] = {"resolution": resolution, "channels": channels, "classes": embedded.classes}

@@ -15,6 +15,7 @@ from keras_effnet.data.sets import DataSplits
 from keras_effnet.explanation import explain
 from keras_effnet.finetune.options import FinetuneOptions
 from keras_effnet.finetune.transfer_model import is_saved_model
+from keras_effnet.inheritance.embedded_network import known_spec
 from keras_effnet.inheritance.scaled_model import load_model
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients
@@ -113,7 +114,7 @@ def base_of(backbone: BackboneSpec | str | PathLike[str]) -> BackboneSpec:
     """The spec of a backbone as `make_network` takes it, before it is scaled.
 
     Args:
-        backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
+        backbone: a spec, the name of a registered one, or the path of a saved model (`.keras`).
 
     Raises:
         BuildError, RegistryError, WeightsError: as `make_network`.
@@ -123,5 +124,5 @@ def base_of(backbone: BackboneSpec | str | PathLike[str]) -> BackboneSpec:
         'mobilenet_v2'
     """
     if is_saved_model(backbone):
-        return read_embedded_spec(load_model(fspath(cast("str", backbone)))).spec
+        return known_spec(load_model(fspath(cast("str", backbone)))).spec
     return resolve_backbone(cast("BackboneSpec | str", backbone))

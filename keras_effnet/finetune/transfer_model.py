@@ -19,7 +19,7 @@ from keras_effnet.errors import BuildError, TrainingError
 from keras_effnet.finetune.recipe import RANDOM, Recipe, dropout_for
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec, take_raw_pixels
-from keras_effnet.inheritance.scaled_model import load_model, scale_model
+from keras_effnet.inheritance.scaled_model import load_backbone, scale_model
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.scaling import scale_spec
@@ -43,7 +43,8 @@ def make_network(
     """Builds a network for new classes, with trained weights and a fresh classifier.
 
     Args:
-        backbone: a spec, the name of a registered one, or the path of a model built here (`.keras`).
+        backbone: a spec, the name of a registered one, or the path of a saved model (`.keras`) that
+            was built here, or is a registered backbone.
         weights: weights to start from: "imagenet", the path of a weight file (as `build_model` takes it), "saved"
             (those in the `.keras` file that is the backbone), or "random".
         class_names: names of the new classes, labels or numbers; they are stored in the model.
@@ -79,7 +80,7 @@ def make_network(
             "'saved'; for any other backbone 'imagenet', 'random' or a weight file.",
             received=f"{backbone=}, {weights=}",
         )
-    trained = load_model(cast("str", backbone)) if saved else None
+    trained = load_backbone(cast("str", backbone)) if saved else None
     base = (
         resolve_backbone(cast("BackboneSpec | str", backbone)) if trained is None else read_embedded_spec(trained).spec
     )

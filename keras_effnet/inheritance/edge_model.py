@@ -11,23 +11,23 @@ from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.lite import lite_form
-from keras_effnet.weights.assign import compare_tensors, layer_weights
+from keras_effnet.weights.assign import compare_tensors
 from keras_effnet.weights.load_report import LoadReport
 from keras_effnet.weights.load_target import LoadTarget
-from keras_effnet.weights.tensors import Tensor
+from keras_effnet.weights.tensors import Tensor, layer_weights
 
 
 def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     """Builds the Lite form of a trained model, and gives it the weights of the layers that both have.
 
     Args:
-        model: a model that carries its spec, with nothing around its network.
+        model: a model that carries its spec or is a registered backbone, with nothing around its network.
 
     Returns:
         The model, and a report on every weight: those of squeeze-and-excitation are left over.
 
     Raises:
-        BuildError: the model carries no spec.
+        BuildError: the model carries no spec, and is no registered backbone.
         InheritanceError: the model is not what its spec says, or has layers around its network.
         SpecError: the network has no Lite form.
 
@@ -55,8 +55,9 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     note_like(made, embedded)
     there = {layer.name for layer in made.layers}
     tensors = [
-        Tensor(f"{layer.name}/{index}", layer.name if layer.name in there else None, index, variable.numpy())
-        for layer in found.model.layers
-        for index, variable in enumerate(layer_weights(layer))
+        Tensor(f"{mine}/{index}", name if name in there else None, index, array)
+        for name, mine in found.names.items()
+        if layer_weights(found.layers[name])
+        for index, array in enumerate(found.read(name))
     ]
     return made, compare_tensors(LoadTarget.whole(made), tensors, Path(model.name), "keras").assign()

@@ -1,8 +1,9 @@
 """Where the network of a spec stands in a model, checked layer by layer, and what surrounds it.
 
 What a model computes is its graph. A spec that it carries (`builder.embedded_spec`) is believed only for the layers
-that equal the spec's, options and connections included. Layers in front of them and behind them belong to the user:
-they are carried along as they are, or refused by name.
+that equal the spec's, options and connections included. In a model that carries none, the network of a known spec is
+found by what its layers compute (`inheritance.recognition`). Layers in front of the network and behind it belong to the
+user: they are carried along as they are, or refused by name.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, is_carrier, read_embedded_spec
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.errors import InheritanceError
+from keras_effnet.errors import BuildError, InheritanceError
+from keras_effnet.inheritance.recognition import Read, known_specs, recognise
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
 from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, check_training, read_graph, replay
+from keras_effnet.reading.read_model import read_layers
+from keras_effnet.spec import BackboneSpec
+from keras_effnet.trace import trace_network
+from keras_effnet.weights.tensors import layer_weights
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -37,7 +44,9 @@ class EmbeddedNetwork:
         output: the tensor that it makes.
         front: names of the layers between the model's inputs and the network.
         behind: names of the layers between the network and the model's outputs.
-        names: the name in the model of each of the network's layers, by the name in the spec.
+        names: the name in the model of each of the network's layers with weights, by the name in the spec; of all
+            layers, if the model carries the spec.
+        read: function from a layer's name in the spec to its weights, as the spec's layer holds them.
         activation: activation of the classifier; None without one.
     """
 
@@ -48,6 +57,7 @@ class EmbeddedNetwork:
     front: tuple[str, ...]
     behind: tuple[str, ...]
     names: Mapping[str, str]
+    read: Read
     activation: Any = None
 
     @property
@@ -57,7 +67,7 @@ class EmbeddedNetwork:
 
     @property
     def layers(self) -> dict[str, Any]:
-        """The network's layers, by their names in the spec."""
+        """The layers in `names`."""
         return {name: self.graph.layers[mine].operation for name, mine in self.names.items()}
 
     @property
@@ -91,18 +101,35 @@ class EmbeddedNetwork:
         return keras.Model(pixels, alone([values[tensor] for tensor in self.graph.outputs]), name=name)
 
 
-def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> EmbeddedNetwork:
+def known_spec(model: keras.Model) -> EmbeddedSpec:
+    """What a model was built from: what it carries, or what it is recognised as.
+
+    Args:
+        model: a functional or Sequential model.
+
+    Raises:
+        BuildError, InheritanceError: as `find_network`.
+
+    Example:
+        >>> known_spec(keras.applications.MobileNet(weights=None, classes=10)).classes
+        10
+    """
+    return read_embedded_spec(model) if carries_spec(model) else find_network(model).embedded
+
+
+def find_network(model: keras.Model, base: BackboneSpec | None = None) -> EmbeddedNetwork:
     """Finds the network of a spec in a model.
 
     Args:
         model: a functional or Sequential model; the network may stand in a model inside it.
-        base: the spec and the options that the network was built from, if the model does not carry them.
+        base: the spec that the network was built from, if the model does not carry it. None: the one that it carries,
+            or else any registered backbone.
 
     Returns:
         The network and what surrounds it.
 
     Raises:
-        BuildError: the model carries no spec, or several.
+        BuildError: the model carries no spec, or several, and is no registered backbone.
         InheritanceError: a layer is not what the spec says, or is connected in another way; or a layer around the
             network reads something inside it. Names the layer.
 
@@ -114,9 +141,57 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
         ('mine',)
     """
     graph = read_graph(model, _holds_spec)
+    if base is None and not carries_spec(model):
+        return _recognised(model, known_specs(), _unknown(model))
     check_training(graph)
-    embedded = read_embedded_spec(graph.model) if base is None else base
+    try:
+        return _named(graph, read_embedded_spec(model) if base is None else _without_spec(model, base))
+    except InheritanceError as error:
+        if base is None:
+            raise
+        return _recognised(model, [base], error)
+
+
+def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exception) -> EmbeddedNetwork:
+    """The network of one of some specs, by what its layers compute; raises `unknown` if it is none of theirs."""
+    layers = read_layers(model)
+    graph = layers.graph
+    for found in recognise(layers, specs):
+        front = _in_front(graph, found.image)
+        try:
+            behind = _behind(graph, found.inside, front, found.output)
+        except InheritanceError as error:
+            unknown = error
+            continue
+        check_training(graph)
+        ends, around = (found.image, found.output), (front, behind)
+        return EmbeddedNetwork(graph, found.embedded, *ends, *around, found.names, found.read, found.activation)
+    raise unknown
+
+
+def _unknown(model: keras.Model) -> BuildError:
+    return BuildError(
+        "the model must know its spec: one built here carries it if all its blocks are registered, and a registered "
+        "backbone is recognised by what its layers compute. Pass the spec that it was built from as `base`.",
+        received=f"{model.name!r}, which carries 0 specs and is no registered backbone",
+    )
+
+
+def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
+    """What a model without a tag was built from, as the names of its layers show it."""
+    names = {layer.name for layer in model.layers}
+    top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
+    pooled = len(model.output_shape) == 2
+    classes = model.output_shape[-1]
+    if top and top <= names:
+        return EmbeddedSpec(base, classes=classes)
+    return EmbeddedSpec(base, include_top=False, pooling="avg" if pooled else None)
+
+
+def _named(graph: Graph, embedded: EmbeddedSpec) -> EmbeddedNetwork:
+    """The network of a spec, by the names of its layers."""
     start = _start(graph)
+    image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
     network = record_network(
         embedded.spec,
         channels=graph.shapes[start][1 if keras.config.image_data_format() == "channels_first" else -1] or 0,
@@ -125,14 +200,18 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
         classes=embedded.classes,
     )
     last = network.outputs[0].name if embedded.include_top else None
-    front = _in_front(graph, start)
+    front = _in_front(graph, image)
     matcher = _Matcher(graph, last, {*front, *(name for name, _, _ in graph.inputs)})
     [end] = network.run(matcher, start)
     names = matcher.matched
     behind = _behind(graph, {*names.values(), start[0]}, front, end)
-    image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
     activation = None if last is None else graph.layers[names[last]].operation.activation
-    return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, activation)
+
+    def read(name: str) -> list[np.ndarray]:
+        layer = graph.layers[names[name]].operation
+        return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layer)]
+
+    return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, read, activation)
 
 
 def _holds_spec(layer: Any) -> bool:
@@ -233,13 +312,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
+def _in_front(graph: Graph, image: Tensor) -> tuple[str, ...]:
     """Names of the layers that make what the network reads, in the order of the graph."""
-    found, left = set(), [] if start in graph.inputs else [graph.layers[start[0]]]
+    found, left = set[str](), [image[0]]
     while left:
-        read = [graph.layers[name] for name, _, _ in left.pop().tensors if name not in found]
-        found |= {layer.name for layer in read}
-        left += read
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left += [read for read, _, _ in graph.layers[name].tensors]
     if len(graph.inputs) != 1:
         raise InheritanceError(
             "a model whose network is changed must have one input.",
@@ -248,7 +328,7 @@ def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
     return tuple(name for name, layer in graph.layers.items() if name in found and layer.calls)
 
 
-def _behind(graph: Graph, inside: set[str], front: tuple[str, ...], end: Tensor) -> tuple[str, ...]:
+def _behind(graph: Graph, inside: Collection[str], front: tuple[str, ...], end: Tensor) -> tuple[str, ...]:
     """Names of all other layers, which may read the network's output only."""
     behind = [name for name, layer in graph.layers.items() if layer.calls and name not in inside and name not in front]
     made = {*behind}

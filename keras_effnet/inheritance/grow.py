@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_effnet.builder.build_arguments import image_shape
-from keras_effnet.builder.embedded_spec import EmbeddedSpec, note_like
+from keras_effnet.builder.embedded_spec import EmbeddedSpec, carries_spec, note_like
 from keras_effnet.builder.initialization import paused_garbage_collection
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_bool, check_choice, check_int, plain
@@ -28,7 +28,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
-from keras_effnet.weights.assign import layer_weights
+from keras_effnet.weights.tensors import layer_weights
 
 KEEP: Any = "keep"
 """The classifier's activation stays what it is in the old model."""
@@ -104,12 +104,13 @@ def grow_model(
     whole old ones. `exact` decides what happens elsewhere.
 
     Args:
-        model: model built by this package, or loaded from a file of such a model; its network may stand between layers
-            of your own, which go along. It stays as it is, and nothing is taken from its optimizer.
+        model: model built by this package, loaded from a file of such a model, or any other whose network is a
+            registered backbone, such as `keras.applications.ResNet50()`; its network may stand between layers of your
+            own, which go along. It stays as it is, and nothing is taken from its optimizer.
         spec: network of the same blocks at other widths and depths, or the name of one; None for the model's own.
         phi: in place of `spec`: how the model's own is scaled by the compound rule; any finite number, above 0 larger.
             `scale_model` takes other rules.
-        base: spec of `model`; needed if the model carries none.
+        base: spec of `model`; needed if the model carries none and is no registered backbone.
         exact: whether to refuse if something that grows would not compute the same. What shrinks never does.
         select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
         shares: rule for what each copy of a channel gives to its readers: "uneven" lets training tell them apart; with
@@ -134,7 +135,7 @@ def grow_model(
         after both models were compared on random images.
 
     Raises:
-        BuildError: the model carries no spec, or no model can be built from an argument.
+        BuildError: the model carries no spec and is no registered backbone, or no model can be built from an argument.
         InheritanceError: the specs have other blocks; the model is not what its spec says, or has a layer that cannot
             be carried along (both are named); or something that grows would not compute the same: names the stages,
             and by how much they differ.
@@ -152,7 +153,7 @@ def grow_model(
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
-    found = find_network(model, None if base is None else _without_spec(model, base))
+    found = find_network(model, base)
     old, embedded = found.model, found.embedded
     target = _target(embedded.spec, spec, phi)
     kept = _kept_classes(embedded, classes)
@@ -215,7 +216,7 @@ def _plan(
     tag, old_channels = found.embedded, found.graph.shapes[found.image][1:][_channel_axis()] or 0
     arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
     theirs = trace_network(tag.spec, channels=old_channels, **arguments)
-    read, border = _reader(found.layers), ""
+    read, border = found.read, ""
     new_classes = tag.classes if kept is None else len(kept)
     ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
     kinds: dict[str, Kind] = {}
@@ -296,17 +297,6 @@ def _default_shape(
     return tuple(shape)
 
 
-def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
-    """What a model without a tag was built from, as its layers show it."""
-    names = {layer.name for layer in model.layers}
-    top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
-    pooled = len(model.output_shape) == 2
-    classes = model.output_shape[-1]
-    if top and top <= names:
-        return EmbeddedSpec(base, classes=classes)
-    return EmbeddedSpec(base, include_top=False, pooling="avg" if pooled else None)
-
-
 def _kept_classes(tag: EmbeddedSpec, classes: int | Sequence[int] | None) -> np.ndarray | None:
     """The old class of each new one; None where they stay as they are."""
     classes = plain(list(classes) if isinstance(classes, Sequence) else classes)
@@ -330,7 +320,8 @@ def _not_exact(
 ) -> InheritanceError:
     """The error for a network that grows and does not compute the same."""
     measured, old = "", found.model
-    if found.alone and new.input_shape[1:][_channel_axis()] == old.input_shape[1:][_channel_axis()]:
+    named = carries_spec(old)  # else its layers may have any names
+    if found.alone and named and new.input_shape[1:][_channel_axis()] == old.input_shape[1:][_channel_axis()]:
         if new.input_shape != old.input_shape:
             new = with_weights(build(old.input_shape[1:]), new)
         side = 2 * found.embedded.spec.total_stride

@@ -11,11 +11,12 @@ from functools import partial
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import note_like, read_embedded_spec
+from keras_effnet.builder.embedded_spec import note_like
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import InheritanceError
-from keras_effnet.inheritance.embedded_network import find_network
+from keras_effnet.inheritance.embedded_network import find_network, known_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing
+from keras_effnet.weights.tensors import layer_weights
 
 _TORCH_STD = (0.229, 0.224, 0.225)
 IN_MODEL = {
@@ -38,20 +39,22 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
     """A model that computes from pixels what the given one computes from preprocessed ones.
 
     Args:
-        model: a model that carries its spec, for images of three channels; layers behind the network go along.
+        model: a model that carries its spec or is a registered backbone, for images of three channels; layers behind
+            the network go along.
 
     Returns:
         The same model if it takes pixels already, else a new one with the same weights.
 
     Raises:
-        BuildError: the model carries no spec.
+        BuildError: the model carries no spec, and is no registered backbone.
         InheritanceError: the model is not what its spec says, or has layers in front of its network, which may
             preprocess pixels or not.
     """
-    if raw_spec(read_embedded_spec(model).spec) == read_embedded_spec(model).spec:
+    known = known_spec(model).spec
+    if raw_spec(known) == known:
         return model
     found = find_network(model)
-    embedded, spec = found.embedded, raw_spec(found.embedded.spec)
+    embedded, spec = found.embedded, raw_spec(known)
     if found.front:
         raise InheritanceError(
             f"the network of {model.name!r} expects pixels in mode {embedded.spec.preprocessing.mode!r}; the layers "
@@ -68,10 +71,9 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
         name=model.name,
     )
     raw = found.rebuild(build, found.model.input_shape[1:], model.name)
-    layers = found.layers
-    weighted = [layer for layer in raw.layers if layer.weights and layer.name in layers]
+    weighted = [layer for layer in raw.layers if layer_weights(layer) and layer.name in found.names]
     for layer in weighted:
-        layer.set_weights(layers[layer.name].get_weights())
+        layer.set_weights(found.read(layer.name))
     if embedded.spec.preprocessing.mode == "caffe":
         stem = weighted[0]
         kernel, *others = stem.get_weights()

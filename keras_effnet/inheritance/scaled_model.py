@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 from os import PathLike, fspath
 from typing import Any, Literal, cast, get_args, overload
 
 import keras
 
-from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
+from keras_effnet.builder.embedded_spec import carries_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
-from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.errors import BuildError, InheritanceError, WeightsError
+from keras_effnet.inheritance.embedded_network import find_network
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
@@ -24,6 +26,8 @@ _SAVED = (".keras", ".h5")
 # What Keras was seen to raise on files that are missing, broken or hold something else.
 _BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, zipfile.BadZipFile)
 
+
+logger = logging.getLogger(__name__)
 
 Scalable = BackboneSpec | str | PathLike[str] | keras.Model
 
@@ -81,10 +85,12 @@ def scale_model(
     | a spec or a registered name | `build_model(scale_spec(spec, phi, ...), ...)` |
     | the same and `weights="imagenet"` | takes the nearest published network and lets it grow (or shrink) |
     | a model built here, or the path of one (`.keras`, `.h5`) | `grow_model(model, scale_spec(its spec, phi), ...)` |
+    | a registered backbone, whoever built it | the same |
     | any other Keras model | scales it from its graph alone (`scale_network` says how), with its weights |
 
     Args:
-        spec: a backbone, the name of a registered one, a trained model, or the path of a saved one.
+        spec: a backbone, the name of a registered one, a trained model, or the path of a saved one. A model built here
+            carries its spec; a registered backbone is recognised by what its layers compute, whoever built it.
         phi: as in `scale_spec`: any real number; 0 is the base.
         rule: as in `scale_spec`.
         coefficients: as in `scale_spec`.
@@ -120,15 +126,27 @@ def scale_model(
         model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
         if weights is not None:
             raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
-        base = arguments.get("base")
-        if base is None and not carries_spec(model):
+        base = arguments.get("base") or _spec_of(model)
+        if base is None:
             return scale_graph(model, phi, **scaling, **arguments)
-        base = base or read_embedded_spec(model).spec
         return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
     if weights == "imagenet":
         return _from_imagenet(scaled, member, **arguments)
     return build_model(scaled, weights=weights, **arguments)
+
+
+def _spec_of(model: keras.Model) -> BackboneSpec | None:
+    """The spec of the network in a model; None if it is none that is known, or no longer what its tag says."""
+    try:
+        return find_network(model).embedded.spec
+    except BuildError:
+        if carries_spec(model):
+            raise  # several specs, or one that cannot be read
+    except InheritanceError as error:
+        if carries_spec(model):
+            logger.warning("%s: scaled from its graph alone, since it is not what its spec says: %s", model.name, error)
+    return None
 
 
 def _is_saved(path: object) -> bool:
@@ -150,6 +168,20 @@ def load_model(path: str | PathLike[str]) -> keras.Model:
         raise WeightsError(
             f"the model cannot be loaded: {error}. It must be a file that model.save() wrote.", received=repr(str(path))
         ) from error
+
+
+def load_backbone(path: str | PathLike[str]) -> keras.Model:
+    """The model in a file, with the spec of its network: a registered backbone without one is built again with it.
+
+    Args:
+        path: path of a `.keras` or `.h5` file that `model.save` wrote.
+
+    Raises:
+        WeightsError: as `load_model`.
+        BuildError, InheritanceError: as `grow_model`.
+    """
+    model = load_model(path)
+    return model if carries_spec(model) else grow_model(model, name=model.name)
 
 
 def _from_imagenet(

@@ -12,7 +12,7 @@ import numpy as np
 from keras_effnet.errors import WeightsError
 from keras_effnet.weights.load_report import LoadReport, LoadRow
 from keras_effnet.weights.load_target import LoadTarget
-from keras_effnet.weights.tensors import Tensor, check_kind
+from keras_effnet.weights.tensors import Tensor, check_kind, layer_weights
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,6 @@ def compare_tensors(target: LoadTarget, tensors: list[Tensor], path: Path, layou
     rows += [_kept(layer, variable) for layer in target.others for variable in layer_weights(layer)]
     rows += [_left_over(tensor) for tensor in (*places.values(), *rest) if not _absent(tensor)]
     return Comparison(LoadReport(str(path), layout, tuple(rows)), tuple(fitting))
-
-
-def layer_weights(layer: Any) -> list[Any]:
-    """The weights of a layer that files store: all but the generator state of Dropout layers."""
-    return [variable for variable in layer.weights if "seed_generator" not in variable.path]
 
 
 def _compare(layer: Any, variable: Any, tensor: Tensor | None) -> tuple[LoadRow, np.ndarray | None]:

@@ -15,9 +15,8 @@ from typing import Any, TypeVar
 import keras
 import numpy as np
 
-from keras_effnet.weights.assign import layer_weights
 from keras_effnet.weights.keras_files import SavedLayer
-from keras_effnet.weights.tensors import Tensor
+from keras_effnet.weights.tensors import Tensor, layer_weights
 
 Found = TypeVar("Found")
 

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_effnet.builder.embedded_spec import read_embedded_spec
-from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.errors import BuildError, InheritanceError, WeightsError
+from keras_effnet.inheritance.embedded_network import known_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.assign import Comparison, compare_tensors, mismatch
 from keras_effnet.weights.keras_files import read_weight_file
@@ -112,9 +112,10 @@ def load_source(
 
 def _targets(model: keras.Model) -> Iterator[LoadTarget]:
     """The whole model, then the network in it where other layers stand around that."""
-    yield LoadTarget.whole(model)
+    whole = LoadTarget.whole(model)
+    yield whole
     network = network_in(model)
-    if network is not None and network.others:
+    if network is not None and (network.others or not network.layers.keys() <= whole.layers.keys()):
         yield network
 
 
@@ -131,11 +132,11 @@ def _reader(
 
 def _spec_of(model: keras.Model, path: object) -> BackboneSpec:
     try:
-        return read_embedded_spec(model).spec
-    except BuildError as error:
+        return known_spec(model).spec
+    except (BuildError, InheritanceError) as error:
         raise WeightsError(
-            f"this kind of file needs the model's spec, which is not embedded in {model.name!r}: pass the `spec` that "
-            "it was built from.",
+            "this kind of file needs the model's spec. It is no registered backbone, and none is embedded in "
+            f"{model.name!r}: pass the `spec` that it was built from.",
             received=repr(str(path)),
         ) from error
 

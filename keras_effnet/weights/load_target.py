@@ -44,13 +44,14 @@ class LoadTarget:
         """
         whole = model if outer is None else outer
         names = {id(layer): name for name, layer in layers.items()}
-        ordered = {names[id(layer)]: layer for layer in model.layers if id(layer) in names}
+        ordered = {names[id(layer)]: layer for layer in _flat(model) if id(layer) in names}
         others = tuple(layer for layer in _flat(whole) if layer.weights and id(layer) not in names)
         return cls(whole.name, ordered, others)
 
 
 def network_in(model: keras.Model) -> LoadTarget | None:
-    """The network of the one spec that a model carries, wherever it stands in the model; None if there is none.
+    """The network of the one spec that a model carries, or that it is recognised as, wherever it stands in the model;
+    None if there is none.
 
     Args:
         model: any model.

@@ -100,3 +100,8 @@ def _codes(name: str, array: np.ndarray, path: object) -> WeightsError:
         "the file from before, or convert it to floats where it was made.",
         received=repr(str(path)),
     )
+
+
+def layer_weights(layer: Any) -> list[Any]:
+    """The weights of a layer that files store: all but the generator state of Dropout layers."""
+    return [variable for variable in layer.weights if "seed_generator" not in variable.path]
