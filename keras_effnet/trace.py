@@ -133,11 +133,13 @@ class Trace:
         name: name of the network.
         stages: the recorded stages.
         blocks: all blocks, in the order in which an image goes through them.
+        outputs: what the network makes.
     """
 
     name: str
     stages: tuple[RecordedStage, ...]
     blocks: list[TracedBlock]
+    outputs: tuple[Value, ...]
 
     @property
     def nodes(self) -> Iterator[TracedNode]:
@@ -151,8 +153,8 @@ class Trace:
 
     @property
     def output(self) -> Value:
-        """What the network makes."""
-        return self.blocks[-1].output
+        """What the network makes at its end."""
+        return self.outputs[-1]
 
     def blocks_of(self, stage: int) -> list[TracedBlock]:
         """The blocks of one stage, by its number."""
@@ -166,6 +168,8 @@ def trace_network(
     classes: int = 1000,
     include_top: bool = True,
     pooling: Pooling | None = None,
+    features: Sequence[str] | None = None,
+    output_stride: int | None = None,
 ) -> Trace:
     """Traces the network that `build_model` would build.
 
@@ -175,6 +179,8 @@ def trace_network(
         classes: number of classes of the classifier, at least 1.
         include_top: whether the classifier is traced.
         pooling: how features are pooled without the top: "avg", "max" or None.
+        features: names of the levels that the network returns; None for one output at its end.
+        output_stride: pixels from one cell of the coarsest map to the next: 8, 16, 32, or None.
 
     Returns:
         The trace.
@@ -189,7 +195,15 @@ def trace_network(
         53
     """
     return trace_record(
-        record_network(spec, channels=channels, classes=classes, include_top=include_top, pooling=pooling)
+        record_network(
+            spec,
+            channels=channels,
+            classes=classes,
+            include_top=include_top,
+            pooling=pooling,
+            features=features,
+            output_stride=output_stride,
+        )
     )
 
 
@@ -212,7 +226,7 @@ def trace_record(network: Network) -> Trace:
             tracer.nodes = []
             output = run_block(block, tracer, values)
             blocks.append(TracedBlock(number, index, values[block.input], tracer.nodes, output))
-    return Trace(network.name, network.stages, blocks)
+    return Trace(network.name, network.stages, blocks, tuple(values[node] for node in network.outputs))
 
 
 def resolve(runs: Sequence[Run]) -> list[Run]:

@@ -19,7 +19,7 @@ from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import InheritanceError
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, read_graph, replay, unfolded
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, read_graph, replay, structured, unfolded
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -34,7 +34,7 @@ class EmbeddedNetwork:
         graph: the graph of a flat model: of the one that was looked at, or of a copy with nested models unfolded.
         embedded: the spec and the options that the network was built from.
         image: the tensor that the network reads.
-        output: the tensor that it makes.
+        outputs: the tensors that it makes: one for each level, or one at its end.
         front: names of the layers between the model's inputs and the network.
         behind: names of the layers between the network and the model's outputs.
         names: the name in the model of each of the network's layers, by the name in the spec.
@@ -44,7 +44,7 @@ class EmbeddedNetwork:
     graph: Graph
     embedded: EmbeddedSpec
     image: Tensor
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     front: tuple[str, ...]
     behind: tuple[str, ...]
     names: Mapping[str, str]
@@ -87,9 +87,12 @@ class EmbeddedNetwork:
         values = {self.graph.inputs[0]: pixels}
         replay(self.graph, self.front, values)
         core = build(input_tensor=values[self.image])
-        values[self.output] = core.output
+        if not self.behind:
+            return keras.Model(pixels, core.output, name=name)
+        values.update(zip(self.outputs, core.outputs, strict=True))
         replay(self.graph, self.behind, values, taken={layer.name for layer in core.layers})
-        return keras.Model(pixels, alone([values[tensor] for tensor in self.graph.outputs]), name=name)
+        outputs = structured([values[tensor] for tensor in self.graph.outputs], self.model)
+        return keras.Model(pixels, outputs, name=name)
 
 
 def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> EmbeddedNetwork:
@@ -117,22 +120,19 @@ def find_network(model: keras.Model, base: EmbeddedSpec | None = None) -> Embedd
     graph = read_graph(unfolded(model, _holds_spec))
     embedded = read_embedded_spec(graph.model) if base is None else base
     start = _start(graph)
-    network = record_network(
-        embedded.spec,
-        channels=graph.shapes[start][1 if keras.config.image_data_format() == "channels_first" else -1] or 0,
-        include_top=embedded.include_top,
-        pooling=embedded.pooling,
-        classes=embedded.classes,
-    )
+    first = keras.config.image_data_format() == "channels_first"
+    _, *sides = graph.shapes[start]
+    channels = sides.pop(0 if first else -1)
+    network = record_network(embedded.spec, channels=channels or 0, size=(sides[0], sides[1]), **embedded.ending)
     last = network.outputs[0].name if embedded.include_top else None
     front = _in_front(graph, start)
     matcher = _Matcher(graph, last, {*front, *(name for name, _, _ in graph.inputs)})
-    [end] = network.run(matcher, start)
+    ends = network.run(matcher, start)
     names = matcher.matched
-    behind = _behind(graph, {*names.values(), start[0]}, front, end)
+    behind = _behind(graph, {*names.values(), start[0]}, front, ends)
     image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
     activation = None if last is None else graph.model.get_layer(names[last]).activation
-    return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, activation)
+    return EmbeddedNetwork(graph, embedded, image, ends, front, behind, names, activation)
 
 
 def _holds_spec(layer: Any) -> bool:
@@ -248,20 +248,20 @@ def _in_front(graph: Graph, start: Tensor) -> tuple[str, ...]:
     return tuple(name for name, layer in graph.layers.items() if name in found and layer.calls)
 
 
-def _behind(graph: Graph, inside: set[str], front: tuple[str, ...], end: Tensor) -> tuple[str, ...]:
-    """Names of all other layers, which may read the network's output only."""
+def _behind(graph: Graph, inside: set[str], front: tuple[str, ...], ends: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """Names of all other layers, which may read the network's outputs only."""
     behind = [name for name, layer in graph.layers.items() if layer.calls and name not in inside and name not in front]
     made = {*behind}
     for name in behind:
         for tensor in graph.layers[name].tensors:
-            if tensor != end and tensor[0] not in made:
+            if tensor not in ends and tensor[0] not in made:
                 raise InheritanceError(
                     f"layer {name!r} reads {tensor[0]!r}, which is not the output of the network: a changed network "
                     "may have other channels there. Cut it off, change the network, and add it again.",
                     received=f"{graph.model.name!r} with {name!r}",
                 )
     for tensor in graph.outputs:
-        if tensor != end and tensor[0] not in made:
+        if tensor not in ends and tensor[0] not in made:
             raise InheritanceError(
                 f"the model returns {tensor[0]!r}, which is inside its network, where a changed one may have other "
                 "channels. Give a model that returns what stands behind.",

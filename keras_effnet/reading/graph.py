@@ -181,7 +181,7 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
     values: dict[Tensor, Any] = dict(inputs)
     replay(graph, [name for name, layer in graph.layers.items() if layer.calls], values, unfold)
     try:
-        outputs = alone([values[tensor] for tensor in graph.outputs])
+        outputs = structured([values[tensor] for tensor in graph.outputs], graph.model)
         return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
     except ValueError as error:
         raise InheritanceError(
@@ -217,6 +217,11 @@ def _copy_weights(layer: GraphLayer, graph: Graph, operation: Any, copy: Any) ->
 def alone(tensors: list[Any]) -> Any:
     """One tensor instead of a list of one."""
     return tensors[0] if len(tensors) == 1 else tensors
+
+
+def structured(tensors: list[Any], model: keras.Model) -> Any:
+    """Tensors in the form in which a model returns its own: one alone, a list, or a dict."""
+    return keras.tree.pack_sequence_as(model.output, tensors)
 
 
 def finalize(layer: Any) -> None:
@@ -280,9 +285,11 @@ def _functional(model: keras.Model) -> set[str]:
 
 
 def _ends(listed: Any, nested: Collection[str] = ()) -> tuple[Tensor, ...]:
-    """Inputs or outputs of a model: one stands there alone.
+    """Inputs or outputs of a model: one stands there alone, and those of a dict by their names.
 
     There Keras counts the calls of a functional model inside the model from 1, and from 0 everywhere else.
     """
+    if isinstance(listed, dict):
+        listed = [listed[name] for name in sorted(listed)]  # in this order Keras flattens it
     several = listed if listed and isinstance(listed[0], list | tuple) else [listed]
     return tuple((name, call - (name in nested), output) for name, call, output in several)
