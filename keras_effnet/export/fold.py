@@ -20,7 +20,7 @@ from keras_effnet.export.layer_weights import Weights, factor_and_shift, layers_
 from keras_effnet.export.merged_weights import merge_weights
 from keras_effnet.network import Network
 from keras_effnet.ops import BatchNorm, Depthwise
-from keras_effnet.reading.graph import alone, finalize
+from keras_effnet.reading.graph import alone, finalize, structured
 from keras_effnet.reading.read_model import read_model
 
 
@@ -54,7 +54,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
             for node, tensor in zip(network.inputs, model.inputs, strict=True)
         ]
         outputs = network.run(KerasLayers(), *inputs)
-        made = keras.Model(alone(inputs), alone(list(outputs)), name=model.name)
+        made = keras.Model(alone(inputs), structured(list(outputs), model), name=model.name)
     layers = layers_by_name(model)
     for layer in made.layers:
         if isinstance(layer, keras.layers.Normalization):
