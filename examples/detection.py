@@ -45,7 +45,7 @@ def targets(scenes: Scenes) -> np.ndarray:
 
 
 def centre_loss(target: Any, found: Any) -> Any:
-    """Equations 1 and 3 of the paper: a focal loss that forgives cells near a centre, and L1 of the sizes at centres."""
+    """Equations 1 and 3 of the paper: a focal loss that forgives cells near a centre, and L1 of sizes."""
     heat, truth = ops.clip(ops.sigmoid(found[..., :CLASSES]), 1e-4, 1 - 1e-4), target[..., :CLASSES]
     at_centres = ops.where(truth == 1, (1 - heat) ** 2 * ops.log(heat), 0.0)
     elsewhere = ops.where(truth == 1, 0.0, (1 - truth) ** 4 * heat**2 * ops.log(1 - heat))

@@ -3,8 +3,8 @@
 Command: python examples/segmentation.py [--output masks.png]
 Time: about 1 minute on 2 cores.
 Result: a classifier with an accuracy of 0.900; grown to three times its parameters, its backbone segments with a mean
-    IoU of 0.687; the same network with random weights, trained on the same masks, reaches 0.383. (One run; the last digits
-    depend on the machine.) With --output also an image: scenes, their masks, and what was found.
+    IoU of 0.687; the same network with random weights, trained on the same masks, reaches 0.383. (One run; the last
+    digits depend on the machine.) With --output also an image: scenes, their masks, and what was found.
 
 The images are drawn (draw_scenes.py). Words for images are cheap and masks are not: the classifier sees 2,400 images
 with one patch each, the segmentation network 60 scenes with masks.
