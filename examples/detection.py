@@ -2,7 +2,9 @@
 
 Command: python examples/detection.py [--output boxes.png]
 Time: about 1 minute on 2 cores.
-Result: TO BE MEASURED
+Result: an average precision (at an IoU of 0.5) of 0.835 on the grown backbone of a classifier; 0.414 for the same network
+    with random weights, trained on the same boxes. (One run; the last digits depend on the machine.) With --output also
+    an image: scenes with the boxes that were found.
 
 CenterNet (Zhou et al. 2019, arXiv:1904.07850): an object is the peak of its class's heat map, and two more channels say
 how wide and high it is there. The images are drawn (draw_scenes.py): the classifier sees 2,400 images with one patch
