@@ -25,10 +25,13 @@ from keras_effnet.export.explain_int8 import explain_int8 as explain_int8
 from keras_effnet.export.exporter import export_model as export_model
 from keras_effnet.export.fold import fold_batchnorm as fold_batchnorm
 from keras_effnet.export.verify import ExportReport as ExportReport
+from keras_effnet.feature_maps import FeatureLevels as FeatureLevels
+from keras_effnet.feature_maps import feature_levels as feature_levels
 from keras_effnet.finetune.cross_validation import CrossValidation as CrossValidation
 from keras_effnet.finetune.job import FinetuneJob as FinetuneJob
 from keras_effnet.finetune.options import FinetuneOptions as FinetuneOptions
 from keras_effnet.finetune.recipe import Recipe as Recipe
+from keras_effnet.inheritance.feature_extractor import feature_extractor as feature_extractor
 from keras_effnet.inheritance.grow import grow_model as grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport as InheritanceReport
 from keras_effnet.inheritance.recalibrate import recalibrate as recalibrate
@@ -55,6 +58,7 @@ __all__ = [
     "CrossValidation",
     "Explanation",
     "ExportReport",
+    "FeatureLevels",
     "FinetuneJob",
     "FinetuneOptions",
     "InheritanceReport",
@@ -70,6 +74,8 @@ __all__ = [
     "explain",
     "explain_int8",
     "export_model",
+    "feature_extractor",
+    "feature_levels",
     "fit_to_budget",
     "fold_batchnorm",
     "grow_model",

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,8 @@ def estimate_cost(
     classes: int = 1000,
     include_top: bool = True,
     pooling: Pooling | None = None,
+    features: Sequence[str] | None = None,
+    output_stride: int | None = None,
 ) -> Cost:
     """Counts what `build_model(spec, ...)` would cost, exactly, without building it or importing Keras.
 
@@ -121,12 +124,17 @@ def estimate_cost(
         classes: number of classes of the classifier, at least 1.
         include_top: whether the classifier counts.
         pooling: how features are pooled without the top: "avg", "max" or None. Costs no parameters.
+        features: names of levels, such as "P3", that the network returns in place of what follows the last of them; a
+            model has its own. None for the whole network.
+        output_stride: pixels from one cell of the coarsest map to the next, 8, 16 or 32; a model has its own. None for
+            the spec's strides.
 
     Returns:
         The cost; `params` equals `model.count_params()`.
 
     Raises:
-        BuildError: an argument outside its range; a model that carries no spec, or has layers of its own around it.
+        BuildError: an argument outside its range; a level that the network does not have; a model that carries no spec,
+            or has layers of its own around it.
         RegistryError: an unknown name.
         SpecError: a block that cannot exist at these widths, or a stage of over 10,000 blocks that all differ.
 
@@ -145,8 +153,17 @@ def estimate_cost(
     for side in sides:
         check_int(BuildError, "resolution", side, spec.total_stride)
     channels = check_int(BuildError, "channels", channels, 1)
-    shape = {"include_top": include_top, "pooling": pooling, "classes": classes}
-    network = record_network(spec, channels=channels, size=sides, fold=True, **shape)
+    network = record_network(
+        spec,
+        channels=channels,
+        size=sides,
+        include_top=include_top,
+        pooling=pooling,
+        classes=classes,
+        features=features,
+        output_stride=output_stride,
+        fold=True,
+    )
     return count_network(network, Shape(*sides, channels))
 
 

@@ -6,7 +6,7 @@ latency) is run over the record, as often as one likes, and needs no spec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from statistics import fmean
@@ -14,7 +14,9 @@ from typing import Literal, Protocol, TypeVar, get_args
 
 from keras_effnet.blocks.base import Block, Placement
 from keras_effnet.checks import check_choice, check_int
+from keras_effnet.dilation import dilate_network
 from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.levels import keep_levels
 from keras_effnet.ops import (
     ActivationFunction,
     Add,
@@ -193,6 +195,8 @@ def record_network(
     pooling: Pooling | None = None,
     classes: int = 1000,
     classifier_activation: ActivationFunction = "softmax",
+    features: Sequence[str] | None = None,
+    output_stride: int | None = None,
     fold: bool = False,
 ) -> Network:
     """Records what the blocks of a spec say.
@@ -206,13 +210,18 @@ def record_network(
         pooling: how features are pooled over the image without the top: "avg", "max" or None for not at all.
         classes: number of classes of the classifier, at least 1.
         classifier_activation: activation of the class scores; None gives logits.
+        features: names of levels, such as "P3", each of which becomes an output; what no level needs is left out, and
+            so are head, pooling and classifier. None for one output at the end.
+        output_stride: pixels of the image from one cell of the coarsest map to the next, 8, 16 or 32: strides beyond it
+            become 1, and windows behind them are dilated. None for the spec's own strides.
         fold: whether equal blocks in a row are recorded once, with their number: enough to count, not to build.
 
     Returns:
         The recorded network.
 
     Raises:
-        BuildError: an unknown pooling, or `classes` below 1.
+        BuildError: an unknown pooling, or `classes` below 1; a level that the network does not have, or levels and a
+            pooling; another `output_stride`, or a block of your own that cannot be dilated.
         SpecError: a block that cannot exist at its width; with `fold`, a stage of over 10,000 blocks that all differ.
 
     Example:
@@ -225,11 +234,16 @@ def record_network(
     """
     check_choice(BuildError, "pooling", pooling, (None, *get_args(Pooling)))
     classes = check_int(BuildError, "classes", classes, 1)
+    if features is not None and pooling is not None:
+        raise BuildError(
+            "levels are maps, which are not pooled: leave `pooling` out, or `features`.", received=f"{pooling=}"
+        )
     recorder = _Recorder(channels, size)
     stages = [RecordedStage("input", "Preprocessing", "", [recorder.block(lambda x: _preprocess(spec, recorder, x))])]
     names = ("stem", *(f"stage {number}" for number in range(1, len(spec.stages) + 1)), "head")
     for name, (stage, place) in zip(names, spec.placements(), strict=False):
-        stages.append(recorder.stage(name, stage, place, fold))
+        if features is None or name != "head":
+            stages.append(recorder.stage(name, stage, place, fold))
 
     def top(x: Node) -> Node:
         if include_top:
@@ -238,10 +252,14 @@ def record_network(
             x = recorder.global_pool(x, kind=pooling, name=f"{pooling}_pool")
         return spec.classifier.finish(recorder, x)
 
-    # Some networks normalize the features that they give in place of a classifier.
-    operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalization"
-    stages.append(RecordedStage("top", operator, type(spec.classifier).__name__, [recorder.block(top)]))
-    return Network(spec.name, (recorder.image,), (recorder.last,), tuple(stages))
+    if features is None:
+        # Some networks normalize the features that they give in place of a classifier.
+        operator = "Pooling & FC" if include_top else "Pooling" if pooling else "Normalization"
+        stages.append(RecordedStage("top", operator, type(spec.classifier).__name__, [recorder.block(top)]))
+    network = Network(spec.name, (recorder.image,), (recorder.last,), tuple(stages))
+    if features is not None:
+        network = keep_levels(network, features, size)
+    return network if output_stride is None else dilate_network(network, output_stride, size)
 
 
 class _Recorder(Ops[Node]):

@@ -199,6 +199,8 @@ def trace_network(
     classes: int = 1000,
     include_top: bool = True,
     pooling: Pooling | None = None,
+    features: Sequence[str] | None = None,
+    output_stride: int | None = None,
 ) -> Trace:
     """Traces the network that `build_model` would build.
 
@@ -208,6 +210,8 @@ def trace_network(
         classes: number of classes of the classifier, at least 1.
         include_top: whether the classifier is traced.
         pooling: how features are pooled without the top: "avg", "max" or None.
+        features: names of the levels that the network returns; None for one output at its end.
+        output_stride: pixels from one cell of the coarsest map to the next: 8, 16, 32, or None.
 
     Returns:
         The trace.
@@ -222,7 +226,15 @@ def trace_network(
         53
     """
     return trace_record(
-        record_network(spec, channels=channels, classes=classes, include_top=include_top, pooling=pooling)
+        record_network(
+            spec,
+            channels=channels,
+            classes=classes,
+            include_top=include_top,
+            pooling=pooling,
+            features=features,
+            output_stride=output_stride,
+        )
     )
 
 

@@ -28,7 +28,7 @@ from support import (
     tiny_spec,
 )
 
-from keras_effnet import applications, build_model, scale_model, scale_spec
+from keras_effnet import applications, build_model, feature_extractor, scale_model, scale_spec
 from keras_effnet.data.augment import Augmentation, Augmenter
 from keras_effnet.latency import measure_latency
 from keras_effnet.report.gradcam import grad_cam
@@ -39,6 +39,8 @@ EVERY_OPERATION = "every operation"
 _MANY = every_operation_spec()
 # Of one block a stage, but for one that has a plain shortcut: what takes time is the compiler.
 _FEW = (_MANY.stages[0], *(replace(stage, depth=1) for stage in _MANY.stages[1:]))
+# Windows of each kind with dilation: depthwise, with zeros of their own, pooling.
+DILATED = ("resnet50_v2", "densenet121", "mobilenet_v2")
 SPECS = {**BACKEND_SPECS, EVERY_OPERATION: replace(_MANY, stages=_FEW)}
 
 
@@ -80,6 +82,23 @@ def growth(folder: Path) -> None:
     model, x, expected = written(folder, "mobilenet_v2")
     grown = scale_model(model, phi=0.5, input_shape=model.input_shape[1:])
     assert_same_outputs(outputs(grown, x), expected)
+
+
+def features(folder: Path) -> None:
+    """The maps of dilated networks are the same, also those that were saved, loaded or grown here."""
+    for name in DILATED:
+        model, x, _ = written(folder, name)
+        expected = dict(np.load(folder / f"{name}.maps.npz"))
+        extractor = feature_extractor(model, output_stride=8)
+        path = folder / f"{name}.{keras.backend.backend()}.maps.keras"
+        extractor.save(path)
+        loaded: Any = keras.saving.load_model(path, safe_mode=True)
+        found = loaded.predict(x, verbose=0)
+        assert list(found) == list(expected)
+        for level, made in expected.items():
+            assert_same_outputs(found[level], made)
+    _, report = scale_model(loaded, phi=0.5, input_shape=loaded.input_shape[1:], return_report=True)
+    assert report.exact
 
 
 def training(folder: Path) -> None:
@@ -197,6 +216,7 @@ def rates(folder: Path) -> None:
 CHECKS: dict[str, Callable[[Path], None]] = {
     "same outputs": same_outputs,
     "growth": growth,
+    "features": features,
     "training": training,
     "channels first": channels_first,
     "recalibration": recalibration,

@@ -11,10 +11,10 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
-from backend_check import EVERY_OPERATION, SPECS, augmented, import_tests, scored
+from backend_check import DILATED, EVERY_OPERATION, SPECS, augmented, import_tests, scored
 from support import outputs, random_images, randomize, run_python
 
-from keras_effnet import build_model
+from keras_effnet import build_model, feature_extractor
 from keras_effnet.network import record_network
 from keras_effnet.ops import Flatten, Op, Opaque, ZeroPad
 from keras_effnet.report.gradcam import grad_cam
@@ -23,7 +23,17 @@ HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
 FAST = {"PYTHONPATH": str(HERE), "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 # TensorFlow on a CPU builds models whose channels come first but cannot run them, and PyTorch is slow to; JAX can.
-EVERYWHERE = ("same outputs", "growth", "training", "recalibration", "grad cams", "augmentation", "scores", "rates")
+EVERYWHERE = (
+    "same outputs",
+    "growth",
+    "features",
+    "training",
+    "recalibration",
+    "grad cams",
+    "augmentation",
+    "scores",
+    "rates",
+)
 ASKED = {"jax": (*EVERYWHERE, "channels first"), "torch": EVERYWHERE}
 # Classifiers of three kinds: dense, two convolutions, behind a normalisation.
 SEEN = ("efficientnet_b0", "mobilenet_v3_small", "convnext_tiny")
@@ -45,6 +55,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         randomize(model, seed=3)
         model.save_weights(folder / f"{name}.weights.h5")
         np.save(folder / f"{name}.npy", outputs(model, random_images(2, spec.resolution, spec.resolution, 3)))
+        if name in DILATED:
+            images = random_images(2, spec.resolution, spec.resolution, 3)
+            np.savez(
+                folder / f"{name}.maps.npz", **feature_extractor(model, output_stride=8).predict(images, verbose=0)
+            )
         if name in SEEN:
             maps = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
             peaks += int((maps.max(axis=(1, 2)) == 1).sum())

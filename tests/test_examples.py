@@ -94,6 +94,30 @@ def test_a_network_for_a_microcontroller_is_held_to_its_memories(
     assert said[5].startswith("accuracy lost: ")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("example", "measure", "few"),
+    [
+        ("segmentation", "mean IoU", {"MASKED": 20, "MASKED_EPOCHS": 8, "TESTED": 40}),
+        ("detection", "average precision", {"BOXED": 40, "BOXED_EPOCHS": 8, "TESTED": 40}),
+    ],
+)
+def test_a_grown_backbone_sees_more_than_one_from_scratch(
+    example: str, measure: str, few: dict[str, int], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    module: Any = import_example(example)
+    for name, value in few.items():
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr("segmentation.LABELLED", 1000)
+    monkeypatch.setattr(module, "LABELLED", 1000, raising=False)
+    with redirect_stdout(io.StringIO()) as out:
+        module.main(["--output", str(tmp_path / "found.png")])
+    said = {line.split(":")[0]: float(line.split(measure)[1].split(",")[0]) for line in out.getvalue().splitlines()[1:]}
+    assert 0 <= said["from scratch"] < said["grown backbone"] <= 1
+    assert (tmp_path / "found.png").stat().st_size > 1000
+
+
 def contents(folder: Path) -> dict[str, list[bytes]]:
     """What the files of each class hold."""
     return {place.name: sorted(path.read_bytes() for path in place.iterdir()) for place in folder.iterdir()}

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import psutil
 
+from keras_effnet.builder.embedded_spec import EmbeddedSpec
 from keras_effnet.checks import check_int, plain
 from keras_effnet.cost import FLOAT32_BYTES, estimate_cost
 from keras_effnet.errors import BuildError, ModelTooLargeError
@@ -103,21 +104,19 @@ def check_weights_arguments(
         )
 
 
-def check_memory(
-    spec: BackboneSpec, shape: InputShape, include_top: bool, classes: int, memory_limit: float | None
-) -> None:
+def check_memory(embedded: EmbeddedSpec, shape: InputShape, memory_limit: float | None) -> None:
     """Refuses a model whose weights alone would not fit, from its count, before anything is allocated.
 
     Raises:
         ModelTooLargeError: the float32 weights take more than `memory_limit` bytes; by default, than is free.
     """
     channels = shape[0] if keras.config.image_data_format() == "channels_first" else shape[2]
-    cost = estimate_cost(spec, channels=channels or 1, classes=classes, include_top=include_top)
+    cost = estimate_cost(embedded.spec, channels=channels or 1, **embedded.ending)
     limit = psutil.virtual_memory().available if memory_limit is None else memory_limit
     if cost.weight_bytes > limit:
         raise ModelTooLargeError(
-            f"{spec.name!r} would have about {cost.params:,} parameters, {cost.weight_bytes / 1e9:,.1f} GB as float32 "
-            f"({FLOAT32_BYTES} bytes each), but may take {limit / 1e9:,.1f} GB. Choose a smaller phi, or go on with "
-            "memory_limit=float('inf').",
+            f"{embedded.spec.name!r} would have about {cost.params:,} parameters, {cost.weight_bytes / 1e9:,.1f} GB as "
+            f"float32 ({FLOAT32_BYTES} bytes each), but may take {limit / 1e9:,.1f} GB. Choose a smaller phi, or go on "
+            "with memory_limit=float('inf').",
             received=f"memory_limit={memory_limit!r}",
         )

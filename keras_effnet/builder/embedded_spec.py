@@ -5,7 +5,8 @@ Keras reads its `seed` nowhere: that field holds a text, JSON of this form:
 
     {"keras_effnet": 1, "backbone": {...}, "include_top": true, "pooling": null, "classes": 2}
 
-and, once `name_classes` has said them, `"class_names": ["cat", "dog"]`, with `"task"` and `"thresholds"` where they are
+with `"features": ["P3", "P4"]` where it returns levels and `"output_stride": 16` where strides became 1; and, once
+`name_classes` has said them, `"class_names": ["cat", "dog"]`, with `"task"` and `"thresholds"` where they are
 not a classifier's; once `note_images` has, what is unusual in how its images were read: `"resize": "pad"` and
 `"bits": 12`. `backbone` is what a spec file holds (docs/spec_files.md). A stock layer's config goes through `.keras`,
 `.h5`, JSON and `clone_model` as it is, and needs nothing of this package to load.
@@ -21,7 +22,9 @@ from typing import Any, get_args
 import keras
 
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
+from keras_effnet.dilation import OUTPUT_STRIDES
 from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.levels import check_levels
 from keras_effnet.network import Pooling
 from keras_effnet.resolution import Resize
 from keras_effnet.serialization import SCHEMA
@@ -30,6 +33,7 @@ from keras_effnet.vision_tasks import TASKS, VisionTask
 
 EMBEDDED_LAYER = "backbone_spec"
 _VERSION = 1
+_LEVELS = ("features", "output_stride")  # noted where there are any
 # What may be noted once a model is built, and what holds where nothing is.
 _USUAL = {"class_names": None, "task": "classification", "thresholds": None, "resize": "stretch", "bits": None}
 
@@ -49,6 +53,8 @@ class EmbeddedSpec:
             than "multilabel".
         resize: how images of other proportions were brought to its size.
         bits: number of bits that images of 16 bits used, from 8 to 16; None if there were none, or if it is unknown.
+        features: names of the levels that the model returns; None if it has one output, at its end.
+        output_stride: pixels from one cell of the coarsest map to the next: 8, 16 or 32; None for the spec's strides.
 
     Raises:
         BuildError: a value is outside its range.
@@ -63,6 +69,8 @@ class EmbeddedSpec:
     thresholds: tuple[float, ...] | None = None
     resize: Resize = "stretch"
     bits: int | None = None
+    features: tuple[str, ...] | None = None
+    output_stride: int | None = None
 
     def __post_init__(self) -> None:
         store_plain(self)
@@ -71,6 +79,9 @@ class EmbeddedSpec:
         check_choice(BuildError, "pooling", self.pooling, (None, *get_args(Pooling)))
         check_int(BuildError, "classes", self.classes, 1)
         check_choice(BuildError, "resize", self.resize, get_args(Resize))
+        check_choice(BuildError, "output_stride", self.output_stride, (None, *OUTPUT_STRIDES))
+        if self.features is not None:
+            object.__setattr__(self, "features", check_levels(self.features))
         if self.bits is not None:
             check_int(BuildError, "bits", self.bits, 8, 16)
         names = self.class_names
@@ -86,6 +97,17 @@ class EmbeddedSpec:
             )
         for value in found or ():
             check_number(BuildError, "thresholds", value, 0, 1)
+
+    @property
+    def ending(self) -> dict[str, Any]:
+        """Which of the networks of its spec it is, as arguments of `record_network` and `build_model`."""
+        return {
+            "include_top": self.include_top,
+            "pooling": self.pooling,
+            "classes": self.classes,
+            "features": self.features,
+            "output_stride": self.output_stride,
+        }
 
     def of_classes(self, kept: Sequence[int]) -> EmbeddedSpec:
         """What a model says that has only some of the classes.
@@ -109,9 +131,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec, name: str = EMBEDDED_LAYER) -> An
     content = {
         "keras_effnet": _VERSION,
         "backbone": json.loads(spec)["backbone"],
-        "include_top": embedded.include_top,
-        "pooling": embedded.pooling,
-        "classes": embedded.classes,
+        **{name: value for name, value in embedded.ending.items() if name not in _LEVELS or value is not None},
     }
     text: Any = _as_text({**content, **_notes(embedded)})
     return keras.layers.GaussianNoise(0.0, seed=text, name=name)(x)
@@ -139,8 +159,8 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         content = json.loads(text)
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
-        lists = {name: tuple(content[name]) for name in ("class_names", "thresholds") if content.get(name)}
-        others = {name: content[name] for name in ("task", "resize", "bits") if name in content}
+        lists = {name: tuple(content[name]) for name in ("class_names", "thresholds", "features") if content.get(name)}
+        others = {name: content[name] for name in ("task", "resize", "bits", "output_stride") if name in content}
         return EmbeddedSpec(spec, content["include_top"], content["pooling"], content["classes"], **lists, **others)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise BuildError(
@@ -175,9 +195,7 @@ def counted_arguments(model: keras.Model) -> dict[str, Any]:
         "spec": embedded.spec,
         "resolution": tuple(side or embedded.spec.resolution for side in sides),
         "channels": channels,
-        "classes": embedded.classes,
-        "include_top": embedded.include_top,
-        "pooling": embedded.pooling,
+        **embedded.ending,
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import keras
@@ -14,7 +16,7 @@ from keras_effnet.builder.initialization import deep_recursion, paused_garbage_c
 from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import BuildError
-from keras_effnet.network import record_network
+from keras_effnet.network import Network, record_network
 from keras_effnet.reading.graph import alone
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
@@ -34,6 +36,8 @@ def build_model(
     classifier_activation: str | Callable[..., Any] | None = "softmax",
     name: str | None = None,
     memory_limit: float | None = None,
+    features: Sequence[str] | None = None,
+    output_stride: int | None = None,
 ) -> keras.Model:
     """Builds a spec as it is: a flat functional model of stock Keras layers, whose graph does not depend on `weights`.
 
@@ -55,9 +59,14 @@ def build_model(
         name: name of the model; the spec's by default.
         memory_limit: number of bytes that the weights may take; by default the memory that is free. `float("inf")`
             lifts the limit.
+        features: names of levels, such as "P3" (the map whose cells lie 2**3 pixels apart), that the model returns in
+            place of what `include_top` and `pooling` ask for; nothing is built behind the last of them. None for one
+            output at the end. `keras_effnet.feature_extractor` says more.
+        output_stride: pixels from one cell of the coarsest map to the next, 8, 16 or 32: strides beyond it become 1,
+            and windows behind them are dilated, for the same weights. None for the spec's own strides.
 
     Returns:
-        The model.
+        The model; with `features` its output is a dict of maps, by the names of their levels.
 
     Raises:
         BuildError: no model can be built from an argument.
@@ -72,34 +81,58 @@ def build_model(
         (None, 10)
     """
     spec = resolve_backbone(spec)
+    include_top = include_top and features is None
     shape = image_shape(spec, include_top, input_tensor, input_shape)
     weights = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
     check_weights_arguments(spec, weights, include_top, classes, classifier_activation, shape)
-    check_memory(spec, shape, include_top, classes, memory_limit)
-    # Found before the model is built: a missing file costs no time.
-    source = None if weights is None else locate_weights(spec, weights, include_top)
     first = keras.config.image_data_format() == "channels_first"
-    network = record_network(
+    record = partial(
+        record_network,
         spec,
         channels=int(shape[0 if first else 2] or 0),
-        size=shape[1:] if first else shape[:2],  # pyright: ignore[reportArgumentType] - picture_shape has two sides
+        size=shape[1:] if first else shape[:2],  # pyright: ignore[reportArgumentType] - image_shape has two sides
         include_top=include_top,
         pooling=pooling,  # pyright: ignore[reportArgumentType] - record_network checks it
         classes=classes,
         classifier_activation=classifier_activation,
+        output_stride=output_stride,
     )
-    names = numbered_names(network, names_in_front(input_tensor))
+    network = record(features=features)
+    embedded = EmbeddedSpec(
+        spec,
+        include_top,
+        pooling,  # pyright: ignore[reportArgumentType]
+        classes,
+        features=None if features is None else tuple(features),
+        output_stride=output_stride,
+    )
+    check_memory(embedded, shape, memory_limit)
+    # Found before the model is built: a missing file costs no time.
+    source = None if weights is None else locate_weights(spec, weights, include_top)
+    # Files hold all of a network: what stands behind the levels is built to be loaded, and dropped.
+    whole = network if features is None or source is None else record()
+    names = numbered_names(whole, names_in_front(input_tensor))
     layers = KerasLayers(spec.initializer, names)
     with paused_garbage_collection(), deep_recursion():
         pixels = keras.Input(shape) if input_tensor is None else input_tensor
-        embedded = EmbeddedSpec(spec, include_top, pooling, classes)  # pyright: ignore[reportArgumentType]
         image = embed_spec(pixels, embedded, names.get(EMBEDDED_LAYER, EMBEDDED_LAYER))
-        [output] = network.run(layers, image)
+        *maps, end = _with_outputs(whole, [node.name for node in network.outputs]).run(layers, image)
+        output = end if embedded.features is None else dict(zip(embedded.features, maps, strict=True))
         inputs = pixels if input_tensor is None else alone(keras.utils.get_source_inputs(input_tensor))
         model = _graph(inputs, output, name=spec.name if name is None else name)
     if source is not None:
-        load_source([LoadTarget.whole(model), LoadTarget.part(model, layers.made)], source, spec=spec)
+        holders = [model] if whole is network else [model, _graph(inputs, end, name=model.name)]
+        targets = [
+            target for each in holders for target in (LoadTarget.whole(each), LoadTarget.part(each, layers.made))
+        ]
+        load_source(targets, source, spec=spec)
     return model
+
+
+def _with_outputs(network: Network, names: list[str]) -> Network:
+    """The network with what some nodes make as outputs, before its own."""
+    found = {node.name: node for node in network.nodes}
+    return replace(network, outputs=(*(found[name] for name in names), *network.outputs[-1:]))
 
 
 def _graph(inputs: Any, output: Any, name: str) -> keras.Model:

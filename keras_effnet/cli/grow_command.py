@@ -106,8 +106,8 @@ def _size(model: Any) -> dict[str, Any]:
     embedded = known_spec(model)
     height, width = (side or embedded.spec.resolution for side in model.input_shape[1:3])
     resolution, channels = height if height == width else (height, width), model.input_shape[-1]
-    shape: dict[str, Any] = {"resolution": resolution, "channels": channels, "classes": embedded.classes}
-    cost = estimate_cost(embedded.spec, include_top=embedded.include_top, **shape)
+    shape: dict[str, Any] = {"resolution": resolution, "channels": channels}
+    cost = estimate_cost(embedded.spec, **shape, **embedded.ending)
     sizes = {"params": model.count_params(), "macs": cost.macs}
     return {"name": model.name, **sizes, "resolution": resolution, "channels": channels}
 

@@ -20,7 +20,7 @@ from keras_effnet.export.merged_weights import merge_weights
 from keras_effnet.export.rebuilding import Rebuilding
 from keras_effnet.network import Network
 from keras_effnet.ops import BatchNorm, Depthwise, TransposedConv
-from keras_effnet.reading.graph import alone, finalize
+from keras_effnet.reading.graph import alone, finalize, structured
 from keras_effnet.reading.read_model import ReadModel, read_layers
 
 
@@ -56,7 +56,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
             for node, tensor in zip(network.inputs, model.inputs, strict=True)
         ]
         outputs = network.run(Rebuilding(read.graph), *inputs)
-        made = keras.Model(alone(inputs), alone(list(outputs)), name=model.name)
+        made = keras.Model(alone(inputs), structured(list(outputs), model), name=model.name)
     for layer in made.layers:
         if isinstance(layer, keras.layers.Normalization):
             # With Keras' count of images, if they are weights.

@@ -24,7 +24,7 @@ def measured_difference(
     build: Callable[[tuple[int | None, ...]], keras.Model],
     *,
     raw: bool = True,
-    channels: np.ndarray | None = None,
+    channels: Sequence[np.ndarray] | None = None,
     seed: int = 0,
 ) -> float:
     """The largest difference of the outputs of two models on random images, as a share of the largest output.
@@ -34,8 +34,8 @@ def measured_difference(
         new: the new model.
         build: builds the new model for inputs of another shape, with any weights.
         raw: whether the models take pixels from 0 to 255; otherwise the images are of mean 0 and variance 1.
-        channels: number of the old output channel that each new output channel comes from, `FRESH` for one that is new;
-            None where both have the same.
+        channels: for each output, the number of the old channel that each new channel comes from, `FRESH` for one that
+            is new; None where both have the same.
         seed: seed of the random images.
 
     Returns:
@@ -47,9 +47,10 @@ def measured_difference(
     images = _random_images([_SIDE if side is None else side for side in shape], raw, seed)
     before, after = (_listed(compute_once(model, images)) for model in (old, new))
     if channels is not None:
-        known = channels != FRESH
-        before = [_channels_last(output)[..., channels[known]] for output in before]
-        after = [_channels_last(output)[..., known] for output in after]
+        before = [
+            _channels_last(output)[..., rows[rows != FRESH]] for output, rows in zip(before, channels, strict=True)
+        ]
+        after = [_channels_last(output)[..., rows != FRESH] for output, rows in zip(after, channels, strict=True)]
     return _largest_share(before, after)
 
 
@@ -101,7 +102,7 @@ def compute_once(model: keras.Model, images: Any) -> Any:
         images: the images, as the model takes them, in the structure of its inputs.
 
     Returns:
-        The output as a NumPy array, or a list of them.
+        The output as a NumPy array, or a list or dict of them.
     """
     if keras.backend.backend() == "jax":
         return model.predict_on_batch(images)  # layer by layer, JAX would compile a program for each
@@ -158,7 +159,7 @@ def _layer_name(value: Value) -> str:
 
 
 def _listed(outputs: Any) -> list[np.ndarray]:
-    return [np.asarray(output) for output in (outputs if isinstance(outputs, list) else [outputs])]
+    return [np.asarray(output) for output in keras.tree.flatten(outputs)]
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:

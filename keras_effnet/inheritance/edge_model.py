@@ -46,11 +46,9 @@ def edge_model(model: keras.Model) -> tuple[keras.Model, LoadReport]:
     embedded = found.embedded
     made = build_model(
         lite_form(embedded.spec),
-        embedded.include_top,
         input_shape=found.model.input_shape[1:],
-        pooling=embedded.pooling,
-        classes=embedded.classes,
         classifier_activation=found.activation,
+        **embedded.ending,
     )
     note_like(made, embedded)
     there = {layer.name for layer in made.layers}

@@ -22,7 +22,7 @@ from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.inheritance.recognition import Read, known_specs, recognise
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, alone, check_training, read_graph, replay
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, check_training, read_graph, replay, structured
 from keras_effnet.reading.read_model import read_layers
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
@@ -41,7 +41,7 @@ class EmbeddedNetwork:
         graph: the graph of the model that was looked at, with the model inside it that holds the network unfolded.
         embedded: the spec and the options that the network was built from.
         image: the tensor that the network reads.
-        output: the tensor that it makes.
+        outputs: the tensors that it makes: one for each level, or one at its end.
         front: names of the layers between the model's inputs and the network.
         behind: names of the layers between the network and the model's outputs.
         names: the name in the model of each of the network's layers with weights, by the name in the spec; of all
@@ -53,7 +53,7 @@ class EmbeddedNetwork:
     graph: Graph
     embedded: EmbeddedSpec
     image: Tensor
-    output: Tensor
+    outputs: tuple[Tensor, ...]
     front: tuple[str, ...]
     behind: tuple[str, ...]
     names: Mapping[str, str]
@@ -96,9 +96,12 @@ class EmbeddedNetwork:
         values = {self.graph.inputs[0]: pixels}
         replay(self.graph, self.front, values)
         core = build(input_tensor=values[self.image])
-        values[self.output] = core.output
+        if not self.behind:
+            return keras.Model(pixels, core.output, name=name)
+        values.update(zip(self.outputs, core.outputs, strict=True))
         replay(self.graph, self.behind, values, taken={layer.name for layer in core.layers})
-        return keras.Model(pixels, alone([values[tensor] for tensor in self.graph.outputs]), name=name)
+        outputs = structured([values[tensor] for tensor in self.graph.outputs], self.model)
+        return keras.Model(pixels, outputs, name=name)
 
 
 def known_spec(model: keras.Model) -> EmbeddedSpec:
@@ -159,12 +162,12 @@ def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exceptio
     for found in recognise(layers, specs):
         front = _in_front(graph, found.image)
         try:
-            behind = _behind(graph, found.inside, front, found.output)
+            behind = _behind(graph, found.inside, front, (found.output,))
         except InheritanceError as error:
             unknown = error
             continue
         check_training(graph)
-        ends, around = (found.image, found.output), (front, behind)
+        ends, around = (found.image, (found.output,)), (front, behind)
         return EmbeddedNetwork(graph, found.embedded, *ends, *around, found.names, found.read, found.activation)
     raise unknown
 
@@ -181,6 +184,8 @@ def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
     """What a model without a tag was built from, as the names of its layers show it."""
     names = {layer.name for layer in model.layers}
     top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
+    if isinstance(model.output, dict):
+        return EmbeddedSpec(base, include_top=False, features=tuple(model.output))
     pooled = len(model.output_shape) == 2
     classes = model.output_shape[-1]
     if top and top <= names:
@@ -192,26 +197,23 @@ def _named(graph: Graph, embedded: EmbeddedSpec) -> EmbeddedNetwork:
     """The network of a spec, by the names of its layers."""
     start = _start(graph)
     image = start if start in graph.inputs else graph.layers[start[0]].tensors[0]
-    network = record_network(
-        embedded.spec,
-        channels=graph.shapes[start][1 if keras.config.image_data_format() == "channels_first" else -1] or 0,
-        include_top=embedded.include_top,
-        pooling=embedded.pooling,
-        classes=embedded.classes,
-    )
+    first = keras.config.image_data_format() == "channels_first"
+    _, *sides = graph.shapes[start]
+    channels = sides.pop(0 if first else -1)
+    network = record_network(embedded.spec, channels=channels or 0, size=(sides[0], sides[1]), **embedded.ending)
     last = network.outputs[0].name if embedded.include_top else None
     front = _in_front(graph, image)
     matcher = _Matcher(graph, last, {*front, *(name for name, _, _ in graph.inputs)})
-    [end] = network.run(matcher, start)
+    ends = network.run(matcher, start)
     names = matcher.matched
-    behind = _behind(graph, {*names.values(), start[0]}, front, end)
+    behind = _behind(graph, {*names.values(), start[0]}, front, ends)
     activation = None if last is None else graph.layers[names[last]].operation.activation
 
     def read(name: str) -> list[np.ndarray]:
         layer = graph.layers[names[name]].operation
         return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layer)]
 
-    return EmbeddedNetwork(graph, embedded, image, end, front, behind, names, read, activation)
+    return EmbeddedNetwork(graph, embedded, image, ends, front, behind, names, read, activation)
 
 
 def _holds_spec(layer: Any) -> bool:
@@ -328,20 +330,20 @@ def _in_front(graph: Graph, image: Tensor) -> tuple[str, ...]:
     return tuple(name for name, layer in graph.layers.items() if name in found and layer.calls)
 
 
-def _behind(graph: Graph, inside: Collection[str], front: tuple[str, ...], end: Tensor) -> tuple[str, ...]:
-    """Names of all other layers, which may read the network's output only."""
+def _behind(graph: Graph, inside: Collection[str], front: tuple[str, ...], ends: tuple[Tensor, ...]) -> tuple[str, ...]:
+    """Names of all other layers, which may read the network's outputs only."""
     behind = [name for name, layer in graph.layers.items() if layer.calls and name not in inside and name not in front]
     made = {*behind}
     for name in behind:
         for tensor in graph.layers[name].tensors:
-            if tensor != end and tensor[0] not in made:
+            if tensor not in ends and tensor[0] not in made:
                 raise InheritanceError(
                     f"layer {name!r} reads {tensor[0]!r}, which is not the output of the network: a changed network "
                     "may have other channels there. Cut it off, change the network, and add it again.",
                     received=f"{graph.model.name!r} with {name!r}",
                 )
     for tensor in graph.outputs:
-        if tensor != end and tensor[0] not in made:
+        if tensor not in ends and tensor[0] not in made:
             raise InheritanceError(
                 f"the model returns {tensor[0]!r}, which is inside its network, where a changed one may have other "
                 "channels. Give a model that returns what stands behind.",

@@ -165,12 +165,10 @@ def grow_model(
         core = partial(
             build_model,
             target,
-            embedded.include_top,
-            pooling=embedded.pooling,
-            classes=embedded.classes if kept is None else len(kept),
             classifier_activation=activation,
             name=name,
             memory_limit=memory_limit,
+            **{**embedded.ending, "classes": embedded.classes if kept is None else len(kept)},
         )
         return found.rebuild(core, shape, old.name if name is None else name)
 
@@ -180,6 +178,8 @@ def grow_model(
     with paused_garbage_collection():
         for layer, arrays in plan.run(_reader(layers)):
             _assign(layers[layer], arrays)
+    if embedded.features is not None:
+        plan.pairing.note_levels(embedded.features)
     note_like(new, embedded if kept is None else embedded.of_classes(kept.tolist()))
     if exact and any(difference.grows for difference in plan.pairing.differences):
         raise _not_exact(found, new, build, plan)
@@ -199,7 +199,7 @@ def _target(own: BackboneSpec, spec: BackboneSpec | str | None, phi: float | Non
 def _measured(found: EmbeddedNetwork, new: keras.Model, build: Callable[[Any], keras.Model], pairing: Pairing) -> float:
     """By how much two models differ; features of more channels are compared with those that they are copies of."""
     features = not found.embedded.include_top and not found.behind
-    channels = pairing.rows(pairing.new.output, pairing.old.output) if features else None
+    channels = pairing.rows_of_outputs() if features else None
     raw = pairing.preprocesses or bool(found.front)
     return measured_difference(found.model, new, build, raw=raw, channels=channels)
 
@@ -214,11 +214,10 @@ def _plan(
 ) -> InheritancePlan:
     """What the new model inherits, with the old one seen as if it took the new one's images."""
     tag, old_channels = found.embedded, found.graph.shapes[found.image][1:][_channel_axis()] or 0
-    arguments: dict[str, Any] = {"classes": tag.classes, "include_top": tag.include_top, "pooling": tag.pooling}
-    theirs = trace_network(tag.spec, channels=old_channels, **arguments)
+    theirs = trace_network(tag.spec, channels=old_channels, **tag.ending)
     read, border = found.read, ""
     new_classes = tag.classes if kept is None else len(kept)
-    ours = trace_network(target, **{**arguments, "channels": channels, "classes": new_classes})
+    ours = trace_network(target, channels=channels, **{**tag.ending, "classes": new_classes})
     kinds: dict[str, Kind] = {}
     if channels != old_channels and stem == "fresh":
         pixels = [node for node in theirs.blocks[0].nodes if node.has_weights]
@@ -228,7 +227,7 @@ def _plan(
         kinds = dict.fromkeys(read.names, "adapted")
         border = "" if read.keeps_border else ", not exact where windows reach over the border"
     if channels != old_channels:
-        theirs = trace_network(tag.spec, channels=channels, **arguments)
+        theirs = trace_network(tag.spec, channels=channels, **tag.ending)
     plan = InheritancePlan(theirs, ours, read, options, classes=kept, kinds=kinds)
     if channels != old_channels:
         reason = f"images of {channels} channels in place of {old_channels}: {stem}{border}"

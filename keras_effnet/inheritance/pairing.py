@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import SequenceMatcher
 from typing import Any
@@ -200,6 +200,21 @@ class Pairing:
             copies = channels[:, None] * run.repeat + np.arange(run.repeat)
             found.append(start + copies.ravel())
         return np.concatenate(found)
+
+    def rows_of_outputs(self) -> list[np.ndarray]:
+        """The same for each output of the networks."""
+        return [self.rows(*pair) for pair in zip(self.new.outputs, self.old.outputs, strict=True)]
+
+    def note_levels(self, names: Sequence[str]) -> None:
+        """Notes which levels lack channels that they had, once it is known what new blocks hand on.
+
+        Args:
+            names: names of the levels that both networks return.
+        """
+        for name, old, rows in zip(names, self.old.outputs, self.rows_of_outputs(), strict=True):
+            if not set(range(old.channels)) <= set(rows.tolist()):
+                stage = next(block.stage for block in self.old.blocks if old.maker in block.nodes)
+                self.differ(stage, f"level {name} lacks channels that it had", grows=len(rows) >= old.channels)
 
     def _inherits(self, new: Any, old: Any) -> bool:
         return self.axes.get(new.axis) is old.axis and new.repeat == old.repeat

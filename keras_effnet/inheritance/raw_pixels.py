@@ -64,11 +64,9 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
     build = partial(
         build_model,
         spec,
-        embedded.include_top,
-        pooling=embedded.pooling,
-        classes=embedded.classes,
         classifier_activation=found.activation,
         name=model.name,
+        **embedded.ending,
     )
     raw = found.rebuild(build, found.model.input_shape[1:], model.name)
     weighted = [layer for layer in raw.layers if layer_weights(layer) and layer.name in found.names]

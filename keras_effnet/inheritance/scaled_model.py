@@ -192,12 +192,15 @@ def _from_imagenet(
     pooling: str | None = None,
     classes: Any = None,
     classifier_activation: Any = "softmax",
+    features: Any = None,
+    output_stride: Any = None,
     **arguments: Any,
 ) -> Any:
     """A network of any size with what the nearest published one has learned."""
     published = nearest_member(spec, member)
     options: dict[str, Any] = {"pooling": pooling, "classifier_activation": classifier_activation}
+    options |= {"features": features, "output_stride": output_stride}
     if classes is None and not arguments and any(entry.matches(spec) for entry in all_published()):
         return build_model(spec, include_top, "imagenet", **options)
     trained = build_model(published, include_top, "imagenet", **options)
-    return grow_model(trained, spec, classes=classes if include_top else None, **arguments)
+    return grow_model(trained, spec, classes=classes if include_top and features is None else None, **arguments)

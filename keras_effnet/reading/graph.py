@@ -329,7 +329,7 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
     inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)
     replay(graph, graph.layers, values)
-    outputs = alone([values[tensor] for tensor in graph.outputs])
+    outputs = structured([values[tensor] for tensor in graph.outputs], graph.model)
     return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
 
 
@@ -360,6 +360,11 @@ def _copy_weights(layer: GraphLayer, graph: Graph, copy: Any) -> None:
 def alone(tensors: list[Any]) -> Any:
     """One tensor instead of a list of one."""
     return tensors[0] if len(tensors) == 1 else tensors
+
+
+def structured(tensors: list[Any], model: keras.Model) -> Any:
+    """Tensors in the form in which a model returns its own: one alone, a list, or a dict."""
+    return keras.tree.pack_sequence_as(model.output, tensors)
 
 
 def finalize(layer: Any) -> None:
