@@ -64,7 +64,7 @@ def test_every_registered_backbone_is_found_without_its_tag_and_its_names(name: 
     top = size == "own"
     with graphs_alone():
         model = build_model(spec, input_shape=(*sides[size], 3), include_top=top, classes=7, memory_limit=float("inf"))
-    model, before = stripped(model)
+        model, before = stripped(model)
     found = first(model)
     assert found is not None
     assert found.embedded.spec == spec
@@ -309,7 +309,7 @@ def test_a_network_with_one_layer_of_another_kind_is_another_network(name: str) 
     with graphs_alone():
         side = spec.resolution + 1  # an odd size tells paddings apart
         model = build_model(spec, classes=7, input_shape=(side, side, 3), memory_limit=float("inf"))
-    model, before = stripped(model)
+        model, before = stripped(model)
     found = first(model, spec)
     assert found is not None
     head = [
