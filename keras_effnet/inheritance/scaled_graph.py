@@ -20,7 +20,7 @@ from keras_effnet.inheritance.inheritance_report import InheritanceReport, descr
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
 from keras_effnet.ops import Conv, Dense, Flatten, Op, Opaque, Resize, Reuse, TransposedConv, Unflatten
-from keras_effnet.reading.graph import alone, call_layer, check_training, copy_layer, finalize
+from keras_effnet.reading.graph import alone, call_layer, check_training, copy_layer, finalize, structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule
@@ -186,8 +186,8 @@ def _build(
             builder.build(block)
         outputs = [values[node] for node in scaled.network.outputs]
         made.model = keras.Model(
-            _structured(graph.model, "input", inputs),
-            _structured(graph.model, "output", outputs),
+            _named(graph.model, inputs),
+            structured(outputs, graph.model),
             name=name or graph.model.name,
         )
     return made
@@ -199,10 +199,10 @@ def _like(shape: tuple[int | None, ...], image: Shape) -> tuple[int | None, ...]
     return tuple(None if old is None else new for old, new in zip(shape, found, strict=True))
 
 
-def _structured(model: keras.Model, end: str, tensors: list[Any]) -> Any:
-    """Inputs or outputs in the structure of the model's own: one, a list or a dictionary."""
-    own = getattr(model, end) if hasattr(model, end) else tensors
-    return keras.tree.pack_sequence_as(own, tensors) if isinstance(own, dict) else alone(tensors)
+def _named(model: keras.Model, inputs: list[Any]) -> Any:
+    """Inputs in the structure of the model's own: one, a list or a dictionary."""
+    own = cast(Any, model).input if isinstance(model, keras.Function) else None
+    return keras.tree.pack_sequence_as(own, inputs) if isinstance(own, dict) else alone(inputs)
 
 
 class _Builder:

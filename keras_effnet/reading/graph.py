@@ -364,7 +364,8 @@ def alone(tensors: list[Any]) -> Any:
 
 def structured(tensors: list[Any], model: keras.Model) -> Any:
     """Tensors in the form in which a model returns its own: one alone, a list, or a dict."""
-    return keras.tree.pack_sequence_as(model.output, tensors)
+    own = model.output if isinstance(model, keras.Function) else None
+    return keras.tree.pack_sequence_as(own, tensors) if isinstance(own, dict) else alone(tensors)
 
 
 def finalize(layer: Any) -> None:

@@ -99,7 +99,7 @@ def test_other_networks_are_not_found(builder: str) -> None:
         model = getattr(keras.applications, builder)(weights=None)
     assert first(model) is None
     with pytest.raises(BuildError, match=r"must know its spec.*`base`.*is no registered backbone"):
-        scale_model(model, phi=1)
+        grow_model(model, phi=1)
 
 
 def test_channels_may_stand_first() -> None:
