@@ -21,6 +21,7 @@ from keras_effnet import (
     estimate_cost,
     feature_extractor,
     feature_levels,
+    fold_batchnorm,
     grow_model,
     scale_model,
     scale_spec,
@@ -236,6 +237,14 @@ def test_an_extractor_goes_where_models_go(way: Callable[[keras.Model, Path], An
     assert feature_levels(gone) == feature_levels(model)
     assert find_network(gone).alone
     check_grown(gone, scale_model(gone, 1, input_shape=gone.input_shape[1:]))
+
+
+def test_a_folded_extractor_returns_the_same_maps() -> None:
+    model = trained(shallow("mobilenet_v2"), (64, 64), features=("P3", "P5"), output_stride=16)
+    images = images_for(model, 64, 64)
+    folded = fold_batchnorm(model)
+    assert len(folded.layers) < len(model.layers)
+    assert_same_maps(maps(folded, images), maps(model, images))
 
 
 def test_any_block_makes_levels_that_find_themselves_again() -> None:
