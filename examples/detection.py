@@ -2,9 +2,9 @@
 
 Command: python examples/detection.py [--output boxes.png]
 Time: about 1 minute on 2 cores.
-Result: an average precision (at an IoU of 0.5) of 0.835 on the grown backbone of a classifier; 0.414 for the same network
-    with random weights, trained on the same boxes. (One run; the last digits depend on the machine.) With --output also
-    an image: scenes with the boxes that were found.
+Result: an average precision (at an IoU of 0.5) of 0.835 on the grown backbone of a classifier; 0.414 for the same
+    network with random weights, trained on the same boxes. (One run; the last digits depend on the machine.) With
+    --output also an image: scenes with the boxes that were found.
 
 CenterNet (Zhou et al. 2019, arXiv:1904.07850): an object is the peak of its class's heat map, and two more channels say
 how wide and high it is there. The images are drawn (draw_scenes.py): the classifier sees 2,400 images with one patch
@@ -48,12 +48,13 @@ def targets(scenes: Scenes) -> np.ndarray:
 
 def centre_loss(target: Any, found: Any) -> Any:
     """Equations 1 and 3 of the paper: a focal loss that forgives cells near a centre, and L1 of sizes."""
-    heat, truth = ops.clip(ops.sigmoid(found[..., :CLASSES]), 1e-4, 1 - 1e-4), target[..., :CLASSES]
-    at_centres = ops.where(truth == 1, (1 - heat) ** 2 * ops.log(heat), 0.0)
-    elsewhere = ops.where(truth == 1, 0.0, (1 - truth) ** 4 * heat**2 * ops.log(1 - heat))
-    sizes = ops.abs(found[..., CLASSES:] - target[..., CLASSES:-1]) * target[..., -1:]
-    objects = ops.maximum(ops.sum(target[..., -1]), 1.0)
-    return (0.1 * ops.sum(sizes) - ops.sum(at_centres) - ops.sum(elsewhere)) / objects
+    heat: Any = ops.clip(ops.sigmoid(found[..., :CLASSES]), 1e-4, 1 - 1e-4)
+    truth = target[..., :CLASSES]
+    at_centres: Any = ops.where(truth == 1, (1 - heat) ** 2 * ops.log(heat), 0.0)
+    elsewhere: Any = ops.where(truth == 1, 0.0, (1 - truth) ** 4 * heat**2 * ops.log(1 - heat))
+    away: Any = ops.abs(found[..., CLASSES:] - target[..., CLASSES:-1])
+    sizes: Any = ops.sum(away * target[..., -1:])
+    return (0.1 * sizes - ops.sum(at_centres + elsewhere)) / ops.maximum(ops.sum(target[..., -1]), 1.0)
 
 
 def with_centres(extractor: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -63,10 +63,10 @@ def trained_classifier() -> keras.Model:
 
 def pyramid(extractor: keras.Model, width: int = 32) -> Any:
     """A feature pyramid (arXiv:1612.03144): from the coarsest map down, each is added to the next finer one."""
-    told = feature_levels(extractor)
+    told, maps = feature_levels(extractor), cast(dict[str, Any], extractor.output)
     x, before = None, 0
     for name, stride in reversed(list(zip(told.names, told.strides, strict=True))):
-        lateral = layers.Conv2D(width, 1, name=f"{name}_lateral")(extractor.output[name])
+        lateral = layers.Conv2D(width, 1, name=f"{name}_lateral")(maps[name])
         if x is not None:
             x = layers.UpSampling2D(before // stride, interpolation="bilinear", name=f"{name}_up")(x)
             lateral = layers.Add(name=f"{name}_sum")([lateral, x])

@@ -11,17 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError
 from keras_effnet.levels import Grid, Lengths, walk_grids
 from keras_effnet.ops import Conv, Crop, Depthwise, Merge, Opaque, Pool, Reshaping, Reuse, TransposedConv, ZeroPad
 from keras_effnet.padding import Padding, padding_zeros
+from keras_effnet.recorded import Network, Node, RecordedBlock
 from keras_effnet.windows import Window, both, reaches
-
-if TYPE_CHECKING:
-    from keras_effnet.network import Network, Node, RecordedBlock
 
 OUTPUT_STRIDES = (8, 16, 32)
 
@@ -153,8 +151,10 @@ def _elsewhere(node: Node, d: Pair) -> Any:
     """What another operation becomes on a map that is `d` times as fine."""
     match node.op:
         case ZeroPad(rows, columns) | Crop(rows, columns):
-            scaled = (tuple(each * factor for each in sides) for sides, factor in ((rows, d[0]), (columns, d[1])))
-            return type(node.op)(*scaled)
+            down, right = d
+            return replace(
+                node.op, rows=(down * rows[0], down * rows[1]), columns=(right * columns[0], right * columns[1])
+            )
         case Opaque(inert=False, elementwise=False):
             raise _undilated(node, "is known to Keras alone")
         case Reuse(op) if isinstance(op, Conv | Depthwise | Pool):

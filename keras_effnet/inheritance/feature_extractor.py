@@ -67,7 +67,7 @@ def feature_extractor(
         >>> trained = build_model(scale_spec("mobilenet_v2", phi=-3), classes=5)
         >>> extractor = feature_extractor(trained, ("P3", "P5"), input_shape=(64, 96, 3))
         >>> {name: tuple(made.shape) for name, made in extractor.output.items()}
-        {'P3': (None, 8, 12, 24), 'P5': (None, 2, 3, 216)}
+        {'P3': (None, 8, 12, 24), 'P5': (None, 2, 3, 240)}
     """
     names = chosen_levels(levels, strides)
     if not isinstance(model, keras.Model):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -21,6 +21,7 @@ from keras_effnet import (
     estimate_cost,
     feature_extractor,
     feature_levels,
+    fold_batchnorm,
     grow_model,
     scale_model,
     scale_spec,
@@ -59,16 +60,21 @@ def images_for(model: keras.Model, *shape: int) -> np.ndarray:
     return pixels if raw else pixels / 64 - 2
 
 
+def made(model: keras.Model) -> dict[str, Any]:
+    """The Keras tensors that an extractor returns, by level."""
+    return cast(dict[str, Any], model.output)
+
+
 def maps(model: keras.Model, images: np.ndarray) -> dict[str, np.ndarray]:
     """The maps that an extractor returns, by level."""
-    return {name: np.asarray(keras.ops.convert_to_numpy(made)) for name, made in model(images, training=False).items()}
+    return {name: np.asarray(keras.ops.convert_to_numpy(each)) for name, each in model(images, training=False).items()}
 
 
 def assert_same_maps(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert list(found) == list(expected)
-    for name, made in expected.items():
-        assert made.std() > 1e-3 * np.abs(made).max(), "constant maps prove nothing"
-        np.testing.assert_allclose(found[name], made, rtol=0, atol=1e-5 * float(np.abs(made).max()))
+    for name, theirs in expected.items():
+        assert theirs.std() > 1e-3 * np.abs(theirs).max(), "constant maps prove nothing"
+        np.testing.assert_allclose(found[name], theirs, rtol=0, atol=1e-5 * float(np.abs(theirs).max()))
 
 
 def last_of_each_size(model: keras.Model, spec: BackboneSpec) -> dict[tuple[int, int], str]:
@@ -92,7 +98,7 @@ def test_levels_are_what_the_classifier_computes_inside(name: str) -> None:
     extractor, told = feature_extractor(model), feature_levels(spec)
     sizes = [(64 // stride, 96 // stride) for stride in told.strides]
     assert list(extractor.output) == list(told.names)
-    shapes = [tuple(made.shape[1:]) for made in extractor.output.values()]
+    shapes = [tuple(each.shape[1:]) for each in made(extractor).values()]
     assert shapes == [(*size, channels) for size, channels in zip(sizes, told.channels, strict=True)]
 
     layers = last_of_each_size(model, spec)
@@ -143,7 +149,7 @@ def test_a_dilated_network_for_images_of_any_size_takes_their_sides_to_be_divisi
     np.testing.assert_allclose(
         maps(dilated, images)["P4"][:, ::2, ::2], maps(strided, images)["P4"], rtol=0, atol=1e-6 * 100
     )
-    assert dilated.output["P4"].shape == (None, None, None, 20)
+    assert made(dilated)["P4"].shape == (None, None, None, 20)
 
 
 def check_grown(small: keras.Model, large: keras.Model) -> None:
@@ -233,6 +239,14 @@ def test_an_extractor_goes_where_models_go(way: Callable[[keras.Model, Path], An
     check_grown(gone, scale_model(gone, 1, input_shape=gone.input_shape[1:]))
 
 
+def test_a_folded_extractor_returns_the_same_maps() -> None:
+    model = trained(shallow("mobilenet_v2"), (64, 64), features=("P3", "P5"), output_stride=16)
+    images = images_for(model, 64, 64)
+    folded = fold_batchnorm(model)
+    assert len(folded.layers) < len(model.layers)
+    assert_same_maps(maps(folded, images), maps(model, images))
+
+
 def test_any_block_makes_levels_that_find_themselves_again() -> None:
     spec = every_block_spec()
     model = trained(spec, (64, 64))
@@ -275,7 +289,7 @@ def test_layers_in_front_go_along_and_what_stands_behind_does_not() -> None:
     inside = keras.Model(x, core.get_layer("block2a_project_bn").output)
     np.testing.assert_allclose(maps(extractor, pixels)["P2"], outputs(inside, pixels), rtol=0, atol=1e-5)
     assert read_embedded_spec(extractor).resize == "pad"
-    assert extractor.output["P2"].shape == (None, 8, 8, 12)
+    assert made(extractor)["P2"].shape == (None, 8, 8, 12)
 
 
 def test_a_decoder_goes_along_where_its_levels_keep_their_channels() -> None:
