@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol, Self, TypeVar
 
 from keras_effnet.errors import SpecError
-from keras_effnet.network import Node, Reader, RecordedBlock, run_block
+from keras_effnet.network import Network, Node, Reader, RecordedBlock, run_block
 from keras_effnet.ops import (
     Activation,
     Add,
@@ -261,10 +261,34 @@ def _transposed_cost(op: TransposedConv, x: Shape) -> LayerCost:
     return LayerCost(y, weights + op.width * op.bias, 0, x.height * x.width * weights, math.prod(y))
 
 
-class CostCounter:
-    """The reader that adds up; `counts` are the sums over everything read so far."""
+def count_nodes(
+    network: Network, *images: Shape, count: Callable[..., LayerCost] = layer_cost
+) -> dict[Node, LayerCost]:
+    """Counts each operation of a network once; the inputs, too, which cost nothing.
 
-    def __init__(self) -> None:
+    Args:
+        network: the network.
+        *images: shape of each input.
+        count: counts one operation; `layer_cost`, or one that knows which weights a model really has.
+
+    Raises:
+        SpecError: an operation that is impossible on the shape that it reads.
+    """
+    costs = {node: LayerCost(image) for node, image in zip(network.inputs, images, strict=True)}
+    for node in network.nodes:
+        costs[node] = count(node.op, node.name, *[costs[given].shape for given in node.inputs])
+    return costs
+
+
+class CostCounter:
+    """The reader that adds up; `counts` are the sums over everything read so far.
+
+    Args:
+        cost: counts one operation; `layer_cost`, or one that knows which weights a model really has.
+    """
+
+    def __init__(self, cost: Callable[..., LayerCost] = layer_cost) -> None:
+        self._cost = cost
         self._trainable = self._untrained = self._macs = self._activations = 0
 
     @property
@@ -274,7 +298,7 @@ class CostCounter:
 
     def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
         """Adds the cost of one operation, and returns the shape of what it makes."""
-        shape, trainable, untrained, macs, activations = layer_cost(op, name, *inputs)
+        shape, trainable, untrained, macs, activations = self._cost(op, name, *inputs)
         self._trainable += trainable
         self._untrained += untrained
         self._macs += macs

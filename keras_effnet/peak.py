@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from keras_effnet.checks import check_int
-from keras_effnet.cost import FLOAT32_BYTES
+from keras_effnet.checks import check_int, is_keras_model
+from keras_effnet.cost import FLOAT32_BYTES, check_own
 from keras_effnet.counting import Shape, layer_cost
-from keras_effnet.deployed.folded_network import record_deployed
+from keras_effnet.deployed.folded_network import deployed_network, record_deployed
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node
 from keras_effnet.ops import (
@@ -34,13 +34,18 @@ from keras_effnet.ops import (
     Multiply,
     Op,
     Pool,
+    TransposedConv,
     Weighted,
 )
 from keras_effnet.padding import padding_zeros
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, check_resolution, sides_of
+from keras_effnet.resolution_stages import plain_op
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.windows import reaches
+
+if TYPE_CHECKING:
+    import keras
 
 # Activations that engines apply while they write a convolution or a sum.
 _FUSED = ("linear", "relu", "relu6")
@@ -75,6 +80,7 @@ class DevicePeak:
         channels: number of channels that layers with weights write, all together.
         litert_values: the most values that LiteRT plans, which keeps the image to the end, and writes sums and products
             over one of the images that they are made of.
+        opaque: names of a model's layers that may take more inside than what they read and make: nobody knows.
     """
 
     values: int
@@ -82,6 +88,7 @@ class DevicePeak:
     layers: int
     channels: int
     litert_values: int
+    opaque: tuple[str, ...] = ()
 
     def bytes_on(self, engine: str) -> int:
         """Bytes in an engine.
@@ -115,53 +122,70 @@ class _Step(NamedTuple):
 
 
 def estimate_peak(
-    spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000, resolution: Resolution | None = None
+    spec: BackboneSpec | str | keras.Model,
+    *,
+    channels: int = 3,
+    classes: int = 1000,
+    resolution: Resolution | None = None,
 ) -> DevicePeak:
     """Finds what memory a network takes on a device beside its weights, without building it.
 
     Normalization is folded and branches are merged, as in exported files.
 
     Args:
-        spec: a backbone, or the name of a registered one.
+        spec: a backbone, the name of a registered one, or a functional or Sequential Keras model, which has its own
+            channels, classes and top.
         channels: number of channels of the image, at least 1.
         classes: number of classes of the classifier, at least 1.
-        resolution: side of the image in pixels, or (height, width), at least the total stride; by default the spec's.
+        resolution: side of the image in pixels, or (height, width), at least the total stride of a spec; by default
+            that of the spec or the model.
 
     Returns:
         The most values in memory at once, and where; `bytes_on(engine)` makes bytes of it.
 
     Raises:
-        BuildError, RegistryError, SpecError: as `estimate_cost`.
+        BuildError, InheritanceError, RegistryError, SpecError: as `estimate_cost`.
 
     Example:
         >>> peak = estimate_peak("mobilenet_v2")
         >>> peak.values, peak.layer
         (1505280, 'block_1_depthwise')
     """
+    if is_keras_model(spec):
+        from keras_effnet.counted_model import read_counted
+
+        check_own(channels=channels, classes=classes)
+        counted = read_counted(spec, resolution)
+        return replace(_device_peak(deployed_network(counted.network), *counted.images), opaque=counted.opaque)
     spec = resolve_backbone(spec)
     channels = check_int(BuildError, "channels", channels, 1)
     size = spec.resolution
     if resolution is not None:
         size = check_resolution(BuildError, "resolution", resolution, spec.total_stride)
     network = record_deployed(spec, channels=channels, classes=classes, resolution=size)
+    return _device_peak(network, Shape(*sides_of(size), channels))
+
+
+def _device_peak(network: Network, *images: Shape) -> DevicePeak:
+    """The memory of a network as it runs on a device."""
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)
-        weighted = (node.channels for node in block.nodes if isinstance(node.op, Conv | Depthwise | Dense))
+        kinds = Conv | TransposedConv | Depthwise | Dense
+        weighted = (node.channels for node in block.nodes if isinstance(plain_op(node.op), kinds))
         written += block.times * sum(weighted)
-    image = Shape(*sides_of(size), channels)
-    planned = find_peak(network, image, in_place=True).values
-    return DevicePeak(*find_peak(network, image), layers, written, planned)
+    planned = find_peak(network, *images, in_place=True).values
+    return DevicePeak(*find_peak(network, *images), layers, written, planned)
 
 
 def find_peak(
-    network: Network, image: Shape, *, training: bool = False, norms_learn: bool = True, in_place: bool = False
+    network: Network, *images: Shape, training: bool = False, norms_learn: bool = True, in_place: bool = False
 ) -> Peak:
     """Finds the most values that are in memory at once while a network runs for one image.
 
     Args:
         network: the network as it runs: for a device with its normalization folded.
-        image: shape of the image that it reads.
+        *images: shape of each input.
         training: whether it learns from the image: what the way back needs is kept, and has gradients.
         norms_learn: whether BatchNorm learns as well, which needs what it reads a second time.
         in_place: whether it runs as in LiteRT, which keeps the image to the end, and writes sums and products over one
@@ -182,7 +206,7 @@ def find_peak(
         >>> find_peak(network, image, training=True).values > 5 * find_peak(network, image).values
         True
     """
-    plan = _Learning(network, image, norms_learn) if training else _Running(network, image)
+    plan = _Learning(network, images, norms_learn) if training else _Running(network, images)
     steps = list(plan.steps())
     last = {buffer: number for number, step in enumerate(steps) for buffer in (*step.reads, step.writes)}
     last.update((plan.home[node], len(steps)) for node in network.outputs)
@@ -207,11 +231,11 @@ def find_peak(
 class _Running:
     """Which buffer holds what a node makes, when a network runs in an engine for devices."""
 
-    def __init__(self, network: Network, image: Shape) -> None:
+    def __init__(self, network: Network, images: Sequence[Shape]) -> None:
         self.network = network
-        self.shapes = dict.fromkeys(network.inputs, image)
+        self.shapes = dict(zip(network.inputs, images, strict=True))
         self.home = {node: number for number, node in enumerate(network.inputs)}
-        self.inputs = {number: math.prod(image) for number in self.home.values()}
+        self.inputs = {number: math.prod(self.shapes[node]) for node, number in self.home.items()}
         self._readers = Counter(given for node in network.nodes for given in node.inputs)
         self._next = len(self.home)
 
@@ -222,7 +246,7 @@ class _Running:
 
     def forward(self, node: Node) -> Iterator[_Step]:
         """The operations that one node takes."""
-        op: Op = node.op  # pyright: ignore[reportAssignmentType] - only inputs have none
+        op = plain_op(node.op)
         shapes = [self.shapes[each] for each in node.inputs]
         self.shapes[node] = layer_cost(op, node.name, *shapes).shape
         if self.stays(op, node.inputs[0]):
@@ -250,7 +274,7 @@ class _Running:
             case Dropout() | Flatten() | Activation(activation=None):
                 return True
             case Activation():
-                made = isinstance(given.op, Conv | Depthwise | Dense | Add)
+                made = isinstance(plain_op(given.op), Conv | Depthwise | Dense | Add)
                 return made and op.activation in _FUSED and self._readers[given] == 1
         return False
 
@@ -279,8 +303,8 @@ def _padded_values(op: Op, x: Shape) -> int:
 class _Learning(_Running):
     """The same for a training step in a framework, with the way back."""
 
-    def __init__(self, network: Network, image: Shape, norms_learn: bool) -> None:
-        super().__init__(network, image)
+    def __init__(self, network: Network, images: Sequence[Shape], norms_learn: bool) -> None:
+        super().__init__(network, images)
         self.norms_learn = norms_learn
 
     def steps(self) -> Iterator[_Step]:
@@ -308,7 +332,7 @@ class _Learning(_Running):
     def kept(self, node: Node, done: list[_Step]) -> tuple[int, ...]:
         """The buffers that the way back through a node reads."""
         read = tuple(self.home[each] for each in node.inputs)
-        match node.op:
+        match plain_op(node.op):
             case BatchNorm() if not self.norms_learn:
                 return ()
             case op if isinstance(op, Weighted):
