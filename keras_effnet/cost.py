@@ -170,9 +170,7 @@ def estimate_cost(
     """
     shape: dict[str, Any] = {"include_top": include_top, "pooling": pooling, "classes": classes}
     if is_keras_model(spec):
-        check_own(
-            {**shape, "channels": channels}, {"include_top": True, "pooling": None, "classes": 1000, "channels": 3}
-        )
+        check_own(channels=channels, **shape)
         return count_model(spec, resolution)[0]
     spec = resolve_backbone(spec)
     size = spec.resolution if resolution is None else plain(resolution)
