@@ -239,15 +239,14 @@ def _add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], im
     """The cost of a network of which each operation was counted."""
     found, x = [], image
     for stage in stages:
-        sums = Counts()
-        for cost in (costs[node] for block in stage.blocks for node in block.nodes):
-            params = cost.trainable_params + cost.untrained_params
-            sums = sums.plus(Counts(params, cost.trainable_params, cost.macs, cost.activations))
+        made = [costs[node] for block in stage.blocks for node in block.nodes]
+        trainable, untrained, macs, activations = map(sum, zip(*(cost[1:] for cost in made), strict=True))
+        sums = Counts(trainable + untrained, trainable, macs, activations)
         y = costs[stage.blocks[-1].output].shape
         found.append(StageCost(stage.operator, x, y, stage.depth, *sums))
         x = y
-    totals = (sum(getattr(stage, name) for stage in found) for name in Counts._fields)
-    return Cost(*totals, tuple(found))
+    totals = {name: sum(getattr(stage, name) for stage in found) for name in Counts._fields}
+    return Cost(**totals, stages=tuple(found))
 
 
 def count_network(network: Network, *images: Shape, make: Callable[[], CostCounter] = CostCounter) -> Cost:

@@ -110,7 +110,7 @@ class CountedModel:
             found = read_embedded_spec(model)
         except BuildError:  # several specs, or one from a later version: the model itself is counted all the same
             return None
-        height, width, channels = self.images[0]
+        [(height, width, channels)] = self.images
         top: dict[str, Any] = {
             "include_top": found.include_top, "pooling": found.pooling, "classes": found.classes,
         }  # fmt: skip

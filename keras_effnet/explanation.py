@@ -101,7 +101,7 @@ class Explanation(Shown):
         axes = figure.subplots()
         names = [f"{row.stage}  {row.operator}" for row in self.rows]
         for name, offset, color in (("params", 0.2, "#9ec5f8"), ("macs", -0.2, "tab:blue")):
-            shares = [100 * getattr(row, name) / getattr(self.cost, name) for row in self.rows]
+            shares = [100 * getattr(row, name) / max(1, getattr(self.cost, name)) for row in self.rows]
             places = [place - offset for place in range(len(names))]
             label = {"params": "parameters", "macs": "multiply-adds"}[name]
             axes.barh(places, shares, height=0.38, color=color, label=f"{label}, {getattr(self.cost, name):,}")

@@ -89,7 +89,7 @@ class LayerTable(Shown):
 
         Example:
             >>> explain_layers("mobilenet_v1").sorted("macs").rows[0].layer
-            'conv_pw_2'
+            'conv_pw_3'
         """
         check_choice(BuildError, "by", by, _NUMBERS)
         return replace(self, rows=tuple(sorted(self.rows, key=lambda row: getattr(row, by), reverse=True)))
@@ -121,7 +121,7 @@ class LayerTable(Shown):
         atomic_write(Path(path), write)
 
     def __str__(self) -> str:
-        cells = [(*_TEXTS, "params", "trainable", "MACs", "activations")]
+        cells: list[tuple[str, ...]] = [(*_TEXTS, "params", "trainable", "MACs", "activations")]
         for row in self.rows:
             numbers = (f"{getattr(row, name):,}" for name in _NUMBERS)
             cells.append((*(_brief(str(getattr(row, name))) for name in _TEXTS), *numbers))
@@ -203,7 +203,6 @@ def _numbered(stages: Sequence[RecordedStage]) -> Iterator[tuple[int, Node]]:
         # Preprocessing is the stem's, and the head's line is the top's as well.
         if nodes and before not in ("input", "head"):
             number += 1
-        number = max(number, 1)
         before = stage.name if nodes else before
         yield from ((number, node) for node in nodes)
 
