@@ -9,10 +9,13 @@ from typing import cast
 from keras_effnet.counting import Shape
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import (
+    Activation,
+    BatchNorm,
     Conv,
     Crop,
     Dense,
     Depthwise,
+    Dropout,
     Flatten,
     GlobalPool,
     Op,
@@ -29,7 +32,9 @@ from keras_effnet.windows import both
 # Number of the stage of vectors, behind those of all images.
 _VECTORS = 1_000_000
 # Operations that count as layers of a stage: those with multiply-adds, or with some that nobody knows.
-Layered = Conv | TransposedConv | Depthwise | Dense | Opaque
+_LAYERED = frozenset({Conv, TransposedConv, Depthwise, Dense, Opaque})
+# The most frequent operations that leave an image at its size.
+_STILL = frozenset({BatchNorm, Activation, Dropout})
 
 
 def cut_by_resolution(network: Network, shapes: Mapping[Node, Shape]) -> Network:
@@ -60,8 +65,11 @@ def cut_by_resolution(network: Network, shapes: Mapping[Node, Shape]) -> Network
     """
     first, vectors = _first_numbers(network, shapes)
     final = _joined_branches(network, first)
-    numbers = sorted({final[node] for node in network.nodes})
-    groups = {number: [node for node in network.nodes if final[node] == number] for number in numbers}
+    nodes = list(network.nodes)
+    numbers = sorted({final[node] for node in nodes})
+    groups: dict[int, list[Node]] = {number: [] for number in numbers}
+    for node in nodes:
+        groups[final[node]].append(node)
     for number, following in pairwise(numbers):
         if not any(_layered(node) for node in groups[number]):
             # Preprocessing belongs to the stem, and a pooling to what comes next.
@@ -78,13 +86,13 @@ def cut_by_resolution(network: Network, shapes: Mapping[Node, Shape]) -> Network
 
 def plain_op(op: Op | None) -> Op:
     """The operation itself, where it is another call of one."""
-    while isinstance(op, Reuse):
+    while type(op) is Reuse:
         op = op.op
     return cast(Op, op)
 
 
 def _layered(node: Node) -> bool:
-    return isinstance(plain_op(node.op), Layered)
+    return type(plain_op(node.op)) in _LAYERED
 
 
 def _first_numbers(network: Network, shapes: Mapping[Node, Shape]) -> tuple[dict[Node, int], set[Node]]:
@@ -92,7 +100,13 @@ def _first_numbers(network: Network, shapes: Mapping[Node, Shape]) -> tuple[dict
     vectors = {node for node in network.inputs if shapes[node][:2] == (1, 1)}
     found = {node: _VECTORS if node in vectors else 0 for node in network.inputs}
     for node in network.nodes:
-        op, x, y = plain_op(node.op), shapes[node.inputs[0]], shapes[node]
+        op, given = plain_op(node.op), node.inputs[0]
+        if type(op) in _STILL:
+            found[node] = found[given]
+            if given in vectors:
+                vectors.add(node)
+            continue
+        x, y = shapes[given], shapes[node]
         vector = all(each in vectors for each in node.inputs) and y[:2] == (1, 1)
         # Of several inputs those count that are as the output is: not what is broadcast over them.
         alike = [each for each in node.inputs if (each in vectors) == vector and shapes[each][:2] == y[:2]]
@@ -165,7 +179,7 @@ def describe(nodes: list[Node]) -> str:
         op = plain_op(node.op)
         if isinstance(op, GlobalPool):
             words.setdefault("Pooling", set())
-        elif isinstance(op, Layered):
+        elif isinstance(op, Conv | TransposedConv | Depthwise | Dense | Opaque):
             name = {Dense: "FC", TransposedConv: "Transposed conv", Opaque: "Other"}.get(type(op), type(op).__name__)
             words.setdefault(name, set()).update(() if isinstance(op, Dense | Opaque) else {both(op.kernel)})
     if not words:
