@@ -245,8 +245,8 @@ def _add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], im
         y = costs[stage.blocks[-1].output].shape
         found.append(StageCost(stage.operator, x, y, stage.depth, *sums))
         x = y
-    totals = {name: sum(getattr(stage, name) for stage in found) for name in Counts._fields}
-    return Cost(**totals, stages=tuple(found))
+    params, trainable, macs, activations = (sum(getattr(stage, name) for stage in found) for name in Counts._fields)
+    return Cost(params, trainable, macs, activations, tuple(found))
 
 
 def count_network(network: Network, *images: Shape, make: Callable[[], CostCounter] = CostCounter) -> Cost:

@@ -104,13 +104,14 @@ class CountedModel:
     def spec_network(self) -> Network | None:
         """The network of the spec that the model carries, for the same image; None if it carries none."""
         model = self.read.graph.model
-        if len(self.images) > 1 or not carries_spec(model):
+        image, *others = self.images
+        if others or not carries_spec(model):
             return None
         try:
             found = read_embedded_spec(model)
         except BuildError:  # several specs, or one from a later version: the model itself is counted all the same
             return None
-        [(height, width, channels)] = self.images
+        height, width, channels = image
         top: dict[str, Any] = {
             "include_top": found.include_top, "pooling": found.pooling, "classes": found.classes,
         }  # fmt: skip
