@@ -2,9 +2,9 @@
 
 Command: python benchmarks/count.py
 Time: about 4 minutes on 2 cores.
-Result: EfficientNet-B7 from its spec in under 2 ms; a built NASNetLarge from its graph in 49 ms under TensorFlow and 65 ms
-under PyTorch, with others at work on both cores, where the counters trace or run the model for seconds. The multiply-adds are the same, by the rules that
-benchmarks/peer_counts.py writes down; docs/any_model.md has the values.
+Result: EfficientNet-B7 from its spec in under 2 ms. A built NASNetLarge from its graph in 49 ms under TensorFlow and 65
+ms under PyTorch, with others at work on both cores; the counters trace or run the model, which takes seconds. The
+multiply-adds are the same, by the rules that benchmarks/peer_counts.py writes down; docs/any_model.md has the values.
 """
 
 from __future__ import annotations
