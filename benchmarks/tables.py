@@ -21,6 +21,7 @@ BENCHMARKS, DEVICES, INHERIT, SEARCH, TRAINING = (
     DOCS / "evidence" / f"{name}.md" for name in ("benchmarks", "devices", "inherit", "search", "training")
 )
 CHOOSING = DOCS / "choosing.md"
+ANY_MODEL = DOCS / "any_model.md"
 INTRODUCTION = """# Evidence: speed against peers
 
 Every number is a ratio against a peer measured in the same run, in fresh processes that take turns: **ours / peer**,
@@ -262,6 +263,22 @@ def options(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"Means over {content['rows'][0]['seeds']} seeds. {where(content)}"])
 
 
+def counts(content: dict[str, Any]) -> str:
+    """What three counters say of the same networks, as Markdown."""
+    lines = [
+        "| network | multiply-adds, `estimate_cost` | TensorFlow's profiler / 2 | of these multiply-adds | "
+        "`torch.utils.flop_counter` / 2 |",
+        "|---|---|---|---|---|",
+    ]
+    for name, row in content["models"].items():
+        seen = row["tensorflow"]
+        lines.append(
+            f"| {name} | {row['macs']:,} | {seen['total'] / 2:,.0f} | {seen['multiply_adds']:,} | "
+            f"{row['torch']['total'] // 2:,} |"
+        )
+    return "\n".join([*lines, "", where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -308,6 +325,7 @@ ALSO: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "pipeline": (TRAINING, pipeline),
     "features": (TRAINING, table),
     "grow": (INHERIT, table),
+    "count": (ANY_MODEL, counts),
 }
 # Shares of limits, not times against a peer: benchmarks/budget.py writes docs/evidence/budget.md.
 OWN_PAGE = ("budget", "latency")

@@ -36,6 +36,7 @@ _HOMES = {
     "estimate_peak": "peak",
     "explain": "explanation",
     "explain_int8": "export.explain_int8",
+    "explain_layers": "layer_table",
     "export_model": "export.exporter",
     "ExportReport": "export.verify",
     "open_exported": "export.engines",

@@ -36,6 +36,7 @@ from keras_effnet.inheritance.grow import grow_model as grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport as InheritanceReport
 from keras_effnet.inheritance.recalibrate import recalibrate as recalibrate
 from keras_effnet.inheritance.scaled_model import scale_model as scale_model
+from keras_effnet.layer_table import explain_layers as explain_layers
 from keras_effnet.peak import estimate_peak as estimate_peak
 from keras_effnet.reading.read_model import read_model as read_model
 from keras_effnet.scaling import Coefficients as Coefficients
@@ -73,6 +74,7 @@ __all__ = [
     "estimate_peak",
     "explain",
     "explain_int8",
+    "explain_layers",
     "export_model",
     "feature_extractor",
     "feature_levels",

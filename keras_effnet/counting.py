@@ -259,30 +259,47 @@ def _transposed_cost(op: TransposedConv, x: Shape) -> LayerCost:
     return LayerCost(y, weights + op.width * op.bias, 0, x.height * x.width * weights, math.prod(y))
 
 
+def count_nodes(
+    network: Network, *images: Shape, count: Callable[..., LayerCost] = layer_cost
+) -> dict[Node, LayerCost]:
+    """Counts each operation of a network once; the inputs, too, which cost nothing.
+
+    Args:
+        network: the network.
+        *images: shape of each input.
+        count: counts one operation; `layer_cost`, or one that knows which weights a model really has.
+
+    Raises:
+        SpecError: an operation that is impossible on the shape that it reads.
+    """
+    costs = {node: LayerCost(image) for node, image in zip(network.inputs, images, strict=True)}
+    for node in network.nodes:
+        costs[node] = count(node.op, node.name, *[costs[given].shape for given in node.inputs])
+    return costs
+
+
 def network_shapes(network: Network, *images: Shape) -> dict[Node, Shape]:
-    """The shape of everything that a network reads and makes.
+    """The shape of everything that a network reads and makes, as `count_nodes` finds it.
 
     Args:
         network: a recorded network, each of whose blocks stands for one.
         *images: shape of each of its inputs.
 
-    Returns:
-        A shape for each input and each node.
-
     Raises:
         SpecError: an operation is impossible on the shapes that it reads.
     """
-    shapes = dict(zip(network.inputs, images, strict=True))
-    for node in network.nodes:
-        given = (shapes[each] for each in node.inputs)
-        shapes[node] = layer_cost(node.op, node.name, *given).shape  # pyright: ignore[reportArgumentType]
-    return shapes
+    return {node: cost.shape for node, cost in count_nodes(network, *images).items()}
 
 
 class CostCounter:
-    """The reader that adds up; `counts` are the sums over everything read so far."""
+    """The reader that adds up; `counts` are the sums over everything read so far.
 
-    def __init__(self) -> None:
+    Args:
+        cost: counts one operation; `layer_cost`, or one that knows which weights a model really has.
+    """
+
+    def __init__(self, cost: Callable[..., LayerCost] = layer_cost) -> None:
+        self._cost = cost
         self._trainable = self._untrained = self._macs = self._activations = 0
 
     @property
@@ -292,7 +309,7 @@ class CostCounter:
 
     def read(self, op: Op, name: str, *inputs: Shape) -> Shape:
         """Adds the cost of one operation, and returns the shape of what it makes."""
-        shape, trainable, untrained, macs, activations = layer_cost(op, name, *inputs)
+        shape, trainable, untrained, macs, activations = self._cost(op, name, *inputs)
         self._trainable += trainable
         self._untrained += untrained
         self._macs += macs

@@ -1,4 +1,4 @@
-"""What scaling did to a network, in the layout of the paper's Table 1 (arXiv:1905.11946)."""
+"""What a network is, and what scaling did to it, in the layout of the paper's Table 1 (arXiv:1905.11946)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model, plain
-from keras_effnet.cost import Cost, StageCost, estimate_cost
+from keras_effnet.cost import Cost, StageCost, count_model, estimate_cost, opaque_note
 from keras_effnet.errors import BuildError
 from keras_effnet.extras import import_extra
 from keras_effnet.peak import DevicePeak, estimate_peak
@@ -31,7 +31,7 @@ class StageRow:
         operator: the stage's block as the paper writes it: "MBConv6, k3x3".
         resolution: (height, width) of what the stage reads, in pixels or cells.
         channels: number of channels that the stage emits.
-        layers: number of blocks in the stage.
+        layers: number of blocks in the stage; of a model without stages of its own, of convolutions and dense layers.
         params: number of weights, trained or not.
         macs: multiply-adds per image.
     """
@@ -52,14 +52,14 @@ class Explanation(Shown):
     `str()` is the table, `to_dict()` the same for JSON.
 
     Args:
-        name: name of the backbone.
+        name: name of the backbone, or of the model.
         phi: argument of the scaling rule; None if there was none.
         nominal: coefficients asked for, for the network as a whole: those of single stages are in `depth` and `width`,
             as means weighted by the base's blocks and widths.
         realised: ratios of blocks, widths and resolution to the base's, after rounding.
         nominal_macs: factor on multiply-adds that the coefficients promise (`Coefficients.macs_by_shares`).
         realised_macs: factor on multiply-adds that was counted.
-        resolution: side of the image in pixels, or (height, width).
+        resolution: side of the image in pixels, or (height, width); None for a model that reads vectors alone.
         rows: one row for each stage; head and top share one.
         cost: cost of the whole network.
         peak: memory beside the weights when the network runs on a device (`estimate_peak`).
@@ -73,7 +73,7 @@ class Explanation(Shown):
     realised: Coefficients
     nominal_macs: float
     realised_macs: float
-    resolution: Resolution
+    resolution: Resolution | None
     rows: tuple[StageRow, ...]
     cost: Cost
     peak: DevicePeak
@@ -101,7 +101,7 @@ class Explanation(Shown):
         axes = figure.subplots()
         names = [f"{row.stage}  {row.operator}" for row in self.rows]
         for name, offset, color in (("params", 0.2, "#9ec5f8"), ("macs", -0.2, "tab:blue")):
-            shares = [100 * getattr(row, name) / getattr(self.cost, name) for row in self.rows]
+            shares = [100 * getattr(row, name) / max(1, getattr(self.cost, name)) for row in self.rows]
             places = [place - offset for place in range(len(names))]
             label = {"params": "parameters", "macs": "multiply-adds"}[name]
             axes.barh(places, shares, height=0.38, color=color, label=f"{label}, {getattr(self.cost, name):,}")
@@ -117,11 +117,13 @@ class Explanation(Shown):
     def headline(self) -> str:
         """Name, phi and resolution."""
         scale = "" if self.phi is None else f", phi = {self.phi}"
-        return f"{self.name}{scale}, {resolution_text(self.resolution)} px"
+        size = "" if self.resolution is None else f", {resolution_text(self.resolution)} px"
+        return f"{self.name}{scale}{size}"
 
     def __str__(self) -> str:
-        lines = [self.headline, "", *_stage_table(self.rows), ""]
-        lines += _coefficient_table(self)
+        lines = [self.headline, "", *_stage_table(self.rows)]
+        if self.phi is not None or self.nominal != Coefficients():
+            lines += ["", *_coefficient_table(self)]
         if self.variants:
             lines += ["", *_variant_table(self)]
         cost = self.cost
@@ -136,6 +138,7 @@ class Explanation(Shown):
                 f"activations  {cost.activations:,}",
                 f"peak memory  {self.peak.values:,} values at once on a device, at {self.peak.layer} "
                 f"({self.peak.bytes_on('litert-int8') / 1e6:,.2f} MB as int8)",
+                *opaque_note(self.cost.opaque),
             ]
         )
 
@@ -151,25 +154,28 @@ def explain(
     classes: int | None = None,
     resolution: Resolution | None = None,
 ) -> Explanation:
-    """Explains what a backbone is, or what scaling makes of it: `print(explain("resnet50", phi=2))`.
+    """Explains what a network is, or what scaling makes of it: `print(explain("resnet50", phi=2))`.
 
     Args:
-        spec: the base of the scaling, if there is any: a backbone, the name of a registered one, or a model built here,
-            at the size of its images.
+        spec: the base of the scaling, if there is any: a backbone, the name of a registered one, or a functional or
+            Sequential Keras model, at the size of its images. The stages of a model that is not just a backbone begin
+            where its resolution changes.
         phi: argument of the rule, as in `scale_spec`; without phi and coefficients the spec is explained as it is.
         rule: function from phi to coefficients, or its name, as in `scale_spec`.
         coefficients: factors in place of phi and rule, as in `scale_spec`.
         rounding: how sizes become whole numbers, as in `scale_spec`.
         channels: channels of the image, at least 1; 3 by default, or the model's.
         classes: number of classes, at least 1; 1000 by default, or the model's.
-        resolution: side of the image in pixels, or (height, width), at least the total stride; by default the scaled
-            backbone's, or the sides of a model that takes no squares.
+        resolution: side of the image in pixels, or (height, width), at least the total stride of a spec; by default the
+            scaled backbone's, the model's, or the sides of a model that takes no squares.
 
     Returns:
         The explanation; `str()` makes a table of it.
 
     Raises:
-        RegistryError, ScalingError, SpecError, BuildError: as in `scale_spec` and `estimate_cost`.
+        RegistryError, ScalingError, SpecError, BuildError, InheritanceError: as in `scale_spec` and `estimate_cost`.
+            BuildError also for a model that is not just a backbone, where it is to be scaled or to have other channels
+            or classes.
 
     Example:
         EfficientNet-B0 with alpha 1.2, beta 1.1, gamma 1.1 at phi = 7. Stage 4 of B0 reads 56x56 and has 2 layers of 40
@@ -184,10 +190,16 @@ def explain(
         ((109, 109), 78, 7)
     """
     counted: dict[str, Any] = {"channels": 3, "classes": 1000}
-    if is_keras_model(spec):
-        spec, counted = _of_model(spec)
     asked = {"channels": channels, "classes": classes, "resolution": resolution}
-    counted |= {name: value for name, value in asked.items() if value is not None}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    own: Cost | None = None
+    if is_keras_model(spec):
+        scaling = {"phi": phi, "rule": rule, "coefficients": coefficients, "rounding": rounding}
+        found = _of_model(spec, resolution, {**asked, **scaling})
+        if isinstance(found, Explanation):
+            return found
+        spec, counted, own = found
+    counted |= asked
     if "resolution" in counted:
         counted["resolution"] = check_resolution(BuildError, "resolution", counted["resolution"], 1)
     base = resolve_backbone(spec)
@@ -197,6 +209,8 @@ def explain(
         scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
     phi = plain(phi)
     cost, base_cost = estimate_cost(scaled, **counted), estimate_cost(base, **counted)
+    if own is not None and cost.params == own.params and cost.macs == own.macs:
+        cost = own  # as many weights are trained as the model says
     stages = base_cost.stages[1 : len(base.stages) + 1]
     family, variants = variant_rows(base, rule, rounding)
     return Explanation(
@@ -230,16 +244,48 @@ def _over_network(base: BackboneSpec, coefficients: Coefficients) -> Coefficient
     return replace(coefficients, depth=depth, width=width, stages=None)
 
 
-def _of_model(model: Any) -> tuple[BackboneSpec, dict[str, Any]]:
-    """The spec that a model carries, at the size of its images, and the other arguments with which it is counted."""
+def _of_model(
+    model: Any, resolution: Resolution | None, asked: dict[str, Any]
+) -> Explanation | tuple[BackboneSpec, dict[str, Any], Cost]:
+    """The explanation of a model; of one that is just the network of its spec that spec, and what it is counted with.
+
+    Args:
+        model: the model.
+        resolution: side of its images, or (height, width).
+        asked: arguments that only such a network has, by name; None for those that were not given.
+    """
     from keras_effnet.builder.embedded_spec import counted_arguments
 
-    estimate_cost(model)  # raises if the model is more than its spec
-    counted = counted_arguments(model)
-    spec, (height, width) = counted.pop("spec"), counted.pop("resolution")
-    if height != width:
-        return spec, {**counted, "resolution": (height, width)}
-    return replace(spec, resolution=height), counted
+    cost, is_spec = count_model(model, resolution)
+    if is_spec:
+        counted = counted_arguments(model)
+        spec, (height, width) = counted.pop("spec"), counted.pop("resolution")
+        if height != width:
+            return spec, {**counted, "resolution": (height, width)}, cost
+        return replace(spec, resolution=height), counted, cost
+    for name, value in asked.items():
+        if value is not None and name != "resolution":
+            raise BuildError(
+                f"`{name}` is of a backbone's spec, and the model is not just a backbone: leave it out, or explain the "
+                "spec.",
+                received=f"{name}={value!r} for {model.name!r}",
+            )
+    height, width, _ = cost.stages[0].input
+    size = height if height == width else (height, width)
+    return Explanation(
+        name=model.name,
+        phi=None,
+        nominal=Coefficients(),
+        realised=Coefficients(),
+        nominal_macs=1.0,
+        realised_macs=1.0,
+        resolution=None if size == 1 else size,
+        rows=_rows(cost, merged=False),
+        cost=cost,
+        peak=estimate_peak(model, resolution=resolution),
+        family=None,
+        variants=(),
+    )
 
 
 def _rows(cost: Cost, merged: bool) -> tuple[StageRow, ...]:

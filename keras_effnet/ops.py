@@ -36,7 +36,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, cast
 
 from keras_effnet.normalization import (  # noqa: F401 - the vocabulary is imported from here
     KERAS_NORM,
@@ -220,17 +220,17 @@ class Reuse:
     op: Op
 
 
-def first_call(op: Op) -> Op:
+def first_call(op: Op | None) -> Op:
     """The operation of a layer where it is called first: what it does in every call.
 
     Args:
-        op: an operation.
+        op: the operation of a node that is no input of its network.
 
     Example:
         >>> first_call(Reuse(Add())), first_call(Concat())
         (Add(), Concat())
     """
-    return op.op if isinstance(op, Reuse) else op
+    return op.op if isinstance(op, Reuse) else cast("Op", op)
 
 
 Weighted = Conv | TransposedConv | Depthwise | Dense | Norm | GroupNorm | RMSNorm | ChannelScale | PReLU

@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from keras_effnet.checks import check_int
-from keras_effnet.cost import FLOAT32_BYTES
+from keras_effnet.checks import check_int, is_keras_model
+from keras_effnet.cost import FLOAT32_BYTES, check_own
 from keras_effnet.counting import Shape, layer_cost
-from keras_effnet.deployed.folded_network import record_deployed
+from keras_effnet.deployed.folded_network import deployed_network, record_deployed
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node
 from keras_effnet.ops import (
@@ -48,6 +48,9 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, check_resolution, sides_of
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.windows import reaches
+
+if TYPE_CHECKING:
+    import keras
 
 # Activations that engines apply while they write a convolution or a sum.
 _FUSED = ("linear", "relu", "relu6")
@@ -85,6 +88,7 @@ class DevicePeak:
         channels: number of channels that layers with weights write, all together.
         litert_values: the most values that LiteRT plans, which keeps the image to the end, and writes sums and products
             over one of the images that they are made of.
+        opaque: names of a model's layers that may take more inside than what they read and make: nobody knows.
     """
 
     values: int
@@ -92,6 +96,7 @@ class DevicePeak:
     layers: int
     channels: int
     litert_values: int
+    opaque: tuple[str, ...] = ()
 
     def bytes_on(self, engine: str) -> int:
         """Bytes in an engine.
@@ -125,45 +130,59 @@ class _Step(NamedTuple):
 
 
 def estimate_peak(
-    spec: BackboneSpec | str, *, channels: int = 3, classes: int = 1000, resolution: Resolution | None = None
+    spec: BackboneSpec | str | keras.Model,
+    *,
+    channels: int = 3,
+    classes: int = 1000,
+    resolution: Resolution | None = None,
 ) -> DevicePeak:
     """Finds what memory a network takes on a device beside its weights, without building it.
 
     Normalization is folded and branches are merged, as in exported files.
 
     Args:
-        spec: a backbone, or the name of a registered one.
+        spec: a backbone, the name of a registered one, or a functional or Sequential Keras model, which has its own
+            channels, classes and top.
         channels: number of channels of the image, at least 1.
         classes: number of classes of the classifier, at least 1.
-        resolution: side of the image in pixels, or (height, width), at least the total stride; by default the spec's.
+        resolution: side of the image in pixels, or (height, width), at least the total stride of a spec; by default
+            that of the spec or the model.
 
     Returns:
         The most values in memory at once, and where; `bytes_on(engine)` makes bytes of it.
 
     Raises:
-        BuildError, RegistryError, SpecError: as `estimate_cost`.
+        BuildError, InheritanceError, RegistryError, SpecError: as `estimate_cost`.
 
     Example:
         >>> peak = estimate_peak("mobilenet_v2")
         >>> peak.values, peak.layer
         (1505280, 'block_1_depthwise')
     """
+    if is_keras_model(spec):
+        from keras_effnet.counted_model import read_counted
+
+        check_own(channels=channels, classes=classes)
+        counted = read_counted(spec, resolution)
+        return replace(_device_peak(deployed_network(counted.network), *counted.images), opaque=counted.opaque)
     spec = resolve_backbone(spec)
     channels = check_int(BuildError, "channels", channels, 1)
     size = spec.resolution
     if resolution is not None:
         size = check_resolution(BuildError, "resolution", resolution, spec.total_stride)
     network = record_deployed(spec, channels=channels, classes=classes, resolution=size)
+    return _device_peak(network, Shape(*sides_of(size), channels))
+
+
+def _device_peak(network: Network, *images: Shape) -> DevicePeak:
+    """The memory of a network as it runs on a device."""
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)
-        weighted = (
-            node.channels for node in block.nodes if isinstance(node.op, Conv | TransposedConv | Depthwise | Dense)
-        )
+        weighted = (node.channels for node in block.nodes if isinstance(first_call(node.op), _WRITING))
         written += block.times * sum(weighted)
-    image = Shape(*sides_of(size), channels)
-    planned = find_peak(network, image, in_place=True).values
-    return DevicePeak(*find_peak(network, image), layers, written, planned)
+    planned = find_peak(network, images, in_place=True).values
+    return DevicePeak(*find_peak(network, images), layers, written, planned)
 
 
 def find_peak(
@@ -240,7 +259,7 @@ class _Running:
 
     def forward(self, node: Node) -> Iterator[_Step]:
         """The operations that one node takes."""
-        op = first_call(node.op)  # pyright: ignore[reportArgumentType] - only inputs have none
+        op = first_call(node.op)
         shapes = [self.shapes[each] for each in node.inputs]
         self.shapes[node] = layer_cost(op, node.name, *shapes).shape
         if self.stays(op, node.inputs[0]):
@@ -276,7 +295,7 @@ class _Running:
             case Opaque():
                 return op.inert
             case Activation():
-                made = isinstance(given.op, Conv | Depthwise | Dense | Add)
+                made = isinstance(first_call(given.op), Conv | Depthwise | Dense | Add)
                 return made and op.activation in _FUSED and self._readers[given] == 1
         return False
 
@@ -335,7 +354,7 @@ class _Learning(_Running):
     def kept(self, node: Node, done: list[_Step]) -> tuple[int, ...]:
         """The buffers that the way back through a node reads."""
         read = tuple(self.home[each] for each in node.inputs)
-        match first_call(node.op):  # pyright: ignore[reportArgumentType] - only inputs have none
+        match first_call(node.op):
             case BatchNorm() if not self.norms_learn:
                 return ()
             case op if isinstance(op, Weighted):

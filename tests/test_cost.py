@@ -25,7 +25,9 @@ from keras_effnet.blocks import (
     PatchStem,
     ResNetStem,
 )
-from keras_effnet.cost import estimate_cost
+from keras_effnet.builder.embedded_spec import carries_spec
+from keras_effnet.cost import Cost, estimate_cost
+from keras_effnet.counted_model import read_counted
 from keras_effnet.errors import KerasEffnetError, SpecError
 from keras_effnet.registry import backbones, blocks
 from keras_effnet.testing import graph_counts
@@ -61,6 +63,20 @@ def assert_count_is_build(spec: BackboneSpec, **arguments: Any) -> None:
     assert cost.macs == found.macs
     assert cost.activations == found.activations
     assert_stages(cost, spec, model)
+    assert_read_alike(cost, model)
+
+
+def assert_read_alike(cost: Cost, model: keras.Model) -> None:
+    """What is counted from the graph alone is what is counted from the spec."""
+    read = read_counted(model)
+    found = read.costs.values()
+    assert sum(each.macs for each in found) == cost.macs
+    assert sum(each.activations for each in found) == cost.activations
+    assert sum(each.trainable_params for each in found) == cost.trainable_params
+    assert sum(each.trainable_params + each.untrained_params for each in found) == cost.params
+    assert read.opaque == ()
+    if carries_spec(model):
+        assert estimate_cost(model) == cost
 
 
 def assert_stages(cost: Any, spec: BackboneSpec, model: keras.Model) -> None:

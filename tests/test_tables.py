@@ -11,7 +11,16 @@ import keras
 import pytest
 from support import without_weights
 
-from keras_effnet import InheritanceReport, build_model, estimate_cost, explain, grow_model, scale_model, scale_spec
+from keras_effnet import (
+    InheritanceReport,
+    build_model,
+    estimate_cost,
+    explain,
+    explain_layers,
+    grow_model,
+    scale_model,
+    scale_spec,
+)
 from keras_effnet.applications import mobilenet_v2_spec
 from keras_effnet.tables import Shown, aligned
 from keras_effnet.weights.load_report import LoadReport, LoadRow
@@ -22,6 +31,7 @@ def shown() -> list[Shown]:
     return [
         estimate_cost("mobilenet_v2"),
         explain("mobilenet_v2", phi=1),
+        explain_layers("mobilenet_v2"),
         LoadReport("<file>", "timm", (row,)),
         InheritanceReport("old", "new", (), (), 1e-7),
     ]
@@ -97,17 +107,6 @@ def test_a_model_is_counted_and_explained_as_it_is(arguments: dict[str, Any]) ->
             **arguments,
         ).params
     )
-
-
-def test_a_model_with_more_than_its_network_is_not_counted_as_if_it_were_not() -> None:
-    with without_weights():
-        inner = build_model(scale_spec("mobilenet_v1", phi=-8), classes=7, include_top=False, pooling="avg")
-        model = keras.Sequential([inner, keras.layers.Dense(3)])
-    for call in (estimate_cost, explain):
-        with pytest.raises(ValueError, match=r"has other layers around that network.*Received: "):
-            call(model)
-    with pytest.raises(ValueError, match=r"must know its spec.*Received: "):
-        estimate_cost(keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten()]))
 
 
 def types() -> None:

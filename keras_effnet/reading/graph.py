@@ -177,7 +177,7 @@ class _Walk:
         """
         keys = {_history(tensor): key for tensor, key in zip(model.inputs, given, strict=True)}
         for node in _nodes(model, set(keys)):
-            operation, leaves = node.operation, keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+            operation, leaves = node.operation, leaves_of((node.arguments.args, node.arguments.kwargs))
             read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
             if self.unfold(operation) and has_graph(operation):
                 if node.arguments.kwargs.get("training") is not None:
@@ -205,6 +205,26 @@ class _Walk:
             self._names[id(operation)] = name
             self.operations[name] = operation
         return self._names[id(operation)]
+
+
+def leaves_of(value: Any) -> Iterator[Any]:
+    """What `keras.tree.flatten` gives, in a tenth of its time on PyTorch.
+
+    Example:
+        >>> list(leaves_of(([1, None], {"b": 2, "a": (3,)})))
+        [1, None, 3, 2]
+    """
+    kind = type(value)
+    if kind is tuple or kind is list:
+        for each in value:
+            yield from leaves_of(each)
+    elif kind is dict:
+        for name in sorted(value):
+            yield from leaves_of(value[name])
+    elif isinstance(value, tuple | list | dict):
+        yield from keras.tree.flatten(value)
+    else:
+        yield value
 
 
 def _history(tensor: Any) -> tuple[int, int, int]:

@@ -13,7 +13,7 @@ from keras_effnet.counting import Shape
 from keras_effnet.errors import BuildError, ScalingError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, read_graph
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, leaves_of, read_graph
 from keras_effnet.reading.opaque_layer import cells_of
 from keras_effnet.reading.read_layer import read_layer
 from keras_effnet.reading.steps import PREVIOUS, Given
@@ -134,7 +134,7 @@ class _Reading:
         """One call of a layer."""
         call, shapes = layer.calls[number], self.graph.shapes
         made = [shapes[key] for key in call.made]
-        arguments = keras.tree.flatten((call.arguments, call.options))
+        arguments = list(leaves_of((call.arguments, call.options)))
         read = tuple(self.nodes[key] for key in call.tensors)
         node: Node | None = None
         steps = read_layer(layer.operation, Given([shapes[key] for key in call.tensors], made, arguments))

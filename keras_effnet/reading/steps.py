@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import keras
@@ -56,6 +57,7 @@ def axis_is_channels(axis: Any, shape: Shape) -> bool:
     return [each % len(shape) for each in axes] == [channel_axis(shape)]
 
 
+@lru_cache(256)
 def activation_of(function: Any) -> str | None:
     """The name of one of Keras' own activations; None for the identity.
 

@@ -1,0 +1,151 @@
+"""Every builder of keras.applications, counted by us and by the counter of the backend on the same graph.
+
+Command: KERAS_BACKEND=tensorflow|torch python benchmarks/peer_counts.py smallest|default ROUNDS [BUILDER...]
+Time: 2 minutes on 2 cores for one round of all at the smallest sizes.
+Result: a line of JSON for each builder: values of both counters, and seconds. tests/test_model_cost.py holds the values
+against each other; benchmarks/count.py compares the seconds.
+
+What each counter leaves out, so that every difference has its reason (`multiply_adds` applies it):
+
+| counter | a multiply-add of a convolution or dense layer is | leaves out | counts besides |
+|---|---|---|---|
+| `estimate_cost` | 1 | none | nothing: no bias, normalization, activation, pooling or sum |
+| TensorFlow's profiler | 2, in `Conv2D`, `DepthwiseConv2dNative`, `MatMul` | those with groups (1) | `OTHERS` (2) |
+| `torch.utils.flop_counter` | 2, in `convolution`, `mm`, `addmm` | none | nothing |
+
+1. Keras compiles each of them by itself, and the profiler does not look into what is compiled.
+2. One or a few for each value: biases, sums, products, poolings, softmax. Nothing for what the profiler has no formula
+   for, such as ReLU and the fused normalization.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_effnet import estimate_cost
+from keras_effnet.counted_model import read_counted
+from keras_effnet.ops import Conv
+
+BUILDERS = tuple(name for name in dir(keras.applications) if name[0].isupper())
+# Builders that Keras (3.15.1) itself refuses under a backend: "not available with the torch backend at this time".
+MISSING = {"tensorflow": set[str](), "torch": {"NASNetMobile"}}
+# Least sides of images that the builders take; 32 for all others.
+SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
+# Sides of those builders that take images of any size unless they are told.
+DEFAULT = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}
+MULTIPLY_ADDS = {
+    "tensorflow": {"Conv2D", "DepthwiseConv2dNative", "MatMul"},
+    "torch": {"convolution", "mm", "addmm"},
+}
+OTHERS = {
+    "tensorflow": {
+        *("Add", "AddV2", "AvgPool", "BiasAdd", "MaxPool", "Maximum", "Mean", "Minimum", "Mul", "RealDiv", "Rsqrt"),
+        *("Softmax", "Square", "SquaredDifference", "Sub", "Neg"),
+    },
+    "torch": set[str](),
+}
+
+
+def multiply_adds(found: dict[str, int], backend: str, grouped: int) -> int:
+    """The multiply-adds in what the counter of a backend found, by the rule above.
+
+    Args:
+        found: operations counted, by the name of their kind.
+        backend: "tensorflow" or "torch".
+        grouped: multiply-adds of convolutions with groups.
+    """
+    unknown = set(found) - MULTIPLY_ADDS[backend] - OTHERS[backend]
+    if unknown:
+        raise ValueError(f"no rule says what these are: {sorted(unknown)}")
+    seen = sum(value for kind, value in found.items() if kind in MULTIPLY_ADDS[backend])
+    return seen // 2 + (grouped if backend == "tensorflow" else 0)
+
+
+def tensorflow_counts(model: Any, shape: tuple[int, ...]) -> dict[str, int]:
+    """What TensorFlow's profiler says, by the kind of operation."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((1, *shape), tf.float32)
+    graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(spec).graph
+    builder = tf.compat.v1.profiler.ProfileOptionBuilder
+    options = builder(builder.float_operation()).with_empty_output().build()
+    found: dict[str, int] = {}
+    node = tf.compat.v1.profiler.profile(graph, cmd="op", options=options)
+    while node.children:
+        [node] = node.children
+        if node.float_ops:
+            found[node.name] = node.float_ops
+    return found
+
+
+def torch_counts(model: Any, shape: tuple[int, ...]) -> dict[str, int]:
+    """What PyTorch's counter says, by the kind of operation."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.zeros(1, *shape), training=False)
+    return {str(kind).split(".")[-1]: value for kind, value in counter.get_flop_counts()["Global"].items()}
+
+
+COUNTERS: dict[str, Callable[[Any, tuple[int, ...]], dict[str, int]]] = {
+    "tensorflow": tensorflow_counts,
+    "torch": torch_counts,
+}
+
+
+def zeros(self: Any, shape: Any, dtype: Any = None, **options: Any) -> np.ndarray:
+    """Kernels without random numbers, which take most of the time of building."""
+    return np.zeros(shape, dtype or "float32")
+
+
+def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
+    """One builder's network, by both counters, in turn."""
+    side = SMALLEST.get(name, 32) if size == "smallest" else DEFAULT.get(name)
+    shape: dict[str, Any] = {} if side is None else {"input_shape": (side, side, 3)}
+    model: Any = getattr(keras.applications, name)(weights=None, **shape)
+    cost = estimate_cost(model)
+    ours, peer, found = [], [], {}
+    for _ in range(rounds):
+        started = time.perf_counter()
+        estimate_cost(model)
+        ended = time.perf_counter()
+        found = COUNTERS[keras.backend.backend()](model, model.input_shape[1:])
+        ours.append(ended - started)
+        peer.append(time.perf_counter() - ended)
+    counted = read_counted(model)
+    grouped = [each.macs for node, each in counted.costs.items() if isinstance(node.op, Conv) and node.op.groups > 1]
+    return {
+        "builder": name,
+        "shape": model.input_shape[1:],
+        "params": [cost.params, model.count_params()],
+        "trainable": [cost.trainable_params, sum(math.prod(each.shape) for each in model.trainable_weights)],
+        "macs": cost.macs,
+        "opaque": cost.opaque,
+        "unread": counted.read.opaque,
+        "grouped": sum(grouped),
+        "peer": found,
+        "ours_s": ours,
+        "peer_s": peer,
+    }
+
+
+def main(size: str, rounds: str, *names: str) -> None:
+    for kind in ("VarianceScaling", "RandomNormal", "TruncatedNormal", "RandomUniform"):
+        getattr(keras.initializers, kind).__call__ = zeros
+    missing = MISSING[keras.backend.backend()]
+    for name in names or [each for each in BUILDERS if each not in missing]:
+        print(json.dumps(compared(name, size, int(rounds))), flush=True)
+        keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
