@@ -121,8 +121,8 @@ class Batches(keras.utils.PyDataset):
         self.class_weights = _check_class_weights(class_weights, len(source.class_names))
         self.failure: DataError | None = None
         self._threads = ThreadPoolExecutor(THREADS)
-        self._reader = ThreadPoolExecutor(1)
-        self._ahead: tuple[tuple[int, int], Future[Batch]] | None = None
+        self._readers = ThreadPoolExecutor(2)  # so that no thread waits for the last image of a batch
+        self._ahead: dict[tuple[int, int], Future[Batch]] = {}
         classes = len(source.class_names)
         self._augmenter = None if augmentation is None else Augmenter(augmentation, resolution, classes)
         self._begun = self._read_to_end = False
@@ -147,12 +147,13 @@ class Batches(keras.utils.PyDataset):
         """
         if not 0 <= step < len(self):
             raise IndexError(step)
-        epoch, ahead = self.epoch, self._ahead
-        batch = ahead[1].result() if ahead is not None and ahead[0] == (epoch, step) else self._batch(epoch, step)
-        if step + 1 < len(self):
-            self._ahead = (epoch, step + 1), self._reader.submit(self._batch, epoch, step + 1)
-        else:
-            self._read_to_end, self._ahead = True, None
+        wanted = [(self.epoch, number) for number in (step, step + 1) if number < len(self)]
+        read = {each: self._ahead.get(each) or self._readers.submit(self._batch, *each) for each in wanted}
+        asked = read.pop(wanted[0])
+        self._ahead = read
+        batch = asked.result()
+        if not read:
+            self._read_to_end = True
         return batch
 
     def _batch(self, epoch: int, step: int) -> Batch:
@@ -190,8 +191,7 @@ class Batches(keras.utils.PyDataset):
 
         def fill(first: int) -> None:
             for place in range(first, len(wanted), THREADS):
-                index, seed = wanted[place]
-                images[place] = self._image(index, seed)
+                images[place] = self._image(*wanted[place])
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
@@ -218,7 +218,7 @@ class Batches(keras.utils.PyDataset):
         gray = self.channels == 1 and self.source.channels == 3
         sized = resize_image(pixels, self.resolution, box, gray=gray, resize=self.resize)
         flipped = generator is not None and flips and generator.random() < 0.5
-        return sized[:, ::-1] if flipped else sized
+        return _mirrored(sized) if flipped else sized
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -240,6 +240,11 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     counts = np.bincount(labels, minlength=classes)
     present = np.count_nonzero(counts)
     return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+def _mirrored(pixels: np.ndarray) -> np.ndarray:
+    """An image with left and right exchanged, band by band: NumPy is slow to walk pixels of three bytes backwards."""
+    return np.stack([pixels[:, ::-1, band] for band in range(pixels.shape[2])], axis=-1)
 
 
 def _check_class_weights(weights: Sequence[float] | None, classes: int) -> np.ndarray | None:
