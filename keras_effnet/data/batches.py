@@ -21,6 +21,7 @@ from keras_effnet.errors import DataError
 from keras_effnet.resolution import Resize, Resolution, check_resolution, sides_of
 
 THREADS = os.cpu_count() or 1  # decoding and resizing release Python's global lock, so that threads run in parallel
+DRAWS = 5  # random numbers for an image: four for its box, and whether it is mirrored
 
 Batch = tuple[np.ndarray, ...]
 
@@ -165,8 +166,9 @@ class Batches(keras.utils.PyDataset):
         mine = np.split(np.arange(self.batch_size), processes)[rank]
         if not self.padded:
             mine = mine[weights[mine] > 0]
-        # Seeded by its place in the whole batch, an image is cropped alike for any number of processes.
-        images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
+        # Drawn for the whole batch, so that an image is cropped alike for any number of processes.
+        draws = np.random.default_rng((self.seed, epoch, step, 1)).random((self.batch_size, DRAWS))
+        images = self._read(rows[mine].tolist(), draws[mine].tolist())
         labels = self.source.targets(rows[mine])
         if self._augmenter is not None:
             images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
@@ -185,13 +187,13 @@ class Batches(keras.utils.PyDataset):
             self.epoch += 1
         self._begun = self._read_to_end = False
 
-    def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
-        """Reads images, each given by its number in the source and a seed."""
-        images = np.empty((len(wanted), *sides_of(self.resolution), self.channels), np.float32)
+    def _read(self, rows: list[int], draws: list[list[float]]) -> np.ndarray:
+        """Reads images, each given by its number in the source and the random numbers for it."""
+        images = np.empty((len(rows), *sides_of(self.resolution), self.channels), np.float32)
 
         def fill(first: int) -> None:
-            for place in range(first, len(wanted), THREADS):
-                images[place] = self._image(*wanted[place])
+            for place in range(first, len(rows), THREADS):
+                images[place] = self._image(rows[place], draws[place])
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
@@ -201,23 +203,21 @@ class Batches(keras.utils.PyDataset):
             raise
         return images
 
-    def _image(self, index: int, seed: tuple[int, ...]) -> np.ndarray:
+    def _image(self, index: int, draws: list[float]) -> np.ndarray:
         augmentation = self.augmentation
         crop = 1.0 if augmentation is None else augmentation.crop
-        flips = augmentation is not None and augmentation.flip
-        # To make a generator takes as long as to copy a small image.
-        generator = np.random.default_rng(seed) if crop < 1 or flips else None
         # Even the smallest crop should have as many pixels as the network sees.
         longer = max(sides_of(self.resolution))
         pixels = self.source.read(index, math.ceil(longer / min(math.sqrt(crop), self.center_crop)))
+        height, width = pixels.shape[:2]
         box = None
-        if generator is not None and crop < 1:
-            box = random_box(pixels.shape[0], pixels.shape[1], crop, generator)
+        if crop < 1:
+            box = random_box(height, width, crop, draws[:4])
         elif self.center_crop < 1:
-            box = center_box(pixels.shape[0], pixels.shape[1], self.center_crop)
+            box = center_box(height, width, self.center_crop)
         gray = self.channels == 1 and self.source.channels == 3
         sized = resize_image(pixels, self.resolution, box, gray=gray, resize=self.resize)
-        flipped = generator is not None and flips and generator.random() < 0.5
+        flipped = augmentation is not None and augmentation.flip and draws[4] < 0.5
         return _mirrored(sized) if flipped else sized
 
 

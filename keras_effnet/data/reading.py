@@ -30,6 +30,7 @@ REDUCING_GAP = 3.0
 # its size is, of which a JPEG need not be decoded at all.
 LARGEST = 2**29
 LARGE = 2**25  # pixels, 134 MB, from which on images are decoded one at a time: two for each core would fill a memory
+BUFFER = 2**16  # bytes, most JPEG as a whole: at each read threads pass on Python's global lock, and wait for it
 FEWEST_LEVELS = 64  # of the 256 that are left of 16 bits if there were 14
 
 # Pillow has a decoder for each of some fifty formats, and on a broken file any of them may raise anything.
@@ -164,6 +165,10 @@ def _opened(file: Path | BinaryIO, size: int | None) -> Iterator[tuple[Image.Ima
         with _turn(array.size):
             yield array, len(array)
         return
+    if isinstance(file, Path):
+        with file.open("rb", BUFFER) as opened, _opened(opened, size) as found:
+            yield found
+        return
     bands, image = 0, None
     try:
         image = _open(file)
@@ -184,7 +189,7 @@ def _opened(file: Path | BinaryIO, size: int | None) -> Iterator[tuple[Image.Ima
             yield image, whole
 
 
-def _open(file: Path | BinaryIO) -> Image.Image:
+def _open(file: BinaryIO) -> Image.Image:
     try:
         return Image.open(file)
     except Image.DecompressionBombError:  # `_turn` has a limit of its own
