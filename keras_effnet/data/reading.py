@@ -1,11 +1,12 @@
 """Decodes an image file of any kind to pixels of 8 bits.
 
-Pillow opens it, and says what it is. JPEG, by far the commonest, is then decoded by simplejpeg, to the same bits in
-three quarters of the time; what Pillow reads in part by `bands`; and all others by Pillow.
+JPEG, by far the commonest, is decoded by simplejpeg, to the bits that Pillow gives, in two thirds of its time; what
+Pillow reads in part by `bands`; and all others by Pillow, also a JPEG that is damaged or of other colours.
 """
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -16,7 +17,6 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
-from PIL.JpegImagePlugin import JpegImageFile
 
 from keras_effnet.data.bands import TiffBands, dropped_bands, is_array_file, is_tiff, open_array
 from keras_effnet.errors import KerasEffnetError
@@ -36,6 +36,9 @@ FEWEST_LEVELS = 64  # of the 256 that are left of 16 bits if there were 14
 # Pillow has a decoder for each of some fifty formats, and on a broken file any of them may raise anything.
 UNREADABLE = (Exception,)
 ORIENTATION = 0x0112  # the tag of EXIF 2.3, table 4
+# How a JPEG begins (ITU-T T.81, table B.1), and the segment in which EXIF and XMP note how it is turned.
+JPEG, APP1 = b"\xff\xd8\xff", b"\xff\xe1"
+_JPEG_COLOURS = ("Gray", "YCbCr", "RGB")
 # What brings an image upright, by the value of that tag: whether rows and columns change places, and then the steps
 # along both. Not `ImageOps.exif_transpose`, which also writes the tags anew, and fails where one that nobody asked for
 # is damaged.
@@ -88,15 +91,11 @@ def read_image(
     Raises:
         UNREADABLE: one of these errors, if the file is broken, not an image, or one of other channels.
     """
-    with _opened(file, size) as (found, whole):
-        pixels = _from_jpeg(found, size) if channels == 3 else None
-        if pixels is None:
-            parts = [_smaller(part, size) for part in _parts(found, size, channels, bits)]
-            for part in parts:
-                part.load()  # or NumPy takes an AttributeError of the decoder for an object that is no array
-            arrays = [np.asarray(part) for part in parts]
-            pixels = arrays[0] if channels == 3 else np.stack(arrays, axis=-1)
-        pixels = _upright(pixels, found)
+    if isinstance(file, Path) and not is_array_file(file):
+        with file.open("rb", BUFFER) as opened:
+            return read_image(opened, size, channels=channels, bits=bits, banner=banner)
+    read = _read_jpeg(file, size) if channels == 3 else None
+    pixels, whole = _read_any(file, size, channels, bits) if read is None else read
     return pixels[: round(len(pixels) * (1 - banner / whole))] if banner else pixels
 
 
@@ -157,6 +156,45 @@ def bits_for(peak: int) -> int:
     return next(bits for bits in BITS if peak < 2**bits)
 
 
+def _read_jpeg(file: Path | BinaryIO, size: int | None) -> tuple[np.ndarray, int] | None:
+    """The pixels of a JPEG and the height of the whole; None of another image, and of one that is left to Pillow."""
+    if isinstance(file, Path) or not _begins(file, JPEG):
+        return None
+    data = file.read()
+    try:
+        whole, wide, colours, _ = simplejpeg.decode_jpeg_header(data)
+        least = min(whole, wide)
+        shrink = 1 if size is None else next((each for each in (8, 4, 2) if least >= each * size), 1)  # as Pillow does
+        height, width = -(-whole // shrink), -(-wide // shrink)
+        if colours not in _JPEG_COLOURS or _factor(min(height, width), size) > 1:
+            return None
+        with _turn(height * width):
+            pixels = np.empty((height, width, 3), np.uint8)
+            simplejpeg.decode_jpeg(data, "RGB", min_height=height, min_width=width, buffer=pixels)
+    except ValueError:  # Pillow reads it nevertheless, or says what is wrong
+        return None
+    return (_upright(pixels, _orientation(_open(io.BytesIO(data)))) if APP1 in data else pixels), whole
+
+
+def _begins(file: BinaryIO, start: bytes) -> bool:
+    """Whether a file begins with some bytes; leaves it at its beginning."""
+    file.seek(0)
+    found = file.read(len(start))
+    file.seek(0)
+    return found == start
+
+
+def _read_any(file: Path | BinaryIO, size: int | None, channels: int, bits: int) -> tuple[np.ndarray, int]:
+    """The pixels of an image of any kind, and the height of the whole."""
+    with _opened(file, size) as (found, whole):
+        parts = [_smaller(part, size) for part in _parts(found, size, channels, bits)]
+        for part in parts:
+            part.load()  # or NumPy takes an AttributeError of the decoder for an object that is no array
+        arrays = [np.asarray(part) for part in parts]
+        pixels = arrays[0] if channels == 3 else np.stack(arrays, axis=-1)
+        return (pixels if isinstance(found, np.ndarray) else _upright(pixels, _orientation(found))), whole
+
+
 @contextmanager
 def _opened(file: Path | BinaryIO, size: int | None) -> Iterator[tuple[Image.Image | np.ndarray, int]]:
     """An image, which Pillow decodes when it is used, or an array of bands; and the height of the whole image."""
@@ -164,10 +202,6 @@ def _opened(file: Path | BinaryIO, size: int | None) -> Iterator[tuple[Image.Ima
         array = open_array(file)
         with _turn(array.size):
             yield array, len(array)
-        return
-    if isinstance(file, Path):
-        with file.open("rb", BUFFER) as opened, _opened(opened, size) as found:
-            yield found
         return
     bands, image = 0, None
     try:
@@ -189,7 +223,7 @@ def _opened(file: Path | BinaryIO, size: int | None) -> Iterator[tuple[Image.Ima
             yield image, whole
 
 
-def _open(file: BinaryIO) -> Image.Image:
+def _open(file: Path | BinaryIO) -> Image.Image:
     try:
         return Image.open(file)
     except Image.DecompressionBombError:  # `_turn` has a limit of its own
@@ -208,21 +242,6 @@ def _turn(pixels: int) -> Iterator[None]:
         raise ValueError(f"{pixels / 1e6:,.0f} million pixels, and {LARGEST / 1e6:,.0f} million are read at most")
     with _large_images if pixels > LARGE else nullcontext():
         yield
-
-
-def _from_jpeg(image: Image.Image | np.ndarray, size: int | None) -> np.ndarray | None:
-    """The RGB pixels of an opened JPEG, at the scale that Pillow chose; None for a damaged one, or another image."""
-    if not isinstance(image, JpegImageFile) or image.mode not in ("L", "RGB") or _factor(image, size) > 1:
-        return None
-    file: Any = image.fp
-    file.seek(0)
-    width, height = image.size
-    pixels = np.empty((height, width, 3), np.uint8)  # given it, simplejpeg allocates nothing of an unchecked size
-    try:
-        found = simplejpeg.decode_jpeg(file.read(), "RGB", min_height=height, min_width=width, buffer=pixels)
-    except ValueError:  # Pillow reads it nevertheless, or says what is wrong
-        return None
-    return found if found.shape == pixels.shape else None
 
 
 def _parts(found: Image.Image | np.ndarray, size: int | None, channels: int, bits: int) -> list[Image.Image]:
@@ -252,24 +271,26 @@ def _bands(image: Image.Image) -> int:
 
 def _smaller(image: Image.Image, size: int | None) -> Image.Image:
     """Averages pixels, as far as resizing would do it anyway: so that of a large image little is kept."""
-    factor = _factor(image, size)
+    factor = _factor(min(image.size), size)
     return image if factor == 1 or image.mode not in _AVERAGED or "transparency" in image.info else image.reduce(factor)
 
 
-def _factor(image: Image.Image, size: int | None) -> int:
-    """How many pixels along each side are averaged to one, at least 1."""
-    return 1 if size is None else max(1, int(min(image.size) / (size * REDUCING_GAP)))
+def _factor(side: int, size: int | None) -> int:
+    """How many pixels are averaged to one along each side of an image, whose shorter one is given: at least 1."""
+    return 1 if size is None else max(1, int(side / (size * REDUCING_GAP)))
 
 
-def _upright(pixels: np.ndarray, image: Image.Image | np.ndarray) -> np.ndarray:
-    """Turns pixels as the EXIF of their image notes; leaves them as they are without it, or if it cannot be read."""
+def _orientation(image: Image.Image) -> int:
+    """The orientation that EXIF notes; 0 without one, or if it cannot be read."""
     try:
-        turn = None if isinstance(image, np.ndarray) else _TURNS.get(image.getexif().get(ORIENTATION, 0))
+        return int(image.getexif().get(ORIENTATION, 0))
     except Exception:  # the pixels may still be whole
-        turn = None
-    if turn is None:
-        return pixels
-    swapped, down, across = turn
+        return 0
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns pixels as EXIF says."""
+    swapped, down, across = _TURNS.get(orientation, (False, 1, 1))
     return (pixels.swapaxes(0, 1) if swapped else pixels)[::down, ::across]
 
 

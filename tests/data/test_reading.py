@@ -123,7 +123,7 @@ def test_a_jpeg_has_the_pixels_that_pillow_finds(mode: str, options: dict[str, A
     image = Image.open(file)
     if size is not None:
         image.draft(None, (size, size))  # pyright: ignore[reportArgumentType]
-    assert (reading._from_jpeg(image, size) is None) == (mode == "CMYK")
+    assert (reading._read_jpeg(file, size) is None) == (mode == "CMYK")
     np.testing.assert_array_equal(read_image(file, size), np.asarray(image.convert("RGB")))
 
 
