@@ -162,7 +162,8 @@ def _read_jpeg(file: Path | BinaryIO, size: int | None) -> tuple[np.ndarray, int
         return None
     data = file.read()
     try:
-        whole, wide, colours, _ = simplejpeg.decode_jpeg_header(data)
+        header: Any = simplejpeg.decode_jpeg_header(data)
+        whole, wide, colours, _ = header
         least = min(whole, wide)
         shrink = 1 if size is None else next((each for each in (8, 4, 2) if least >= each * size), 1)  # as Pillow does
         height, width = -(-whole // shrink), -(-wide // shrink)
