@@ -45,7 +45,7 @@ def photographs(side: int) -> np.ndarray:
     cuts = []
     for number in range(BATCH):
         photo = photos[number % len(photos)]
-        box = random_box(photo.height, photo.width, 0.1, generator)
+        box = random_box(photo.height, photo.width, 0.1, generator.random(4))
         cuts.append(np.asarray(photo.resize((side, side), box=box)))
     return np.stack(cuts).astype(np.float32)
 

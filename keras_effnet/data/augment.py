@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -120,7 +121,7 @@ def augmentation_for(phi: float, *, flip: bool = True) -> Augmentation:
     return Augmentation(crop=CROP, flip=flip, operations=operations, magnitude=magnitude, mixup=mix, cutmix=mix)
 
 
-def random_box(height: int, width: int, smallest: float, generator: np.random.Generator) -> Box:
+def random_box(height: int, width: int, smallest: float, draws: Sequence[float]) -> Box:
     """Draws a random crop of an image, to be resized to the square that the network sees.
 
     An uncropped image is resized to a square whatever its proportions; the crop's proportions therefore vary around
@@ -130,18 +131,18 @@ def random_box(height: int, width: int, smallest: float, generator: np.random.Ge
         height: height of the image in pixels.
         width: width of the image in pixels.
         smallest: smallest fraction of the area to keep, in (0, 1].
-        generator: source of random numbers; the same number of values is drawn each time.
+        draws: four random numbers, each uniform in [0, 1).
 
     Returns:
         `(left, top, right, bottom)` inside the image, in fractional pixels, as for Pillow's `resize(box=...)`. The
         fraction of the area is distributed uniformly from `smallest` to 1.
     """
-    share = smallest + (1 - smallest) * generator.random()
+    first, second, across, down = draws
+    share = smallest + (1 - smallest) * first
     limit = math.log(min(LARGEST_ASPECT, 1 / share))  # a wider one would not fit into the image
-    aspect = math.exp(limit * (2 * generator.random() - 1))
+    aspect = math.exp(limit * (2 * second - 1))
     wide = min(math.sqrt(share * aspect), 1.0) * width
     high = min(math.sqrt(share / aspect), 1.0) * height
-    across, down = generator.random(2)
     left, top = across * (width - wide), down * (height - high)
     return left, top, min(left + wide, width), min(top + high, height)
 

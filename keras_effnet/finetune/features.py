@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write
 from keras_effnet.data.batches import Batches
-from keras_effnet.data.rows import BalancedRows, batch_rows, read_ahead
+from keras_effnet.data.rows import BalancedRows, batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
@@ -126,10 +126,10 @@ def _compute(features: keras.Model, batches: Batches, part: Path, shape: tuple[i
     with progress_bar(
         total=shape[0], initial=min(done * FEATURE_BATCH, shape[0]), desc=title, unit="image"
     ) as progress:
-        for number, (images, _, _) in enumerate(read_ahead(batches, done), done):
+        for number in range(done, len(batches)):
             first = number * FEATURE_BATCH
             last = min(first + FEATURE_BATCH, shape[0])
-            rows[first:last] = np.asarray(features.predict_on_batch(images))[: last - first]
+            rows[first:last] = np.asarray(features.predict_on_batch(batches[number][0]))[: last - first]
             progress.update(last - first)
             if number % SAVE_EVERY == SAVE_EVERY - 1:
                 rows.flush()

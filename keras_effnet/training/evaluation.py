@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from keras_effnet.data.rows import read_ahead
 from keras_effnet.errors import DataError
 from keras_effnet.training.window import Window
 
@@ -125,7 +124,7 @@ def predict_all(model: Predicting, batches: Any) -> np.ndarray:
         DataError: an image cannot be read, or there is none.
     """
     rows = []
-    for images, _, *weights in read_ahead(batches):
+    for images, _, *weights in map(batches.__getitem__, range(len(batches))):
         found = np.asarray(model.predict_on_batch(images), np.float32)
         rows.append(found[np.asarray(weights[0]) > 0] if weights else found)
     if not rows:

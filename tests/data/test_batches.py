@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -140,6 +141,25 @@ def test_a_batch_is_the_same_whatever_was_read_before_and_by_whom(source: Images
     with ThreadPoolExecutor(4) as threads:
         for found, one in zip(threads.map(again.__getitem__, reversed(range(6))), reversed(expected), strict=True):
             assert_equal(found, one)
+
+
+def test_the_next_batch_is_read_beside_the_work(source: Images) -> None:
+    read = {index: threading.Event() for index in range(COUNT)}
+    threads: set[int] = set()
+
+    class Noted(Images):
+        def read(self, index: int, size: int | None = None) -> np.ndarray:
+            threads.add(threading.get_ident())
+            read[index].set()
+            return super().read(index, size)
+
+    batches = make(Noted(source.images, source.labels, source.class_names))
+    batches[0]
+    assert all(read[index].wait(10) for index in range(8)), "the second batch too, that nobody asked for"
+    batches[1]
+    assert all(read[index].wait(10) for index in range(8, 12))
+    assert not any(read[index].is_set() for index in range(12, COUNT))
+    assert threading.get_ident() not in threads
 
 
 def test_epochs_and_seeds_differ_in_order_and_augmentation(source: Images) -> None:

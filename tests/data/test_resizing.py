@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_effnet.data import resizing
+from keras_effnet.data.augment import random_box
 from keras_effnet.data.resizing import resize_image
 
 WIDE = np.full((20, 40, 3), 200, np.uint8)  # the left half red, the right half blue
@@ -13,10 +15,24 @@ WIDE[:, :20] = (255, 0, 0)
 WIDE[:, 20:] = (0, 0, 255)
 
 
-def test_stretching_is_pillows_own() -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (30, 50, 3), np.uint8)
-    expected = Image.fromarray(noise).resize((24, 12), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    np.testing.assert_array_equal(resize_image(noise, (12, 24)), np.asarray(expected))
+@pytest.fixture(params=["cykooz", "pillow"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both that average pixels: Pillow does where the other is not built."""
+    if request.param == "pillow":
+        monkeypatch.setattr(resizing, "_resizer", None)
+    else:
+        pytest.importorskip("cykooz_resizer")
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize("seed", range(60))
+def test_pixels_are_averaged_as_by_pillow(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    height, width, *side = (int(side) for side in generator.integers(1, 90, 4))
+    noise = generator.integers(0, 256, (height, width, 3), np.uint8)
+    box = random_box(height, width, 0.05, generator.random(4)) if seed % 3 else None
+    expected = Image.fromarray(noise).resize((side[1], side[0]), Image.Resampling.BILINEAR, box=box)
+    np.testing.assert_allclose(resize_image(noise, (side[0], side[1]), box).astype(int), np.asarray(expected), atol=1)
 
 
 @pytest.mark.parametrize(

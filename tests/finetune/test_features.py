@@ -17,6 +17,7 @@ from keras_effnet.blocks import MBConv
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.images import Images, load_digits
+from keras_effnet.data.resizing import resize_image
 from keras_effnet.data.rows import BalancedRows
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune import features as module
@@ -58,9 +59,7 @@ def test_features_are_what_the_network_says_and_are_kept(tmp_path: Path, monkeyp
     digits = load_digits(8).take(np.arange(100))
     features, _ = split_model(built())
     found = cached_features(features, digits, RECIPE, tmp_path, **SIZE)
-    from PIL import Image
-
-    images = np.stack([np.asarray(Image.fromarray(image).resize((32, 32), 2)) for image in digits.images])
+    images = np.stack([resize_image(image, 32) for image in digits.images])
     np.testing.assert_allclose(found, outputs(features, images.astype("float32")), rtol=1e-3, atol=1e-4)
     view = cached_features(features, digits, RECIPE, tmp_path, view=1, **SIZE)
     assert np.abs(view - found).max() > 0.01

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import Any
 
 import keras
@@ -84,13 +83,11 @@ class Padded:
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.fail_at = fail_at
-        self.threads: set[int] = set()
 
     def __len__(self) -> int:
         return 3
 
     def __getitem__(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        self.threads.add(threading.get_ident())
         if step == self.fail_at:
             raise DataError("an image has vanished.", received="'it.png'")
         numbers = np.arange(3 * step, 3 * step + 3, dtype=np.float32)
@@ -114,12 +111,6 @@ def test_each_image_is_predicted_once_and_in_order() -> None:
 def test_a_image_that_has_vanished_is_named() -> None:
     with pytest.raises(DataError, match=r"vanished.*Received: 'it.png'"):
         predict_all(tiny_model(), Padded(fail_at=1))
-
-
-def test_images_are_read_beside_the_work() -> None:
-    batches = Padded()
-    predict_all(tiny_model(), batches)
-    assert threading.get_ident() not in batches.threads
 
 
 def test_no_image_at_all_is_said() -> None:
