@@ -50,6 +50,7 @@ _HOMES = {
     "load_weights": "weights.load",
     "recalibrate": "inheritance.recalibrate",
     "scale_model": "inheritance.scaled_model",
+    "scale_network": "scaling.scale_network",
     "scale_spec": "scaling",
     "search_architecture": "search.searches",
     "search_coefficients": "search.searches",

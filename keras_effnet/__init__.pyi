@@ -42,6 +42,7 @@ from keras_effnet.reading.read_model import read_model as read_model
 from keras_effnet.scaling import Coefficients as Coefficients
 from keras_effnet.scaling import Rounding as Rounding
 from keras_effnet.scaling import scale_spec as scale_spec
+from keras_effnet.scaling.scale_network import scale_network as scale_network
 from keras_effnet.search.searches import search_architecture as search_architecture
 from keras_effnet.search.searches import search_coefficients as search_coefficients
 from keras_effnet.spec import BackboneSpec as BackboneSpec
@@ -87,6 +88,7 @@ __all__ = [
     "read_model",
     "recalibrate",
     "scale_model",
+    "scale_network",
     "scale_spec",
     "search_architecture",
     "search_coefficients",

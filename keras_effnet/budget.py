@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
-from keras_effnet.checks import check_choice, check_int, check_number
+from keras_effnet.checks import check_choice, check_int, check_number, is_keras_model
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BudgetError, ScalingError, SpecError
 from keras_effnet.export.formats import ENGINES
@@ -25,6 +25,9 @@ from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
 from keras_effnet.scaling.scale import resolve_coefficients, scale_spec, stage_factors
 from keras_effnet.spec import BackboneSpec, StageSpec
+
+if TYPE_CHECKING:
+    import keras
 
 # The share of a limit that counts as all of it, so that the search ends.
 FULL = 0.995
@@ -41,8 +44,16 @@ ANY_PHI = -0.5
 Meter = Callable[[BackboneSpec], Mapping[str, float]]
 
 
-def fit_to_budget(
-    spec: BackboneSpec | str,
+@overload
+def fit_to_budget(spec: BackboneSpec | str, **options: Any) -> BackboneSpec: ...
+
+
+@overload
+def fit_to_budget(spec: keras.Model, **options: Any) -> keras.Model: ...
+
+
+def fit_to_budget(  # pyright: ignore[reportInconsistentOverload] - its options are listed once
+    spec: Any,
     *,
     macs: float | None = None,
     params: float | None = None,
@@ -57,7 +68,7 @@ def fit_to_budget(
     classes: int = 1000,
     engine: str = "keras",
     device: str | PathLike[str] | None = None,
-) -> BackboneSpec:
+) -> Any:
     """Finds the largest network of a family at or under every limit given.
 
     All parts grow together, as the rule has it, until one limit is used up; the others hold. With a fixed `resolution`
@@ -67,7 +78,7 @@ def fit_to_budget(
     calibrates for a minute and keeps the result on disk, and each call then builds and times a few candidates.
 
     Args:
-        spec: the base: a backbone, or the name of a registered one.
+        spec: the base: a backbone, the name of a registered one, or any functional or Sequential Keras model.
         macs: largest number of multiply-adds per image, above 0.
         params: largest number of weights, as `model.count_params()` counts them, above 0.
         activations: largest number of outputs of convolutions and dense layers per image, above 0.
@@ -81,16 +92,17 @@ def fit_to_budget(
         rounding: how sizes become whole numbers; by default the paper's `Rounding()`, but with depths rounded to the
             nearest.
         resolution: side of the image to keep, in pixels, at least the total stride; None scales it too.
-        channels: channels of the image, at least 1.
-        classes: number of classes that the classifier tells apart, at least 1.
+        channels: channels of the image, at least 1; a model has its own.
+        classes: number of classes that the classifier tells apart, at least 1; a model has its own.
         engine: what `latency_ms` is timed in and `peak_bytes` holds for: "keras" (the compiled model), or a format of
             `export_model`, such as "litert-int8".
         device: path of a file that `keras-effnet calibrate` made of another machine: `latency_ms` is then foretold for
             it, and nothing is timed here; None for this machine.
 
     Returns:
-        A spec with the base's name. Every limit holds; the one that binds is used to within 3 % where the family's
-        sizes are fine enough (docs/evidence/budget.md has the distribution).
+        A spec with the base's name, or a model with the weights of the one given. Every limit holds; of a spec, the
+        one that binds is used to within 3 % where the family's sizes are fine enough (docs/evidence/budget.md has the
+        distribution).
 
     Raises:
         BudgetError: no limit was given, the engine is unknown, the device's file cannot be read or is given without
@@ -103,26 +115,23 @@ def fit_to_budget(
         >>> 0.97e8 < estimate_cost(spec).macs <= 1e8
         True
     """
+    limits = _limits(
+        engine,
+        macs=macs,
+        params=params,
+        activations=activations,
+        model_bytes=model_bytes,
+        peak_bytes=peak_bytes,
+        latency_ms=latency_ms,
+    )
+    if is_keras_model(spec):
+        from keras_effnet.inheritance.fitted_model import fit_model
+
+        options = {"rule": rule, "rounding": rounding, "resolution": resolution}
+        return fit_model(spec, limits, engine=engine, device=device, **options)
     base = resolve_backbone(spec)
     if resolution is not None:
         base = replace(base, resolution=check_int(ScalingError, "resolution", resolution, base.total_stride))
-    given = {
-        "macs": macs,
-        "params": params,
-        "activations": activations,
-        "model_bytes": model_bytes,
-        "peak_bytes": peak_bytes,
-        "latency_ms": latency_ms,
-    }
-    limits = {
-        name: check_number(BudgetError, name, limit, 0, open_low=True)
-        for name, limit in given.items()
-        if limit is not None
-    }
-    if not limits:
-        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
-
-    check_choice(BudgetError, "engine", engine, ENGINES)
 
     def meter(candidate: BackboneSpec) -> Mapping[str, float]:
         found = count(estimate_cost(candidate, channels=channels, classes=classes))
@@ -146,6 +155,19 @@ def fit_to_budget(
     from keras_effnet.latency.latency_budget import fit_latency
 
     return fit_latency(lambda timed: _fit(path, limits, timed), meter, limits["latency_ms"], channels, classes, engine)
+
+
+def _limits(engine: str, **given: float | None) -> dict[str, float]:
+    """The limits that were given, by name."""
+    limits = {
+        name: check_number(BudgetError, name, limit, 0, open_low=True)
+        for name, limit in given.items()
+        if limit is not None
+    }
+    if not limits:
+        raise BudgetError("give at least one limit, such as macs=300e6 or model_bytes=5e6.", received="no limit")
+    check_choice(BudgetError, "engine", engine, ENGINES)
+    return limits
 
 
 def _fit(path: _Path, limits: Mapping[str, float], meter: Meter) -> BackboneSpec:

@@ -164,18 +164,23 @@ def estimate_peak(
 
         check_own(channels=channels, classes=classes)
         counted = read_counted(spec, resolution)
-        return replace(_device_peak(deployed_network(counted.network), *counted.images), opaque=counted.opaque)
+        return replace(device_peak(deployed_network(counted.network), *counted.images), opaque=counted.opaque)
     spec = resolve_backbone(spec)
     channels = check_int(BuildError, "channels", channels, 1)
     size = spec.resolution
     if resolution is not None:
         size = check_resolution(BuildError, "resolution", resolution, spec.total_stride)
     network = record_deployed(spec, channels=channels, classes=classes, resolution=size)
-    return _device_peak(network, Shape(*sides_of(size), channels))
+    return device_peak(network, Shape(*sides_of(size), channels))
 
 
-def _device_peak(network: Network, *images: Shape) -> DevicePeak:
-    """The memory of a network as it runs on a device."""
+def device_peak(network: Network, *images: Shape) -> DevicePeak:
+    """The memory of a network as it runs on a device.
+
+    Args:
+        network: the network with its normalization folded.
+        *images: shape of each input.
+    """
     layers = written = 0
     for block in network.blocks:
         layers += block.times * len(block.nodes)

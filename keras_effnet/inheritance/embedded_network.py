@@ -8,6 +8,7 @@ user: they are carried along as they are, or refused by name.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from keras_effnet.reading.read_model import read_layers
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
 from keras_effnet.weights.tensors import layer_weights
+
+logger = logging.getLogger(__name__)
 
 # Options of layers that the outputs of a trained model do not depend on.
 _IGNORED = ("name", "trainable", "dtype", "seed", "synchronized", "momentum")
@@ -118,6 +121,32 @@ def known_spec(model: keras.Model) -> EmbeddedSpec:
         10
     """
     return read_embedded_spec(model) if carries_spec(model) else find_network(model).embedded
+
+
+def spec_in(model: keras.Model) -> EmbeddedSpec | None:
+    """The spec of the network in a model, and how it was built; None if it is no network that is known.
+
+    A model that carries a spec but is something else by now is not known either, which a warning says.
+
+    Args:
+        model: a functional or Sequential model.
+
+    Raises:
+        BuildError: the model carries several specs, or one that cannot be read.
+
+    Example:
+        >>> spec_in(keras.applications.MobileNet(weights=None)).spec.name
+        'mobilenet_v1'
+    """
+    try:
+        return find_network(model).embedded
+    except BuildError:
+        if carries_spec(model):
+            raise
+    except InheritanceError as error:
+        if carries_spec(model):
+            logger.warning("%s is not what its spec says, and is taken for what its graph says: %s", model.name, error)
+    return None
 
 
 def find_network(model: keras.Model, base: BackboneSpec | None = None) -> EmbeddedNetwork:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zipfile
 from os import PathLike, fspath
 from typing import Any, Literal, cast, get_args, overload
@@ -12,8 +11,8 @@ import keras
 from keras_effnet.builder.embedded_spec import carries_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
-from keras_effnet.errors import BuildError, InheritanceError, WeightsError
-from keras_effnet.inheritance.embedded_network import find_network
+from keras_effnet.errors import BuildError, WeightsError
+from keras_effnet.inheritance.embedded_network import spec_in
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
@@ -26,8 +25,6 @@ _SAVED = (".keras", ".h5")
 # What Keras was seen to raise on files that are missing, broken or hold something else.
 _BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, zipfile.BadZipFile)
 
-
-logger = logging.getLogger(__name__)
 
 Scalable = BackboneSpec | str | PathLike[str] | keras.Model
 
@@ -126,27 +123,17 @@ def scale_model(
         model = spec if isinstance(spec, keras.Model) else load_model(cast("str", spec))
         if weights is not None:
             raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
-        base = arguments.get("base") or _spec_of(model)
+        base = arguments.get("base")
         if base is None:
-            return scale_graph(model, phi, **scaling, **arguments)
+            embedded = spec_in(model)
+            if embedded is None:
+                return scale_graph(model, phi, **scaling, **arguments)
+            base = embedded.spec
         return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
     if weights == "imagenet":
         return _from_imagenet(scaled, member, **arguments)
     return build_model(scaled, weights=weights, **arguments)
-
-
-def _spec_of(model: keras.Model) -> BackboneSpec | None:
-    """The spec of the network in a model; None if it is none that is known, or no longer what its tag says."""
-    try:
-        return find_network(model).embedded.spec
-    except BuildError:
-        if carries_spec(model):
-            raise  # several specs, or one that cannot be read
-    except InheritanceError as error:
-        if carries_spec(model):
-            logger.warning("%s: scaled from its graph alone, since it is not what its spec says: %s", model.name, error)
-    return None
 
 
 def _is_saved(path: object) -> bool:

@@ -1,0 +1,72 @@
+"""The largest size of a trained model under limits, with what it has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from keras_effnet.budget import fit_to_budget
+from keras_effnet.deployed.folded_network import deployed_network
+from keras_effnet.errors import BudgetError
+from keras_effnet.inheritance.embedded_network import spec_in
+from keras_effnet.inheritance.grow import grow_model
+from keras_effnet.inheritance.scaled_graph import inherit_scaled
+from keras_effnet.measures import count
+from keras_effnet.peak import device_peak
+from keras_effnet.reading.read_model import image_shapes, read_layers
+from keras_effnet.scaling.network_budget import fit_network
+from keras_effnet.scaling.scaled_network import ScaledNetwork
+
+
+def fit_model(
+    model: keras.Model, limits: Mapping[str, float], *, engine: str = "keras", device: Any = None, **options: Any
+) -> keras.Model:
+    """Finds the largest size of a model at or under every limit, and builds it with the model's weights.
+
+    Args:
+        model: a functional or Sequential model. One that carries its spec, or is a registered backbone, is fitted as
+            its spec is; any other is scaled from its graph alone.
+        limits: largest value of each measure, by its name in `fit_to_budget`.
+        engine: as in `fit_to_budget`.
+        device: as in `fit_to_budget`; for models with a spec.
+        **options: `rule` and `rounding`, as in `fit_to_budget`; for models with a spec also `resolution`.
+
+    Returns:
+        The new model. It was not compared with the old one, since it may be smaller.
+
+    Raises:
+        BudgetError: as `fit_to_budget`; a limit in milliseconds for a model without a spec.
+
+    Example:
+        >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
+        >>> 0.9e6 < fit_model(vgg, {"params": 1e6}).count_params() <= 1e6
+        True
+    """
+    embedded = spec_in(model)
+    if embedded is not None:
+        first = keras.config.image_data_format() == "channels_first"
+        shape = {"classes": embedded.classes, "channels": model.input_shape[1 if first else -1] or 3}
+        return grow_model(
+            model, fit_to_budget(embedded.spec, **limits, **shape, engine=engine, device=device, **options), exact=False
+        )
+    unknown = [name for name in ("latency_ms",) if name in limits] + [
+        name for name, value in {"device": device, "resolution": options.pop("resolution", None)}.items() if value
+    ]
+    if unknown:
+        raise BudgetError(
+            f"{' and '.join(map(repr, unknown))} need the spec of a network, which this model does not carry: give "
+            "limits that are counted, such as macs=300e6.",
+            received=f"{model.name!r}",
+        )
+    read = read_layers(model)
+
+    def meter(scaled: ScaledNetwork) -> Mapping[str, float]:
+        found = count(scaled.cost)
+        if "peak_bytes" in limits:
+            images = (after for _, after in scaled.images)
+            found["peak_bytes"] = device_peak(deployed_network(scaled.network), *images).bytes_on(engine)
+        return found
+
+    return inherit_scaled(read, fit_network(read.network, image_shapes(read), limits, meter, **options), exact=False)
