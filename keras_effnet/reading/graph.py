@@ -221,7 +221,9 @@ def alone(tensors: list[Any]) -> Any:
 
 def structured(tensors: list[Any], model: keras.Model) -> Any:
     """Tensors in the form in which a model returns its own: one alone, a list, or a dict."""
-    return keras.tree.pack_sequence_as(model.output, tensors)
+    # A Sequential model that was never called does not say.
+    form = getattr(model, "output", None)
+    return alone(tensors) if form is None else keras.tree.pack_sequence_as(form, tensors)
 
 
 def finalize(layer: Any) -> None:
