@@ -85,6 +85,11 @@ def build_model(
     shape = image_shape(spec, include_top, input_tensor, input_shape)
     weights = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
     check_weights_arguments(spec, weights, include_top, classes, classifier_activation, shape)
+    ends: Any = {"pooling": pooling, "features": features, "output_stride": output_stride}  # checked there
+    embedded = EmbeddedSpec(spec, include_top, classes=classes, **ends)
+    # Counted and found before the model is built: what cannot be costs no time.
+    check_memory(embedded, shape, memory_limit)
+    source = None if weights is None else locate_weights(spec, weights, include_top)
     first = keras.config.image_data_format() == "channels_first"
     record = partial(
         record_network,
@@ -97,13 +102,7 @@ def build_model(
         classifier_activation=classifier_activation,
         output_stride=output_stride,
     )
-    network = record(features=features)
-    levels = None if features is None else tuple(features)
-    told: Any = (spec, include_top, pooling, classes)  # record_network has checked them
-    embedded = EmbeddedSpec(*told, features=levels, output_stride=output_stride)
-    check_memory(embedded, shape, memory_limit)
-    # Found before the model is built: a missing file costs no time.
-    source = None if weights is None else locate_weights(spec, weights, include_top)
+    network = record(features=embedded.features)
     # Files hold all of a network: what stands behind the levels is built to be loaded, and dropped.
     whole = network if features is None or source is None else record()
     names = numbered_names(whole, names_in_front(input_tensor))

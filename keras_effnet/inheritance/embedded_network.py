@@ -213,8 +213,9 @@ def _without_spec(model: keras.Model, base: BackboneSpec) -> EmbeddedSpec:
     """What a model without a tag was built from, as the names of its layers show it."""
     names = {layer.name for layer in model.layers}
     top = {node.name for node in trace_network(base).blocks[-1].nodes if node.has_weights}
-    if isinstance(model.output, dict):
-        return EmbeddedSpec(base, include_top=False, features=tuple(model.output))
+    output = model.output if isinstance(model, keras.Function) else None
+    if isinstance(output, dict):
+        return EmbeddedSpec(base, include_top=False, features=tuple(output))
     pooled = len(model.output_shape) == 2
     classes = model.output_shape[-1]
     if top and top <= names:

@@ -374,7 +374,7 @@ class Subclassed(keras.Model):
     [
         ("resnet50", {"levels": ("P7",)}, "Received: 'P7'"),
         ("resnet50", {"levels": ("P3",), "pooling": "avg"}, "not pooled"),
-        ("resnet50", {"output_stride": 5}, "one of 8, 16, 32"),
+        ("resnet50", {"output_stride": 5}, "8, 16, 32. Received: output_stride=5"),
         ("resnet50", {"levels": ("P3",), "input_shape": (16, 16, 3)}, "sides of input_shape"),
         ("resnet50", {"levels": ("P3",), "memory_limit": 1e6}, "may take 0.0 GB"),
         ("no such name", {}, "no such name"),
@@ -386,6 +386,12 @@ class Subclassed(keras.Model):
 def test_what_cannot_be_extracted_is_refused(model: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises((BuildError, InheritanceError, LookupError), match=message):
         feature_extractor(model, **arguments)
+
+
+@pytest.mark.parametrize("features", ["P3", (), ("P9",), 3])
+def test_what_cannot_be_built_is_refused(features: Any) -> None:
+    with pytest.raises(BuildError, match="level"):
+        build_model("mobilenet_v1", features=features)
 
 
 def test_a_model_has_its_weights() -> None:
