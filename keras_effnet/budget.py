@@ -128,7 +128,7 @@ def fit_to_budget(  # pyright: ignore[reportInconsistentOverload] - its options 
         from keras_effnet.inheritance.fitted_model import fit_model
 
         options = {"rule": rule, "rounding": rounding, "resolution": resolution}
-        return fit_model(spec, limits, engine=engine, device=device, **options)
+        return fit_model(spec, limits, fit_spec=fit_to_budget, engine=engine, device=device, **options)
     base = resolve_backbone(spec)
     if resolution is not None:
         base = replace(base, resolution=check_int(ScalingError, "resolution", resolution, base.total_stride))

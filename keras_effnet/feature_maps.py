@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model
+from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import BuildError
-from keras_effnet.levels import check_levels, find_levels, levels_of_strides, walk_grids
-from keras_effnet.network import record_network
+from keras_effnet.levels import Grid, check_levels, find_levels, levels_of_strides, walk_grids
+from keras_effnet.network import Network, Node, record_network
 from keras_effnet.registry import resolve_backbone
+from keras_effnet.resolution_stages import cut_by_resolution
 from keras_effnet.spec import BackboneSpec
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def feature_levels(
     normalisation that belongs to the next block. Level P3 has a stride of 2**3 pixels.
 
     Args:
-        spec: a backbone, the name of a registered one, or a model built here.
+        spec: a backbone, the name of a registered one, or a functional or Sequential model.
         levels: names of the levels, such as ("P3", "P4"); None for all that a spec has, or a model returns.
         strides: in place of `levels`: their strides in pixels, powers of two from 2.
         output_stride: pixels from one cell of the coarsest map to the next, 8, 16 or 32: strides beyond it become 1.
@@ -55,8 +57,8 @@ def feature_levels(
         Names, strides and channels.
 
     Raises:
-        BuildError: a level that the network does not have, `levels` and `strides`, another `output_stride`, or a model
-            that carries no spec.
+        BuildError: a level that the network does not have, `levels` and `strides`, or another `output_stride`.
+        InheritanceError: a model without a graph.
         RegistryError: an unknown name.
 
     Example:
@@ -67,9 +69,11 @@ def feature_levels(
     """
     names = chosen_levels(levels, strides)
     if is_keras_model(spec):
-        from keras_effnet.builder.embedded_spec import read_embedded_spec
+        from keras_effnet.inheritance.embedded_network import spec_in
 
-        embedded = read_embedded_spec(spec)
+        embedded = spec_in(spec)
+        if embedded is None:
+            return _levels_of_graph(spec, names)
         spec, names = embedded.spec, embedded.features if names is None else names
         output_stride = embedded.output_stride if output_stride is None else output_stride
     spec = resolve_backbone(spec)
@@ -80,6 +84,51 @@ def feature_levels(
     grids: dict[Any, Any] = {node: grid for _, node, grid in walk_grids(network, size)}
     made = network.outputs
     return FeatureLevels(names, tuple(grids[node].stride[0] for node in made), tuple(node.channels for node in made))
+
+
+def graph_levels(network: Network, images: Sequence[Shape]) -> dict[str, tuple[Node, int]]:
+    """Finds the levels of a network that nothing is known of but its graph: the last thing made at each resolution.
+
+    What a head convolution makes is told from no other, and levels end where maps become larger again.
+
+    Args:
+        network: a network that was read.
+        images: shape of each of its inputs.
+
+    Returns:
+        What makes each level, and its stride in pixels, by the level's name.
+    """
+    grids = {node: grid for _, node, grid in walk_grids(network)}
+    found: dict[str, tuple[Node, int]] = {}
+    for stage in cut_by_resolution(network, network_shapes(network, *images)).stages:
+        node = stage.blocks[-1].output
+        down, right = (grids.get(node) or Grid((1, 1), (None, None))).stride
+        if down == right > 1 and down & (down - 1) == 0:
+            found[f"P{down.bit_length() - 1}"] = node, down
+    return found
+
+
+def check_there(name: str, found: Collection[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The levels that were asked for, or all; raises BuildError, with the name of the model, unless they are there."""
+    names = tuple(found) if names is None else names
+    missing = [each for each in names if each not in found]
+    if missing or not names:
+        raise BuildError(
+            f"{name!r} has the levels {', '.join(found) or 'none'}: take some of them.",
+            received=", ".join(missing) or "no levels",
+        )
+    return names
+
+
+def _levels_of_graph(model: Any, names: tuple[str, ...] | None) -> FeatureLevels:
+    """The levels of a model without a spec."""
+    from keras_effnet.reading.read_model import read_layers, some_images
+
+    read = read_layers(model)
+    found = graph_levels(read.network, some_images(read))
+    names = check_there(model.name, found, names)
+    nodes, strides = zip(*(found[name] for name in names), strict=True)
+    return FeatureLevels(names, strides, tuple(node.channels for node in nodes))
 
 
 def chosen_levels(levels: Sequence[str] | None, strides: Sequence[int] | None) -> tuple[str, ...] | None:

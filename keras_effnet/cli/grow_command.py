@@ -101,22 +101,34 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _size(model: Any) -> dict[str, Any]:
     """What a model is called, and how large it is."""
-    from keras_effnet.inheritance.embedded_network import known_spec
+    from keras_effnet.inheritance.embedded_network import spec_in
 
-    embedded = known_spec(model)
-    height, width = (side or embedded.spec.resolution for side in model.input_shape[1:3])
-    resolution, channels = height if height == width else (height, width), model.input_shape[-1]
-    shape: dict[str, Any] = {"resolution": resolution, "channels": channels}
-    cost = estimate_cost(embedded.spec, **shape, **embedded.ending)
-    sizes = {"params": model.count_params(), "macs": cost.macs}
+    shape = tuple(model.inputs[0].shape[1:])
+    if len(shape) != 3 or len(model.inputs) > 1:
+        return {
+            "name": model.name,
+            "params": model.count_params(),
+            "macs": estimate_cost(model).macs,
+            "resolution": None,
+        }
+    height, width, channels = shape
+    if height is None or width is None:
+        embedded = spec_in(model)
+        size = None if embedded is None else embedded.spec.resolution
+        height, width = height or size, width or size
+    resolution: Any = height if height == width else (height, width)
+    sizes = {"params": model.count_params(), "macs": estimate_cost(model, resolution=resolution).macs}
     return {"name": model.name, **sizes, "resolution": resolution, "channels": channels}
 
 
 def _compared(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     rows = [("", "parameters", "multiply-adds", "images")]
     for title, size in (("before", before), ("after", after)):
-        rows.append((title, f"{size['params']:,}", f"{size['macs']:,}", f"{resolution_text(size['resolution'])} px"))
+        images = "several" if size["resolution"] is None else f"{resolution_text(size['resolution'])} px"
+        rows.append((title, f"{size['params']:,}", f"{size['macs']:,}", images))
     lines = aligned(rows, text_column=0)
+    if before["resolution"] is None:
+        return lines
     sides = resolution_text(before["resolution"]), resolution_text(after["resolution"])
     if sides[0] != sides[1]:
         lines.append(

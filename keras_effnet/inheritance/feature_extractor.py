@@ -13,9 +13,10 @@ import keras
 from keras_effnet.builder.embedded_spec import note_images
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import BuildError, InheritanceError
-from keras_effnet.feature_maps import all_levels, chosen_levels
-from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network
-from keras_effnet.reading.graph import finalize
+from keras_effnet.feature_maps import all_levels, check_there, chosen_levels, graph_levels
+from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network, spec_in
+from keras_effnet.reading.graph import finalize, has_graph, unfolded
+from keras_effnet.reading.read_model import read_layers, some_images
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 
@@ -40,9 +41,10 @@ def feature_extractor(
     squeeze-and-excitation takes the mean of more cells.
 
     Args:
-        model: a backbone, the name of a registered one, or a model built here (or loaded from a file of one). Of a
-            model the network keeps its weights, layers of your own in front of it go along, and what stands behind it,
-            such as the classifier, is left out. It stays as it is.
+        model: a backbone, the name of a registered one, or a functional or Sequential model. Of a model built here, or
+            of a registered backbone, the network keeps its weights, layers of your own in front of it go along, and
+            what stands behind it, such as the classifier, is left out. It stays as it is. Any other model is read from
+            its graph: its own layers, with their weights, return what they make before the resolution changes.
         levels: names of the levels, such as ("P3", "P4", "P5"); None for all that there are.
         strides: in place of `levels`: their strides in pixels, powers of two from 2, before `output_stride`.
         output_stride: pixels from one cell of the coarsest map to the next: 8, 16 or 32. None for the spec's own
@@ -58,8 +60,8 @@ def feature_extractor(
 
     Raises:
         BuildError: a level that the network does not have, `levels` and `strides`, another `output_stride`, `weights`
-            for a model that has its own, or a model that carries no spec.
-        InheritanceError: the model is not what its spec says, or is cut off before a level.
+            for a model that has its own, or arguments that need a spec for a model without one.
+        InheritanceError: the model has no graph, or is cut off before a level.
         RegistryError, ModelTooLargeError, WeightsError: as `build_model`.
 
     Example:
@@ -76,6 +78,8 @@ def feature_extractor(
         return build_model(spec, weights=weights, features=names, output_stride=output_stride, **arguments)
     if weights is not None:
         raise BuildError("a model has its weights: leave `weights` out.", received=f"weights={weights!r}")
+    if spec_in(model) is None:
+        return _from_graph(model, names, {"output_stride": output_stride, **arguments})
     found = find_network(model)
     changes: dict[str, Any] = {"features": names or found.embedded.features or all_levels(found.embedded.spec)}
     changes |= {} if output_stride is None else {"output_stride": output_stride}
@@ -102,3 +106,22 @@ def _with_levels(found: EmbeddedNetwork, ending: dict[str, Any], arguments: dict
             finalize(layer)
     note_images(made, resize=found.embedded.resize, bits=found.embedded.bits)
     return made
+
+
+def _from_graph(model: keras.Model, names: tuple[str, ...] | None, arguments: dict[str, Any]) -> keras.Model:
+    """The layers of a model without a spec, with other outputs."""
+    name = arguments.pop("name", None) or model.name
+    given = {key: value for key, value in arguments.items() if value is not None}
+    if given:
+        raise BuildError(
+            f"{', '.join(map(repr, given))} need the spec of a network, which this model does not carry: leave them "
+            "out.",
+            received=f"{model.name!r} with {given}",
+        )
+    model = unfolded(model, has_graph)
+    read = read_layers(model)
+    found = graph_levels(read.network, some_images(read))
+    names = check_there(name, found, names)
+    tensors = {node: key for key, node in read.nodes.items()}
+    outputs = {each: read.graph.tensors[tensors[found[each][0]]] for each in names}
+    return keras.Model(model.inputs, outputs, name=name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
-from keras_effnet.budget import fit_to_budget
 from keras_effnet.deployed.folded_network import deployed_network
 from keras_effnet.errors import BudgetError
 from keras_effnet.inheritance.embedded_network import spec_in
@@ -18,10 +17,17 @@ from keras_effnet.peak import device_peak
 from keras_effnet.reading.read_model import image_shapes, read_layers
 from keras_effnet.scaling.network_budget import fit_network
 from keras_effnet.scaling.scaled_network import ScaledNetwork
+from keras_effnet.spec import BackboneSpec
 
 
 def fit_model(
-    model: keras.Model, limits: Mapping[str, float], *, engine: str = "keras", device: Any = None, **options: Any
+    model: keras.Model,
+    limits: Mapping[str, float],
+    *,
+    fit_spec: Callable[..., BackboneSpec],
+    engine: str = "keras",
+    device: Any = None,
+    **options: Any,
 ) -> keras.Model:
     """Finds the largest size of a model at or under every limit, and builds it with the model's weights.
 
@@ -29,6 +35,7 @@ def fit_model(
         model: a functional or Sequential model. One that carries its spec, or is a registered backbone, is fitted as
             its spec is; any other is scaled from its graph alone.
         limits: largest value of each measure, by its name in `fit_to_budget`.
+        fit_spec: function that fits a spec: `fit_to_budget`.
         engine: as in `fit_to_budget`.
         device: as in `fit_to_budget`; for models with a spec.
         **options: `rule` and `rounding`, as in `fit_to_budget`; for models with a spec also `resolution`.
@@ -40,8 +47,9 @@ def fit_model(
         BudgetError: as `fit_to_budget`; a limit in milliseconds for a model without a spec.
 
     Example:
+        >>> from keras_effnet import fit_to_budget
         >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
-        >>> 0.9e6 < fit_model(vgg, {"params": 1e6}).count_params() <= 1e6
+        >>> fit_model(vgg, {"params": 3e6}, fit_spec=fit_to_budget).count_params() <= 3e6
         True
     """
     embedded = spec_in(model)
@@ -49,7 +57,7 @@ def fit_model(
         first = keras.config.image_data_format() == "channels_first"
         shape = {"classes": embedded.classes, "channels": model.input_shape[1 if first else -1] or 3}
         return grow_model(
-            model, fit_to_budget(embedded.spec, **limits, **shape, engine=engine, device=device, **options), exact=False
+            model, fit_spec(embedded.spec, **limits, **shape, engine=engine, device=device, **options), exact=False
         )
     unknown = [name for name in ("latency_ms",) if name in limits] + [
         name for name, value in {"device": device, "resolution": options.pop("resolution", None)}.items() if value

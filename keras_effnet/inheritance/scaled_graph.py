@@ -66,17 +66,17 @@ def scale_graph(
         >>> report.exact, [sum("conv" in layer.name for layer in model.layers) for model in (vgg, larger)]
         (True, [13, 21])
     """
-    unknown = set(options) - set(_OPTIONS)
+    unknown = {name: value for name, value in options.items() if name not in _OPTIONS and value is not None}
     if unknown:
         raise BuildError(
             "a model without a spec is scaled from its graph, where it has its own images and outputs: leave "
             f"{', '.join(sorted(map(repr, unknown)))} out.",
-            received=f"{', '.join(f'{key}={value!r}' for key, value in options.items())} for {model.name!r}",
+            received=f"{', '.join(f'{key}={value!r}' for key, value in unknown.items())} for {model.name!r}",
         )
     read = read_layers(model)
     scaling: dict[str, Any] = {"rule": rule, "coefficients": coefficients, "rounding": rounding}
     scaled = scale_network(read.network, phi, **scaling, images=image_shapes(read))
-    return inherit_scaled(read, scaled, **options)
+    return inherit_scaled(read, scaled, **{name: options[name] for name in _OPTIONS if name in options})
 
 
 def inherit_scaled(

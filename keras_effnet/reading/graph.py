@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, cast
 
@@ -76,6 +76,7 @@ class Graph:
         outputs: the model's outputs.
         shapes: shapes of all tensors, with the batch.
         fixed: names of the unfolded models that are called with `training=...`.
+        tensors: Keras' own tensor of each tensor that a layer makes.
     """
 
     model: keras.Model
@@ -85,6 +86,7 @@ class Graph:
     outputs: tuple[Tensor, ...]
     shapes: dict[Tensor, tuple[int | None, ...]]
     fixed: tuple[str, ...] = ()
+    tensors: Mapping[Tensor, Any] = field(default_factory=dict)
 
     @property
     def operations(self) -> dict[str, Any]:
@@ -94,11 +96,8 @@ class Graph:
 
 def has_graph(layer: Any) -> bool:
     """Whether a layer is a model whose layers can be read: functional, or Sequential and built."""
-    return isinstance(layer, keras.Model) and (isinstance(layer, keras.Function) or _is_built_sequential(layer))
-
-
-def _is_built_sequential(layer: Any) -> bool:
-    return isinstance(layer, keras.Sequential) and layer.built
+    built = isinstance(layer, keras.Function) or (isinstance(layer, keras.Sequential) and layer.built)
+    return built and isinstance(layer, keras.Model)
 
 
 def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer: False) -> Graph:
@@ -140,7 +139,7 @@ def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer:
         name: GraphLayer(name, operation, tuple(walk.calls.get(name, ())))
         for name, operation in walk.operations.items()
     }
-    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, tuple(walk.fixed))
+    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, tuple(walk.fixed), walk.tensors)
 
 
 def check_training(graph: Graph) -> None:
@@ -163,6 +162,7 @@ class _Walk:
         self.order: list[tuple[str, int]] = []
         self.shapes: dict[Tensor, tuple[int | None, ...]] = {}
         self.fixed: list[str] = []
+        self.tensors: dict[Tensor, Any] = {}
         self._names: dict[int, str] = {}
 
     def model(self, model: Any, given: Collection[Tensor]) -> list[Tensor]:
@@ -195,6 +195,7 @@ class _Walk:
         self.order.append((name, len(calls)))
         calls.append(GraphCall(tuple(node.arguments.args), dict(node.arguments.kwargs), read, made))
         self.shapes.update({key: tuple(tensor.shape) for key, tensor in zip(made, node.outputs, strict=True)})
+        self.tensors.update(zip(made, node.outputs, strict=True))
         return made
 
     def _name(self, operation: Any) -> str:
@@ -299,7 +300,7 @@ def copy_layer(layer: GraphLayer, graph: Graph, name: str, options: Mapping[str,
         options: options of the copy that differ from the layer's.
 
     Raises:
-        InheritanceError: the layer cannot be made anew from its options, as a `Lambda` layer cannot.
+        InheritanceError: the layer cannot be made anew from its options.
     """
     operation = layer.operation
     if is_code(operation):
@@ -312,15 +313,13 @@ def copy_layer(layer: GraphLayer, graph: Graph, name: str, options: Mapping[str,
 
 
 def call_layer(layer: Any, call: GraphCall, values: Mapping[Tensor, Any]) -> Any:
-    """Calls a layer as another one was called, on other tensors.
+    """What a layer makes, called as another one was called, on other tensors.
 
     Args:
         layer: the layer.
         call: the call of the other one.
         values: the new tensor of each tensor that the call read.
 
-    Returns:
-        What the layer makes.
     """
     left = iter(call.tensors)
 

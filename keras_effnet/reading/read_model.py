@@ -192,3 +192,9 @@ def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
             received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
         )
     return found
+
+
+def some_images(model: ReadModel) -> tuple[Shape, ...]:
+    """The shape of each input of a model, with a side of 256 cells where it takes any."""
+    cells = (cells_of(model.graph.shapes[key]) for key in model.graph.inputs)
+    return tuple(Shape(height or 256, width or 256, channels) for height, width, channels in cells)

@@ -237,10 +237,23 @@ def test_files_that_hold_no_model_of_ours(grow: Grow, tmp_path: Path) -> None:
         ("broken.keras", "cannot be loaded"),
         ("text.h5", "cannot be loaded"),
         ("folder.keras", "cannot be loaded"),
-        ("foreign.keras", "must know its spec"),
+        ("foreign.keras", "of 'foreign' can be scaled"),
         ("model", "no such model"),
     ):
         check_failed(grow(name, "--phi", "1", "--output", "bigger.keras"), word)
+
+
+def test_a_model_without_a_spec_grows_from_its_graph(grow: Grow) -> None:
+    image = keras.Input((16, 16, 3))
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(image)
+    x = keras.layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    keras.Model(image, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(x)), name="mine").save("mine.keras")
+    status, out, _ = grow("mine.keras", "--phi", "2", "--output", "bigger.keras")
+    assert status == 0
+    assert "computes what the old mine does" in out
+    bigger: Any = keras.models.load_model("bigger.keras")
+    convolutions = sum(isinstance(layer, keras.layers.Conv2D) for layer in bigger.layers)
+    assert (bigger.input_shape, convolutions) == ((None, 20, 20, 3), 3)
 
 
 def test_specs_and_values_that_are_wrong(grow: Grow) -> None:

@@ -15,8 +15,9 @@ from keras import layers
 from other_models import MODELS, NOT_DEEPER, SMALL
 from support import as_if_trained, outputs, random_images, run_python
 
-from keras_effnet import estimate_cost, scale_model
-from keras_effnet.errors import BuildError, InheritanceError
+from keras_effnet import estimate_cost, feature_extractor, feature_levels, fit_to_budget, scale_model
+from keras_effnet.builder.embedded_spec import read_embedded_spec
+from keras_effnet.errors import BudgetError, BuildError, InheritanceError
 from keras_effnet.inheritance.compare import largest_difference
 from keras_effnet.scaling import Coefficients, Rounding, WidthOnly
 from keras_effnet.scaling.scale_network import scale_network
@@ -165,6 +166,43 @@ def test_options_of_specs_are_refused() -> None:
         scale_model(MODELS["ten_lines"](), 1, classes=3, stem="sum")
     with pytest.raises(BuildError, match="weights"):
         scale_model(MODELS["ten_lines"](), 1, weights="imagenet")
+
+
+def test_a_model_fits_a_budget_with_its_weights() -> None:
+    model = trained("u_net")
+    made = fit_to_budget(model, macs=2e7)
+    found = estimate_cost(made).macs
+    assert 1e7 < found <= 2e7
+    assert estimate_cost(fit_to_budget(model, params=1e5, peak_bytes=1e6)).params <= 1e5
+    known = fit_to_budget(keras.applications.MobileNet(weights=None, classes=3, input_shape=(64, 64, 3)), macs=1e7)
+    assert read_embedded_spec(known).spec.name == "mobilenet_v1"
+    assert estimate_cost(known).macs <= 1e7
+    with pytest.raises(BudgetError, match="'latency_ms' need the spec"):
+        fit_to_budget(model, latency_ms=5)
+    with pytest.raises(BudgetError, match="no size of 'u_net' meets `macs`"):
+        fit_to_budget(model, macs=10)
+
+
+def test_a_model_without_a_spec_gives_its_feature_maps() -> None:
+    model = trained("u_net")
+    found = feature_levels(model)
+    assert (found.names, found.strides, found.channels) == (("P1", "P2"), (2, 4), (16, 32))
+    made = feature_extractor(model, ("P1", "P2"))
+    images = random_images(2, 32, 32, 3)
+    maps: Any = made(images, training=False)
+    assert {name: tuple(each.shape) for name, each in maps.items()} == {"P1": (2, 16, 16, 16), "P2": (2, 8, 8, 32)}
+    last = next(layer for layer in model.layers if isinstance(layer, layers.LeakyReLU))
+    inner: Any = keras.Model(model.inputs, last.output)
+    np.testing.assert_allclose(maps["P2"], inner(images, training=False), rtol=1e-5)
+    larger: Any
+    larger, report = scale_model(made, 2, return_report=True)
+    assert report.exact
+    assert larger.output["P2"].shape[-1] == 32
+    for wrong in ({"levels": ("P5",)}, {"output_stride": 8}, {"input_shape": (64, 64, 3)}):
+        with pytest.raises(BuildError, match=r"(?s)Received"):
+            feature_extractor(model, **wrong)
+    with pytest.raises(BuildError, match="has the levels P1, P2"):
+        feature_levels(model, ("P3",))
 
 
 def test_seed_and_shares_say_what_copies_give() -> None:
