@@ -326,6 +326,7 @@ ALSO: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "features": (TRAINING, table),
     "grow": (INHERIT, table),
     "count": (ANY_MODEL, counts),
+    "graph": (ANY_MODEL, table),
 }
 # Shares of limits, not times against a peer: benchmarks/budget.py writes docs/evidence/budget.md.
 OWN_PAGE = ("budget", "latency")

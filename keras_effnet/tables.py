@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
 
 class Shown:
@@ -50,3 +53,18 @@ def aligned(cells: Sequence[tuple[str, ...]], text_column: int | None) -> list[s
         ).rstrip()
 
     return [line(cells[0]), "  ".join("-" * width for width in widths), *map(line, cells[1:])]
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as the text of a CSV file, whose lines end as on Unix.
+
+    Args:
+        rows: the cells of each row, the header first.
+
+    Example:
+        >>> csv_text([("name", "count"), ("a, b", 1)])
+        'name,count\\n"a, b",1\\n'
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_effnet.tables import csv_text
 from keras_effnet.vision_tasks import VisionTask
 
 if TYPE_CHECKING:
@@ -74,18 +73,16 @@ def as_csv(found: Predictions) -> str:
         "multilabel": ("image", "label", "probability", "present"),
         "regression": ("image", *found.names),
     }
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headers[found.task])
+    rows: list[tuple[Any, ...]] = [headers[found.task]]
     for image, row in zip(found.images, found.outputs, strict=True):
         if found.task == "regression":
-            writer.writerow((image, *(f"{value:.7g}" for value in row)))
+            rows.append((image, *(f"{value:.7g}" for value in row)))
         elif found.task == "multilabel":
-            writer.writerows((image, name, f"{value:.6f}", int(has)) for name, value, has in found.labels(row))
+            rows += ((image, name, f"{value:.6f}", int(has)) for name, value, has in found.labels(row))
         else:
             lines = enumerate(found.classes(row), start=1)
-            writer.writerows((image, rank, name, f"{value:.6f}") for rank, (name, value) in lines)
-    return text.getvalue()
+            rows += ((image, rank, name, f"{value:.6f}") for rank, (name, value) in lines)
+    return csv_text(rows)
 
 
 def as_json(found: Predictions) -> str:

@@ -29,6 +29,18 @@ def write_curves(history: list[dict[str, Any]], best: dict[str, Any], path: Path
     figure.savefig(path, dpi=120, format="png")
 
 
+def as_png(figure: Any, dpi: int = 150) -> bytes:
+    """A figure as a PNG file in memory.
+
+    Args:
+        figure: a figure of matplotlib.
+        dpi: dots per inch.
+    """
+    file = BytesIO()
+    figure.savefig(file, dpi=dpi, format="png")
+    return file.getvalue()
+
+
 def panels_of(history: list[dict[str, Any]]) -> tuple[str, ...]:
     """Names of the panels that a history has values for: only classifiers have an accuracy."""
     return tuple(name for name in PANELS if history[0][name] is not None)
@@ -46,9 +58,7 @@ def panel_png(history: list[dict[str, Any]], best: dict[str, Any], name: str) ->
 
     figure = Figure(figsize=PANEL_SIZE, layout="constrained")
     _draw(figure.subplots(), history, best, name)
-    file = BytesIO()
-    figure.savefig(file, dpi=150, format="png")
-    return file.getvalue()
+    return as_png(figure)
 
 
 def scatter_png(name: str, found: Any, true: Any) -> bytes:
@@ -68,9 +78,7 @@ def scatter_png(name: str, found: Any, true: Any) -> bytes:
     axes.plot(true, found, "o", color=VALIDATION, markersize=3, alpha=0.6)
     axes.set(xlabel=f"true {name}", ylabel="answer")
     axes.spines[["top", "right"]].set_visible(False)
-    file = BytesIO()
-    figure.savefig(file, dpi=150, format="png")
-    return file.getvalue()
+    return as_png(figure)
 
 
 def reliability_png(bins: list[dict[str, Any]]) -> bytes:
@@ -100,9 +108,7 @@ def reliability_png(bins: list[dict[str, Any]]) -> bytes:
     axes.spines[["top", "right"]].set_visible(False)
     # Below the panel: bars may be anywhere within it.
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    file = BytesIO()
-    figure.savefig(file, dpi=150, format="png")
-    return file.getvalue()
+    return as_png(figure)
 
 
 def _draw(axes: Any, history: list[dict[str, Any]], best: dict[str, Any], name: str) -> None:

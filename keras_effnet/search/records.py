@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +14,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.measures import WEIGHED
 from keras_effnet.search.candidates import Candidate, Choice, Trial
 from keras_effnet.search.successive_halving import CONFIDENCE, Finalist, PairedDifference, t_interval
+from keras_effnet.tables import csv_text
 
 NOT_LEARNED = "nothing learned yet: raise --steps"
 FINISHED = ("done", "failed", "retried")
@@ -252,7 +251,7 @@ class TrialLog:
             raise SearchError(rule, received=", ".join(choices))
         with as_data_error(path):
             found = path.read_text("utf-8", "replace") if path.exists() else ""
-        header, numbers = _csv([self._columns]), [line.partition(",")[0] for line in found.split("\n")[1:-1]]
+        header, numbers = csv_text([self._columns]), [line.partition(",")[0] for line in found.split("\n")[1:-1]]
         if not (found.startswith(header) or header.startswith(found)) or not all(map(str.isdigit, numbers)):
             raise SearchError(
                 f"{path} does not list this search's trials: it should have the columns {', '.join(self._columns)}. "
@@ -272,7 +271,7 @@ class TrialLog:
             trials, rows = read(), dict[int, list[Any]]()  # again: another driver may have just listed more
             for trial in (each for each in trials if each.state in FINISHED):
                 rows[trial.number] = self._rows.get(trial.number) or self._cells(trial, candidate_of(trial.job.choices))
-            content = _csv([self._columns, *rows.values()]).encode(errors="replace")
+            content = csv_text([self._columns, *rows.values()]).encode(errors="replace")
             atomic_write(self.path, lambda part: part.write_bytes(content))
         self._rows = rows
         return trials
@@ -285,9 +284,3 @@ class TrialLog:
         # Without line breaks in its cells a trial is one line.
         row = (cells.get(name) for name in self._columns)
         return [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in row]
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()

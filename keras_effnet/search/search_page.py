@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.measures import MEASURES
+from keras_effnet.report.curves import as_png
 from keras_effnet.report.html import cards, element, page, section, settings
 from keras_effnet.report.parts import Part
 from keras_effnet.report.text import NOTHING, count, digits, duration, json_text, short
@@ -272,12 +272,6 @@ def _figure(height: float) -> Any:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def _png(figure: Any) -> bytes:
-    file = BytesIO()
-    figure.savefig(file, dpi=DPI, format="png")
-    return file.getvalue()
-
-
 def _finish(figure: Any, axes: Any, chance: float | None = None) -> bytes:
     if chance is not None:
         axes.axhline(chance, color="0.5", linestyle="--", label="chance")
@@ -287,7 +281,7 @@ def _finish(figure: Any, axes: Any, chance: float | None = None) -> bytes:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    return _png(figure)
+    return as_png(figure, DPI)
 
 
 def _marked(summary: CoefficientSummary) -> dict[str | None, tuple[str, str]]:
