@@ -6,7 +6,7 @@ Result: results/graph.json and, by benchmarks/tables.py, its table in docs/any_m
     The target is a ratio of at most 1.5.
 
 The same trained network in one process, in turn: read from its graph, scaled, built and given its weights
-(`scale_graph`), and the same by its spec (`scale_model`). Both get the same coefficients, at sizes that both round alike.
+(`scale_graph`), and the same by its spec (`scale_model`), with coefficients that both round alike.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from functools import cache
@@ -213,8 +214,20 @@ def test_seed_and_shares_say_what_copies_give() -> None:
     assert math.isclose(*(sum(np.abs(array).sum() for array in arrays) for arrays in (first, other)), rel_tol=0.1)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_other_backends_build_and_train_the_same(backend: str) -> None:
+    names = [*SMALL, "vgg16"]
+    code = f"import runpy, sys; sys.argv[1:] = {names!r}; runpy.run_path({__file__!r}, run_name='__main__')"
+    paths = str(Path(__file__).parent.parent)
+    lines = run_python(code, KERAS_BACKEND=backend, PYTHONPATH=paths).splitlines()
+    found = [json.loads(line) for line in lines[-len(names) :]]
+    assert found == [[name, True, scale_network(trained(name), 1).cost.params] for name in names]
+
+
 if __name__ == "__main__":  # what another backend is asked for: `python test_scaled_graph.py NAME...`
     for asked in sys.argv[1:]:
         found, told = scale_model(trained(asked), 1, exact=asked not in NOT_DEEPER, return_report=True)
         found.compile("sgd", ["mse"] * len(found.outputs))
         found.train_on_batch(given(found), [np.zeros((2, *tensor.shape[1:])) for tensor in found.outputs])
+        sys.stdout.write(json.dumps([asked, told.exact, found.count_params()]) + "\n")
