@@ -41,6 +41,20 @@ from keras_effnet.blocks import (
     UniversalInvertedBottleneck,
 )
 from keras_effnet.blocks.base import Block
+from keras_effnet.ops import (
+    Crop,
+    GroupNorm,
+    Merge,
+    PReLU,
+    Resize,
+    Reuse,
+    RMSNorm,
+    TransposedConv,
+    Unflatten,
+    UnitNorm,
+    UpSample,
+    ZeroPad,
+)
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Coefficients, scale_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
@@ -48,6 +62,21 @@ from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
 if TYPE_CHECKING:
     import keras
 
+# Operations of models from elsewhere alone: zeros around an image, for one, are a word of `Conv` in blocks.
+FOREIGN = {
+    Crop,
+    GroupNorm,
+    Merge,
+    PReLU,
+    Resize,
+    Reuse,
+    RMSNorm,
+    TransposedConv,
+    Unflatten,
+    UnitNorm,
+    UpSample,
+    ZeroPad,
+}
 _SIZES = {size for sizes in FAMILIES.values() for size in sizes}
 # One backbone of each family: the base, or the only one.
 BASES = [name for name in backbones.names() if name not in _SIZES]
