@@ -26,11 +26,11 @@ def draw(monkeypatch: pytest.MonkeyPatch) -> Draw:
     """The axes of each plot by its name, in place of PNG files."""
     found: list[Any] = []
 
-    def keep(figure: Any) -> bytes:
+    def keep(figure: Any, dpi: int) -> bytes:
         found.append(figure)
         return bytes([len(found) - 1])
 
-    monkeypatch.setattr(search_page, "_png", keep)
+    monkeypatch.setattr(search_page, "as_png", keep)
     return lambda *made: {each.name: found[(each.image or b"")[0]].axes[0] for each in search_plots(*made)}
 
 
