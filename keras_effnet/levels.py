@@ -23,10 +23,10 @@ from keras_effnet.ops import (
     Opaque,
     Pool,
     Resize,
-    Reuse,
     TransposedConv,
     UpSample,
     ZeroPad,
+    first_call,
 )
 from keras_effnet.recorded import Network, Node, RecordedBlock
 from keras_effnet.windows import both, sides_behind
@@ -56,9 +56,9 @@ def grid_behind(node: Node, grid: Grid | None) -> Grid | None:
     Returns:
         The cells; None for a vector, and behind what makes images larger or is known to Keras alone.
     """
-    op = node.op.op if isinstance(node.op, Reuse) else node.op
     if grid is None:
         return None
+    op = first_call(node.op)
     match op:
         case Conv() | Depthwise() | Pool():
             down, right = both(op.stride)

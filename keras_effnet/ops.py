@@ -234,6 +234,7 @@ def first_call(op: Op | None) -> Op:
 
 
 Weighted = Conv | TransposedConv | Depthwise | Dense | Norm | GroupNorm | RMSNorm | ChannelScale | PReLU
+Mixing = Conv | TransposedConv | Dense  # each channel that they make reads many
 Joining = Add | Multiply | Merge | Concat
 Op = (
     Weighted

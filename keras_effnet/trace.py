@@ -36,6 +36,7 @@ from keras_effnet.ops import (
     Flatten,
     GroupNorm,
     Merge,
+    Mixing,
     Multiply,
     Op,
     Opaque,
@@ -129,7 +130,7 @@ class TracedNode:
     @property
     def mixes(self) -> bool:
         """Whether each channel that it makes reads many."""
-        return isinstance(self.op, Conv | TransposedConv | Dense) or is_unknown(self.op)
+        return isinstance(self.op, Mixing) or is_unknown(self.op)
 
 
 @dataclass(eq=False)

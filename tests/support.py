@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_effnet import ops
 from keras_effnet.backbones.catalogue import FAMILIES
 from keras_effnet.blocks import (
     BasicBlock,
@@ -41,20 +42,6 @@ from keras_effnet.blocks import (
     UniversalInvertedBottleneck,
 )
 from keras_effnet.blocks.base import Block
-from keras_effnet.ops import (
-    Crop,
-    GroupNorm,
-    Merge,
-    PReLU,
-    Resize,
-    Reuse,
-    RMSNorm,
-    TransposedConv,
-    Unflatten,
-    UnitNorm,
-    UpSample,
-    ZeroPad,
-)
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Coefficients, scale_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing, StageSpec
@@ -64,18 +51,18 @@ if TYPE_CHECKING:
 
 # Operations of models from elsewhere alone: zeros around an image, for one, are a word of `Conv` in blocks.
 FOREIGN = {
-    Crop,
-    GroupNorm,
-    Merge,
-    PReLU,
-    Resize,
-    Reuse,
-    RMSNorm,
-    TransposedConv,
-    Unflatten,
-    UnitNorm,
-    UpSample,
-    ZeroPad,
+    ops.Crop,
+    ops.GroupNorm,
+    ops.Merge,
+    ops.PReLU,
+    ops.Resize,
+    ops.Reuse,
+    ops.RMSNorm,
+    ops.TransposedConv,
+    ops.Unflatten,
+    ops.UnitNorm,
+    ops.UpSample,
+    ops.ZeroPad,
 }
 _SIZES = {size for sizes in FAMILIES.values() for size in sizes}
 # One backbone of each family: the base, or the only one.

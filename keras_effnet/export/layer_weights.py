@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_effnet.network import Node
 from keras_effnet.ops import BatchNorm, GroupNorm, LayerNorm, Rescale, Reuse, Standardize
+from keras_effnet.weights.tensors import arrays_of
 
 if TYPE_CHECKING:
     from keras_effnet.reading.read_model import ReadModel
@@ -26,10 +27,6 @@ def read_weights(read: ReadModel) -> Weights:
         The arrays of each node's own weights, in Keras' order; for a `Standardize` mean and variance, whether they are
         weights or not.
     """
-    import keras
-
-    def arrays_of(variables: Sequence[Any]) -> list[np.ndarray]:
-        return [np.asarray(keras.ops.convert_to_numpy(each)) for each in variables]
 
     def arrays(node: Node, variables: Sequence[Any]) -> list[np.ndarray]:
         if isinstance(node.op, Standardize):

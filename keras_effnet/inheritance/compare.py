@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.ops import Dropout
-from keras_effnet.reading.graph import finalize
+from keras_effnet.reading.graph import finalize, structured
 from keras_effnet.trace import Value
 
 _IMAGES = 4
@@ -67,16 +67,8 @@ def largest_difference(old: keras.Model, new: keras.Model, shapes: Sequence[Any]
         The difference, at least 0; infinite if an output is not finite.
     """
     given = [_random_images(list(shape), raw=False, seed=seed + number) for number, shape in enumerate(shapes)]
-    before, after = (keras.tree.flatten(compute_once(model, _for_model(model, given))) for model in (old, new))
+    before, after = (keras.tree.flatten(compute_once(model, structured(given, model, "input"))) for model in (old, new))
     return _largest_share(before, after)
-
-
-def _for_model(model: keras.Model, given: list[np.ndarray]) -> Any:
-    """Arrays in the structure of a model's inputs."""
-    own = cast(Any, model).input if isinstance(model, keras.Function) else None
-    if isinstance(own, dict):
-        return keras.tree.pack_sequence_as(own, given)
-    return given[0] if len(given) == 1 else given
 
 
 def _largest_share(before: Sequence[Any], after: Sequence[Any]) -> float:

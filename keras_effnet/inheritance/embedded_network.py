@@ -27,7 +27,7 @@ from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, check_training
 from keras_effnet.reading.read_model import read_layers
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
-from keras_effnet.weights.tensors import layer_weights
+from keras_effnet.weights.tensors import arrays_of, layer_weights
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +123,8 @@ def known_spec(model: keras.Model) -> EmbeddedSpec:
     return read_embedded_spec(model) if carries_spec(model) else find_network(model).embedded
 
 
-def spec_in(model: keras.Model) -> EmbeddedSpec | None:
-    """The spec of the network in a model, and how it was built; None if it is no network that is known.
+def known_network(model: keras.Model) -> EmbeddedNetwork | None:
+    """Finds the network in a model as `find_network` does; None if it is none that is known.
 
     A model that carries a spec but is something else by now is not known either, which a warning says.
 
@@ -133,13 +133,9 @@ def spec_in(model: keras.Model) -> EmbeddedSpec | None:
 
     Raises:
         BuildError: the model carries several specs, or one that cannot be read.
-
-    Example:
-        >>> spec_in(keras.applications.MobileNet(weights=None)).spec.name
-        'mobilenet_v1'
     """
     try:
-        return find_network(model).embedded
+        return find_network(model)
     except BuildError:
         if carries_spec(model):
             raise
@@ -147,6 +143,23 @@ def spec_in(model: keras.Model) -> EmbeddedSpec | None:
         if carries_spec(model):
             logger.warning("%s is not what its spec says, and is taken for what its graph says: %s", model.name, error)
     return None
+
+
+def spec_in(model: keras.Model) -> EmbeddedSpec | None:
+    """The spec of the network in a model, and how it was built; None as in `known_network`.
+
+    Args:
+        model: a functional or Sequential model.
+
+    Raises:
+        BuildError: as `known_network`.
+
+    Example:
+        >>> spec_in(keras.applications.MobileNet(weights=None)).spec.name
+        'mobilenet_v1'
+    """
+    found = known_network(model)
+    return None if found is None else found.embedded
 
 
 def find_network(model: keras.Model, base: BackboneSpec | None = None) -> EmbeddedNetwork:
@@ -240,8 +253,7 @@ def _named(graph: Graph, embedded: EmbeddedSpec) -> EmbeddedNetwork:
     activation = None if last is None else graph.layers[names[last]].operation.activation
 
     def read(name: str) -> list[np.ndarray]:
-        layer = graph.layers[names[name]].operation
-        return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layer)]
+        return arrays_of(layer_weights(graph.layers[names[name]].operation))
 
     return EmbeddedNetwork(graph, embedded, image, ends, front, behind, names, read, activation)
 

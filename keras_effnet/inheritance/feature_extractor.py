@@ -14,7 +14,7 @@ from keras_effnet.builder.embedded_spec import note_images
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.feature_maps import all_levels, check_there, chosen_levels, graph_levels
-from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network, spec_in
+from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network, known_network
 from keras_effnet.reading.graph import finalize, has_graph, unfolded
 from keras_effnet.reading.read_model import read_layers, some_images
 from keras_effnet.registry import resolve_backbone
@@ -78,9 +78,9 @@ def feature_extractor(
         return build_model(spec, weights=weights, features=names, output_stride=output_stride, **arguments)
     if weights is not None:
         raise BuildError("a model has its weights: leave `weights` out.", received=f"weights={weights!r}")
-    if spec_in(model) is None:
+    found = known_network(model)
+    if found is None:
         return _from_graph(model, names, {"output_stride": output_stride, **arguments})
-    found = find_network(model)
     changes: dict[str, Any] = {"features": names or found.embedded.features or all_levels(found.embedded.spec)}
     changes |= {} if output_stride is None else {"output_stride": output_stride}
     return _with_levels(found, {**found.embedded.ending, "include_top": False, "pooling": None, **changes}, arguments)

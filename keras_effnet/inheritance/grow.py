@@ -28,7 +28,7 @@ from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import scale_spec
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
-from keras_effnet.weights.tensors import layer_weights
+from keras_effnet.weights.tensors import arrays_of, layer_weights
 
 KEEP: Any = "keep"
 """The classifier's activation stays what it is in the old model."""
@@ -239,7 +239,7 @@ def _plan(
 
 def _reader(layers: Mapping[str, Any]) -> Callable[[str], list[np.ndarray]]:
     def read(name: str) -> list[np.ndarray]:
-        return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in layer_weights(layers[name])]
+        return arrays_of(layer_weights(layers[name]))
 
     return read
 

@@ -34,6 +34,7 @@ from keras_effnet.ops import (
     GlobalPool,
     LayerNorm,
     Merge,
+    Mixing,
     Multiply,
     Norm,
     Op,
@@ -201,7 +202,7 @@ def _all_zeroed(values: Sequence[Value], x: Value, fresh: Arrays) -> dict[str, l
 
 def _activation(op: Op) -> object:
     """The activation inside a layer, if it has one."""
-    return op.activation if isinstance(op, Conv | TransposedConv | Dense) else None
+    return op.activation if isinstance(op, Mixing) else None
 
 
 def _keeps(activation: object, x: Value) -> bool:

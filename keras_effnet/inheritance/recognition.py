@@ -39,6 +39,7 @@ from keras_effnet.reading.read_model import ReadModel
 from keras_effnet.registry import backbones
 from keras_effnet.spec import BackboneSpec, Preprocessing
 from keras_effnet.weights.imagenet import all_published
+from keras_effnet.weights.tensors import arrays_of
 from keras_effnet.windows import both
 
 Read = Callable[[str], list[np.ndarray]]
@@ -349,7 +350,7 @@ def _between(graph: Graph, image: Tensor, output: Tensor) -> frozenset[str]:
 
 def _arrays(node: Node, weights: tuple[Any, ...], factor: tuple[float, ...] | None) -> list[np.ndarray]:
     """The weights of a layer as the spec's layer holds them: the same numbers, in another shape perhaps."""
-    arrays = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in weights]
+    arrays = arrays_of(weights)
     op, channels = node.op, node.inputs[0].channels
     match op:
         case Conv():

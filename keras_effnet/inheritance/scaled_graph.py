@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,17 +16,18 @@ from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.inheritance.arrays import Shares
 from keras_effnet.inheritance.compare import largest_difference, with_weights
 from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, InheritancePlan
-from keras_effnet.inheritance.inheritance_report import InheritanceReport, describe
+from keras_effnet.inheritance.inheritance_report import describe
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
-from keras_effnet.ops import Conv, Dense, Flatten, Op, Opaque, Resize, Reuse, TransposedConv, Unflatten
-from keras_effnet.reading.graph import alone, call_layer, check_training, copy_layer, finalize, structured
+from keras_effnet.ops import Conv, Dense, Flatten, Opaque, Resize, TransposedConv, Unflatten, first_call
+from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize, structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule
 from keras_effnet.scaling.scale_network import scale_network
 from keras_effnet.scaling.scaled_network import ScaledBlock, ScaledNetwork
 from keras_effnet.trace import trace_record
+from keras_effnet.weights.tensors import arrays_of
 
 _OPTIONS = ("exact", "select", "shares", "noise", "seed", "name", "return_report")
 
@@ -58,7 +59,7 @@ def scale_graph(
 
     Raises:
         BuildError: an option that only models with a spec know.
-        InheritanceError, ScalingError, SpecError: as `scale_network` and `build_scaled`.
+        InheritanceError, ScalingError, SpecError: as `scale_network` and `inherit_scaled`.
 
     Example:
         >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
@@ -108,40 +109,11 @@ def inherit_scaled(
         As `scale_graph`.
 
     Raises:
-        InheritanceError: as `build_scaled`; an option outside its range.
+        InheritanceError: something that grows would not compute the same: names the stages and the reasons; a layer
+            cannot be made anew; or an option is outside its range.
     """
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
-    made = build_scaled(read, scaled, options, exact=exact, name=name, measure=return_report)
-    return made if return_report else made[0]
-
-
-def build_scaled(
-    read: ReadModel,
-    scaled: ScaledNetwork,
-    options: InheritanceOptions,
-    *,
-    exact: bool = True,
-    name: str | None = None,
-    measure: bool = True,
-) -> tuple[keras.Model, InheritanceReport]:
-    """Builds a scaled network from the layers of a model, and lets it inherit the model's weights.
-
-    Args:
-        read: the model.
-        scaled: its network, scaled.
-        options: rules by which weights follow.
-        exact: whether to refuse if something that grows would not compute the same.
-        name: name of the new model; the old one's by default.
-        measure: whether both models are compared on random images where nothing is known to differ.
-
-    Returns:
-        The new model, uncompiled, and what it inherited.
-
-    Raises:
-        InheritanceError: something that grows would not compute the same: names the stages and the reasons; or a layer
-            cannot be made anew.
-    """
     check_training(read.graph)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
@@ -159,9 +131,9 @@ def build_scaled(
             "coefficients, or take it as it is with exact=False and train on.",
             received="exact=True",
         )
-    known = plan.pairing.differences or not measure
-    measured = None if known else _measured(read, scaled, made, name)
-    return made.model, plan.report(measured)
+    if not return_report:
+        return made.model
+    return made.model, plan.report(None if plan.pairing.differences else _measured(read, scaled, made, name))
 
 
 @dataclass
@@ -193,11 +165,8 @@ def _build(
         for block in scaled.blocks:
             builder.build(block)
         outputs = [values[node] for node in scaled.network.outputs]
-        made.model = keras.Model(
-            _named(graph.model, inputs),
-            structured(outputs, graph.model),
-            name=name or graph.model.name,
-        )
+        ends = structured(inputs, graph.model, "input"), structured(outputs, graph.model)
+        made.model = keras.Model(*ends, name=name or graph.model.name)
     return made
 
 
@@ -205,12 +174,6 @@ def _like(shape: tuple[int | None, ...], image: Shape) -> tuple[int | None, ...]
     """The shape of a scaled input: sides that are unknown stay unknown."""
     found = shape_of(image, shape)
     return tuple(None if old is None else new for old, new in zip(shape, found, strict=True))
-
-
-def _named(model: keras.Model, inputs: list[Any]) -> Any:
-    """Inputs in the structure of the model's own: one, a list or a dictionary."""
-    own = cast(Any, model).input if isinstance(model, keras.Function) else None
-    return keras.tree.pack_sequence_as(own, inputs) if isinstance(own, dict) else alone(inputs)
 
 
 class _Builder:
@@ -281,8 +244,7 @@ def _same_places(layer: Any, source: Source, copy: Any) -> tuple[Any, ...]:
 
 def _options(new: Node, old: Node, layer: Any) -> dict[str, Any]:
     """The options of a layer that hold its numbers of channels, or its size."""
-    op: Op = cast(Op, new.op.op if isinstance(new.op, Reuse) else new.op)
-    before = old.op.op if isinstance(old.op, Reuse) else old.op
+    op, before = first_call(new.op), first_call(old.op)
     config: dict[str, Any] = {}
     match op:
         case Conv() | TransposedConv() if isinstance(before, type(op)) and op.width != before.width:
@@ -308,7 +270,7 @@ def _options(new: Node, old: Node, layer: Any) -> dict[str, Any]:
 
 def _reader(weights: Mapping[str, tuple[Any, ...]]) -> Any:
     def read(name: str) -> list[np.ndarray]:
-        return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in weights[name]]
+        return arrays_of(weights[name])
 
     return read
 

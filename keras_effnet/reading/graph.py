@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import keras
 
@@ -239,8 +239,7 @@ def _nodes(model: Any, known: set[tuple[int, int, int]]) -> Iterator[Any]:
     done: set[int] = set()
     left = [tensor for tensor in reversed(model.outputs) if _history(tensor) not in known]
     while left:
-        made = left[-1]._keras_history
-        node = made.operation._inbound_nodes[made.node_index]
+        node = _node(left[-1])
         if id(node) in done:
             left.pop()
             continue
@@ -319,7 +318,6 @@ def call_layer(layer: Any, call: GraphCall, values: Mapping[Tensor, Any]) -> Any
         layer: the layer.
         call: the call of the other one.
         values: the new tensor of each tensor that the call read.
-
     """
     left = iter(call.tensors)
 
@@ -381,9 +379,9 @@ def alone(tensors: list[Any]) -> Any:
     return tensors[0] if len(tensors) == 1 else tensors
 
 
-def structured(tensors: list[Any], model: keras.Model) -> Any:
-    """Tensors in the form in which a model returns its own: one alone, a list, or a dict."""
-    own = model.output if isinstance(model, keras.Function) else None
+def structured(tensors: list[Any], model: keras.Model, end: Literal["input", "output"] = "output") -> Any:
+    """Tensors in the form in which a model reads or returns its own: one alone, a list, or a dict."""
+    own = getattr(model, end) if isinstance(model, keras.Function) else None
     return keras.tree.pack_sequence_as(own, tensors) if isinstance(own, dict) else alone(tensors)
 
 

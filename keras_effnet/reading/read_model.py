@@ -28,13 +28,11 @@ class Source:
         layer: name of the layer in the graph.
         call: number of the layer's call.
         weights: the layer's weights that are the node's.
-        last: whether the node makes what the layer makes.
     """
 
     layer: str
     call: int
     weights: tuple[Any, ...]
-    last: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +142,13 @@ class _Reading:
             if reads is not None:
                 inputs = tuple(cast(Node, node) if each == PREVIOUS else read[each] for each in reads)
             channels = cells_of(made[0])[2] if last else _channels(step.op, inputs[0])
-            source = Source(layer.name, number, step.weights, last)
+            source = Source(layer.name, number, step.weights)
             node = self._node(step.op, f"{layer.name}{step.suffix}", inputs, channels, source)
         self.nodes[call.made[0]] = whole = cast(Node, node)
         for key in call.made[1:]:
             # What else a layer makes is a node of its own, so that each node makes one thing.
             part = Opaque(_no_layer, cells_of(shapes[key]))
-            source = Source(layer.name, number, (), last=False)
+            source = Source(layer.name, number, ())
             self.nodes[key] = self._node(part, f"{layer.name}_output_{key[2]}", (whole,), part.shape[2], source)
 
     def _node(self, op: Op, name: str, inputs: tuple[Any, ...], channels: int, source: Source) -> Node:

@@ -20,7 +20,7 @@ from keras_effnet.checks import is_keras_model
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
-from keras_effnet.ops import Concat, Conv, Dense, Flatten, Op, PReLU, Resize, Reuse, TransposedConv
+from keras_effnet.ops import Concat, Conv, Flatten, Mixing, Op, PReLU, Resize, Reuse
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
@@ -132,7 +132,7 @@ class _Scaling:
         """An operation with its new number of channels, or size."""
         if isinstance(op, Reuse):
             return Reuse(self._scaled(op.op, made))
-        if isinstance(op, Conv | TransposedConv | Dense):
+        if isinstance(op, Mixing):
             return replace(op, width=sum(self._width(run.axis) * run.repeat for run in made.resolved))
         if isinstance(op, Resize) and not self.tied:
             height, width = (self._side(side) for side in (op.height, op.width))
@@ -227,7 +227,7 @@ class _Scaling:
         block = RecordedBlock(twins[origin.input], [twins[node] for node in origin.nodes], twins[origin.output])
         if not copy:
             self.twins.update({node: twins[node] for node in origin.nodes})
-        self.blocks.append(ScaledBlock(block, origin, twins, copy))
+        self.blocks.append(ScaledBlock(block, origin, twins))
         return block
 
     def _row(self, number: int, shapes: Mapping[Node, Shape], network: Network) -> ScaledStage:
@@ -240,7 +240,7 @@ class _Scaling:
             self.held[run.axis]
             for block in self.trace.blocks_of(number - 1)
             for node in block.nodes
-            if isinstance(node.op, Conv | TransposedConv | Dense)
+            if isinstance(node.op, Mixing)
             for run in node.output.resolved
             if run.axis in self.held
         }
@@ -276,7 +276,7 @@ class _Scaling:
         free = any(
             run.axis not in self.held
             for node in self.trace.nodes
-            if isinstance(node.op, Conv | TransposedConv | Dense)
+            if isinstance(node.op, Mixing)
             for run in node.output.resolved
         )
         can = {

@@ -41,13 +41,11 @@ class ScaledBlock:
         block: the block.
         origin: the block of the base that it is like.
         twins: the node in the scaled network of each node of the base that the origin reads or makes.
-        copy: number of the copy; 0 for a block that takes the place of its origin.
     """
 
     block: RecordedBlock
     origin: RecordedBlock
     twins: Mapping[Node, Node]
-    copy: int
 
 
 @dataclass(frozen=True, eq=False, repr=False)

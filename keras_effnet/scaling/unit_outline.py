@@ -14,6 +14,7 @@ from keras_effnet.ops import (
     Depthwise,
     Dropout,
     GlobalPool,
+    Mixing,
     Norm,
     Op,
     Opaque,
@@ -22,13 +23,10 @@ from keras_effnet.ops import (
     Reuse,
     TransposedConv,
     ZeroPad,
+    first_call,
 )
 from keras_effnet.trace import is_unknown
-
-
-def makes_channels(op: Op | None) -> bool:
-    """Whether an operation mixes all that it reads into new channels."""
-    return isinstance(op, Conv | TransposedConv | Dense)
+from keras_effnet.windows import both
 
 
 def signature_of(op: Op | None) -> Any:
@@ -88,13 +86,13 @@ def is_like(nodes: list[Node], wanted: list[tuple[Any, Node]], repeat: list[Node
         elif node is there[-1][1] or isinstance(node.op, Depthwise):
             return False
         else:
-            beside += makes_channels(node.op)
+            beside += isinstance(node.op, Mixing)
     return not left and beside <= 1
 
 
 def _proportional(node: Node, other: Node, nodes: list[Node], repeat: list[Node]) -> bool:
     """Whether two layers make as many channels, in numbers or in proportion to what their units read or make."""
-    if _is_gate(node, nodes) or not makes_channels(node.op) or node.channels == other.channels:
+    if _is_gate(node, nodes) or not isinstance(node.op, Mixing) or node.channels == other.channels:
         return True
     ours, theirs = _ends(nodes), _ends(repeat)
     return any(node.channels * b == other.channels * a for a, b in zip(ours, theirs, strict=True))
@@ -129,11 +127,10 @@ def describe_unit(nodes: Sequence[Node]) -> str:
     """
     words: list[str] = []
     for node in nodes:
-        op = node.op.op if isinstance(node.op, Reuse) else node.op
+        op = first_call(node.op)
         word = ""
         if isinstance(op, Conv | Depthwise | TransposedConv):
-            kernel = op.kernel if isinstance(op.kernel, tuple) else (op.kernel, op.kernel)
-            word = f"{type(op).__name__} {kernel[0]}x{kernel[1]}"
+            word = f"{type(op).__name__} {'x'.join(map(str, both(op.kernel)))}"
         elif isinstance(op, Dense) or is_unknown(op):
             word = type(op).__name__
         elif isinstance(op, Pool):

@@ -18,6 +18,7 @@ from keras_effnet.ops import (
     Concat,
     Conv,
     Depthwise,
+    Mixing,
     Op,
     Opaque,
     Rescale,
@@ -28,7 +29,7 @@ from keras_effnet.ops import (
     Window,
     ZeroPad,
 )
-from keras_effnet.scaling.unit_outline import describe_unit, is_like, makes_channels, outline, signature_of
+from keras_effnet.scaling.unit_outline import describe_unit, is_like, outline, signature_of
 from keras_effnet.trace import is_unknown
 
 # Segments in a unit: a block without a skip that expands, filters, gates and projects has 14.
@@ -167,7 +168,7 @@ class _Cutter:
     def _reason(self, part: list[Node]) -> str:
         if any(is_unknown(node.op) for node in part):
             return "it has layers outside the vocabulary"
-        if not any(makes_channels(node.op) for node in part):
+        if not any(isinstance(node.op, Mixing) for node in part):
             return "it has no layer with a kernel"
         if any(node in part for node in self.network.outputs):
             return "it makes an output"
@@ -244,7 +245,7 @@ class _Cutter:
         """Whether segments can be a unit: they begin with a kernel or end with a sum, and have nothing shared."""
         segments, nodes = self.segments[number : number + size], self._nodes(number, size)
         whole = all(segment.given is not None for segment in segments) and any(
-            makes_channels(node.op) for node in nodes
+            isinstance(node.op, Mixing) for node in nodes
         )
         if not whole or any(is_unknown(node.op) or node.name in self.shared for node in nodes):
             return False
@@ -252,7 +253,7 @@ class _Cutter:
         if any(node in inside for node in self.network.outputs):
             return False
         # A unit that begins with what only changes numbers could begin one step later: that one is taken.
-        begins = any(makes_channels(node.op) or isinstance(node.op, Window | ZeroPad) for node in segments[0].nodes)
+        begins = any(isinstance(node.op, Mixing | Window | ZeroPad) for node in segments[0].nodes)
         return begins or not self._could_turn(number, size)
 
     def _could_turn(self, number: int, size: int) -> bool:

@@ -6,6 +6,7 @@ One module per layout finds the weight that each array belongs to (`keras_pairin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,13 @@ def _codes(name: str, array: np.ndarray, path: object) -> WeightsError:
         "the file from before, or convert it to floats where it was made.",
         received=repr(str(path)),
     )
+
+
+def arrays_of(variables: Iterable[Any]) -> list[np.ndarray]:
+    """The values of Keras variables, on any backend."""
+    import keras
+
+    return [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def layer_weights(layer: Any) -> list[Any]:
