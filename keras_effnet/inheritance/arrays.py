@@ -72,11 +72,12 @@ def inherited(
         kernel, *bias = inherited(Conv(op.width, bias=op.bias), old, fresh, maps, shares, generator)
         return [np.swapaxes(kernel, -1, -2), *bias]
     if isinstance(op, PReLU):
-        # One slope for each channel, or for each channel of each cell, whichever axis the channels stand on.
-        axis = next(i for i, side in enumerate(fresh[0].shape) if side == len(maps.columns))
-        taken = np.take(old[0], np.maximum(maps.columns, 0), axis)
-        shape = [-1 if place == axis else 1 for place in range(taken.ndim)]
-        return [np.where((maps.columns != FRESH).reshape(shape), taken, fresh[0]).astype(fresh[0].dtype)]
+        # Slopes of cells have more axes: the channels stand on the one that grew, and else on the last of their length.
+        sides = list(enumerate(zip(old[0].shape, fresh[0].shape, strict=True)))
+        grown = [place for place, (was, is_now) in sides if was != is_now]
+        axis = (grown or [place for place, (_, is_now) in sides if is_now == len(maps.columns)])[-1]
+        before, start = (np.moveaxis(arrays[0], axis, -1) for arrays in (old, fresh))
+        return [np.moveaxis(picked(before, start, maps.columns), -1, axis)]
     if isinstance(op, Depthwise):
         kernel = fresh[0].copy()
         known = maps.rows != FRESH
@@ -94,8 +95,8 @@ def inherited(
 
 
 def picked(old: np.ndarray, fresh: np.ndarray, channels: np.ndarray) -> np.ndarray:
-    """One number for each channel."""
-    return np.where(channels != FRESH, old[np.maximum(channels, 0)], fresh).astype(fresh.dtype)
+    """The numbers of each channel, on the last axis."""
+    return np.where(channels != FRESH, old[..., np.maximum(channels, 0)], fresh).astype(fresh.dtype)
 
 
 def mixed(

@@ -185,8 +185,8 @@ def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
     found = tuple(Shape(*cells_of(graph.shapes[key])) for key in graph.inputs)
     if any(not all(image) for image in found):
         raise ScalingError(
-            "the model takes images of any size: say of which, as `images=[(height, width, channels)]`, or build it "
-            "for one.",
+            "the model takes images of any size: build it for one, `keras.Input((height, width, channels))`, or ask "
+            "`scale_network` with `images=[(height, width, channels)]`.",
             received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
         )
     return found

@@ -130,6 +130,18 @@ def test_a_layer_over_channels_says_whether_it_grows_exactly(norm: Any, exact: b
     assert (shares < 1e-4) == exact
 
 
+@pytest.mark.parametrize("shared", [None, [1, 2]])
+def test_slopes_follow_their_channels_where_an_image_has_as_many_rows(shared: list[int] | None) -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.PReLU(shared_axes=shared)(layers.Conv2D(4, 3, padding="same")(image))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    for layer in model.layers:
+        layer.set_weights([np.random.default_rng(1).normal(size=array.shape) for array in layer.get_weights()])
+    made, report = scale_model(model, coefficients=Coefficients(width=2.0), return_report=True)
+    assert made.count_params() == scale_network(model, coefficients=Coefficients(width=2.0)).cost.params
+    assert report.exact
+
+
 def test_nested_models_options_and_names_go_along() -> None:
     inner = keras.Sequential(
         [
