@@ -125,7 +125,7 @@ def litert_arena(path: Path) -> int:
     spans.sort()
     arenas: list[list[int]] = []
     for start, end in spans:
-        if arenas and start < arenas[-1][1] + 65_536:
+        if arenas and start <= arenas[-1][1] + 64:
             arenas[-1][1] = max(arenas[-1][1], end)
         else:
             arenas.append([start, end])

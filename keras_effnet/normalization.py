@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_effnet.checks import check_number, check_rate, store_plain
+from keras_effnet.checks import check_bool, check_number, check_rate, store_plain
 from keras_effnet.errors import SpecError
 
 
@@ -19,7 +19,7 @@ class BatchNorm:
         scale: whether each channel is multiplied by a trained number.
 
     Raises:
-        SpecError: a value is outside its range.
+        SpecError: a value is outside its range, or `center` or `scale` is neither True nor False.
     """
 
     epsilon: float = 1e-3
@@ -31,6 +31,8 @@ class BatchNorm:
         store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
         check_rate(SpecError, "momentum", self.momentum)
+        check_bool(SpecError, "center", self.center)
+        check_bool(SpecError, "scale", self.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ class LayerNorm:
         scale: whether each channel is multiplied by a trained number.
 
     Raises:
-        SpecError: a value is outside its range.
+        SpecError: a value is outside its range, or `center` or `scale` is neither True nor False.
     """
 
     epsilon: float = 1e-6
@@ -53,6 +55,8 @@ class LayerNorm:
     def __post_init__(self) -> None:
         store_plain(self)
         check_number(SpecError, "epsilon", self.epsilon, 0)
+        check_bool(SpecError, "center", self.center)
+        check_bool(SpecError, "scale", self.scale)
 
 
 @dataclass(frozen=True, slots=True)

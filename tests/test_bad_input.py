@@ -46,7 +46,7 @@ from keras_effnet.errors import (
     SpecError,
     WeightsError,
 )
-from keras_effnet.ops import BatchNorm
+from keras_effnet.ops import BatchNorm, LayerNorm
 from keras_effnet.padding import padding_zeros
 from keras_effnet.scaling import Compound, Tabulated
 from keras_effnet.weights.locate import locate_weights
@@ -160,6 +160,8 @@ BLOCKS: list[Row] = [
     (lambda: ConvBlock(names=("a", "", "c")), SpecError, ValueError, "three layer names"),
     (lambda: BatchNorm(epsilon=-1), SpecError, ValueError, "`epsilon`"),
     (lambda: BatchNorm(momentum=1), SpecError, ValueError, "`momentum`"),
+    (lambda: BatchNorm(center=None), SpecError, ValueError, "`center`"),  # type: ignore
+    (lambda: LayerNorm(scale=1), SpecError, ValueError, "`scale`"),  # type: ignore
     *((lambda rate=rate: DenseClassifier(rate), SpecError, ValueError, "`dropout`") for rate in (-0.1, 1.0, NAN, "0")),
     (lambda: ConvClassifier(2), SpecError, ValueError, "`dropout`"),
     (

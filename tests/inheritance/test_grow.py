@@ -31,7 +31,7 @@ from keras_effnet.blocks import (
     FusedMBConv,
     MBConv,
 )
-from keras_effnet.errors import BuildError, InheritanceError, WeightsError
+from keras_effnet.errors import BuildError, InheritanceError, ScalingError, WeightsError
 from keras_effnet.ops import LayerNorm
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Rounding
@@ -369,7 +369,7 @@ def test_a_saved_model_is_scaled_later(tmp_path: Any) -> None:
         place = path if name.endswith(".keras") else str(path)
         check_same(model, scale_model(place, phi=0.5, input_shape=(32, 32, 3)))
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(tmp_path / "foreign.keras")
-    with pytest.raises(BuildError, match="must know its spec"):
+    with pytest.raises(ScalingError, match="no depth or width or resolution"):
         scale_model(tmp_path / "foreign.keras", phi=1)
     with pytest.raises(WeightsError, match="cannot be loaded"):
         scale_model(tmp_path / "missing.keras", phi=1)
@@ -379,12 +379,11 @@ def test_a_saved_model_is_scaled_later(tmp_path: Any) -> None:
 
 
 @slow
-def test_a_model_without_a_tag_needs_its_base() -> None:
+def test_a_model_without_a_tag_is_scaled_by_its_graph_or_its_base() -> None:
     spec = small("mobilenet_v2")
     model = trained(spec)
     twin = keras.Model(model.get_layer("backbone_spec").output, model.output)
-    with pytest.raises(BuildError, match="`base`"):
-        scale_model(twin, phi=0.5)
+    check_same(twin, scale_model(twin, coefficients=Coefficients(depth=1.3, width=1.2)))
     check_same(model, scale_model(twin, phi=0.5, base=spec, input_shape=(32, 32, 3)))
 
 
