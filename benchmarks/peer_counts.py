@@ -11,7 +11,7 @@ What each counter leaves out, so that every difference has its reason (`multiply
 |---|---|---|---|
 | `estimate_cost` | 1 | none | nothing: no bias, normalization, activation, pooling or sum |
 | TensorFlow's profiler | 2, in `Conv2D`, `DepthwiseConv2dNative`, `MatMul` | those with groups (1) | `OTHERS` (2) |
-| `torch.utils.flop_counter` | 2, in `convolution`, `mm`, `addmm` | none | nothing |
+| `torch.utils.flop_counter` | 2, in `convolution`, `mm`, `addmm`, `bmm` | none | nothing |
 
 1. Keras compiles each of them by itself, and the profiler does not look into what is compiled.
 2. One or a few for each value: biases, sums, products, poolings, softmax. Nothing for what the profiler has no formula
@@ -24,8 +24,10 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import keras
 import numpy as np
@@ -43,7 +45,7 @@ SMALLEST = {"InceptionResNetV2": 75, "InceptionV3": 75, "Xception": 71}
 DEFAULT = {"MobileNetV3Large": 224, "MobileNetV3Small": 224}
 MULTIPLY_ADDS = {
     "tensorflow": {"Conv2D", "DepthwiseConv2dNative", "MatMul"},
-    "torch": {"convolution", "mm", "addmm"},
+    "torch": {"convolution", "mm", "addmm", "bmm"},
 }
 OTHERS = {
     "tensorflow": {
@@ -91,8 +93,10 @@ def torch_counts(model: Any, shape: tuple[int, ...]) -> dict[str, int]:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    # On the device "meta" (KERAS_TORCH_DEVICE) tensors have shapes and no values, and nothing is computed.
+    image = torch.zeros(1, *shape, device=model.weights[0].value.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, *shape), training=False)
+        model(image, training=False)
     return {str(kind).split(".")[-1]: value for kind, value in counter.get_flop_counts()["Global"].items()}
 
 
@@ -102,9 +106,17 @@ COUNTERS: dict[str, Callable[[Any, tuple[int, ...]], dict[str, int]]] = {
 }
 
 
-def zeros(self: Any, shape: Any, dtype: Any = None, **options: Any) -> np.ndarray:
-    """Kernels without random numbers, which take most of the time of building."""
-    return np.zeros(shape, dtype or "float32")
+@contextmanager
+def zero_kernels() -> Iterator[None]:
+    """Inside, kernels start as zeros: random numbers take most of the time of building."""
+
+    def zeros(self: Any, shape: Any, dtype: Any = None, **options: Any) -> np.ndarray:
+        return np.zeros(shape, dtype or "float32")
+
+    with ExitStack() as patches:
+        for kind in ("VarianceScaling", "RandomNormal", "TruncatedNormal", "RandomUniform"):
+            patches.enter_context(patch.object(getattr(keras.initializers, kind), "__call__", zeros))
+        yield
 
 
 def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
@@ -139,11 +151,10 @@ def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
 
 
 def main(size: str, rounds: str, *names: str) -> None:
-    for kind in ("VarianceScaling", "RandomNormal", "TruncatedNormal", "RandomUniform"):
-        getattr(keras.initializers, kind).__call__ = zeros
     missing = MISSING[keras.backend.backend()]
     for name in names or [each for each in BUILDERS if each not in missing]:
-        print(json.dumps(compared(name, size, int(rounds))), flush=True)
+        with zero_kernels():
+            print(json.dumps(compared(name, size, int(rounds))), flush=True)
         keras.backend.clear_session()
 
 

@@ -8,15 +8,13 @@ import importlib.util
 import json
 import math
 import os
-import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import keras
 import pytest
-from support import without_weights
+from support import run_python, without_weights
 
 from keras_effnet import build_model, estimate_cost, estimate_peak, explain, explain_layers, scale_spec
 from keras_effnet.cli.main import main, parse
@@ -28,38 +26,44 @@ layers = keras.layers
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@cache
-def counted_by(backend: str) -> dict[str, dict[str, Any]]:
-    """What we and the counter of a backend say of every builder of keras.applications, at the smallest images."""
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "peer_counts.py"), "smallest", "1"],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=1800,  # against a hang alone: a shared machine may be slow
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return {row["builder"]: row for row in map(json.loads, done.stdout.splitlines())}
+sys.path.insert(0, str(BENCHMARKS))
+peers = importlib.import_module("peer_counts")
+sys.path.remove(str(BENCHMARKS))
+
+
+def check_counted(row: dict[str, Any], backend: str) -> None:
+    """What we count of a builder of keras.applications is what Keras and the counter of the backend count."""
+    name = row["builder"]
+    assert row["macs"] == peers.multiply_adds(row["peer"], backend, row["grouped"]), name
+    assert row["params"][0] == row["params"][1], name
+    assert row["trainable"][0] == row["trainable"][1], name
+    assert not row["opaque"], name
+    assert not row["unread"], name
+
+
+def test_builders_of_all_kinds_are_among_them() -> None:
+    kinds = {"VGG19", "Xception", "InceptionV3", "InceptionResNetV2", "NASNetLarge", "ConvNeXtXLarge"}
+    assert kinds <= set(peers.BUILDERS)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["tensorflow", "torch"])
-def test_every_builder_of_keras_is_counted_as_the_counter_of_the_backend_counts_it(
-    backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    peers = importlib.import_module("peer_counts")
-    found = counted_by(backend)
-    assert set(found) == set(peers.BUILDERS) - peers.MISSING[backend]
-    assert {"VGG19", "Xception", "InceptionV3", "InceptionResNetV2", "NASNetLarge", "ConvNeXtXLarge"} <= set(found)
-    for name, row in found.items():
-        assert row["macs"] == peers.multiply_adds(row["peer"], backend, row["grouped"]), name
-        assert row["params"][0] == row["params"][1], name
-        assert row["trainable"][0] == row["trainable"][1], name
-        assert row["opaque"] == row["unread"] == [], name
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the counter is TensorFlow's")
+@pytest.mark.parametrize("name", peers.BUILDERS)
+def test_a_builder_of_keras_is_counted_as_tensorflow_counts_it(name: str) -> None:
+    with peers.zero_kernels():
+        check_counted(peers.compared(name, "smallest", 1), "tensorflow")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+def test_every_builder_of_keras_is_counted_as_torch_counts_it() -> None:
+    code = "import keras, lean_keras, peer_counts; lean_keras.make_keras_lean(); peer_counts.main('smallest', '1')"
+    paths = os.pathsep.join([str(BENCHMARKS), str(Path(__file__).parent)])
+    told = run_python(code, KERAS_BACKEND="torch", KERAS_TORCH_DEVICE="meta", PYTHONPATH=paths)
+    rows = [json.loads(line) for line in told.splitlines()]
+    assert {row["builder"] for row in rows} == {*peers.BUILDERS} - peers.MISSING["torch"]
+    for row in rows:
+        check_counted(row, "torch")
 
 
 def conv(x: Any, width: int, name: str, stride: int = 1, **options: Any) -> Any:
