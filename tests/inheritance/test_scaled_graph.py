@@ -30,6 +30,8 @@ CASES = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for
 
 @cache
 def trained(name: str) -> keras.Model:
+    if name == "nasnet_mobile" and keras.backend.backend() == "torch":
+        pytest.skip("Keras does not build NASNetMobile under PyTorch")
     model = MODELS[name]()
     as_if_trained(model)
     return model
@@ -67,14 +69,16 @@ def test_every_size_is_built_as_counted_and_grows_exactly(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_a_scaled_model_learns_and_loads_without_this_package(name: str, tmp_path: Path) -> None:
     made = scale_model(trained(name), -1, exact=False)
-    images, before = given(made), [np.array(weight) for weight in made.trainable_weights]
+    images, before = given(made), [keras.ops.convert_to_numpy(weight).copy() for weight in made.trainable_weights]
     targets = [np.ones((2, *tensor.shape[1:]), "float32") for tensor in made.outputs]
-    made.compile(keras.optimizers.SGD(1e-3), ["mse"] * len(targets))
+    # Random weights make steep losses.
+    made.compile(keras.optimizers.SGD(1e-3, global_clipnorm=1), ["mse"] * len(targets))
     losses = made.fit(images, targets, epochs=2, verbose="silent").history["loss"]
     assert np.isfinite(losses).all()
-    assert any((old != np.array(new)).any() for old, new in zip(before, made.trainable_weights, strict=True))
+    after = [keras.ops.convert_to_numpy(weight) for weight in made.trainable_weights]
+    assert any((old != new).any() for old, new in zip(before, after, strict=True))
     made.save(tmp_path / "model.keras")
-    expected = [np.asarray(each) for each in keras.tree.flatten(made(images, training=False))]
+    expected = [keras.ops.convert_to_numpy(each) for each in keras.tree.flatten(made(images, training=False))]
     np.savez(tmp_path / "images.npz", *(images if isinstance(images, list) else [images]))
     code = f"""
 import sys
@@ -83,7 +87,7 @@ import keras, numpy as np
 model = keras.models.load_model({str(tmp_path / "model.keras")!r}, safe_mode=True)
 images = list(np.load({str(tmp_path / "images.npz")!r}).values())
 made = keras.tree.flatten(model(images if len(images) > 1 else images[0], training=False))
-np.savez({str(tmp_path / "made.npz")!r}, *[np.asarray(each) for each in made])
+np.savez({str(tmp_path / "made.npz")!r}, *map(keras.ops.convert_to_numpy, made))
 """
     run_python(code)
     with np.load(tmp_path / "made.npz") as found:
