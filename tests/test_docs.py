@@ -44,6 +44,7 @@ NOT_RUN = {
     "pip install": "installs",
     "pytest": "runs the tests, of which this is one",
     "FRESH=1 pytest": "runs the tests",
+    "KERAS_BACKEND=jax pytest": "runs tests",
     "ruff check": "is a step of .ci/run",
     "zensical build": "is a step of .ci/run",
     "export KERAS_BACKEND": "would change the backend of all tests",
