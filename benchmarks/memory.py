@@ -45,6 +45,9 @@ DEVICES = (
     ("mobilenet_v1", -5, 96), ("mobilenet_v2", -4, 96), ("efficientnet_lite0", -4, 96), ("efficientnet_b0", -4, 96),
     ("mnasnet_a1", -4, 96), ("mobilenet_v3_small", -3, 96), ("mobilenet_v4_conv_small", -3, 96), ("resnet50", -4, 96),
 )  # fmt: skip
+# Bytes to which LiteRT aligns the tensors of an arena: `kDefaultTensorAlignment` in tensorflow/lite/util.h. They are
+# packed, so that what lies further away belongs to another arena, or to the process.
+ALIGNMENT = 64
 STEPS = """
 import re, sys
 from pathlib import Path
@@ -125,7 +128,7 @@ def litert_arena(path: Path) -> int:
     spans.sort()
     arenas: list[list[int]] = []
     for start, end in spans:
-        if arenas and start <= arenas[-1][1] + 64:
+        if arenas and start <= arenas[-1][1] + ALIGNMENT:
             arenas[-1][1] = max(arenas[-1][1], end)
         else:
             arenas.append([start, end])

@@ -123,7 +123,8 @@ def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
     """One builder's network, by both counters, in turn."""
     side = SMALLEST.get(name, 32) if size == "smallest" else DEFAULT.get(name)
     shape: dict[str, Any] = {} if side is None else {"input_shape": (side, side, 3)}
-    model: Any = getattr(keras.applications, name)(weights=None, **shape)
+    with zero_kernels():
+        model: Any = getattr(keras.applications, name)(weights=None, **shape)
     cost = estimate_cost(model)
     ours, peer, found = [], [], {}
     for _ in range(rounds):
@@ -153,8 +154,7 @@ def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
 def main(size: str, rounds: str, *names: str) -> None:
     missing = MISSING[keras.backend.backend()]
     for name in names or [each for each in BUILDERS if each not in missing]:
-        with zero_kernels():
-            print(json.dumps(compared(name, size, int(rounds))), flush=True)
+        print(json.dumps(compared(name, size, int(rounds))), flush=True)
         keras.backend.clear_session()
 
 

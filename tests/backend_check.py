@@ -5,7 +5,6 @@ Prints what it came to as JSON: for each check nothing, or where it failed.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 import traceback
@@ -23,6 +22,7 @@ from support import (
     as_if_trained,
     assert_same_outputs,
     every_operation_spec,
+    import_file,
     outputs,
     random_images,
     tiny_spec,
@@ -140,19 +140,9 @@ def channels_first(folder: Path) -> None:
         keras.config.set_image_data_format("channels_last")
 
 
-def import_tests(path: str) -> Any:
-    """One of the files of tests, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(path).stem, HERE / path)
-    assert spec is not None
-    assert spec.loader is not None
-    tests = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tests)
-    return tests
-
-
 def recalibration(folder: Path) -> None:
     """Tests of `recalibrate` that do not depend on the backend."""
-    tests = import_tests("inheritance/test_recalibrate.py")
+    tests: Any = import_file(HERE / "inheritance/test_recalibrate.py")
     # Each size of a batch, and each block, is one more program to compile.
     tests.BATCHES = (4, 1)
     tests.tiny_spec = partial(tiny_spec, depth=1)
@@ -208,7 +198,7 @@ def scores(folder: Path) -> None:
 
 def rates(folder: Path) -> None:
     """Tests of rates for each variable that do not depend on the backend."""
-    tests = import_tests("training/test_layerwise.py")
+    tests = import_file(HERE / "training/test_layerwise.py")
     for name, options in (("sgd", {"use_ema": True, "ema_momentum": 0.5}), ("adamw", {})):
         tests.test_each_variable_moves_as_under_an_optimizer_of_its_own(name, options)
 

@@ -387,8 +387,12 @@ def _program(words: tuple[str, ...], folder: Path, output: Path) -> None:
 
 def import_example(name: str) -> ModuleType:
     """One of the programs in `examples/`, as a module."""
-    path = Path(__file__).parents[1] / "examples" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
+    return import_file(Path(__file__).parents[1] / "examples" / f"{name}.py")
+
+
+def import_file(path: Path) -> ModuleType:
+    """A file that belongs to no package, as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -11,8 +11,8 @@ from typing import Any, get_args
 import keras
 import numpy as np
 import pytest
-from backend_check import DILATED, EVERY_OPERATION, SPECS, augmented, import_tests, scored
-from support import FOREIGN, outputs, random_images, randomize, run_python
+from backend_check import DILATED, EVERY_OPERATION, SPECS, augmented, scored
+from support import FOREIGN, import_file, outputs, random_images, randomize, run_python
 
 from keras_effnet import build_model, feature_extractor
 from keras_effnet.network import record_network
@@ -68,7 +68,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for engine in ("keras", "keras_cv"):
         if engine == "keras" or importlib.util.find_spec(engine):
             np.savez(folder / f"{engine}.augmented.npz", *augmented(engine))
-    model = import_tests("search/test_scores.py").small_model(activation="swish")
+    model = import_file(HERE / "search" / "test_scores.py").small_model(activation="swish")
     model.save(folder / "scored.keras")
     (folder / "scores.json").write_text(json.dumps(scored(model)))
     return folder

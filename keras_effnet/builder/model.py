@@ -17,7 +17,7 @@ from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, record_network
-from keras_effnet.reading.graph import alone
+from keras_effnet.reading.model_form import alone
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.load import load_source

@@ -219,7 +219,8 @@ def _with_softmax(model: Any) -> Any:
     import keras
 
     from keras_effnet.export.model_outputs import outputs_of
+    from keras_effnet.reading.model_form import with_outputs
 
     if outputs_of(model) != "logits":
         return model
-    return keras.Model(model.inputs, keras.layers.Softmax(dtype="float32")(model.output))
+    return with_outputs(model, keras.layers.Softmax(dtype="float32")(model.output))

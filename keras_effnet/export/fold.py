@@ -20,7 +20,8 @@ from keras_effnet.export.merged_weights import merge_weights
 from keras_effnet.export.rebuilding import Rebuilding
 from keras_effnet.network import Network
 from keras_effnet.ops import BatchNorm, Depthwise, TransposedConv
-from keras_effnet.reading.graph import alone, finalize, structured
+from keras_effnet.reading.graph import finalize
+from keras_effnet.reading.model_form import alone, structured
 from keras_effnet.reading.read_model import ReadModel, read_layers
 
 

@@ -20,6 +20,7 @@ from keras_effnet.finetune.recipe import RANDOM, Recipe, dropout_for
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.raw_pixels import raw_spec, take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_backbone, scale_model
+from keras_effnet.reading.model_form import with_outputs
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, sides_of
 from keras_effnet.scaling import scale_spec
@@ -145,7 +146,7 @@ class Unit:
             "dtype": "float32",
             "name": "unit",
         }
-        return keras.Model(model.inputs, keras.layers.Rescaling(**options)(model.output), name=model.name)
+        return with_outputs(model, keras.layers.Rescaling(**options)(model.output))
 
 
 def without_unit(model: keras.Model) -> keras.Model:
@@ -153,7 +154,7 @@ def without_unit(model: keras.Model) -> keras.Model:
     last = model.layers[-1]
     if read_embedded_spec(model).task != "regression" or not isinstance(last, keras.layers.Rescaling):
         return model
-    return keras.Model(model.inputs, last.input, name=model.name)
+    return with_outputs(model, last.input)
 
 
 def _own_size(model: keras.Model | None, phi: float) -> Resolution | None:

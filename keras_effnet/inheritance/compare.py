@@ -11,7 +11,8 @@ import numpy as np
 from keras_effnet.inheritance.maps import FRESH
 from keras_effnet.inheritance.pairing import Pairing
 from keras_effnet.ops import Dropout
-from keras_effnet.reading.graph import finalize, structured
+from keras_effnet.reading.graph import finalize
+from keras_effnet.reading.model_form import structured, with_outputs
 from keras_effnet.trace import Value
 
 _IMAGES = 4
@@ -130,7 +131,7 @@ def stage_differences(
     outputs = []
     for model, trace in ((old, pairing.old), (new, pairing.new)):
         layers = [model.get_layer(_layer_name(trace.blocks_of(stage)[-1].output)).output for stage in stages]
-        outputs.append(compute_once(keras.Model(model.inputs, layers), images))
+        outputs.append(compute_once(with_outputs(model, layers), images))
     found: dict[str, float] = {}
     for stage, before, after in zip(stages, *map(_listed, outputs), strict=True):
         ends = (pairing.new.blocks_of(stage)[-1].output, pairing.old.blocks_of(stage)[-1].output)

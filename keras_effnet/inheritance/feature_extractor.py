@@ -16,6 +16,7 @@ from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.feature_maps import all_levels, check_there, chosen_levels, graph_levels
 from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network, known_network
 from keras_effnet.reading.graph import finalize, has_graph, unfolded
+from keras_effnet.reading.model_form import with_outputs
 from keras_effnet.reading.read_model import read_layers, some_images
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
@@ -124,4 +125,4 @@ def _from_graph(model: keras.Model, names: tuple[str, ...] | None, arguments: di
     names = check_there(name, found, names)
     tensors = {node: key for key, node in read.nodes.items()}
     outputs = {each: read.graph.tensors[tensors[found[each][0]]] for each in names}
-    return keras.Model(model.inputs, outputs, name=name)
+    return with_outputs(model, outputs, name)

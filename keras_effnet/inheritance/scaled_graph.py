@@ -20,7 +20,8 @@ from keras_effnet.inheritance.inheritance_report import describe
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
 from keras_effnet.ops import Conv, Dense, Flatten, Opaque, Resize, TransposedConv, Unflatten, first_call
-from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize, structured
+from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize
+from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule

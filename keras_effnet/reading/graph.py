@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import keras
 
 from keras_effnet.errors import InheritanceError
+from keras_effnet.reading.model_form import alone, structured
 from keras_effnet.reading.opaque_layer import is_code
 
 Tensor = tuple[str, int, int]
@@ -372,17 +373,6 @@ def _copy_weights(layer: GraphLayer, graph: Graph, copy: Any) -> None:
         raise _unfit(layer, graph, "it has weights for another number of channels.")
     copy.set_weights(layer.operation.get_weights())
     finalize(copy)
-
-
-def alone(tensors: list[Any]) -> Any:
-    """One tensor instead of a list of one."""
-    return tensors[0] if len(tensors) == 1 else tensors
-
-
-def structured(tensors: list[Any], model: keras.Model, end: Literal["input", "output"] = "output") -> Any:
-    """Tensors in the form in which a model reads or returns its own: one alone, a list, or a dict."""
-    own = getattr(model, end) if isinstance(model, keras.Function) else None
-    return keras.tree.pack_sequence_as(own, tensors) if isinstance(own, dict) else alone(tensors)
 
 
 def finalize(layer: Any) -> None:

@@ -14,7 +14,8 @@ import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
-from keras_effnet.reading.graph import alone, read_graph, unfolded
+from keras_effnet.reading.graph import read_graph, unfolded
+from keras_effnet.reading.model_form import with_outputs
 
 IMAGES_AT_ONCE = 8  # only a few images are explained; EfficientNet-B7 takes much memory for each at 600 px
 
@@ -93,7 +94,7 @@ def split_at_last_map(model: keras.Model) -> tuple[keras.Model, keras.Model]:
             head = keras.Model(output, _scores(model))
         except ValueError:  # a shortcut passes this map by
             continue
-        return keras.Model(alone(list(model.inputs)), output), head
+        return with_outputs(model, output), head
     raise BuildError(
         "a model must be functional and have a feature map of more than one pixel, for what a class depends on to have "
         "a place.",

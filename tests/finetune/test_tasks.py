@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,8 @@ def test_numbers_are_learned_in_their_own_unit(trained: dict[str, Any]) -> None:
     model: Any = keras.models.load_model(folder / "model.keras", safe_mode=True)
     test: Any = load_data(path, task="regression").test
     images = np.stack([test.read(number)[:16, :16] for number in range(len(test))]).astype(np.float32)
-    errors = np.abs(model.predict_on_batch(images) - test.labels)
+    with warnings.catch_warnings(action="error"):  # Keras': an image where it expects a list of one
+        errors = np.abs(model(images, training=False) - test.labels)
     assert errors.mean(axis=0)[0] < 4
     assert errors.mean(axis=0)[1] < 800
 
