@@ -279,6 +279,30 @@ def counts(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def class_maps(content: dict[str, Any]) -> str:
+    """Where benchmarks/class_maps.py saw networks look, as Markdown."""
+    rows = content["rows"]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    lines = [
+        f"| network, images it is right about | map | layer | {' | '.join(methods)} |",
+        f"|---|---|---|{'---|' * len(methods)}",
+    ]
+    for network, layer in dict.fromkeys((row["network"], row["layer"]) for row in rows):
+        found = {
+            (row["method"], row["marks"]): row for row in rows if (row["network"], row["layer"]) == (network, layer)
+        }
+        one, cells = found[methods[0], 1], []
+        for method in methods:
+            alone, pair = found[method, 1], found[method, 2]
+            cells.append(
+                f"{alone['pointing']:.0%}, {alone['inside']:.0%}; {pair['pointing']:.0%}, {pair['inside']:.0%} "
+                f"({pair['other']:.0%})"
+            )
+        size = " x ".join(map(str, one["cells"]))
+        lines.append(f"| `{network}`, {one['right']:.0%} | {size} | `{layer}` | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -310,6 +334,7 @@ ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "training_step": (TRAINING, training_step),
     "options": (TRAINING, options),
     "first_run": (TRAINING, first_run),
+    "class_maps": (TRAINING, class_maps),
 }
 # Files of which a page takes more than one table, and files that it takes its tables from.
 SOURCES = {

@@ -31,7 +31,7 @@ from support import (
 from keras_effnet import applications, build_model, feature_extractor, scale_model, scale_spec
 from keras_effnet.data.augment import Augmentation, Augmenter
 from keras_effnet.latency import measure_latency
-from keras_effnet.report.gradcam import grad_cam
+from keras_effnet.report.class_maps import class_maps
 from keras_effnet.search.scores import SCORES
 
 HERE = Path(__file__).parent
@@ -151,14 +151,14 @@ def recalibration(folder: Path) -> None:
     tests.test_labels_tensors_frozen_layers_and_nested_models_make_no_difference()
 
 
-def grad_cams(folder: Path) -> None:
-    """Grad-CAM sees what it saw under TensorFlow."""
+def maps_of_classes(folder: Path) -> None:
+    """A class is seen where it was seen under TensorFlow."""
     files = sorted(folder.glob("*.cam.npy"))
     assert files
     for file in files:
         name = file.name.removesuffix(".cam.npy")
         model, _, _ = written(folder, name)
-        found = grad_cam(model, random_images(3, *model.input_shape[1:]), np.arange(3))
+        found = class_maps(model, random_images(3, *model.input_shape[1:]), np.arange(3)).maps
         np.testing.assert_allclose(found, np.load(file), atol=1e-3)
 
 
@@ -210,7 +210,7 @@ CHECKS: dict[str, Callable[[Path], None]] = {
     "training": training,
     "channels first": channels_first,
     "recalibration": recalibration,
-    "grad cams": grad_cams,
+    "class maps": maps_of_classes,
     "augmentation": augmentation,
     "scores": scores,
     "rates": rates,

@@ -17,7 +17,7 @@ from support import FOREIGN, import_file, outputs, random_images, randomize, run
 from keras_effnet import build_model, feature_extractor
 from keras_effnet.network import record_network
 from keras_effnet.ops import Flatten, Op, Opaque
-from keras_effnet.report.gradcam import grad_cam
+from keras_effnet.report.class_maps import class_maps
 
 HERE = Path(__file__).parent
 # Programs that run once are not worth optimising.
@@ -29,7 +29,7 @@ EVERYWHERE = (
     "features",
     "training",
     "recalibration",
-    "grad cams",
+    "class maps",
     "augmentation",
     "scores",
     "rates",
@@ -46,7 +46,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with weights and outputs of each family, Grad-CAM maps of three, augmented images and scores."""
+    """A folder with weights and outputs of each family, class activation maps of three, augmented images and scores."""
     folder = tmp_path_factory.mktemp("tensorflow")
     keras.utils.set_random_seed(3)
     peaks = 0
@@ -61,7 +61,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 folder / f"{name}.maps.npz", **feature_extractor(model, output_stride=8).predict(images, verbose=0)
             )
         if name in SEEN:
-            maps = grad_cam(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3))
+            maps = class_maps(model, random_images(3, spec.resolution, spec.resolution, 3), np.arange(3)).maps
             peaks += int((maps.max(axis=(1, 2)) == 1).sum())
             np.save(folder / f"{name}.cam.npy", maps)
     assert peaks > 3, "maps of nothing prove nothing"

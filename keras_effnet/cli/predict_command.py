@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
+from keras_effnet.cli.explained_images import check_explained, write_explained
 from keras_effnet.cli.model_arguments import add_model_arguments, check_model_arguments, open_classifier
 from keras_effnet.cli.prediction_text import FORMATS, Predictions
 from keras_effnet.cli.predictor import predict_source, show
@@ -38,6 +39,12 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--top", type=int, default=5, metavar="K", help="number of classes per image (default: 5)")
     parser.add_argument("--format", choices=sorted(FORMATS), default="table", help="output format (default: table)")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the results to this file instead")
+    parser.add_argument(
+        "--explain",
+        type=Path,
+        metavar="FOLDER",
+        help="also write each image there, under a map of what speaks for its most probable class (default: no)",
+    )
     return parser
 
 
@@ -47,6 +54,8 @@ def run(arguments: argparse.Namespace) -> None:
     check_model_arguments(arguments)
     if arguments.output is not None:
         check_writable(arguments.output)
+    if arguments.explain is not None:
+        check_explained(arguments)
     source = _readable(arguments.images)
     _check_some(source, arguments.images)
     classifier = open_classifier(arguments)
@@ -57,6 +66,8 @@ def run(arguments: argparse.Namespace) -> None:
     _check_some(fitting, arguments.images)
     outputs = predict_source(classifier, fitting, arguments, "predicting")
     names, thresholds = classifier.class_names, classifier.thresholds
+    if arguments.explain is not None:
+        write_explained(classifier, fitting, outputs, arguments)
     images = [str(path) for path in fitting.paths]
     found = Predictions(classifier.task, names, thresholds, images, outputs, fitting.skipped, arguments.top)
     show(FORMATS[arguments.format](found), arguments.output)

@@ -17,6 +17,7 @@ from keras_effnet.vision_tasks import VisionTask
 if TYPE_CHECKING:
     import numpy as np
 
+    from keras_effnet.data.batches import Batches
     from keras_effnet.data.source import Source
     from keras_effnet.training.evaluation import Predicting
 
@@ -63,7 +64,6 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
     Raises:
         DataError: a value outside its range, or an image that cannot be read.
     """
-    from keras_effnet.data.batches import Batches
     from keras_effnet.training.calibration import with_temperature
     from keras_effnet.training.evaluation import Mirrored, predict_all
 
@@ -72,19 +72,33 @@ def predict_source(classifier: Predictor, source: Source, arguments: argparse.Na
             "a temperature is for the probabilities of classes; leave it out.",
             received=f"--temperature={arguments.temperature} for the task {classifier.task!r}",
         )
-    batches = Batches(
-        source,
-        resolution=classifier.resolution,
-        channels=classifier.channels,
-        batch_size=min(arguments.batch_size, max(len(source), 1)),
-        padded=True,
-        center_crop=arguments.center_crop,
-        resize=classifier.resize,
-    )
+    batches = batches_of(classifier, source, arguments, padded=True)
     with progress_bar(total=len(batches), desc=title, unit="batch") as progress:
         model = Mirrored(classifier.model) if arguments.mirror else classifier.model
         found = predict_all(model, _Watched(batches, progress.update))
     return found if arguments.temperature == 1 else with_temperature(found, arguments.temperature)
+
+
+def batches_of(classifier: Predictor, source: Source, arguments: argparse.Namespace, *, padded: bool) -> Batches:
+    """Images as a model gets them, in order.
+
+    Args:
+        classifier: the model.
+        source: the images.
+        arguments: the parsed arguments of `add_model_arguments`.
+        padded: whether the last batch is as large as the others.
+    """
+    from keras_effnet.data.batches import Batches
+
+    return Batches(
+        source,
+        resolution=classifier.resolution,
+        channels=classifier.channels,
+        batch_size=min(arguments.batch_size, max(len(source), 1)),
+        padded=padded,
+        center_crop=arguments.center_crop,
+        resize=classifier.resize,
+    )
 
 
 def class_numbers(classifier: Predictor, data_names: tuple[str, ...]) -> np.ndarray:

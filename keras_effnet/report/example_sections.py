@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_effnet.report.class_maps import METHOD
 from keras_effnet.report.examples import Example
 from keras_effnet.report.html import Element, element, folded, section
 from keras_effnet.report.text import percent
@@ -17,8 +18,8 @@ def mistakes_section(mistakes: list[Example] | None, note: str) -> Element | Non
     if mistakes is None:
         return None
     text = (
-        "The wrong answers that the network is surest of, with the images as it gets them. Beside each, by Grad-CAM: "
-        "what spoke for its answer, and what for the right one; yellow most, gray not at all."
+        "The wrong answers that the network is surest of, with the images as it gets them. Beside each, by "
+        f"{METHOD}: what spoke for its answer, and what for the right one; yellow most, gray not at all."
     )
     if not mistakes:
         text, note = "There is none: every image was taken for what it is.", ""

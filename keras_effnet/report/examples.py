@@ -1,4 +1,4 @@
-"""Examples for the report: the worst mistakes and the surest hits, with Grad-CAM maps, and what was learned from."""
+"""Examples for the report: the worst mistakes and the surest hits with maps of their classes, and training images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from keras_effnet.data.source import Source
 from keras_effnet.errors import BuildError
 from keras_effnet.report.answers import labels_text
-from keras_effnet.report.gradcam import grad_cam
-from keras_effnet.report.thumbnails import heat_tile, image_tile, images_shown, tile_uri
+from keras_effnet.report.class_maps import class_maps
+from keras_effnet.report.thumbnails import image_tile, images_shown, overlay_tile, tile_uri
 
 MISTAKES = 12
 HITS = 6
@@ -30,7 +30,7 @@ class Example:
         predicted: name of the predicted class.
         probability: probability of the predicted class.
         true_probability: probability of the true class.
-        images: pairs of a caption and a data URI: the image itself, then its Grad-CAM maps.
+        images: pairs of a caption and a data URI: the image itself, then its class activation maps.
     """
 
     name: str
@@ -53,7 +53,7 @@ def choose_examples(
         batches: batches of the same images, in order.
 
     Returns:
-        The worst mistakes, the surest hits, and the reason why there are no Grad-CAM maps ("" if there are).
+        The worst mistakes, the surest hits, and the reason why there are no maps ("" if there are).
 
     Raises:
         DataError: an image can no longer be read.
@@ -65,19 +65,20 @@ def choose_examples(
     shown = images_shown(batches, chosen)
     predicted = probabilities.argmax(axis=1)
     asked = [(index, label) for index in chosen for label in dict.fromkeys((predicted[index], source.labels[index]))]
-    heats, note = {}, ""
+    heats, cells, note = {}, "", ""
     try:
-        maps = grad_cam(model, np.stack([shown[index] for index, _ in asked]), np.array([label for _, label in asked]))
-        heats = dict(zip(asked, maps, strict=True))
+        images = np.stack([shown[index] for index, _ in asked])
+        found = class_maps(model, images, np.array([label for _, label in asked]))
+        heats, cells = dict(zip(asked, found.maps, strict=True)), found.cells
     except BuildError as error:
-        note = f"There are no Grad-CAM maps: {error}"
+        note = f"There are no class activation maps: {error}"
 
     def example(index: int) -> Example:
         answer, truth = predicted[index], source.labels[index]
         images = [("the image", image_tile(shown[index]))]
         for caption, label in [("for its answer", answer), ("for the truth", truth)][: 1 + (answer != truth)]:
             if (index, label) in heats:
-                images.append((caption, heat_tile(shown[index], heats[index, label])))
+                images.append((f"{caption}, {cells} cells", overlay_tile(shown[index], heats[index, label])))
         return Example(
             name=source.name_of(index),
             true=source.class_names[truth],

@@ -43,7 +43,7 @@ def report_page(
         metrics: the content of metrics.json.
         mistakes: the worst mistakes; None for a model without right and wrong answers.
         hits: the surest correct answers; None for such a model.
-        note: the reason why there are no Grad-CAM maps; "" if there are.
+        note: the reason why there are no class activation maps; "" if there are.
         seen: training images as the network saw them: pairs of a caption and a data URI.
         answers: the answers furthest from the truth of a model of labels or numbers.
         scatters: PNG files of answers against true numbers, by the number's name.

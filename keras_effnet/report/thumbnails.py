@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 192  # pixels: sharp on a phone, and two dozen thumbnails stay within a few hundred kB
+STRENGTH = 0.5  # of a map's colours: half of what is seen stays the image
 
 
 def images_shown(batches: Any, indices: Iterable[int]) -> dict[int, np.ndarray]:
@@ -29,31 +30,42 @@ def images_shown(batches: Any, indices: Iterable[int]) -> dict[int, np.ndarray]:
     return {index: read[index // size][index % size] for index in wanted}
 
 
-def image_tile(image: np.ndarray) -> Image.Image:
+def image_tile(image: np.ndarray, side: int = SIDE) -> Image.Image:
     """An image as the network gets it, 0 to 255, in the size of a tile: of other bands than RGB the first three or one.
 
-    It keeps its proportions: the longer side is that of a tile.
+    It keeps its proportions.
+
+    Args:
+        image: array of shape `(height, width, channels)`.
+        side: the longer side of the tile in pixels.
     """
     pixels = np.rint(np.clip(image, 0, 255)).astype(np.uint8)
     rgb = np.repeat(pixels[..., :1], 3, axis=-1) if pixels.shape[-1] < 3 else np.ascontiguousarray(pixels[..., :3])
-    return Image.fromarray(rgb).resize(_tile_size(image), Image.Resampling.BICUBIC)
+    return Image.fromarray(rgb).resize(_tile_size(image, side), Image.Resampling.BICUBIC)
 
 
-def _tile_size(image: np.ndarray) -> tuple[int, int]:
+def _tile_size(image: np.ndarray, side: int) -> tuple[int, int]:
     height, width = image.shape[:2]
-    return max(1, round(SIDE * width / max(height, width))), max(1, round(SIDE * height / max(height, width)))
+    return max(1, round(side * width / max(height, width))), max(1, round(side * height / max(height, width)))
 
 
-def heat_tile(image: np.ndarray, heat: np.ndarray) -> Image.Image:
-    """The image in gray, overlaid with a map of `grad_cam` in colours from none through red to yellow."""
+def overlay_tile(image: np.ndarray, heat: np.ndarray, side: int = SIDE, strength: float = STRENGTH) -> Image.Image:
+    """The image in gray under a map of a class, in colours from none through red to yellow.
+
+    Args:
+        image: array of shape `(height, width, channels)`, 0 to 255.
+        heat: array of shape `(rows, columns)`, 0 to 1.
+        side: the longer side of the tile in pixels.
+        strength: the share of the colour where the map is 1, from 0 to 1; the image has the rest.
+    """
     from matplotlib import colormaps
 
-    smooth = Image.fromarray(heat.astype(np.float32)).resize(_tile_size(image), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(heat.astype(np.float32)).resize(_tile_size(image, side), Image.Resampling.BICUBIC)
     share = np.clip(np.asarray(smooth), 0, 1)[..., None]
-    colour = 255 * colormaps["hot"](0.2 + 0.6 * share[..., 0])[..., :3]
-    gray = np.asarray(image_tile(image).convert("L"), np.float32)[..., None]
+    colour = 255 * colormaps["hot"](0.3 + 0.5 * share[..., 0])[..., :3]
+    gray = np.asarray(image_tile(image, side).convert("L"), np.float32)[..., None]
     # A dark image stays visible under the colours, and a bright one does not drown them.
-    mixed = (1 - 0.65 * share) * (0.25 * 255 + 0.6 * gray) + 0.65 * share * colour
+    mixed = (1 - strength * share) * (0.12 * 255 + 0.72 * gray) + strength * share * colour
     return Image.fromarray(np.clip(np.rint(mixed), 0, 255).astype(np.uint8))
 
 

@@ -117,6 +117,41 @@ def test_mirrored_images_are_seen_too(predict: Predict) -> None:
         assert answers(predict(*asked, option)[1])["half.png"]["1"] == pytest.approx((bright + dark) / 2, abs=1e-3)
 
 
+def test_images_are_explained(predict: Predict) -> None:
+    """A red spot and a green one speak for their classes, in a model that returns logits."""
+    pixels = keras.Input((SIDE, SIDE, 3))
+    colours = keras.layers.Conv2D(2, 1, activation="relu")
+    top = keras.layers.Dense(2)
+    model = keras.Model(pixels, top(keras.layers.GlobalAveragePooling2D()(colours(pixels))))
+    colours.set_weights([np.array([[[[1, 0], [0, 1], [0, 0]]]]), np.zeros(2)])
+    top.set_weights([np.eye(2), np.zeros(2)])
+    model.save("spots.keras")
+    for folder, channel, row in (("a", 0, 2), ("b", 1, 12)):
+        image = np.zeros((SIDE, SIDE, 3), np.uint8)
+        image[row : row + 2, 6:8, channel] = 250
+        Path(folder).mkdir()
+        Image.fromarray(image).save(f"{folder}/spot.png")
+    status, out, err = predict("spots.keras", "a", "b", "--explain", "maps", "--batch-size", "1")
+    assert status == 0
+    assert len(out.splitlines()) == 2
+    assert "explaining" in err
+    assert sorted(os.listdir("maps")) == ["spot.png", "spot_1.png"]
+    for name, row in (("spot.png", 2), ("spot_1.png", 12)):
+        drawn = np.asarray(Image.open(f"maps/{name}"), int)
+        scale = len(drawn) // SIDE
+        place = np.unravel_index(np.ptp(drawn, axis=-1).argmax(), drawn.shape[:2])
+        assert row <= place[0] / scale <= row + 2
+        assert 6 <= place[1] / scale <= 8
+    save_gray_scale()
+    status, _, err = predict("scale.keras", "a", "--explain", "maps")
+    assert status == 1
+    assert "4 x 4 cells" in err
+    Path("net.tflite").touch()
+    status, _, err = predict("net.tflite", "a", "--explain", "maps")
+    assert status == 1
+    assert "no gradients" in err
+
+
 def test_each_image_gets_its_most_probable_classes(predict: Predict) -> None:
     save_gray_scale()
     Path("names.txt").write_text("\n".join(NAMES) + "\n")

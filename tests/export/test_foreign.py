@@ -19,7 +19,7 @@ from keras_effnet.errors import BuildError, ExportError
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.export.model_outputs import outputs_of
 from keras_effnet.latency.engine_latency import time_engines
-from keras_effnet.report.gradcam import grad_cam, split_at_last_map
+from keras_effnet.report.class_maps import class_maps, split_at_map
 
 slow = pytest.mark.slow
 
@@ -88,14 +88,14 @@ def last_in_model() -> keras.Model:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_grad_cam_is_a_map_of_the_last_cut(name: str) -> None:
+def test_class_maps_are_those_of_a_cut(name: str) -> None:
     model, images = foreign_model(name), random_images(2, SIDE, SIDE, 3)
-    features, head = split_at_last_map(model)
-    scores = outputs(head, outputs(features, images))
+    split = split_at_map(model)
+    scores = outputs(split.head, outputs(split.features, images))
     powers = np.exp(scores - scores.max(1, keepdims=True))
     assert_same_outputs(powers / powers.sum(1, keepdims=True), outputs(model, images), 1e-4)
-    found = grad_cam(model, images, np.array([0, 2]))
-    assert found.shape == (2, *features.output_shape[1:3])
+    found = class_maps(model, images, np.array([0, 2])).maps
+    assert found.shape == (2, *split.cells)
     assert found.max() == 1
 
 
@@ -121,7 +121,7 @@ def test_several_inputs_or_outputs_are_folded_and_refused_elsewhere(make: Any, t
     with pytest.raises(ExportError, match=r"one image.*one output.*Received"):
         time_engines({"net": model}, ["keras"])
     with pytest.raises(BuildError, match=r"one image.*Received"):
-        grad_cam(model, random_images(1, 8, 8, 3), np.array([0]))
+        class_maps(model, random_images(1, 8, 8, 3), np.array([0]))
 
 
 def command(*words: str | Path) -> int:

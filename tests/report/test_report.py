@@ -41,7 +41,7 @@ from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.report.examples import HITS, MISTAKES, choose_examples, seen_images, surest_hits, worst_mistakes
 from keras_effnet.report.finetune_page import report_page
 from keras_effnet.report.text import NOTHING, count, json_text
-from keras_effnet.report.thumbnails import confusion_image, heat_tile, image_tile, images_shown
+from keras_effnet.report.thumbnails import confusion_image, image_tile, images_shown, overlay_tile
 from keras_effnet.report.write import format_table, write_history, write_report
 from keras_effnet.training.calibration import calibrate
 from keras_effnet.training.evaluation import evaluate_probabilities
@@ -304,7 +304,7 @@ def test_images_are_those_that_were_asked_for() -> None:
 def test_heat_is_drawn_where_it_is() -> None:
     heat = np.zeros((4, 4), np.float32)
     heat[0, 3] = 1
-    tile = np.asarray(heat_tile(np.full((SIDE, SIDE, 1), 128.0), heat)).astype(int)
+    tile = np.asarray(overlay_tile(np.full((SIDE, SIDE, 1), 128.0), heat)).astype(int)
     colourful = tile.max(axis=-1) - tile.min(axis=-1)
     row, column = np.unravel_index(colourful.argmax(), colourful.shape)
     assert row < len(tile) / 4
@@ -342,10 +342,10 @@ def test_a_model_without_a_map_is_shown_without_one() -> None:
     source = some_images(12, NAMES)
     probabilities = some_probabilities(source.labels, 3)
     mistakes, hits, note = choose_examples(model, source, probabilities, Rows(source))
-    assert "There are no Grad-CAM maps" in note
+    assert "There are no class activation maps" in note
     assert {len(look.images) for look in (*mistakes, *hits)} == {1}
     page = shown(some_metrics(source, probabilities), mistakes, hits, note)
-    assert "There are no Grad-CAM maps" in page.texts["hits"]
+    assert "There are no class activation maps" in page.texts["hits"]
 
 
 def test_without_a_mistake_the_page_says_so() -> None:
