@@ -39,6 +39,8 @@ from keras_effnet.inheritance.scaled_model import scale_model as scale_model
 from keras_effnet.layer_table import explain_layers as explain_layers
 from keras_effnet.peak import estimate_peak as estimate_peak
 from keras_effnet.reading.read_model import read_model as read_model
+from keras_effnet.report.explained_prediction import ExplainedPrediction as ExplainedPrediction
+from keras_effnet.report.explained_prediction import explain_prediction as explain_prediction
 from keras_effnet.scaling import Coefficients as Coefficients
 from keras_effnet.scaling import Rounding as Rounding
 from keras_effnet.scaling import scale_spec as scale_spec
@@ -58,6 +60,7 @@ __all__ = [
     "Coefficients",
     "Cost",
     "CrossValidation",
+    "ExplainedPrediction",
     "Explanation",
     "ExportReport",
     "FeatureLevels",
@@ -76,6 +79,7 @@ __all__ = [
     "explain",
     "explain_int8",
     "explain_layers",
+    "explain_prediction",
     "export_model",
     "feature_extractor",
     "feature_levels",

@@ -4,8 +4,8 @@ The network is cut at a feature map. The first part is only evaluated; the gradi
 second part. HiResCAM (Draelos and Carin 2020, arXiv:2011.08891, equation 4) multiplies each number of the map with its
 own gradient and adds up what the channels of a cell give, where Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)
 takes the mean of a channel's gradient first. Behind the last map, under mean pooling and one layer, both are the same.
-Further in front Grad-CAM also shows what the network did not use (benchmarks/class_maps.py), and further in front is
-where small images have maps that are fine enough.
+Further in front, where small images have maps that are fine enough, Grad-CAM also shows what the network did not use.
+How often each of them finds what decides a class was measured: docs/evidence/training.md#where-networks-look.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.gradient import value_and_gradient
+from keras_effnet.inheritance.compare import compute_once
 from keras_effnet.reading.graph import read_graph, unfolded
 from keras_effnet.reading.model_form import with_outputs
 
@@ -38,12 +39,15 @@ class SplitModel(NamedTuple):
         head: from the map to a score for each class.
         layer: name of the layer that makes the map.
         cells: rows and columns of the map.
+        steps: rows and columns from one cell that the second part reads to the next: 2 where it begins with
+            convolutions of 1 x 1 and stride 2, as the stages of ResNet do; else 1.
     """
 
     features: keras.Model
     head: keras.Model
     layer: str
     cells: tuple[int, int]
+    steps: tuple[int, int] = (1, 1)
 
 
 class ClassMaps(NamedTuple):
@@ -109,7 +113,7 @@ def maps_of_split(split: SplitModel, images: np.ndarray, classes: np.ndarray) ->
             received=f"{len(images)} images, classes={classes!r:.200}",
         )
     values, slopes = values_and_slopes(split, images, classes)
-    found = np.maximum((slopes * values).sum(axis=-1), 0)
+    found = np.maximum((filled(slopes, split.steps) * values).sum(axis=-1), 0)
     largest = found.max(axis=(1, 2), keepdims=True)
     return ClassMaps(found / np.where(largest > 0, largest, 1), split.layer)
 
@@ -125,8 +129,8 @@ def values_and_slopes(split: SplitModel, images: np.ndarray, classes: np.ndarray
     Returns:
         Two float32 arrays of shape `(n, rows, columns, channels)`.
     """
-    silent: Any = 0  # Keras annotates its default, "auto"
-    values = np.asarray(split.features.predict(images, batch_size=IMAGES_AT_ONCE, verbose=silent), np.float32)
+    parts = [images[first : first + IMAGES_AT_ONCE] for first in range(0, len(images), IMAGES_AT_ONCE)]
+    values = np.concatenate([np.asarray(compute_once(split.features, part), np.float32) for part in parts])
     chosen = keras.utils.to_categorical(classes, int(split.head.output_shape[-1]))
 
     # The images do not know of each other, so that the gradient of the sum holds that of each.
@@ -135,6 +139,24 @@ def values_and_slopes(split: SplitModel, images: np.ndarray, classes: np.ndarray
         return keras.ops.sum(scores * keras.ops.convert_to_tensor(chosen, dtype=scores.dtype))
 
     return values, value_and_gradient(total, values)[1]
+
+
+def filled(slopes: np.ndarray, steps: tuple[int, int]) -> np.ndarray:
+    """Gradients in which cells that nothing reads have that of the cell which is read in their place.
+
+    What lies in a skipped cell was seen all the same, by the windows in front, and counts through its neighbours. With
+    gradients of 0 there, a map would be single dots, away from what they are about.
+
+    Args:
+        slopes: array of shape `(n, rows, columns, channels)`.
+        steps: rows and columns from one cell that is read to the next.
+
+    Example:
+        >>> filled(np.array([1.0, 0, 2, 0, 3]).reshape(1, 1, 5, 1), (1, 2)).ravel()
+        array([1., 1., 2., 2., 3.])
+    """
+    rows, columns = (np.arange(size) // step * step for size, step in zip(slopes.shape[1:3], steps, strict=True))
+    return slopes[:, rows][:, :, columns]
 
 
 def split_at_map(
@@ -174,7 +196,7 @@ def split_at_map(
             head = keras.Model(each.output, scores)
         except ValueError:  # a shortcut passes this map by
             continue
-        return SplitModel(with_outputs(model, each.output), head, each.layer, each.cells)
+        return SplitModel(with_outputs(model, each.output), head, each.layer, each.cells, _steps(head))
     seen = [" x ".join(map(str, each.cells)) for each in maps]
     raise BuildError(
         f"a model must be functional and have a feature map of {least_side} x {least_side} cells at least, for what a "
@@ -210,6 +232,20 @@ def _maps(model: keras.Model, sides: tuple[int, ...] | None) -> list[_Map]:
     ]
 
 
+def _steps(head: keras.Model) -> tuple[int, int]:
+    """Rows and columns from one cell that any layer reads to the next; those with windows read all."""
+    graph = read_graph(head)
+    calls = [(graph.layers[name].operation, graph.layers[name].calls[call]) for name, call in graph.order]
+    steps = [_strides(operation) for operation, call in calls if graph.inputs[0] in call.tensors]
+    return min(step[0] for step in steps), min(step[1] for step in steps)
+
+
+def _strides(operation: Any) -> tuple[int, int]:
+    """The strides of a convolution or a pooling of 1 x 1; 1 of everything else."""
+    window = getattr(operation, "kernel_size", getattr(operation, "pool_size", None))
+    return tuple(operation.strides) if window == (1, 1) else (1, 1)
+
+
 def _is_convolution(operation: Any) -> bool:
     return any(len(weight.shape) == 4 for weight in getattr(operation, "weights", ()))
 
@@ -220,6 +256,11 @@ def _check_one_image(model: keras.Model) -> None:
             "a model must read one image and return one score for each class, for an image to have a map: build one of "
             "the output in question, `keras.Model(model.inputs, model.outputs[0])`.",
             received=f"{model.name!r} with {len(model.inputs)} inputs and {len(model.outputs)} outputs",
+        )
+    if keras.config.image_data_format() != "channels_last":
+        raise BuildError(
+            'maps are made of models whose channels come last: `keras.config.set_image_data_format("channels_last")`.',
+            received=f"image_data_format={keras.config.image_data_format()!r}",
         )
 
 

@@ -18,6 +18,7 @@ from keras_effnet.data.reading import BITS, UNREADABLE, bits_for, inspect_image,
 from keras_effnet.data.resizing import resize_image
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.export.model_outputs import outputs_of
+from keras_effnet.inheritance.compare import compute_once
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.reading.graph import has_graph
 from keras_effnet.report.class_maps import METHOD, class_maps
@@ -133,7 +134,7 @@ def explain_prediction(
     else:
         seen = _checked(np.asarray(image), model)
         used, shown = model, _as_pixels(seen)
-    answer = np.asarray(keras.ops.convert_to_numpy(used(seen[None], training=False)), np.float64)[0]
+    answer = np.asarray(compute_once(used, seen[None]), np.float64)[0]
     if kind == "logits":
         answer = np.exp(answer - answer.max()) / np.exp(answer - answer.max()).sum()
     names = None if embedded is None else embedded.class_names

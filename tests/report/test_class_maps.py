@@ -147,6 +147,23 @@ def test_of_small_images_a_finer_map_shows_what_was_used_and_nothing_else() -> N
     assert (grad_cam > 0).sum() == 6, "Grad-CAM shows all that is red or blue"
 
 
+def test_what_lies_in_a_cell_that_is_skipped_is_shown_there() -> None:
+    """As in ResNet, the next layer reads each second cell alone, and windows of 3 x 3 in front have seen the others."""
+    x = keras.Input((12, 12, 1))
+    y = keras.layers.Conv2D(1, 3, padding="same", kernel_initializer="ones", name="windows")(x)
+    y = keras.layers.Conv2D(1, 1, strides=2, kernel_initializer="ones")(y)
+    model = keras.Model(x, keras.layers.Dense(2, kernel_initializer="ones")(keras.layers.GlobalAveragePooling2D()(y)))
+    image = np.zeros((1, 12, 12, 1), "float32")
+    image[0, 5, 9] = 1
+    split = split_at_map(model)
+    assert (split.layer, split.steps) == ("windows", (2, 2))
+    expected = np.zeros((12, 12), "float32")
+    expected[4:7, 8:11] = 1
+    np.testing.assert_array_equal(class_maps(model, image, np.array([1])).maps[0], expected)
+    values, slopes = values_and_slopes(split, image, np.array([1]))
+    assert (values * slopes > 0).sum() == 4, "by itself each second cell alone has a gradient"
+
+
 @pytest.mark.parametrize("activation", ["softmax", None])
 @pytest.mark.parametrize("classifier", [DenseClassifier(), ConvClassifier()], ids=["dense", "convolution"])
 def test_the_parts_are_the_model_before_its_softmax(classifier: Classifier, activation: str | None) -> None:
@@ -202,6 +219,9 @@ def test_a_sequential_model_in_bfloat16_is_looked_at() -> None:
     np.testing.assert_allclose(found, expected, atol=0.05)
 
 
+SKIPPING = {"resnet50"}  # its stages begin with convolutions of 1 x 1 and stride 2, on both ways
+
+
 @pytest.mark.parametrize("name", BASES)
 def test_every_family_has_a_fine_map_of_small_images(name: str) -> None:
     """Of 64 x 64 pixels the last map of most is 2 x 2."""
@@ -212,6 +232,7 @@ def test_every_family_has_a_fine_map_of_small_images(name: str) -> None:
     rows, columns = split.cells
     assert rows * columns >= CELLS
     assert split.features.output_shape[1:3] == (rows, columns)
+    assert split.steps == ((2, 2) if name in SKIPPING else (1, 1))
     assert 64 % rows == 0, "a map with zeros around it lies elsewhere"
     # The parts are the model: no weight is lost, and none is there twice.
     names = [{layer.name for layer in part.layers if layer.weights} for part in (split.features, split.head)]
