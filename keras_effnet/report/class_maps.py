@@ -1,7 +1,7 @@
 """Class activation maps: where in an image a network sees a class, on every backend of Keras.
 
 The network is cut at a feature map. The first part is only evaluated; the gradient of the class' score goes through the
-second part. HiResCAM (Draelos and Carin 2020, arXiv:2011.08891, equation 4) multiplies each number of the map with its
+second part. HiResCAM (Draelos and Carin 2020, arXiv:2011.08891) multiplies each number of the map with its
 own gradient and adds up what the channels of a cell give, where Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391)
 takes the mean of a channel's gradient first. Behind the last map, under mean pooling and one layer, both are the same.
 Further in front, where small images have maps that are fine enough, Grad-CAM also shows what the network did not use.

@@ -69,7 +69,7 @@ def choose_examples(
     try:
         images = np.stack([shown[index] for index, _ in asked])
         found = class_maps(model, images, np.array([label for _, label in asked]))
-        heats, cells = dict(zip(asked, found.maps, strict=True)), found.cells
+        heats, cells = dict(zip(asked, found.maps, strict=True)), f"{found.cells} cells".replace(" ", "\xa0")
     except BuildError as error:
         note = f"There are no class activation maps: {error}"
 
@@ -78,7 +78,7 @@ def choose_examples(
         images = [("the image", image_tile(shown[index]))]
         for caption, label in [("for its answer", answer), ("for the truth", truth)][: 1 + (answer != truth)]:
             if (index, label) in heats:
-                images.append((f"{caption}, {cells} cells", overlay_tile(shown[index], heats[index, label])))
+                images.append((f"{caption}, {cells}", overlay_tile(shown[index], heats[index, label])))
         return Example(
             name=source.name_of(index),
             true=source.class_names[truth],

@@ -71,7 +71,7 @@ def test_under_mean_pooling_and_one_layer_it_is_the_class_activation_map() -> No
 
 
 def test_before_one_layer_the_cells_add_up_to_the_score() -> None:
-    """Draelos and Carin 2020, section 3.4: each cell holds what it adds to the score, whichever way places count."""
+    """Draelos and Carin 2020 (arXiv:2011.08891): each cell holds what it adds to the score, wherever it is."""
     keras.utils.set_random_seed(0)
     x = keras.Input((8, 8, 3))
     y = keras.layers.Conv2D(5, 3, activation="relu", padding="same")(x)
@@ -280,6 +280,13 @@ def test_maps_that_are_too_coarse_are_left_out() -> None:
     assert LEAST_SIDE == 4
     with pytest.raises(BuildError, match=r"4 x 4 cells.*larger images.*Received: .* maps of 3 x 3, 1 x 1"):
         class_maps(open_model(), random_images(1, 12, 12, 3), np.array([0]))
+
+
+def test_channels_that_come_first_are_refused() -> None:
+    model = small_model()
+    keras.config.set_image_data_format("channels_first")  # conftest.py sets it back
+    with pytest.raises(BuildError, match=r"channels come last.*Received: .*channels_first"):
+        split_at_map(model)
 
 
 def test_a_model_without_any_map_is_refused() -> None:

@@ -245,6 +245,8 @@ def test_the_page_has_every_part(report: tuple[Path, dict[str, Any], np.ndarray]
     wrong = len(worst_mistakes(probabilities, np.arange(60) % 3))
     assert 3 < wrong <= MISTAKES
     assert len(page.images["mistakes"]) == 3 * wrong, "the image, and a map for each of the two classes"
+    size = "16\xa0x\xa016\xa0cells"
+    assert {*page.captions["mistakes"]} == {"the image", f"for its answer, {size}", f"for the truth, {size}"}
     assert page.folded["mistakes"] == 3 * (wrong - 3), "all but three"
     assert f"{wrong - 3} more" in page.texts["mistakes"]
     assert len(page.images["hits"]) == 2 * 3, "one a class, with one map"
