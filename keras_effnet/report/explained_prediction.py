@@ -173,15 +173,16 @@ def _resized(image: Any, model: keras.Model, embedded: EmbeddedSpec | None) -> n
     if isinstance(image, str | os.PathLike):
         pixels = _read(Path(image), channels, max((side for side in sides if side), default=None), embedded)
     else:
-        pixels = image[..., None] if np.ndim(image) == 2 else image
+        pixels = np.asarray(image)
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.ndim != 3 or pixels.shape[2] not in (channels, *([3] * (channels == 1))) or 0 in pixels.shape:
         raise DataError(
-            f"an image for this model must have shape (height, width, {channels}).", received=f"shape {np.shape(image)}"
+            f"an image for this model must have shape (height, width, {channels}).", received=f"shape {pixels.shape}"
         )
     height, width = (side or own for side, own in zip(sides, pixels.shape, strict=False))
     gray = channels == 1 and pixels.shape[2] == 3
     resize = "stretch" if embedded is None else embedded.resize
-    return resize_image(np.asarray(pixels), (height, width), gray=gray, resize=resize).astype(np.float32)
+    return resize_image(pixels, (height, width), gray=gray, resize=resize).astype(np.float32)
 
 
 def _read(path: Path, channels: int, size: int | None, embedded: EmbeddedSpec | None) -> np.ndarray:
