@@ -66,5 +66,6 @@ def photographs_for(shapes: Iterable[tuple[int | None, ...]], pixels: bool, coun
             # One more for each input: they begin with another one, so that no two inputs see the same.
             found.append(photographs(shape, pixels, count + place)[place:])
         else:
-            found.append(np.random.default_rng(place).normal(size=(count, *shape)).astype(np.float32))
+            size = (count, *(int(side or 1) for side in shape))
+            found.append(np.random.default_rng(place).normal(size=size).astype(np.float32))
     return found

@@ -90,11 +90,12 @@ def _is_image(shape: tuple[int | None, ...]) -> bool:
 
 def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> list[Outputs]:
     """What a model returns, output by output."""
-    if len(model.outputs) == 1 and embedded is not None and not embedded.include_top:
+    found = [outputs_of(model, place) for place in range(len(model.outputs))]
+    if len(found) > 1 or embedded is None:
+        return found
+    if not embedded.include_top:
         return ["features"]
-    if len(model.outputs) == 1 and embedded is not None and embedded.task == "regression":
-        return ["numbers" if len(model.outputs[0].shape) == 2 else "features"]
-    return [outputs_of(model, place) for place in range(len(model.outputs))]
+    return ["numbers"] if embedded.task == "regression" and found != ["features"] else found
 
 
 def _metadata(model: keras.Model, shapes: list[tuple[int | None, ...]], pixels: bool) -> ExportMetadata:
