@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from support import as_if_trained, assert_same_outputs, random_images
 from keras_effnet import build_model, explain_int8, export_model, fold_batchnorm, open_exported, scale_spec
 from keras_effnet.cli.main import main, parse
 from keras_effnet.errors import ExportError
+from keras_effnet.export.export_metadata import ExportMetadata, metadata_from_json
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.latency.engine_latency import time_engines
@@ -292,3 +294,10 @@ def test_one_image_and_one_output_may_have_names(folder: Path, capsys: pytest.Ca
             shown[path.name] = [line.split(",") for line in capsys.readouterr().out.splitlines()]
     for name in ("plain.onnx", "named.keras", "named.onnx"):
         assert [line[:3] for line in shown[name]] == [line[:3] for line in shown["plain.keras"]]
+
+
+def test_what_older_versions_wrote_is_read() -> None:
+    written = ExportMetadata("net", "onnx", 32, 3, True, "features")
+    content = json.loads(written.to_json())
+    del content["inputs"], content["returns"]
+    assert metadata_from_json(json.dumps(content), "net.onnx") == written
