@@ -90,12 +90,14 @@ def _is_image(shape: tuple[int | None, ...]) -> bool:
 
 def _outputs(model: keras.Model, embedded: EmbeddedSpec | None) -> list[Outputs]:
     """What a model returns, output by output."""
-    found = [outputs_of(model, place) for place in range(len(model.outputs))]
+    found: list[Outputs] = [outputs_of(model, place) for place in range(len(model.outputs))]
     if len(found) > 1 or embedded is None:
         return found
     if not embedded.include_top:
         return ["features"]
-    return ["numbers"] if embedded.task == "regression" and found != ["features"] else found
+    if embedded.task == "regression" and found != ["features"]:
+        return ["numbers"]
+    return found
 
 
 def _metadata(model: keras.Model, shapes: list[tuple[int | None, ...]], pixels: bool) -> ExportMetadata:
