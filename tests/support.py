@@ -358,6 +358,20 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None, **environmen
     return done.stdout.strip()
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Inside, TensorFlow runs functions line by line: for a few steps, to prepare a graph takes longer than they do."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        yield
+        return
+    tensorflow.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tensorflow.config.run_functions_eagerly(False)
+
+
 def load_alone(path: Path) -> keras.Model:
     """Loads a saved model as where this package is not installed: its import fails, and Keras knows no class of it."""
     import keras
