@@ -31,7 +31,8 @@ from PIL import Image
 
 from keras_effnet import build_model, recalibrate, scale_spec
 from keras_effnet.inheritance.raw_pixels import raw_spec
-from keras_effnet.report.class_maps import filled, split_at_map, values_and_slopes
+from keras_effnet.report.class_maps import filled, values_and_slopes
+from keras_effnet.report.split_model import split_at_map
 from keras_effnet.scaling import Coefficients
 
 MODELS = Path(__file__).parents[1] / "results" / "class_maps"

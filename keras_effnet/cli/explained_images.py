@@ -55,8 +55,9 @@ def write_explained(
         BuildError: the model returns numbers, or has no feature map that is fine enough.
         DataError: a file cannot be written, or an image can no longer be read.
     """
-    from keras_effnet.report.class_maps import maps_of_split, split_at_map
+    from keras_effnet.report.class_maps import maps_of_split
     from keras_effnet.report.explained_prediction import OVERLAY_SIDE
+    from keras_effnet.report.split_model import split_at_map
     from keras_effnet.report.thumbnails import overlay_tile
     from keras_effnet.resolution import sides_of
 
@@ -65,7 +66,7 @@ def write_explained(
             "numbers have no map: `--explain` is for classes and labels.", received=repr(str(arguments.model))
         )
     model: Any = classifier.model
-    split = split_at_map(model, sides_of(classifier.resolution))
+    split = split_at_map(model, [(*sides_of(classifier.resolution), classifier.channels)])
     batches = batches_of(classifier, source, arguments, padded=False)
     files = iter(file_names(source.paths))
     numbers = outputs.argmax(axis=1)

@@ -102,6 +102,24 @@ def compute_once(model: keras.Model, images: Any) -> Any:
     return keras.tree.map_structure(keras.ops.convert_to_numpy, model(images, training=False))
 
 
+def compute_outputs(model: keras.Model, inputs: Sequence[np.ndarray], batch_size: int = 32) -> list[np.ndarray]:
+    """The same of any number of images, a batch at a time.
+
+    Args:
+        model: the model.
+        inputs: an array for each input, in the model's order.
+        batch_size: number of images in a batch, at least 1. Default: 32.
+
+    Returns:
+        A float32 array for each output, in the model's order.
+    """
+    parts = []
+    for start in range(0, len(inputs[0]), batch_size):
+        given = structured([each[start : start + batch_size] for each in inputs], model, "input")
+        parts.append([np.asarray(output, np.float32) for output in keras.tree.flatten(compute_once(model, given))])
+    return [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+
+
 def with_weights(model: keras.Model, trained: keras.Model) -> keras.Model:
     """The model, with the weights of another that differs from it in the size of its images alone."""
     model.set_weights(trained.get_weights())

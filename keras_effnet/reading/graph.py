@@ -11,7 +11,7 @@ from typing import Any, cast
 import keras
 
 from keras_effnet.errors import InheritanceError
-from keras_effnet.reading.model_form import alone, structured
+from keras_effnet.reading.model_form import in_form
 from keras_effnet.reading.opaque_layer import is_code
 
 Tensor = tuple[str, int, int]
@@ -77,7 +77,7 @@ class Graph:
         outputs: the model's outputs.
         shapes: shapes of all tensors, with the batch.
         fixed: names of the unfolded models that are called with `training=...`.
-        tensors: Keras' own tensor of each tensor that a layer makes.
+        tensors: Keras' own tensor of each tensor, inputs included.
     """
 
     model: keras.Model
@@ -135,6 +135,7 @@ def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer:
     for key, tensor in zip(inputs, model.inputs, strict=True):
         walk.operations[key[0]] = tensor._keras_history.operation
         walk.shapes[key] = tuple(tensor.shape)
+        walk.tensors[key] = tensor
     outputs = walk.model(model, inputs)
     layers = {
         name: GraphLayer(name, operation, tuple(walk.calls.get(name, ())))
@@ -344,11 +345,10 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
     graph = read_graph(model, unfold)
     check_training(graph)
     tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
-    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
+    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key[0]) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)
     replay(graph, graph.layers, values)
-    outputs = structured([values[tensor] for tensor in graph.outputs], graph.model)
-    return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
+    return in_form(model, list(inputs.values()), [values[tensor] for tensor in graph.outputs])
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,11 +18,19 @@ from keras_effnet.data.reading import BITS, UNREADABLE, bits_for, inspect_image,
 from keras_effnet.data.resizing import resize_image
 from keras_effnet.errors import BuildError, DataError
 from keras_effnet.export.model_outputs import outputs_of
-from keras_effnet.inheritance.compare import compute_once
+from keras_effnet.inheritance.compare import compute_outputs
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
-from keras_effnet.reading.graph import has_graph
+from keras_effnet.reading.model_form import alone, names_of_tensors
 from keras_effnet.report.class_maps import METHOD, class_maps
+from keras_effnet.report.split_model import check_graph, chosen_end
 from keras_effnet.report.thumbnails import STRENGTH, overlay_tile
+from keras_effnet.tensor_names import check_arrays
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Given = str | Path | np.ndarray
+    """Something for an input: a file or an array."""
 
 OVERLAY_SIDE = 512  # pixels: a map is smooth, and the image need not be sharper than a screen shows it
 
@@ -91,7 +99,12 @@ class ExplainedPrediction:
 
 
 def explain_prediction(
-    model: keras.Model, image: str | Path | np.ndarray, of_class: int | str | None = None
+    model: keras.Model,
+    images: Given | Sequence[Given] | Mapping[str, Given],
+    of_class: int | str | None = None,
+    *,
+    output: str | int | None = None,
+    image: str | int | None = None,
 ) -> ExplainedPrediction:
     """Says what a network sees in an image, and which parts of the image speak for it.
 
@@ -99,22 +112,27 @@ def explain_prediction(
     cells, as the last one of most networks is at 224 px. At smaller images that is a map further in front.
 
     Args:
-        model: a functional or Sequential model from one image to probabilities or logits of classes, or probabilities
-            of labels.
-        image: path of an image, read and resized as the model's images were; or a uint8 array of shape
+        model: a functional or Sequential model from images, and vectors beside them if it reads any, to probabilities
+            or logits of classes, or probabilities of labels.
+        images: path of an image, read and resized as the model's images were; or a uint8 array of shape
             `(height, width, channels)`, resized likewise; or a float array of that shape, taken as the model's own
-            input, without a change.
+            input, without a change. For several inputs a list of these in their order, or a dict by their names; a
+            vector is an array of its numbers.
         of_class: number of the class in question, or its name if the model carries names. Default: None, the most
             probable one.
+        output: name or number of the output that holds the answer; None for the only one. Default: None.
+        image: name or number of the input that the map is of; None for the only image. Default: None.
 
     Returns:
         The class, its probability, and the map.
 
     Raises:
-        BuildError: the model is no such model, or has no feature map of 4 x 4 cells.
+        BuildError: the model is no such model, has several images or outputs of which none was chosen, or no feature
+            map of 4 x 4 cells.
         InheritanceError: a model of this package with layers in front of its network, which may preprocess pixels, or
             with models inside it that cannot be unfolded.
-        DataError: the image cannot be read or does not fit the model, or the model lacks the class.
+        DataError: an image cannot be read or does not fit the model, there is not one for each input, or the model
+            lacks the class.
 
     Example:
         >>> from keras_effnet import build_model
@@ -125,34 +143,32 @@ def explain_prediction(
     """
     if not is_keras_model(model):
         raise BuildError("`model` must be a keras.Model: load the file first.", received=f"model={model!r:.100}")
-    embedded = read_embedded_spec(model) if carries_spec(model) else None
-    kind = _kind_of(model, embedded)
-    if isinstance(image, str | os.PathLike) or np.asarray(image).dtype == np.uint8:
-        seen = _resized(image, model, embedded)
-        used = model if embedded is None else take_raw_pixels(model)
-        shown = seen
-    else:
-        seen = _checked(np.asarray(image), model)
-        used, shown = model, _as_pixels(seen)
-    answer = np.asarray(compute_once(used, seen[None]), np.float64)[0]
+    check_graph(model)
+    place, answering = chosen_end(model, "input", image), chosen_end(model, "output", output)
+    # With other inputs beside it nobody knows which image the network of a spec sees.
+    embedded = read_embedded_spec(model) if carries_spec(model) and len(model.inputs) == 1 else None
+    named = embedded if len(model.outputs) == 1 else None  # which of several outputs the names are of is unknown
+    kind = _kind_of(model, answering, named)
+    names = names_of_tensors(model, "input")
+    given = check_arrays(DataError, "images", images, names)
+    read = [_read(*each, embedded) for each in zip(given, names, model.inputs, strict=True)]
+    raw = _is_raw(given[place])
+    used = take_raw_pixels(model) if raw and embedded is not None else model
+    answer = compute_outputs(used, [each[None] for each in read])[answering][0].astype(np.float64)
     if kind == "logits":
         answer = np.exp(answer - answer.max()) / np.exp(answer - answer.max()).sum()
-    names = None if embedded is None else embedded.class_names
-    names = names if names is not None and len(names) == len(answer) else tuple(map(str, range(len(answer))))
-    number = int(answer.argmax()) if of_class is None else _number_of(of_class, names)
-    [found], layer = class_maps(used, seen[None], np.array([number]))
-    return ExplainedPrediction(number, names[number], float(answer[number]), found, layer, METHOD, shown)
+    classes = None if named is None else named.class_names
+    classes = classes if classes is not None and len(classes) == len(answer) else tuple(map(str, range(len(answer))))
+    number = int(answer.argmax()) if of_class is None else _number_of(of_class, classes)
+    batch = alone([each[None] for each in read])
+    [found], layer = class_maps(used, batch, np.array([number]), output=answering, image=place)
+    shown = read[place] if raw else _as_pixels(read[place])
+    return ExplainedPrediction(number, classes[number], float(answer[number]), found, layer, METHOD, shown)
 
 
-def _kind_of(model: Any, embedded: EmbeddedSpec | None) -> str:
-    """What the model returns: probabilities, logits or labels."""
-    if not has_graph(model) or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise BuildError(
-            "`model` must be functional or Sequential, read one image, and have one output: build one of the output in "
-            "question, `keras.Model(model.inputs, model.outputs[0])`.",
-            received=f"{model.name!r}, a {type(model).__name__}",
-        )
-    kind: str = outputs_of(model)
+def _kind_of(model: keras.Model, place: int, embedded: EmbeddedSpec | None) -> str:
+    """What an output holds: probabilities, logits or labels."""
+    kind: str = outputs_of(model, place)
     if embedded is not None and not embedded.include_top:
         kind = "features"
     elif embedded is not None and embedded.task != "classification":
@@ -165,13 +181,26 @@ def _kind_of(model: Any, embedded: EmbeddedSpec | None) -> str:
     return kind
 
 
-def _resized(image: Any, model: keras.Model, embedded: EmbeddedSpec | None) -> np.ndarray:
+def _is_raw(image: Any) -> bool:
+    """Whether it is a file or an array of bytes, not what a model reads."""
+    return isinstance(image, str | os.PathLike) or np.asarray(image).dtype == np.uint8
+
+
+def _read(image: Any, name: str, tensor: Any, embedded: EmbeddedSpec | None) -> np.ndarray:
+    """What a model reads at one of its inputs."""
+    shape = tuple(tensor.shape[1:])
+    if _is_raw(image) and len(shape) == 3:
+        return _resized(image, shape, embedded)
+    return _checked(np.asarray(image), shape, name)
+
+
+def _resized(image: Any, shape: tuple[int | None, ...], embedded: EmbeddedSpec | None) -> np.ndarray:
     """The pixels of a file or of an array of bytes, brought to the model's size as its images were."""
-    channels = int(model.inputs[0].shape[-1])
+    channels = int(shape[-1] or 0)
     known = None if embedded is None else embedded.spec.resolution
-    sides = [side or known for side in model.inputs[0].shape[1:3]]
+    sides = [side or known for side in shape[:2]]
     if isinstance(image, str | os.PathLike):
-        pixels = _read(Path(image), channels, max((side for side in sides if side), default=None), embedded)
+        pixels = _from_file(Path(image), channels, max((side for side in sides if side), default=None), embedded)
     else:
         pixels = np.asarray(image)
         pixels = pixels[..., None] if pixels.ndim == 2 else pixels
@@ -185,7 +214,7 @@ def _resized(image: Any, model: keras.Model, embedded: EmbeddedSpec | None) -> n
     return resize_image(pixels, (height, width), gray=gray, resize=resize).astype(np.float32)
 
 
-def _read(path: Path, channels: int, size: int | None, embedded: EmbeddedSpec | None) -> np.ndarray:
+def _from_file(path: Path, channels: int, size: int | None, embedded: EmbeddedSpec | None) -> np.ndarray:
     """The pixels of a file, as `keras-effnet predict` reads it."""
     try:
         peak = inspect_image(path).peak
@@ -198,19 +227,18 @@ def _read(path: Path, channels: int, size: int | None, embedded: EmbeddedSpec | 
         ) from error
 
 
-def _checked(pixels: np.ndarray, model: keras.Model) -> np.ndarray:
+def _checked(values: np.ndarray, wanted: tuple[int | None, ...], name: str) -> np.ndarray:
     """An array that is the model's own input."""
-    wanted = model.inputs[0].shape[1:]
-    fits = len(pixels.shape) == len(wanted) and all(
-        side in (None, own) for side, own in zip(wanted, pixels.shape, strict=True)
+    fits = values.ndim == len(wanted) and all(
+        side in (None, own) for side, own in zip(wanted, values.shape, strict=True)
     )
-    if not fits or 0 in pixels.shape or pixels.dtype.kind not in "fiu" or not np.isfinite(pixels).all():
+    if not fits or 0 in values.shape or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise DataError(
-            f"a float image must be the model's own input, finite and of shape {tuple(wanted)}; bytes (uint8) and "
-            "files are resized.",
-            received=f"{pixels.dtype} of shape {pixels.shape}",
+            f"an array of floats must be the model's own input, finite and of shape {wanted}; images of bytes (uint8) "
+            "and files are resized.",
+            received=f"{values.dtype} of shape {values.shape} for {name!r}",
         )
-    return pixels.astype(np.float32)
+    return values.astype(np.float32)
 
 
 def _as_pixels(values: np.ndarray) -> np.ndarray:

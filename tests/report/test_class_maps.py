@@ -8,13 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import BASES, outputs, random_images, randomize, tiny_spec, without_weights
+from support import BASES, flat_layers, outputs, random_images, randomize, tiny_spec, without_weights
 
 from keras_effnet import build_model, scale_spec
 from keras_effnet.blocks import ConvClassifier, DenseClassifier, HiddenConvClassifier, MBConv
 from keras_effnet.blocks.ends import Classifier
 from keras_effnet.errors import BuildError, DataError
-from keras_effnet.report.class_maps import CELLS, LEAST_SIDE, class_maps, split_at_map, values_and_slopes
+from keras_effnet.report.class_maps import class_maps, values_and_slopes
+from keras_effnet.report.split_model import CELLS, LEAST_SIDE, split_at_map
 from keras_effnet.scaling import Coefficients
 
 
@@ -299,3 +300,116 @@ def test_a_model_without_any_map_is_refused() -> None:
 def test_classes_that_do_not_fit_are_refused(classes: list[int]) -> None:
     with pytest.raises(DataError, match=r"in 0\.\.2.*Received: "):
         class_maps(small_model(), random_images(2, 32, 32, 3), np.array(classes))
+
+
+def two_images(early: bool = False) -> keras.Model:
+    """Two images, each by itself or both at once through one convolution, and facts; two answers of one layer each."""
+    left, right = keras.Input((8, 8, 3), name="left"), keras.Input((8, 8, 3), name="right")
+    facts = keras.Input((5,), name="facts")
+    conv, pool = keras.layers.Conv2D(4, 3, activation="relu", padding="same"), keras.layers.GlobalAveragePooling2D()
+    if early:
+        parts = [pool(conv(keras.layers.Concatenate()([left, right])))]
+    else:
+        image = keras.Input((8, 8, 3))
+        tower = keras.Model(image, pool(conv(image)), name="tower")
+        parts = [tower(left), tower(right)]
+    x = keras.layers.Concatenate()([*parts, facts])
+    outputs = {
+        "kind": keras.layers.Dense(3, activation="softmax", name="kind")(x),
+        "sure": keras.layers.Dense(2, name="sure")(x),
+        "map": conv.output if early else keras.layers.Conv2D(1, 3)(left),
+    }
+    return keras.Model({"left": left, "right": right, "facts": facts}, outputs, name="two_images")
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize(("image", "place"), [("left", 0), (2, 1)])
+@pytest.mark.parametrize("output", ["kind", "sure"])
+def test_of_several_images_and_outputs_it_is_the_class_activation_map_of_those_asked_for(
+    early: bool, image: str | int, place: int, output: str
+) -> None:
+    """Under mean pooling the gradient is the kernel's own rows; those of a shared tower's second image stand later."""
+    model: Any = two_images(early)
+    generator = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(generator.uniform(-0.5, 1, weight.shape))
+    images = {name: random_images(4, 8, 8, 3, seed=number) for number, name in enumerate(("left", "right"))}
+    given = {**images, "facts": np.random.default_rng(2).normal(size=(4, 5)).astype("float32")}
+    seen = [np.concatenate(list(images.values()), -1)] * 2 if early else list(images.values())
+    conv = next(layer for layer in flat_layers(model) if isinstance(layer, keras.layers.Conv2D) and layer.filters == 4)
+    maps = np.maximum(np.asarray(keras.ops.convert_to_numpy(conv(seen[place]))), 0)
+    first = 0 if early else 4 * place
+    kernel = np.asarray(model.get_layer(output).get_weights()[0])[first : first + 4, 1]
+    expected = np.maximum(maps @ kernel, 0)
+    assert expected.any(), "maps of nothing prove nothing"
+    found = class_maps(model, given, np.ones(4, int), output=output, image=image).maps
+    np.testing.assert_allclose(found, scaled(expected), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"image": "left"}, BuildError, r"`output=`, one of 'kind', 'map', 'sure'.*Received: output=None"),
+        ({"image": "left", "output": "what"}, BuildError, r"'kind', 'map', 'sure'.*Received: output='what'"),
+        ({"output": "kind"}, BuildError, r"`image=`, one of 'left', 'right'.*Received: image=None"),
+        ({"output": "kind", "image": "facts"}, BuildError, r"'left', 'right'.*Received: image='facts'"),
+        ({"output": "map", "image": "left"}, BuildError, r"a score for each class.*Received: an output of shape"),
+    ],
+)
+def test_images_and_outputs_are_named_when_none_is_chosen(options: Any, error: Any, said: str) -> None:
+    given = {name: random_images(1, 8, 8, 3) for name in ("left", "right")}
+    with pytest.raises(error, match=rf"(?s){said}"):
+        class_maps(two_images(), {**given, "facts": np.zeros((1, 5), "float32")}, np.array([0]), **options)
+
+
+def test_an_array_for_each_input_is_asked_for() -> None:
+    with pytest.raises(DataError, match=r"one array for each input, 'facts', 'left', 'right'.*Received: one"):
+        class_maps(two_images(), random_images(1, 8, 8, 3), np.array([0]), output="kind", image="left")
+    given = {"left": random_images(2, 8, 8, 3), "right": random_images(1, 8, 8, 3), "facts": np.zeros((2, 5))}
+    with pytest.raises(DataError, match=r"for each its class.*Received: 2, 2, 1 images"):
+        class_maps(two_images(), given, np.array([0, 1]), output="kind", image="left")
+
+
+def called_again(sides: tuple[int | None, ...] = (16, 16)) -> keras.Model:
+    """Two images through one tower whose first layer is called twice on its way, compared before they are pooled."""
+    left, right = keras.Input((*sides, 3), name="left"), keras.Input((*sides, 3), name="right")
+    again = keras.layers.Conv2D(3, 3, padding="same", activation="tanh", name="again")
+    coarse = keras.layers.Conv2D(4, 3, strides=4, padding="same", activation="relu", name="coarse")
+    parts = [coarse(again(again(each))) for each in (left, right)]
+    x = keras.layers.Flatten()(keras.layers.GlobalMaxPooling2D()(keras.layers.Subtract()(parts)))
+    return keras.Model([left, right], keras.layers.Dense(2, name="scores")(x))
+
+
+@pytest.mark.parametrize("image", [0, 1])
+def test_behind_a_map_of_a_layer_that_is_called_again_the_head_is_the_rest_of_the_model(image: int) -> None:
+    """The second call of the tower's first layer makes its finest map; the first one is skipped over."""
+    keras.utils.set_random_seed(0)
+    model = called_again()
+    given = [random_images(3, 16, 16, 3, seed=seed) / 255 for seed in range(2)]
+    split, expected = split_at_map(model, image=image), outputs(model, given)
+    assert (split.layer, split.cells, split.image) == ("again", (16, 16), image)
+    found, other = outputs(split.features, given), given[1 - image]
+    np.testing.assert_allclose(outputs(split.head, [found, other]), expected, atol=1e-5)
+    step = 0.01 * random_images(*found.shape) / 255
+    assert np.abs(outputs(split.head, [found + step, other]) - expected).max() > 1e-4, "it is read"
+
+
+def test_images_of_open_sizes_may_differ() -> None:
+    keras.utils.set_random_seed(0)
+    left, right = keras.Input((None, None, 3), name="left"), keras.Input((None, None, 3), name="right")
+    fine = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="fine")
+    parts = [keras.layers.GlobalAveragePooling2D()(fine(each)) for each in (left, right)]
+    model = keras.Model({"left": left, "right": right}, keras.layers.Dense(2)(keras.layers.Concatenate()(parts)))
+    given = {"right": random_images(2, 16, 24, 3), "left": random_images(2, 20, 10, 3)}
+    for name, cells in (("left", (10, 5)), ("right", (8, 12))):
+        assert class_maps(model, given, np.array([0, 1]), image=name).maps.shape == (2, *cells)
+
+
+def test_an_image_that_passes_every_map_by_has_none() -> None:
+    x = keras.Input((16, 16, 3))
+    y = keras.layers.Conv2D(3, 3, padding="same")(x)
+    model = keras.Model(x, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(keras.layers.Add()([x, y]))))
+    assert split_at_map(model).layer == model.layers[2].name
+    y = keras.layers.Concatenate()([keras.layers.Flatten()(y), keras.layers.Flatten()(x)])
+    with pytest.raises(BuildError, match=r"all ways from the image pass.*Received: .* maps of 16 x 16"):
+        split_at_map(keras.Model(x, keras.layers.Dense(2)(y)))

@@ -169,6 +169,51 @@ def test_models_without_classes_are_refused() -> None:
             explain_prediction(model, BYTES)  # pyright: ignore[reportArgumentType]
 
 
+def pair(named: bool) -> keras.Model:
+    """What is on two images, each by an output of its own; a number beside them counts for both."""
+    left, right = keras.Input((32, 32, 3), name="left"), keras.Input((32, 32, 3), name="right")
+    more = keras.Input((1,), name="more")
+    tower = keras.Model(red_or_blue().input, red_or_blue().get_layer("top").input)
+    parts = [keras.layers.Dense(2, name=name) for name in ("first", "second")]
+    sums = [keras.layers.Concatenate()([tower(each), more]) for each in (left, right)]
+    ends = [part(each) for part, each in zip(parts, sums, strict=True)]
+    for part in parts:
+        part.set_weights([np.array([[1, 0], [0, 1], [0, 1]], "float32"), np.zeros(2, "float32")])
+    if named:
+        return keras.Model({"left": left, "right": right, "more": more}, {"a": ends[0], "b": ends[1]})
+    return keras.Model([left, right, more], ends)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_of_several_images_the_one_asked_for_is_explained(named: bool, tmp_path: Path) -> None:
+    Image.fromarray(spots()).save(tmp_path / "spots.png")
+    other = np.full((32, 32, 3), 7, np.uint8)
+    given = {"left": other, "right": tmp_path / "spots.png", "more": np.array([2.0])}
+    expected = explain_prediction(red_or_blue(), spots())
+    output: Any = "b" if named else 1
+    found = explain_prediction(pair(named), given, 0, output=output, image="right")
+    np.testing.assert_allclose(found.map, expected.map, atol=1e-6)
+    np.testing.assert_array_equal(found.image, expected.image)
+    sums = [255 * (1 + 127 / 255) / 64, 200 / 64 + 2]
+    assert found.probability == pytest.approx(1 / (1 + np.exp(sums[1] - sums[0])), abs=1e-4)
+    with pytest.raises(BuildError, match=r"all ways.*Received: .*no size at all from 'left' to '(b|second)'"):
+        explain_prediction(pair(named), given, 0, output=output, image="left")
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "error", "said"),
+    [
+        ([BYTES, BYTES, [0.0]], {"image": "left"}, BuildError, r"`output=`, one of 'first', 'second'"),
+        ([BYTES, BYTES, [0.0]], {"output": 0}, BuildError, r"`image=`, one of 'left', 'right'"),
+        (BYTES, {"output": 0, "image": 0}, DataError, r"one array for each input, 'left', 'right', 'more'"),
+        ([BYTES, BYTES, [0.0, 1.0]], {"output": 0, "image": 0}, DataError, r"own input.*shape \(2,\) for 'more'"),
+    ],
+)
+def test_what_does_not_fit_several_inputs_is_said(given: Any, options: Any, error: Any, said: str) -> None:
+    with pytest.raises(error, match=said):
+        explain_prediction(pair(False), given, **options)
+
+
 def test_gray_images_and_open_sizes() -> None:
     keras.utils.set_random_seed(0)
     model = build_model(tiny_spec(MBConv(), depth=1), classes=3, input_shape=(None, None, 1))
