@@ -189,7 +189,6 @@ def find_network(model: keras.Model, base: BackboneSpec | None = None) -> Embedd
     graph = read_graph(model, _holds_spec)
     if base is None and not carries_spec(model):
         return _recognised(model, known_specs(), _unknown(model))
-    check_training(graph)
     try:
         return _named(graph, read_embedded_spec(model) if base is None else _without_spec(model, base))
     except InheritanceError as error:
@@ -209,7 +208,7 @@ def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exceptio
         except InheritanceError as error:
             unknown = error
             continue
-        check_training(graph)
+        check_training(graph, found.inside)
         ends, around = (found.image, (found.output,)), (front, behind)
         return EmbeddedNetwork(graph, found.embedded, *ends, *around, found.names, found.read, found.activation)
     raise unknown
@@ -251,6 +250,7 @@ def _named(graph: Graph, embedded: EmbeddedSpec) -> EmbeddedNetwork:
     ends = network.run(matcher, start)
     names = matcher.matched
     behind = _behind(graph, {*names.values(), start[0]}, front, ends)
+    check_training(graph, names.values())
     activation = None if last is None else graph.layers[names[last]].operation.activation
 
     def read(name: str) -> list[np.ndarray]:

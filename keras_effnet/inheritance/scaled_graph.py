@@ -20,7 +20,7 @@ from keras_effnet.inheritance.inheritance_report import describe
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
 from keras_effnet.ops import Conv, Dense, Flatten, Opaque, Resize, TransposedConv, Unflatten, first_call
-from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize
+from keras_effnet.reading.graph import call_layer, copy_layer, finalize
 from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
@@ -115,7 +115,6 @@ def inherit_scaled(
     """
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
-    check_training(read.graph)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
     with paused_garbage_collection():

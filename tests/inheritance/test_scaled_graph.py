@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from keras import layers
 from other_models import MODELS, NOT_DEEPER, SMALL
-from support import as_if_trained, outputs, random_images, run_python
+from support import as_if_trained, flat_layers, outputs, random_images, randomize, run_python
 
 from keras_effnet import estimate_cost, feature_extractor, feature_levels, fit_to_budget, scale_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.errors import BudgetError, BuildError, InheritanceError
 from keras_effnet.inheritance.compare import largest_difference
+from keras_effnet.reading.graph import read_graph
 from keras_effnet.scaling import Coefficients, Rounding, WidthOnly
 from keras_effnet.scaling.scale_network import scale_network
 
@@ -252,3 +253,52 @@ if __name__ == "__main__":  # what another backend is asked for: `python test_sc
         found.compile("sgd", ["mse"] * len(found.outputs))
         found.train_on_batch(given(found), [np.zeros((2, *tensor.shape[1:])) for tensor in found.outputs])
         sys.stdout.write(json.dumps([asked, told.exact, found.count_params()]) + "\n")
+
+
+def _nested(training: bool, freeze: bool = False) -> keras.Model:
+    """Keras' recipe for transfer learning: a network inside a model, called with `training`."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv")(image)
+    x = layers.Activation("relu")(layers.BatchNormalization(name="norm")(x))
+    base = keras.Model(image, layers.GlobalAveragePooling2D()(x), name="base")
+    base.trainable = not freeze
+    pixels = keras.Input((8, 8, 3))
+    model = keras.Model(pixels, layers.Dense(2, name="top")(base(pixels, training=training)), name="recipe")
+    randomize(model, seed=0)
+    return model
+
+
+def _numbers(tensor: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(tensor))
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_network_called_for_inference_goes_on_as_keras_goes_on_with_it(freeze: bool, tmp_path: Path) -> None:
+    """What stands still and what learns in a step is what does in Keras' own model, called as there."""
+    model, images = _nested(False, freeze), random_images(4, 8, 8, 3)
+    larger, report = scale_model(model, coefficients=Coefficients(width=2), return_report=True)
+    assert report.exact
+    np.testing.assert_allclose(larger.predict(images, verbose="silent"), outputs(model, images), rtol=1e-4, atol=1e-5)
+    larger.save(tmp_path / "model.keras")
+    loaded: Any = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert read_graph(loaded).layers["norm"].calls[0].options["training"] is False
+    same = scale_model(model, coefficients=Coefficients())
+    before = _numbers(same.get_layer("norm").moving_mean).copy()
+    for each in (model, same):
+        each.compile("sgd", "mse")
+        each.fit(images, np.zeros((4, 2), "float32"), verbose="silent")
+    for layer in flat_layers(model):
+        for ours, theirs in zip(
+            same.get_layer(layer.name).weights if layer.weights else (), layer.weights, strict=True
+        ):
+            np.testing.assert_allclose(_numbers(ours), _numbers(theirs), rtol=1e-4, atol=1e-5, err_msg=layer.name)
+    assert np.array_equal(_numbers(same.get_layer("norm").moving_mean), before) is freeze
+
+
+def test_a_network_called_for_training_is_called_so_at_another_size() -> None:
+    """Keras takes `training=True` of a graph where a call of the model does not say whether it trains."""
+    model, images = _nested(True), random_images(4, 8, 8, 3)
+    larger = scale_model(model, coefficients=Coefficients(width=2))
+    expected = _numbers(model(images))
+    assert np.abs(expected - outputs(model, images)).max() > 0.01
+    np.testing.assert_allclose(_numbers(larger(images)), expected, rtol=1e-4, atol=1e-5)
