@@ -23,9 +23,10 @@ from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.inheritance.recognition import Read, known_specs, recognise
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, check_training, read_graph, replay
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, read_graph, replay
 from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.read_model import read_layers
+from keras_effnet.reading.training_calls import check_training
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
 from keras_effnet.weights.tensors import arrays_of, layer_weights

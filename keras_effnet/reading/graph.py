@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import keras
 from keras_effnet.errors import InheritanceError
 from keras_effnet.reading.model_form import alone, structured
 from keras_effnet.reading.opaque_layer import is_code
+from keras_effnet.reading.training_calls import takes_training
 
 Tensor = tuple[str, int, int]
 """A tensor of a graph, as Keras' own files name it: layer, number of its call, number of its output."""
@@ -64,11 +64,6 @@ class GraphLayer:
     def tensors(self) -> tuple[Tensor, ...]:
         """All tensors that its calls read."""
         return tuple(tensor for call in self.calls for tensor in call.tensors)
-
-    @property
-    def trains(self) -> bool:
-        """Whether a call says `training=True`."""
-        return any(call.options.get("training") for call in self.calls)
 
 
 @dataclass(frozen=True)
@@ -147,26 +142,6 @@ def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer:
     return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, walk.tensors)
 
 
-def check_training(graph: Graph, names: Collection[str]) -> None:
-    """Raises InheritanceError if a layer is called with `training=True`, which is lost where layers are built anew.
-
-    Without it the layer computes the same, but for calls of the model that do not say whether it trains: `fit`,
-    `evaluate` and `predict` do, and Keras hands that to every layer, whatever `training` stands in the graph
-    (keras-team/keras#20285). So `training=False` may be lost: it is what such calls mean anyway.
-
-    Args:
-        graph: the graph.
-        names: names of the layers.
-    """
-    found = [name for name in graph.layers if name in names and graph.layers[name].trains]
-    if found:
-        raise InheritanceError(
-            f"layer {found[0]!r} is called with `training=True`, which a network that is built anew would lose: call "
-            "it without.",
-            received=f"{graph.model.name!r} with {len(found)} such {'layer' if len(found) == 1 else 'layers'}",
-        )
-
-
 class _Walk:
     """What was read so far. Keras keeps a record of every call of a layer (`Node`), which its files are made from."""
 
@@ -195,7 +170,7 @@ class _Walk:
             operation, leaves = node.operation, leaves_of((node.arguments.args, node.arguments.kwargs))
             read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
             options = dict(node.arguments.kwargs)
-            if training is not None and _takes_training(operation):
+            if training is not None and takes_training(operation):
                 options["training"] = training
             if self.unfold(operation) and has_graph(operation):
                 made = tuple(self.model(operation, read, options.get("training")))
@@ -222,10 +197,6 @@ class _Walk:
             self._names[id(operation)] = name
             self.operations[name] = operation
         return self._names[id(operation)]
-
-
-def _takes_training(operation: Any) -> bool:
-    return isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
 
 
 def leaves_of(value: Any) -> Iterator[Any]:
