@@ -1,4 +1,4 @@
-"""Calls of layers that say `training=...`, as those of a model inside a model in Keras' recipe for transfer learning."""
+"""Calls of layers that say `training=...`, as Keras' recipe for transfer learning calls a model inside a model."""
 
 from __future__ import annotations
 
