@@ -139,6 +139,33 @@ def test_a_layer_over_channels_says_whether_it_grows_exactly(norm: Any, exact: b
     assert (shares < 1e-4) == exact
 
 
+def test_instance_normalization_grows_exactly_to_any_width() -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.ReLU()(layers.GroupNormalization(-1)(layers.Conv2D(8, 3)(image)))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(x))))
+    for layer in model.layers:
+        layer.set_weights([np.random.default_rng(1).uniform(-1, 1, array.shape) for array in layer.get_weights()])
+    factors: dict[str, Any] = {"coefficients": Coefficients(width=1.5), "rounding": Rounding(divisor=1)}
+    made, report = scale_model(model, **factors, return_report=True)
+    assert report.exact
+    assert largest_difference(model, made, [(8, 8, 3)]) < 1e-4
+    [norm] = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
+    assert norm.groups == norm.gamma.shape[0] == 12
+
+
+def test_hidden_layers_of_a_head_widen_whatever_stands_between() -> None:
+    image = keras.Input((8, 8, 3))
+    x = layers.Flatten()(layers.MaxPooling2D(4)(layers.Conv2D(8, 3, padding="same", activation="relu")(image)))
+    for _ in range(2):
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Dense(16)(layers.BatchNormalization()(x))))
+        x = layers.Dropout(0.2)(x)
+    model = keras.Model(image, layers.Dense(3)(x))
+    as_if_trained(model)
+    made, report = scale_model(model, coefficients=Coefficients(width=1.5), return_report=True)
+    assert report.exact
+    assert [layer.units for layer in made.layers if isinstance(layer, layers.Dense)] == [24, 24, 3]
+
+
 @pytest.mark.parametrize("shared", [None, [1, 2]])
 def test_slopes_follow_their_channels_where_an_image_has_as_many_rows(shared: list[int] | None) -> None:
     image = keras.Input((8, 8, 3))
@@ -221,11 +248,47 @@ def test_a_model_without_a_spec_gives_its_feature_maps() -> None:
     larger, report = scale_model(made, 2, return_report=True)
     assert report.exact
     assert larger.output["P2"].shape[-1] == 32
-    for wrong in ({"levels": ("P5",)}, {"output_stride": 8}, {"input_shape": (64, 64, 3)}):
+    for wrong in ({"levels": ("P5",)}, {"output_stride": 5}, {"input_shape": (64, 64, 3)}):
         with pytest.raises(BuildError, match=r"(?s)Received"):
             feature_extractor(model, **wrong)
     with pytest.raises(BuildError, match="has the levels P1, P2"):
         feature_levels(model, ("P3",))
+
+
+def test_a_model_without_a_spec_gives_finer_maps_with_the_same_weights(tmp_path: Path) -> None:
+    image = keras.Input((64, 96, 3))
+    x = layers.Conv2D(6, 3, strides=2, padding="same", use_bias=False, kernel_regularizer="l2", name="stem")(image)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.MaxPooling2D(3, strides=2, padding="same", name="pool")(layers.SeparableConv2D(8, 3, padding="same")(x))
+    y = layers.Conv2D(8, 1, strides=2, name="beside")(x)
+    x = layers.ZeroPadding2D(((0, 1), (0, 1)), name="zeros")(layers.Conv2D(8, 3, padding="same", activation="relu")(x))
+    x = layers.Add()([layers.DepthwiseConv2D(3, strides=2, activation="relu", name="filter")(x), y])
+    x = layers.Conv2D(8, 3, strides=2, padding="same", name="halves")(layers.AveragePooling2D(3, 1, "same")(x))
+    x = layers.AveragePooling2D(2, name="mean")(layers.PReLU(shared_axes=(1, 2))(x))
+    x = layers.Conv2D(8, 3, padding="same", name="mean_1_1")(x)
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)), name="mine")
+    randomize(model, seed=0)
+    images = random_images(2, 64, 96, 3)
+    strided: Any = feature_extractor(model)(images, training=False)
+    assert list(strided) == ["P1", "P2", "P3", "P4", "P5"]
+    for output_stride in (8, 16):
+        finer = feature_extractor(model, output_stride=output_stride)
+        assert finer.count_params() == feature_extractor(model).count_params()
+        assert finer.get_layer("stem").kernel_regularizer is not None
+        told = feature_levels(model, output_stride=output_stride)
+        assert told.strides == tuple(min(2**level, output_stride) for level in range(1, 6))
+        maps: Any = finer(images, training=False)
+        for level, stride, whole in zip(told.names, told.strides, (2, 4, 8, 16, 32), strict=True):
+            assert tuple(maps[level].shape[1:3]) == (64 // stride, 96 // stride)
+            step, expected = whole // stride, _numbers(strided[level])
+            assert expected.std() > 1e-3
+            np.testing.assert_allclose(_numbers(maps[level])[:, ::step, ::step], expected, rtol=1e-4, atol=1e-5)
+        finer.save(tmp_path / "finer.keras")
+        loaded: Any = keras.models.load_model(tmp_path / "finer.keras", safe_mode=True)
+        np.testing.assert_array_equal(_numbers(loaded(images, training=False)["P5"]), _numbers(maps["P5"]))
+    x = layers.MaxPooling2D(3, 1, padding="same", name="widest")(x)
+    with pytest.raises(BuildError, match=r"'widest' would have to skip cells.*beyond the border.*Received"):
+        feature_extractor(keras.Model(image, x), output_stride=8)
 
 
 def test_seed_and_shares_say_what_copies_give() -> None:
