@@ -17,13 +17,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import check_int, is_keras_model, plain
-from keras_effnet.counting import CostCounter, Counts, LayerCost, Shape, count_block, count_nodes, layer_cost
+from keras_effnet.counting import CostCounter, Counts, LayerCost, Shape, count_block
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node, Pooling, RecordedStage, record_network
-from keras_effnet.ops import Op
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution
-from keras_effnet.resolution_stages import cut_by_resolution
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.tables import Shown, aligned
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     import keras
 
     from keras_effnet.counted_model import CountedModel
-    from keras_effnet.scaling.scaled_network import ScaledNetwork
 
 FLOAT32_BYTES = 4
 
@@ -234,7 +231,7 @@ def count_model(model: Any, resolution: Resolution | None) -> tuple[Cost, bool]:
 
 def cost_of(counted: CountedModel) -> tuple[Cost, bool]:
     """Counts a Keras model that was read; returns what `count_model` does."""
-    cost = _add_up(counted.stages, counted.costs, counted.images[0])
+    cost = add_up(counted.stages, counted.costs, counted.images[0])
     network = counted.spec_network()
     if network is not None:
         own = count_network(network, *counted.images, make=counted.counter)
@@ -253,37 +250,14 @@ def cost_of(counted: CountedModel) -> tuple[Cost, bool]:
     return replace(cost, opaque=counted.opaque), False
 
 
-def cost_of_scaled(counted: CountedModel, scaled: ScaledNetwork, images: Sequence[Shape]) -> Cost:
-    """Counts what scaling makes of a Keras model, by the stages that `count_model` would find in it.
+def add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], image: Shape) -> Cost:
+    """The cost of a network of which each operation was counted.
 
     Args:
-        counted: the model.
-        scaled: its network, scaled.
-        images: shape of each input of the scaled network.
-
-    Returns:
-        The cost; copies of frozen layers are frozen.
-
-    Raises:
-        SpecError: as `estimate_cost`.
+        stages: its stages.
+        costs: the cost of each operation.
+        image: shape of what it reads.
     """
-    twins = [(block.twins[node].name, node.name) for block in scaled.blocks for node in block.origin.nodes]
-    frozen = {name for name, old in twins if old in counted.weights and not counted.weights[old][0]}
-    opaque = tuple(dict.fromkeys(name for name, old in twins if old in counted.opaque))
-
-    def count(op: Op, name: str, *inputs: Shape) -> LayerCost:
-        cost = layer_cost(op, name, *inputs)
-        if name not in frozen:
-            return cost
-        return cost._replace(trainable_params=0, untrained_params=cost.trainable_params + cost.untrained_params)
-
-    costs = count_nodes(scaled.network, *images, count=count)
-    cut = cut_by_resolution(scaled.network, {node: cost.shape for node, cost in costs.items()})
-    return replace(_add_up(cut.stages, costs, images[0]), opaque=opaque)
-
-
-def _add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], image: Shape) -> Cost:
-    """The cost of a network of which each operation was counted."""
     found, x = [], image
     for stage in stages:
         made = [costs[node] for block in stage.blocks for node in block.nodes]

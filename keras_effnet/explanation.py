@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model, plain
-from keras_effnet.cost import Cost, StageCost, cost_of, cost_of_scaled, estimate_cost, opaque_note
+from keras_effnet.cost import Cost, StageCost, cost_of, estimate_cost, opaque_note
 from keras_effnet.deployed.folded_network import deployed_network
 from keras_effnet.errors import BuildError
 from keras_effnet.extras import import_extra
 from keras_effnet.peak import DevicePeak, device_peak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, check_resolution, resolution_text
+from keras_effnet.scaled_cost import cost_of_scaled
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
 from keras_effnet.scaling.scale_network import scale_network

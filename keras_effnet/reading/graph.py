@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,6 @@ import keras
 from keras_effnet.errors import InheritanceError
 from keras_effnet.reading.model_form import alone, structured
 from keras_effnet.reading.opaque_layer import is_code
-from keras_effnet.reading.training_calls import takes_training
 
 Tensor = tuple[str, int, int]
 """A tensor of a graph, as Keras' own files name it: layer, number of its call, number of its output."""
@@ -170,7 +170,7 @@ class _Walk:
             operation, leaves = node.operation, leaves_of((node.arguments.args, node.arguments.kwargs))
             read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
             options = dict(node.arguments.kwargs)
-            if training is not None and takes_training(operation):
+            if training is not None and _takes_training(operation):
                 options["training"] = training
             if self.unfold(operation) and has_graph(operation):
                 made = tuple(self.model(operation, read, options.get("training")))
@@ -197,6 +197,11 @@ class _Walk:
             self._names[id(operation)] = name
             self.operations[name] = operation
         return self._names[id(operation)]
+
+
+def _takes_training(operation: Any) -> bool:
+    """Whether a layer computes something else while it learns, so that a model hands its own `training` to it."""
+    return isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
 
 
 def leaves_of(value: Any) -> Iterator[Any]:

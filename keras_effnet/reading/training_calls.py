@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
-
-import keras
 
 from keras_effnet.errors import InheritanceError
-
-if TYPE_CHECKING:
-    from keras_effnet.reading.graph import Graph
-
-
-def takes_training(operation: Any) -> bool:
-    """Whether a layer computes something else while it learns, so that a model hands its own `training` to it.
-
-    Example:
-        >>> takes_training(keras.layers.Dropout(0.5)), takes_training(keras.layers.ReLU())
-        (True, False)
-    """
-    return isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
+from keras_effnet.reading.graph import Graph
 
 
 def check_training(graph: Graph, names: Collection[str]) -> None:
