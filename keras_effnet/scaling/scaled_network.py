@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from keras_effnet.cost import Cost, count_network
 from keras_effnet.counting import Shape
@@ -99,7 +100,7 @@ class ScaledNetwork(Shown):
         ]
         sides = [(sum(old[:2]), sum(new[:2])) for old, new in self.images if old[:2] != (1, 1)]
         pairs = {"depth": [row.depth for row in rows], "width": [row.width for row in rows], "resolution": sides[:1]}
-        ratios = {
+        ratios: dict[str, Any] = {
             name: sum(new for _, new in each) / sum(old for old, _ in each) if each else 1.0
             for name, each in pairs.items()
         }

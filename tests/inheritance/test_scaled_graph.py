@@ -149,6 +149,7 @@ def test_instance_normalization_grows_exactly_to_any_width() -> None:
     made, report = scale_model(model, **factors, return_report=True)
     assert report.exact
     assert largest_difference(model, made, [(8, 8, 3)]) < 1e-4
+    norm: Any
     [norm] = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
     assert norm.groups == norm.gamma.shape[0] == 12
 

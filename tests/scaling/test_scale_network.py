@@ -176,7 +176,7 @@ def test_groups_of_one_channel_follow_the_channels() -> None:
     scaled = scale_network(model, coefficients=factors)
     assert [node.op.groups for node in scaled.network.nodes if isinstance(node.op, GroupNorm)] == [32, 64, 64, 64, 64]
     made: Any = scale_model(model, coefficients=factors, exact=False)
-    norms = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
+    norms: list[Any] = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
     assert [(norm.groups, norm.gamma.shape) for norm in norms] == [(32, (32,)), *[(64, (64,))] * 4]
 
 
