@@ -19,8 +19,8 @@ from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, Inheri
 from keras_effnet.inheritance.inheritance_report import describe
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
-from keras_effnet.ops import Conv, Dense, Flatten, Opaque, Resize, TransposedConv, Unflatten, first_call
-from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize
+from keras_effnet.ops import Conv, Dense, Flatten, GroupNorm, Opaque, Resize, TransposedConv, Unflatten, first_call
+from keras_effnet.reading.graph import call_layer, copy_layer, finalize
 from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
@@ -115,7 +115,6 @@ def inherit_scaled(
     """
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
-    check_training(read.graph)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
     with paused_garbage_collection():
@@ -252,6 +251,8 @@ def _options(new: Node, old: Node, layer: Any) -> dict[str, Any]:
             config["filters"] = op.width
         case Dense() if isinstance(before, Dense) and op.width != before.width:
             config["units"] = op.width
+        case GroupNorm(instance=True):
+            config["groups"] = -1
         case Resize():
             config |= {"height": op.height, "width": op.width}
         case Flatten() | Unflatten() if isinstance(layer, keras.layers.Reshape):

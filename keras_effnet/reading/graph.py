@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ class GraphCall:
 
     Args:
         arguments: positional arguments, with Keras tensors in them.
-        options: keyword arguments, likewise.
+        options: keyword arguments, likewise; `training` among them if a model around the layer is called with it.
         tensors: all tensors that the call reads, in the order in which they stand in both.
         made: all tensors that it makes.
     """
@@ -76,7 +77,6 @@ class Graph:
         inputs: the model's inputs.
         outputs: the model's outputs.
         shapes: shapes of all tensors, with the batch.
-        fixed: names of the unfolded models that are called with `training=...`.
         tensors: Keras' own tensor of each tensor that a layer makes.
     """
 
@@ -86,7 +86,6 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     shapes: dict[Tensor, tuple[int | None, ...]]
-    fixed: tuple[str, ...] = ()
     tensors: Mapping[Tensor, Any] = field(default_factory=dict)
 
     @property
@@ -140,17 +139,7 @@ def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer:
         name: GraphLayer(name, operation, tuple(walk.calls.get(name, ())))
         for name, operation in walk.operations.items()
     }
-    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, tuple(walk.fixed), walk.tensors)
-
-
-def check_training(graph: Graph) -> None:
-    """Raises InheritanceError if an unfolded model is called with `training=...`, which its layers would lose."""
-    if graph.fixed:
-        raise InheritanceError(
-            f"the network {graph.fixed[0]!r} is called with `training=...`, which would be lost; call it without, and "
-            "freeze its layers with `trainable = False`.",
-            received=repr(graph.model.name),
-        )
+    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, walk.tensors)
 
 
 class _Walk:
@@ -162,16 +151,16 @@ class _Walk:
         self.calls: dict[str, list[GraphCall]] = {}
         self.order: list[tuple[str, int]] = []
         self.shapes: dict[Tensor, tuple[int | None, ...]] = {}
-        self.fixed: list[str] = []
         self.tensors: dict[Tensor, Any] = {}
         self._names: dict[int, str] = {}
 
-    def model(self, model: Any, given: Collection[Tensor]) -> list[Tensor]:
+    def model(self, model: Any, given: Collection[Tensor], training: bool | None = None) -> list[Tensor]:
         """Reads one call of a model.
 
         Args:
             model: the model.
             given: what its inputs stand for.
+            training: `training` that it is called with, which Keras hands to each of its layers; None for none.
 
         Returns:
             What its outputs stand for.
@@ -180,21 +169,22 @@ class _Walk:
         for node in _nodes(model, set(keys)):
             operation, leaves = node.operation, leaves_of((node.arguments.args, node.arguments.kwargs))
             read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
+            options = dict(node.arguments.kwargs)
+            if training is not None and _takes_training(operation):
+                options["training"] = training
             if self.unfold(operation) and has_graph(operation):
-                if node.arguments.kwargs.get("training") is not None:
-                    self.fixed.append(operation.name)
-                made = tuple(self.model(operation, read))
+                made = tuple(self.model(operation, read, options.get("training")))
             else:
-                made = self._call(node, read)
+                made = self._call(node, options, read)
             keys.update(zip(map(_history, node.outputs), made, strict=True))
         return [keys[_history(tensor)] for tensor in model.outputs]
 
-    def _call(self, node: Any, read: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _call(self, node: Any, options: dict[str, Any], read: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         name = self._name(node.operation)
         calls = self.calls.setdefault(name, [])
         made = tuple((name, len(calls), place) for place in range(len(node.outputs)))
         self.order.append((name, len(calls)))
-        calls.append(GraphCall(tuple(node.arguments.args), dict(node.arguments.kwargs), read, made))
+        calls.append(GraphCall(tuple(node.arguments.args), options, read, made))
         self.shapes.update({key: tuple(tensor.shape) for key, tensor in zip(made, node.outputs, strict=True)})
         self.tensors.update(zip(made, node.outputs, strict=True))
         return made
@@ -207,6 +197,11 @@ class _Walk:
             self._names[id(operation)] = name
             self.operations[name] = operation
         return self._names[id(operation)]
+
+
+def _takes_training(operation: Any) -> bool:
+    """Whether a layer computes something else while it learns, so that a model hands its own `training` to it."""
+    return isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
 
 
 def leaves_of(value: Any) -> Iterator[Any]:
@@ -337,12 +332,11 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
         unfold: which of the layers are unfolded.
 
     Raises:
-        InheritanceError: a layer cannot be copied, or a model inside it is called with `training=...`.
+        InheritanceError: a layer cannot be copied.
     """
     if not any(unfold(layer) for layer in getattr(model, "layers", ())):
         return model
     graph = read_graph(model, unfold)
-    check_training(graph)
     tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
     inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key[0]) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)

@@ -56,6 +56,11 @@ class ReadModel:
         """Names of the layers that the vocabulary has no word for, and that do something when the model predicts."""
         return tuple(node.name for node in self.network.nodes if is_unknown(node.op))
 
+    @property
+    def images(self) -> tuple[Shape, ...]:
+        """The shape of each input; 0 for a side that is unknown."""
+        return tuple(Shape(*cells_of(self.graph.shapes[key])) for key in self.graph.inputs)
+
     @cached_property
     def weights(self) -> dict[str, tuple[Any, ...]]:
         """The weights of each node, as Keras variables, by its name."""
@@ -182,17 +187,15 @@ def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
         ScalingError: an input has no size of its own.
     """
     graph = model.graph
-    found = tuple(Shape(*cells_of(graph.shapes[key])) for key in graph.inputs)
-    if any(not all(image) for image in found):
+    if not all(map(all, model.images)):
         raise ScalingError(
             "the model takes images of any size: build it for one, `keras.Input((height, width, channels))`, or ask "
             "`scale_network` with `images=[(height, width, channels)]`.",
             received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
         )
-    return found
+    return model.images
 
 
 def some_images(model: ReadModel) -> tuple[Shape, ...]:
     """The shape of each input of a model, with a side of 256 cells where it takes any."""
-    cells = (cells_of(model.graph.shapes[key]) for key in model.graph.inputs)
-    return tuple(Shape(height or 256, width or 256, channels) for height, width, channels in cells)
+    return tuple(Shape(height or 256, width or 256, channels) for height, width, channels in model.images)

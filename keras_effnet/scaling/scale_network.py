@@ -20,7 +20,7 @@ from keras_effnet.checks import is_keras_model
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
-from keras_effnet.ops import Concat, Conv, Flatten, Mixing, Op, PReLU, Resize, Reuse
+from keras_effnet.ops import Concat, Conv, Flatten, GroupNorm, Mixing, Op, PReLU, Resize, Reuse
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
@@ -132,8 +132,11 @@ class _Scaling:
         """An operation with its new number of channels, or size."""
         if isinstance(op, Reuse):
             return Reuse(self._scaled(op.op, made))
+        width = sum(self._width(run.axis) * run.repeat for run in made.resolved)
         if isinstance(op, Mixing):
-            return replace(op, width=sum(self._width(run.axis) * run.repeat for run in made.resolved))
+            return replace(op, width=width)
+        if isinstance(op, GroupNorm) and op.instance:
+            return replace(op, groups=width)
         if isinstance(op, Resize) and not self.tied:
             height, width = (self._side(side) for side in (op.height, op.width))
             return replace(op, height=height, width=width)

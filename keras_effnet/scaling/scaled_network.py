@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from keras_effnet.cost import Cost, count_network
 from keras_effnet.counting import Shape
-from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
+from keras_effnet.ops import Depthwise, Mixing, first_call
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.tables import Shown, aligned
 
@@ -81,6 +83,30 @@ class ScaledNetwork(Shown):
         return count_network(self.base, *(before for before, _ in self.images))
 
     @property
+    def realised(self) -> Coefficients:
+        """Ratios of units, of mean widths and of the image's sides, after to before.
+
+        Units and widths are those of stages that hold convolutions or dense layers, but for what makes an output; 1
+        without any.
+        """
+        ends = {*self.base.outputs}
+        rows = [
+            row
+            for row, stage in zip(self.stages, filter(_holds_nodes, self.base.stages), strict=True)
+            if stage.blocks[-1].output not in ends
+            and any(
+                isinstance(first_call(node.op), Mixing | Depthwise) for block in stage.blocks for node in block.nodes
+            )
+        ]
+        sides = [(sum(old[:2]), sum(new[:2])) for old, new in self.images if old[:2] != (1, 1)]
+        pairs = {"depth": [row.depth for row in rows], "width": [row.width for row in rows], "resolution": sides[:1]}
+        ratios: dict[str, Any] = {
+            name: sum(new for _, new in each) / sum(old for old, _ in each) if each else 1.0
+            for name, each in pairs.items()
+        }
+        return Coefficients(**ratios)
+
+    @property
     def headline(self) -> str:
         """Name, and parameters and multiply-adds before and after."""
         before, after = self.base_cost, self.cost
@@ -98,6 +124,10 @@ class ScaledNetwork(Shown):
             cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
         notes = ["", *self.kept] if self.kept else []
         return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
+
+
+def _holds_nodes(stage: RecordedStage) -> bool:
+    return any(block.nodes for block in stage.blocks)
 
 
 def _change(before: str, after: str) -> str:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import keras
 import pytest
 from keras import layers
 from other_models import MODELS, SMALL
 
-from keras_effnet import scale_spec
+from keras_effnet import scale_model, scale_spec
 from keras_effnet.cost import count_network
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import BudgetError, InheritanceError, ScalingError, SpecError
 from keras_effnet.network import Network, record_network
-from keras_effnet.ops import GlobalPool
+from keras_effnet.ops import GlobalPool, GroupNorm
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Coefficients, DepthOnly, ResolutionOnly, Rounding, WidthOnly
 from keras_effnet.scaling.network_budget import fit_network
@@ -162,6 +163,21 @@ def test_grouped_channels_stay_a_multiple_of_their_groups() -> None:
     assert widths["stem"] % 12 == 0
     assert widths["grouped"] % 12 == 0
     assert (widths["stem"], widths["grouped"]) == (36, 60)
+
+
+def test_groups_of_one_channel_follow_the_channels() -> None:
+    image = keras.Input((16, 16, 3))
+    x: Any = image
+    for width in (24, 48, 48):
+        x = layers.Conv2D(width, 3, padding="same")(x)
+        x = layers.ReLU()(layers.GroupNormalization(-1)(x))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    factors = Coefficients(width=1.4, depth=2)
+    scaled = scale_network(model, coefficients=factors)
+    assert [node.op.groups for node in scaled.network.nodes if isinstance(node.op, GroupNorm)] == [32, 64, 64, 64, 64]
+    made: Any = scale_model(model, coefficients=factors, exact=False)
+    norms: list[Any] = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
+    assert [(norm.groups, norm.gamma.shape) for norm in norms] == [(32, (32,)), *[(64, (64,))] * 4]
 
 
 def test_images_get_the_nearest_size_that_fits() -> None:
