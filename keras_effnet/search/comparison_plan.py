@@ -151,10 +151,10 @@ class ComparisonPlan(Plan):
         return range(self.seed + 1, self.seed + 1 + self.seeds)
 
     def equal_job(self, job: Job) -> Job | None:
-        return self._every.get(job.what)
+        return self.every.get(job.what)
 
     @cached_property
-    def _every(self) -> dict[tuple[str, int, int], Job]:
+    def every(self) -> dict[tuple[str, int, int], Job]:
         """Every job that there may be, by what it is."""
         seeds = range(self.seed, self.seed + 1 + self.seeds)
         jobs = (
