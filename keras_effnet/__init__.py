@@ -47,7 +47,7 @@ _HOMES = {
     "feature_extractor": "inheritance.feature_extractor",
     "feature_levels": "feature_maps",
     "fold_batchnorm": "export.fold",
-    "read_comparison": "comparison.compared",
+    "read_comparison": "comparison.comparison_files",
     "read_model": "reading.read_model",
     "fit_to_budget": "budget",
     "grow_model": "inheritance.grow",

@@ -15,6 +15,7 @@ from typing import Any
 
 from keras_effnet.checks import check_int, is_keras_model
 from keras_effnet.comparison.compared import ComparedNetwork, Comparison
+from keras_effnet.comparison.comparison_files import write_comparison
 from keras_effnet.comparison.contenders import CountedContender, count_contender, open_contenders
 from keras_effnet.comparison.scratch_recipe import ScratchRecipe
 from keras_effnet.errors import ComparisonError
@@ -109,7 +110,7 @@ def compare_networks(
     if not trained:
         comparison = _counted([count_contender(each, classes) for each in contenders], latency, classes)
         if output is not None:
-            comparison.write(output)
+            write_comparison(comparison, output)
         return comparison
     from keras_effnet.comparison.comparison_runs import ComparisonRuns
     from keras_effnet.search.driver import Engine

@@ -1,24 +1,18 @@
-"""The result of a comparison: a row for each network, as text, CSV, Markdown and JSON, and read from a folder again."""
+"""The result of a comparison: a row for each network, as text, CSV, Markdown and JSON-able values."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
-from keras_effnet.atomic import atomic_write
 from keras_effnet.errors import ComparisonError
 from keras_effnet.intervals import CONFIDENCE, PairedDifference, paired_difference, t_interval
 from keras_effnet.resolution import Resolution, resolution_text
 from keras_effnet.tables import Shown, aligned, csv_text
 
 VERSION = 1  # of compare.json
-JSON_FILE = "compare.json"
 NOTHING = "-"
 
 
@@ -156,8 +150,9 @@ class Comparison(Shown):
         return found
 
     def table(self) -> list[tuple[str, ...]]:
-        """The table that people read: a header, and a row for each network, without columns that are empty."""
+        """The table that people read: a header, and a row for each network, without columns that tell nothing."""
         metric = self.training.metric if self.training else ""
+        unequal = self.training is not None and self.training.recipe["equal"] != "steps"
         columns: dict[str, Callable[[ComparedNetwork], str]] = {
             "network": lambda row: row.label,
             "px": lambda row: NOTHING if row.resolution is None else resolution_text(row.resolution),
@@ -166,8 +161,8 @@ class Comparison(Shown):
             "activations": lambda row: f"{row.activations:,}",
             "latency ms": lambda row: _number(row.latency_ms, ".2f"),
             "steps": lambda row: _number(row.steps, ",d"),
-            "training MACs": lambda row: _number(row.training_macs, ".3g"),
-            "learning rate": lambda row: _number(row.rate, "g"),
+            "training MACs" if unequal else "": lambda row: _number(row.training_macs, ".3g"),
+            "rate": lambda row: _number(row.rate, "g"),
             metric: lambda row: _number(row.mean, ".4f"),
             f"{CONFIDENCE:.0%} interval": lambda row: NOTHING if row.interval is None else _range(*row.interval),
             "seeds": lambda row: str(len(row.accuracies)) if row.accuracies else NOTHING,
@@ -224,34 +219,6 @@ class Comparison(Shown):
         rows = [{**asdict(each), "mean": each.mean, "interval": each.interval} for each in self.networks]
         return {"version": VERSION, **asdict(self), "networks": rows}
 
-    def write(self, output: str | PathLike[str]) -> None:
-        """Writes compare.csv, compare.md, compare.json, compare.png and index.html.
-
-        Args:
-            output: folder for the files; made if missing.
-
-        Raises:
-            DataError: a file cannot be written.
-            MissingExtraError: matplotlib is not installed.
-        """
-        from keras_effnet.comparison.comparison_page import comparison_page
-        from keras_effnet.comparison.comparison_plots import comparison_png
-        from keras_effnet.report.text import json_text
-
-        files = {
-            "compare.csv": self.to_csv().encode(),
-            "compare.md": self.to_markdown().encode(),
-            "compare.png": comparison_png(self),
-            "index.html": comparison_page(self),
-            JSON_FILE: json_text(self.to_dict()).encode(),  # the last one: what it promises is there
-        }
-        for name, content in files.items():
-            atomic_write(Path(output) / name, partial(_write, content))
-
-
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
-
 
 def _number(value: float | None, form: str) -> str:
     return NOTHING if value is None else format(value, form)
@@ -273,62 +240,3 @@ def training_notes(training: TrainingSummary) -> list[str]:
     chance = "" if training.chance is None else f"; chance is {training.chance:.4f}"
     lines.append(f"The {training.metric} is that of {training.measured_on}{chance}.")
     return lines
-
-
-def read_comparison(folder: str | PathLike[str]) -> Comparison:
-    """Reads the comparison that a folder holds: that of the last call, whether it had finished or not.
-
-    Args:
-        folder: folder that `compare_networks` or `keras-effnet compare` wrote to.
-
-    Raises:
-        ComparisonError: there is none, or another version wrote it.
-
-    Example:
-        >>> from tempfile import mkdtemp
-        >>> from keras_effnet import compare_networks
-        >>> folder = mkdtemp()
-        >>> made = compare_networks(["mobilenet_v1"], phi=[-1, 0], output=folder)
-        >>> read_comparison(folder) == made
-        True
-    """
-    path = Path(folder) / JSON_FILE
-    if not path.is_file():
-        raise ComparisonError(
-            f"this folder holds no comparison: `keras-effnet compare NETWORK ... --output {folder}` makes one, with "
-            "accuracies if `--train DATA` is added.",
-            received=repr(str(folder)),
-        )
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        found = content.pop("version")
-        if found != VERSION:
-            raise ComparisonError(
-                f"compare.json is of version {found}, and this is version {VERSION}: run the command that it names "
-                "again; runs that are stored are not repeated.",
-                received=f"{str(path)!r}, made by {content.get('command')!r}",
-            )
-        return _decoded(content)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, ComparisonError):
-            raise
-        raise ComparisonError(
-            f"compare.json cannot be read: {error!r:.200}. Run the command again that made it.",
-            received=repr(str(path)),
-        ) from error
-
-
-def _decoded(content: Mapping[str, Any]) -> Comparison:
-    networks = []
-    for row in content["networks"]:
-        told = {name: value for name, value in row.items() if name not in ("mean", "interval")}
-        told["rates"] = {float(rate): accuracy for rate, accuracy in row["rates"].items()}
-        told["accuracies"] = {int(seed): accuracy for seed, accuracy in row["accuracies"].items()}
-        told["resolution"] = tuple(row["resolution"]) if isinstance(row["resolution"], list) else row["resolution"]
-        networks.append(ComparedNetwork(**told))
-    training = content["training"]
-    if training is not None:
-        recipe = {**training["recipe"], "rates": tuple(training["recipe"]["rates"])}
-        lists = {name: tuple(training[name]) for name in ("seeds", "versions")}
-        training = TrainingSummary(**{**training, **lists, "recipe": recipe})
-    return Comparison(**{**content, "networks": tuple(networks), "training": training})

@@ -15,7 +15,8 @@ from keras_effnet.report.curves import PANEL_SIZE, as_png
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^vPX"
 ACCURACY = "accuracy"
-LEGEND_COLUMNS, LEGEND_LINE = 2, 0.22  # inches of a line of the legend
+PANELS_ACROSS, LEGEND_COLUMNS = 2, 2  # columns of panels; columns of the legend below each
+LEGEND_LINE = 0.22  # inches of a line of the legend
 MOST_TICKS = 7
 Read = Callable[[ComparedNetwork], Any]
 
@@ -106,12 +107,13 @@ def comparison_png(comparison: Comparison) -> bytes:
 
 def _drawn(comparison: Comparison, shown: Sequence[Panel]) -> bytes:
     groups = list(dict.fromkeys(row.group for row in comparison.networks))
-    columns = LEGEND_COLUMNS * len(shown)
+    across = min(len(shown), PANELS_ACROSS)
+    down, columns = -(-len(shown) // across), LEGEND_COLUMNS * across
     legend = LEGEND_LINE * -(-len(groups) // columns)
-    size = PANEL_SIZE[0] * len(shown), PANEL_SIZE[1] + legend
+    size = PANEL_SIZE[0] * across, PANEL_SIZE[1] * down + legend
     figure = import_extra("matplotlib.figure", "a plot").Figure(figsize=size, layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
-        _draw(axes, comparison, panel, groups)
+    for number, panel in enumerate(shown, 1):
+        _draw(figure.add_subplot(down, across, number), comparison, panel, groups)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
     return as_png(figure)
@@ -143,6 +145,8 @@ def _draw(axes: Any, comparison: Comparison, panel: Panel, groups: Sequence[str]
     for axis, log in ((axes.xaxis, panel.log[0]), (axes.yaxis, panel.log[1])):
         if log:
             _set_log_ticks(axis)
+    if all(isinstance(panel.x(row), int) for row in comparison.networks) and not panel.log[0]:
+        axes.xaxis.get_major_locator().set_params(integer=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
     axes.set_axisbelow(True)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from keras_effnet.atomic import folder_lock
 from keras_effnet.comparison.compared import ComparedNetwork, Comparison, TrainingSummary
+from keras_effnet.comparison.comparison_files import write_comparison
 from keras_effnet.comparison.contenders import CountedContender
 from keras_effnet.comparison.scratch_recipe import ScratchRecipe
 from keras_effnet.errors import ComparisonError
@@ -196,4 +197,4 @@ class ComparisonRuns:
 
 def _write(comparison: Comparison, trials: Sequence[Trial], output: Path) -> None:
     with folder_lock(output):  # another host may write the same comparison
-        comparison.write(output)
+        write_comparison(comparison, output)

@@ -95,10 +95,8 @@ def open_network(network: Any) -> tuple[str, Any]:
         from keras_effnet.inheritance.scaled_model import load_model
 
         return path.stem, load_model(path)
-    if is_keras_model(network):
-        return network.name, network
-    spec = resolve_backbone(network)
-    return spec.name, spec
+    opened: Any = network if is_keras_model(network) else resolve_backbone(network)
+    return opened.name, opened
 
 
 def read_rules(rule: Sequence[ScalingRule | str]) -> dict[str, ScalingRule]:

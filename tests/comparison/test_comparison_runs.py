@@ -163,7 +163,7 @@ def test_an_interrupted_comparison_goes_on_and_makes_no_run_twice(
 
 
 def test_more_networks_and_seeds_train_only_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("keras_effnet.comparison.compared.Comparison.write", lambda self, output: None)
+    monkeypatch.setattr("keras_effnet.comparison.comparison_runs.write_comparison", lambda *_: None)
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     first = compare(tmp_path / "one", Trains(), storage=storage, recipe=FEW, seeds=1)
     train, again = Trains(), Contender("resnet50", "the same, called otherwise")
