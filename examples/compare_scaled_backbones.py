@@ -1,7 +1,7 @@
 """Compare ResNet-50, MobileNetV2 and EfficientNet-B0 over several phi: parameters, multiply-adds, and accuracy.
 
 Command: python examples/compare_scaled_backbones.py [--train] [--output FOLDER]
-Time: 3 seconds on 2 cores; with --train about 10 minutes.
+Time: 3 seconds on 2 cores; with --train some minutes.
 Result: a table of costs, and in results/compare the same as CSV, Markdown, a plot against phi and a page. With --train
 also the accuracy on real digits after training each network, scaled to small images, in results/compare/trained.
 """
@@ -24,10 +24,10 @@ from keras_effnet.scaling import Compound, limit_stride
 
 BACKBONES = ("resnet50", "mobilenet_v2", "efficientnet_b0")
 PHIS = (-3, -2, -1, 0, 1, 2, 3, 4)
-# Networks of this comparison that 2 cores can train in half a minute each.
+# Networks of this comparison that 2 cores can train in less than a minute each.
 TRAINED_PHIS = (-12, -9, -6)
 RESOLUTION = 32
-RECIPE = ScratchRecipe(epochs=8, rates=(0.05, 0.2))
+RECIPE = ScratchRecipe(epochs=4, rates=(0.1,))
 
 
 def small_spec(backbone: str, phi: float) -> BackboneSpec:

@@ -14,7 +14,7 @@ from keras_effnet.budget import fit_to_budget as fit_to_budget
 from keras_effnet.builder.model import build_model as build_model
 from keras_effnet.comparison.compare_networks import compare_networks as compare_networks
 from keras_effnet.comparison.compared import Comparison as Comparison
-from keras_effnet.comparison.compared import read_comparison as read_comparison
+from keras_effnet.comparison.comparison_files import read_comparison as read_comparison
 from keras_effnet.comparison.contenders import Contender as Contender
 from keras_effnet.comparison.scratch_recipe import ScratchRecipe as ScratchRecipe
 from keras_effnet.cost import Cost as Cost
