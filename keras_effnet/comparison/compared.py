@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_effnet.errors import ComparisonError
 from keras_effnet.intervals import CONFIDENCE, PairedDifference, paired_difference, t_interval
+from keras_effnet.report.text import short
 from keras_effnet.resolution import Resolution, resolution_text
 from keras_effnet.tables import Shown, aligned, csv_text
 
@@ -149,19 +150,26 @@ class Comparison(Shown):
             )
         return found
 
-    def table(self) -> list[tuple[str, ...]]:
-        """The table that people read: a header, and a row for each network, without columns that tell nothing."""
+    def table(self, *, exact: bool = True) -> list[tuple[str, ...]]:
+        """The table that people read: a header, and a row for each network, without columns that tell nothing.
+
+        Args:
+            exact: whether costs have all their digits, or three of them.
+        """
         metric = self.training.metric if self.training else ""
         unequal = self.training is not None and self.training.recipe["equal"] != "steps"
+        size: Callable[[int], str] = "{:,}".format if exact else short
         columns: dict[str, Callable[[ComparedNetwork], str]] = {
             "network": lambda row: row.label,
             "px": lambda row: NOTHING if row.resolution is None else resolution_text(row.resolution),
-            "params": lambda row: f"{row.params:,}",
-            "MACs": lambda row: f"{row.macs:,}",
-            "activations": lambda row: f"{row.activations:,}",
+            "params": lambda row: size(row.params),
+            "MACs": lambda row: size(row.macs),
+            "activations": lambda row: size(row.activations),
             "latency ms": lambda row: _number(row.latency_ms, ".2f"),
             "steps": lambda row: _number(row.steps, ",d"),
-            "training MACs" if unequal else "": lambda row: _number(row.training_macs, ".3g"),
+            "training MACs" if unequal else "": lambda row: (
+                NOTHING if row.training_macs is None else short(row.training_macs)
+            ),
             "rate": lambda row: _number(row.rate, "g"),
             metric: lambda row: _number(row.mean, ".4f"),
             f"{CONFIDENCE:.0%} interval": lambda row: NOTHING if row.interval is None else _range(*row.interval),

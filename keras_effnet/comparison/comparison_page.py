@@ -21,7 +21,7 @@ def comparison_page(comparison: Comparison) -> bytes:
     training = comparison.training
     running = training is not None and not training.finished
     images = [chart(png, name, class_="half") for name, png in panel_pngs(comparison).items()]
-    header, *rows = comparison.table()
+    header, *rows = comparison.table(exact=False)
     plotted = "A line joins the networks of a group."
     if any(row.interval for row in comparison.networks):
         plotted += " Upright lines are intervals of 95 % over the seeds."

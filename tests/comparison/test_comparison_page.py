@@ -75,6 +75,9 @@ def test_the_page_has_every_row_and_escapes_what_users_wrote(report: tuple[Path,
     for row in found.networks:
         assert row.label in page.texts["networks"]
         assert f"{row.mean:.4f}" in page.texts["networks"]
+        assert (
+            f"{row.macs / 1e6:.3g} M" in page.texts["networks"] or f"{row.macs / 1e9:.3g} G" in page.texts["networks"]
+        )
         assert all(f"{accuracy:.4f}" in page.texts["seeds"] for accuracy in row.accuracies.values())
         assert all(f"{accuracy:.4f}" in page.texts["rates"] for accuracy in row.rates.values())
     assert f"do {NAME}" in page.texts["origin"]

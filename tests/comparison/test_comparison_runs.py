@@ -94,6 +94,8 @@ def test_what_differs_in_steps_rates_seed_or_network_is_another_run(
     first, other, larger = ({job.what for job in plan.every.values()} for plan in plans)
     assert not first & other
     assert first < larger
+    if "seed" not in change:  # nor do they share a folder, which holds a key and a seed
+        assert not {what[0] for what in first} & {what[0] for what in other}
 
 
 @pytest.mark.usefixtures("in_memory")
