@@ -12,6 +12,11 @@ from keras_effnet import testing as testing
 from keras_effnet.backbones.timm_specs import timm_spec as timm_spec
 from keras_effnet.budget import fit_to_budget as fit_to_budget
 from keras_effnet.builder.model import build_model as build_model
+from keras_effnet.comparison.compare_networks import compare_networks as compare_networks
+from keras_effnet.comparison.compared import Comparison as Comparison
+from keras_effnet.comparison.comparison_files import read_comparison as read_comparison
+from keras_effnet.comparison.contenders import Contender as Contender
+from keras_effnet.comparison.scratch_recipe import ScratchRecipe as ScratchRecipe
 from keras_effnet.cost import Cost as Cost
 from keras_effnet.cost import estimate_cost as estimate_cost
 from keras_effnet.data.augment import Augmentation as Augmentation
@@ -56,6 +61,8 @@ __all__ = [
     "Augmentation",
     "BackboneSpec",
     "Coefficients",
+    "Comparison",
+    "Contender",
     "Cost",
     "CrossValidation",
     "Explanation",
@@ -69,8 +76,10 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "Rounding",
+    "ScratchRecipe",
     "StageSpec",
     "build_model",
+    "compare_networks",
     "estimate_cost",
     "estimate_peak",
     "explain",
@@ -85,6 +94,7 @@ __all__ = [
     "load_data",
     "load_weights",
     "open_exported",
+    "read_comparison",
     "read_model",
     "recalibrate",
     "scale_model",

@@ -66,7 +66,7 @@ def costs(path: Path) -> None:
     """What the example draws."""
     with TemporaryDirectory() as folder:
         run(sys.executable, ROOT / "examples" / "compare_scaled_backbones.py", "--output", folder)
-        shutil.copy(Path(folder) / "costs.png", path)
+        shutil.copy(Path(folder) / "compare.png", path)
 
 
 def report(path: Path) -> None:

@@ -23,6 +23,7 @@ from keras_effnet import __version__
 from keras_effnet.cli import (
     benchmark_command,
     calibrate_command,
+    compare_command,
     evaluate_command,
     explain_command,
     export_command,
@@ -45,6 +46,7 @@ COMMANDS = (
     list_command,
     explain_command,
     fit_command,
+    compare_command,
     grow_command,
     finetune_command,
     predict_command,
