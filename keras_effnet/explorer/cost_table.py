@@ -162,8 +162,7 @@ class _PartReader:
         first, *repeats = self._chain(speakers(widened.at(1.0)), x)
         self.any_channels |= any(block.output.channels != first.output.channels for block in repeats)
         if self.any_channels:
-            samples = [x._replace(channels=channels) for channels in SAMPLES]
-            rows = widened.with_values(lambda made: (made, [self._each(speakers(made), one) for one in samples]))
+            rows = widened.with_values(lambda made: (made, [self._chain(speakers(made), x, some) for some in SAMPLES]))
             counted = [blocks for _, sampled in rows.values for blocks in sampled]
             self.given = StepFunction((), (counted[0][-1].output,))
         else:
@@ -196,14 +195,15 @@ class _PartReader:
         except SpecError:
             return [[]]
 
-    def _chain(self, speakers: list[Speak], x: FeatureMap) -> list[_BlockCounts]:
-        """Counts the blocks of a part: the first, one behind it, a last one that strides, and an only one."""
-        first = self._block(speakers[0], x)
-        behind = [self._block(speak, first.output) for speak in speakers[1:3]]
-        return [first, *behind, *self._each(speakers[3:], x)]
+    def _chain(self, speakers: list[Speak], x: FeatureMap, channels: int | None = None) -> list[_BlockCounts]:
+        """Counts the blocks of a part: the first, one behind it, a last one that strides, and an only one.
 
-    def _each(self, speakers: list[Speak], x: FeatureMap) -> list[_BlockCounts]:
-        return [self._block(speak, x) for speak in speakers]
+        Each reads what the one before makes, or the same `channels`.
+        """
+        x = x if channels is None else x._replace(channels=channels)
+        first = self._block(speakers[0], x)
+        y = first.output if channels is None else first.output._replace(channels=channels)
+        return [first, *(self._block(speak, x if number == 2 else y) for number, speak in enumerate(speakers[1:]))]
 
     def _block(self, speak: Speak, x: FeatureMap) -> _BlockCounts:
         ops = CellCounter(self.sizes)
@@ -225,7 +225,7 @@ class _BlockCounts(NamedTuple):
 
 
 def _preprocessing_params(spec: BackboneSpec) -> int:
-    network = record_network(spec, channels=CHANNELS)
+    network = record_network(spec, channels=CHANNELS, size=(spec.resolution, spec.resolution))
     values = dict.fromkeys(network.inputs, Shape(spec.resolution, spec.resolution, CHANNELS))
     return sum(count_block(block, values, CostCounter).params for block in network.stages[0].blocks)
 
@@ -307,7 +307,7 @@ def _published(spec: BackboneSpec) -> list[dict[str, Any]]:
     for member in members:
         ratios = realised_coefficients(spec, member)
         size = {name: getattr(ratios, name) for name in DIMENSIONS}
-        label = member.name.rsplit("_", 1)[-1]
+        label = member.name.removeprefix(f"{spec.name.rpartition('_')[0]}_")
         rows.append({"name": member.name, "label": label, "macs": estimate_cost(member).macs, **size})
     return sorted(rows, key=lambda row: row["macs"])
 
@@ -334,6 +334,6 @@ def _check(spec: BackboneSpec, table: Mapping[str, Any], sliders: Sliders) -> No
         if (found and [part[2:] for part in found]) != wanted:
             raise SpecError(
                 f"the explorer cannot show {spec.name!r}: what a block costs must depend on its input's shape, its "
-                "width and its stride alone.",
-                received=f"{factors}: {wanted} counted, {found} from the table",
+                "width and its stride alone, and behind DenseNet's blocks there can be no others.",
+                received=f"a block that is counted otherwise at {factors}",
             )

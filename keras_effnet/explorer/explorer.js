@@ -88,7 +88,9 @@ function curveOf(choice) {
 }
 function nearest(points, macs) {
   const far = (point) => Math.abs(Math.log(point.macs / macs));
-  return points.reduce((best, point) => (far(point) < far(best) ? point : best));
+  // Of equal networks that are cheaper, the last, beyond which they are dearer: as `explain` has it.
+  return points.reduce((best, point) =>
+    (far(point) < far(best) || (point.macs === best.macs && point.macs <= macs) ? point : best));
 }
 
 function choose() {
@@ -126,42 +128,35 @@ function chip(index, count) {
 }
 const paint = (index, count) => `--hue:${hue(index, count)}`;
 
-// ---- The network to scale: a plate for each block, as thick as it has channels, as high as its map has cells
-const LEAN = 0.3; // how far a plate leans back, as a share of its height
-function plates(network) {
-  const found = [{ side: network.side, channels: 3, index: -1 }];
-  network.parts.slice(0, -1).forEach((part, index, all) => {
-    const behind = all[index + 1] ?? network.parts[index + 1];
-    for (let number = 0; number < part.depth; number++) {
-      found.push({ side: behind.side, channels: part.channels, index, count: all.length });
-    }
-  });
-  return found;
+// ---- The network to scale: a box for each block, as high as it has channels, as far to the back as its map has cells
+const LEAN = { right: 0.42, up: 0.26 }; // where a cell further back is drawn, in cells
+function boxesOf(network, stages) {
+  const drawn = network.parts.slice(0, stages + 1);
+  return drawn.flatMap((part, index) => Array.from({ length: part.depth }, () => ({
+    side: network.parts[index + 1].side, channels: part.channels, style: paint(index, network.parts.length) })));
 }
-function drawNetworks(shown) {
-  const all = shown.map(({ network }) => plates(network));
-  const width = Math.max(find("drawn").clientWidth, 200), most = Math.max(...all.map((each) => each.length));
-  const gap = Math.min(4, (0.2 * width) / most), high = Math.min(190, 0.36 * width);
-  const scale = high / Math.max(...all.map((each) => each[0].side));
-  const thick = Math.min(...all.map((each) => {
-    const last = each.at(-1), room = width - each.length * gap - last.side * scale * LEAN - 4;
-    return room / each.reduce((sum, plate) => sum + plate.channels, 0);
-  }));
+function drawNetworks(shown, stages) {
+  const all = shown.map(({ network }) => boxesOf(network, stages)), most = (values) => Math.max(...values.flat());
+  const width = Math.max(find("drawn").clientWidth, 200), high = Math.min(180, 0.34 * width);
+  const cell = high / most(shown.map(({ network }) => network.side)) / 1.2;
+  const channel = high / most(all.map((each) => each.map((box) => box.channels)));
+  const back = most(all.map((each) => each.map((box) => box.side))) * cell * LEAN.right;
+  const images = most(shown.map(({ network }) => network.side)) * cell + 14;
+  const step = Math.min(36, (width - images - back - 4) / most(all.map((each) => each.length)));
   shown.forEach(({ id, title, network }, index) => {
-    const tall = network.side * scale * (1 + LEAN * 0.6) + 2;
+    const side = network.side * cell, tops = all[index].map((box) => box.channels * channel + box.side * cell * LEAN.up);
+    const tall = Math.max(side, ...tops) + 4, base = tall - 1;
     const picture = shape("svg", { viewBox: `0 0 ${width} ${tall}`, height: tall, role: "img", "aria-label": title });
-    let left = 1;
-    for (const plate of all[index]) {
-      const face = plate.side * scale, wide = plate.channels * thick, back = face * LEAN, up = back * 0.6;
-      const base = tall - 1, top = base - face, right = left + wide;
-      const style = plate.index < 0 ? "--hue:42" : paint(plate.index, plate.count);
+    picture.append(shape("rect", { class: "image", x: 1, y: base - side, width: side, height: side }));
+    all[index].forEach((box, number) => {
+      const left = images + number * step, right = left + 0.72 * step, top = base - box.channels * channel;
+      const [over, up] = [box.side * cell * LEAN.right, box.side * cell * LEAN.up];
       const polygon = (name, ...points) => shape("polygon", { class: name, points: points.join(" ") });
-      picture.append(shape("g", { class: "plate", style },
-        polygon("side", `${right},${base}`, `${right + back},${base - up}`, `${right + back},${top - up}`, `${right},${top}`),
-        polygon("lid", `${left},${top}`, `${left + back},${top - up}`, `${right + back},${top - up}`, `${right},${top}`),
+      picture.append(shape("g", { class: "box", style: box.style },
+        polygon("flank", `${right},${base}`, `${right + over},${base - up}`, `${right + over},${top - up}`, `${right},${top}`),
+        polygon("lid", `${left},${top}`, `${left + over},${top - up}`, `${right + over},${top - up}`, `${right},${top}`),
         polygon("face", `${left},${base}`, `${right},${base}`, `${right},${top}`, `${left},${top}`)));
-      left = right + gap;
-    }
+    });
     find(id).replaceChildren(picture);
     find(`${id}-title`).textContent = title;
   });
@@ -195,9 +190,8 @@ function drawCosts(network) {
 // ---- Where the published sizes lie
 function publishedRows(choice, points, base) {
   return choice.table.published.map((size) => {
-    const point = nearest(points, size.macs);
-    const outside = Math.abs(Math.log(point.macs / size.macs)) > 0.2 && [points[0], points.at(-1)].includes(point);
-    if (outside) return { size, point: null };
+    const point = nearest(points, size.macs), [low, high] = ends(points).map(Math.exp);
+    if (size.macs > 1.2 * high || size.macs < low / 1.2) return { size, point: null };
     const network = networkAt(choice, point.number);
     const ours = [network.depth / base.depth, network.width / base.width, network.side / base.side];
     const ratios = DIMENSIONS.map((name, index) => ours[index] / size[name]);
@@ -205,15 +199,15 @@ function publishedRows(choice, points, base) {
   });
 }
 function drawMarks(rows, points) {
-  const marks = find("marks"), width = marks.clientWidth, [first, last] = [points[0].phi, points.at(-1).phi];
-  let free = -1;
-  marks.replaceChildren(...rows.filter((row) => row.point).sort((a, b) => a.point.phi - b.point.phi).map((row) => {
-    const mark = document.createElement("span"), left = (row.point.phi - first) / (last - first), text = row.size.label;
-    mark.style.left = `${100 * left}%`;
-    mark.title = row.size.name;
-    if (left * width > free) {
-      mark.textContent = text;
-      free = left * width + 8 * text.length + 6;
+  const marks = find("marks"), width = marks.clientWidth, [first, last] = [points[0].phi, points.at(-1).phi], taken = [];
+  const shortest = rows.filter((row) => row.point).sort((a, b) => a.size.label.length - b.size.label.length);
+  marks.replaceChildren(...shortest.map(({ size, point }) => {
+    const mark = document.createElement("span"), share = (point.phi - first) / (last - first), half = 3.5 * size.label.length + 4;
+    mark.style.left = `${100 * share}%`;
+    mark.title = size.name;
+    if (taken.every(([from, to]) => share * width + half < from || share * width - half > to)) {
+      mark.textContent = size.label;
+      taken.push([share * width - half, share * width + half]);
     }
     return mark;
   }));
@@ -233,7 +227,7 @@ function drawChart(choice, points, rows, current, budget, base) {
     `Multiply-adds against phi, from ${short(points[0].macs, true)} to ${short(points.at(-1).macs, true)}. ${words.join("; ")}`);
   for (let power = low; power <= high; power++) {
     picture.append(line("grid", [left, y(10 ** power)], [width - right, y(10 ** power)]));
-    picture.append(text(short(10 ** power).replace(/\.?0+ /, " "), left - 8, y(10 ** power) + 4, "end"));
+    picture.append(text(`${10 ** (power % 3)} ${short(10 ** power).at(-1)}`, left - 8, y(10 ** power) + 4, "end"));
   }
   const every = (last - first) * 40 > width ? 2 : 1;
   for (let phi = Math.ceil(first); phi <= last; phi++) {
@@ -255,7 +249,7 @@ function drawChart(choice, points, rows, current, budget, base) {
   find("chart").replaceChildren(picture);
 }
 function fillPublished(rows, choice) {
-  find("published").hidden = !rows.length;
+  find("published").hidden = find("marked").hidden = !rows.length;
   fillRows("sizes", rows.map(({ size, point, network, difference }) => [
     size.name, ...DIMENSIONS.map((name) => size[name].toFixed(2)), whole(size.macs),
     ...(point ? [signed(point.phi), whole(network.macs), `${(100 * (difference - 1)).toFixed(0)} %`] : ["beyond", "", ""])]));
@@ -281,7 +275,7 @@ function takeAlong({ table, rule, bases }, phi) {
 }
 
 // ---- One way for the data: from the controls to the page
-const settle = { budget: null, timer: 0 };
+const settle = { budget: null, macs: 0, timer: 0 };
 function readPhi(choice, points, source) {
   let number = Math.round(Number(controls.phi.value) * steps);
   if (source === "phi") controls.hold.checked = false;
@@ -289,7 +283,8 @@ function readPhi(choice, points, source) {
     const [low, high] = ends(points);
     settle.budget = Math.exp(low + ((high - low) * Number(controls.budget.value)) / 1000);
   }
-  if (source === "budget" || (controls.hold.checked && settle.budget)) {
+  if (controls.hold.checked) settle.budget ??= settle.macs;
+  if (source === "budget" || controls.hold.checked) {
     number = (points.filter((point) => point.macs <= settle.budget).at(-1) ?? points[0]).number;
   } else {
     settle.budget = null;
@@ -308,8 +303,11 @@ function showControls(choice, points, point, network) {
   controls.budget.setAttribute("aria-valuetext", `${short(budget, true)} multiply-adds`);
   find("phi-value").textContent = signed(point.phi);
   find("budget-value").textContent = short(budget);
-  const used = settle.budget && `phi = ${signed(point.phi)} is the largest within it and uses ${((100 * network.macs) / budget).toFixed(1)} %.`;
-  find("used").textContent = used ?? "Moves phi to the largest network within it.";
+  const share = ((100 * network.macs) / budget).toFixed(1);
+  find("used").textContent = settle.budget === null ? "Moves phi to the largest network within it."
+    : network.macs > budget ? `Nothing is within it: the smallest network takes ${share} % of it.`
+    : `phi = ${signed(point.phi)} is the largest within it and uses ${share} %.`;
+  settle.macs = network.macs;
   FACTORS.forEach((name, index) => { find(`${name}-value`).textContent = choice.bases[index].toFixed(2); });
   find("factors").hidden = choice.rule !== "compound";
   find("step").textContent = choice.bases.reduce((product, base, index) => product * base ** (index ? 2 : 1), 1).toFixed(2);
@@ -326,10 +324,15 @@ function showNumbers(choice, point, network, base) {
   find("blocks").textContent = whole(network.depth);
   const asked = factorsAt(choice, point.number), promised = asked[0] * asked[1] ** 2 * asked[2] ** 2;
   const came = ["depth", "width", "side", "macs"].map((name) => network[name] / base[name]);
-  const things = [`${base.depth} blocks`, `mean width ${base.width.toFixed(0)}`, `${base.side} px`, `${short(base.macs)} MACs`];
-  const became = [`${network.depth} blocks`, `mean width ${network.width.toFixed(0)}`, `${network.side} px`, `${short(network.macs)} MACs`];
+  const sizes = [base, network].map(({ depth, width, side, macs }) =>
+    [`${depth} blocks`, `${width.toFixed(0)} channels`, `${side} px`, short(macs)]);
   fillRows("nominal", [...DIMENSIONS, "multiply-adds"].map((name, index) => [
-    name, things[index], `${[...asked, promised][index].toFixed(3)}`, `${came[index].toFixed(3)}`, became[index]]));
+    name, sizes[0][index], `${[...asked, promised][index].toFixed(3)}`, `${came[index].toFixed(3)}`, sizes[1][index]]));
+  const bases = choice.rule === "compound" ? choice.bases : rules[choice.rule].bases;
+  find("meaning").replaceChildren(...DIMENSIONS.map((name, index) => {
+    const power = bases ? [`${+bases[index].toFixed(3)}`, cell("sup", signed(point.phi)), " = "] : [];
+    return cell("span", [`${name} \u00d7 `, ...power, cell("b", asked[index].toFixed(2))]);
+  }));
 }
 function update(source) {
   const choice = choose(), points = curveOf(choice);
@@ -339,7 +342,8 @@ function update(source) {
   showNumbers(choice, point, network, base);
   drawNetworks([
     { id: "base", title: `${choice.table.name} as it is: ${base.depth} blocks, ${base.side} px`, network: base },
-    { id: "scaled", title: `phi = ${signed(point.phi)}: ${network.depth} blocks, ${network.side} px`, network }]);
+    { id: "scaled", title: `phi = ${signed(point.phi)}: ${network.depth} blocks, ${network.side} px`, network },
+  ], choice.table.stages);
   drawCosts(network);
   drawMarks(rows, points);
   fillPublished(rows, choice);

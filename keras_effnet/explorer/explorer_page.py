@@ -27,7 +27,8 @@ def write_explorer(path: str | Path, backbones: Sequence[BackboneSpec | str] = U
     Its sliders scale a backbone by phi, by alpha, beta and gamma, or to a budget of multiply-adds, under any registered
     rule that takes every phi. It shows the network to scale, its stages, what was asked for beside what rounding made
     of it, and where the published sizes of the family lie. Its numbers are those of `estimate_cost`, looked up in
-    tables of about 200 kB for each backbone; sizes round as in `Rounding()`, for images of 3 channels and 1000 classes.
+    tables of 50 to 200 kB for each backbone (640 kB for EfficientNet-L2); sizes round as in `Rounding()`, for images of
+    3 channels and 1000 classes.
 
     Args:
         path: the file to write; folders are made if missing.
@@ -41,7 +42,9 @@ def write_explorer(path: str | Path, backbones: Sequence[BackboneSpec | str] = U
             shape, its width and its stride.
 
     Example:
-        >>> write_explorer("mobilenets.html", ["mobilenet_v2", "mobilenet_v3_small"])  # doctest: +SKIP
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     write_explorer(Path(folder) / "mobilenet.html", ["mobilenet_v2"])
     """
     specs = [resolve_backbone(each) for each in backbones]
     names = [spec.name for spec in specs]
@@ -105,8 +108,12 @@ def _top(specs: Sequence[BackboneSpec], sliders: Sliders) -> list[Content]:
             element("output", id="phi-value", for_="phi"),
             class_="phibar",
         ),
+        element("p", class_="meaning", id="meaning"),
         element(
-            "p", f"The marks are published sizes. The slider ends where the page does, at {reached}.", class_="note"
+            "p",
+            element("span", "The marks are published sizes. ", id="marked"),
+            f"The slider ends where the page does, at {reached}.",
+            class_="note",
         ),
         element("p", role="status", id="said", class_="unseen"),
         section(
@@ -130,7 +137,7 @@ CARDS = (
     ("short-macs", "macs", "multiply-adds"),
     ("short-params", "params", "parameters"),
     ("short-activations", "activations", "activations"),
-    ("short-network", "blocks", "blocks, and the side of the image"),
+    ("short-network", "blocks", "blocks read images of this side"),
 )
 
 
@@ -202,8 +209,8 @@ def _sections() -> list[Element]:
             "network",
             element(
                 "p",
-                "A plate for each block, as high as what it makes has pixels, as thick as that has channels. Both "
-                "networks have one scale, and the yellow plate is the image. Colours are those of the stages below.",
+                "A box for each block of stem and stages: as high as it makes channels, as far to the back as its map "
+                "is wide. The square is the image. Both networks have one scale, and the colours of the stages below.",
                 class_="soft",
             ),
             element("div", drawings, class_="drawings", id="drawn"),
@@ -213,11 +220,11 @@ def _sections() -> list[Element]:
             "asked",
             element(
                 "p",
-                "Blocks, channels and pixels are whole numbers, and channels multiples of 8. So a network is never "
-                "quite what was asked for, and what it costs is counted.",
+                "Blocks, channels (here their mean) and pixels are whole numbers, and channels multiples of 8. So a "
+                "network is never quite what was asked for, and what it costs is counted.",
                 class_="soft",
             ),
-            _empty_table("nominal", ("", "phi = 0", "asked for, times", "came, times", "now"), "Nominal and realised"),
+            _empty_table("nominal", ("", "phi = 0", "nominal", "realised", "now"), "Nominal and realised"),
         ),
         section(
             "What each stage costs",
