@@ -320,7 +320,7 @@ def _check(spec: BackboneSpec, table: Mapping[str, Any], sliders: Sliders) -> No
     """
     draw = random.Random(SEED)
     near = {name: [place for place in sliders.places[name] if 0.5 <= place <= 2] for name in DIMENSIONS}
-    points = [Coefficients(**{name: draw.choice(near[name]) for name in DIMENSIONS}) for _ in range(CHECKS)]
+    points = [Coefficients(*(draw.choice(near[name]) for name in DIMENSIONS)) for _ in range(CHECKS)]
     for factors in (Coefficients(), *points):
         try:
             cost = estimate_cost(scale_spec(spec, coefficients=factors))

@@ -243,7 +243,8 @@ function drawChart(choice, points, rows, current, budget, base) {
     if (!point) continue;
     const flip = x(point.phi) > width - 90;
     picture.append(shape("circle", { class: "size", cx: x(point.phi), cy: y(size.macs), r: 4.5 }, shape("title", {}, size.name)));
-    picture.append(text(size.label, x(point.phi) + (flip ? -9 : 9), y(size.macs) + (flip ? -4 : 14), flip ? "end" : "start"));
+    // Long names would lie on each other in a narrow window; the table has them all.
+    if (width > 600 || size.label.length < 5) picture.append(text(size.label, x(point.phi) + (flip ? -9 : 9), y(size.macs) + (flip ? -4 : 14), flip ? "end" : "start"));
   }
   picture.append(shape("circle", { class: "current", cx: x(current.phi), cy: y(current.macs), r: 6.5 }));
   find("chart").replaceChildren(picture);

@@ -132,18 +132,18 @@ def _top(specs: Sequence[BackboneSpec], sliders: Sliders) -> list[Content]:
     ]
 
 
-# What a card says: the number in short, the same whole, and what it is.
+# What a card says: the number in short, what stands before the whole one, that, and what it is.
 CARDS = (
-    ("short-macs", "macs", "multiply-adds"),
-    ("short-params", "params", "parameters"),
-    ("short-activations", "activations", "activations"),
-    ("short-network", "blocks", "blocks read images of this side"),
+    ("short-macs", "", "macs", " multiply-adds"),
+    ("short-params", "", "params", " parameters"),
+    ("short-activations", "", "activations", " activations"),
+    ("short-network", "side of the image; ", "blocks", " blocks"),
 )
 
 
-def _card(short: str, whole: str, label: str) -> Element:
+def _card(short: str, before: str, whole: str, label: str) -> Element:
     return element(
-        "div", element("b", id=short), element("span", element("span", id=whole), f" {label}"), class_="card"
+        "div", element("b", id=short), element("span", before, element("span", id=whole), label), class_="card"
     )
 
 
@@ -203,65 +203,33 @@ def _sections() -> list[Element]:
     drawings = [
         element("figure", element("h3", id=f"{name}-title"), element("div", id=name)) for name in ("base", "scaled")
     ]
+    stages = ("stage", "reads, px", "channels", "blocks", "parameters", "multiply-adds", "activations")
+    sizes = ("size", "depth", "width", "resolution", "multiply-adds", "nearest phi", "costs there", "shape differs by")
     return [
         section(
             "The network, to scale",
             "network",
-            element(
-                "p",
-                "A box for each block of stem and stages: as high as it makes channels, as far to the back as its map "
-                "is wide. The square is the image. Both networks have one scale, and the colours of the stages below.",
-                class_="soft",
-            ),
+            element("p", DRAWING, class_="soft"),
             element("div", drawings, class_="drawings", id="drawn"),
         ),
         section(
             "Asked for, and what came of it",
             "asked",
-            element(
-                "p",
-                "Blocks, channels (here their mean) and pixels are whole numbers, and channels multiples of 8. So a "
-                "network is never quite what was asked for, and what it costs is counted.",
-                class_="soft",
-            ),
+            element("p", ROUNDED, class_="soft"),
             _empty_table("nominal", ("", "phi = 0", "nominal", "realised", "now"), "Nominal and realised"),
         ),
         section(
             "What each stage costs",
             "stage-costs",
             element("div", class_="shares", id="shares"),
-            _empty_table(
-                "stages",
-                ("stage", "reads, px", "channels", "blocks", "parameters", "multiply-adds", "activations"),
-                "Stages of the network",
-                scrolls=True,
-            ),
+            _empty_table("stages", stages, "Stages of the network", scrolls=True),
         ),
         section(
             "Where the published sizes lie",
             "published",
-            element(
-                "p",
-                "No phi is a published size: those are tables. Each stands where the scaled network costs as much. "
-                "Solid: counted; dotted: what the rule promises; dashed: your budget; the large dot is this network.",
-                class_="soft",
-            ),
+            element("p", PUBLISHED_SIZES, class_="soft"),
             element("div", id="chart"),
-            _empty_table(
-                "sizes",
-                (
-                    "size",
-                    "depth",
-                    "width",
-                    "resolution",
-                    "multiply-adds",
-                    "nearest phi",
-                    "costs there",
-                    "shape differs by",
-                ),
-                "Published sizes",
-                scrolls=True,
-            ),
+            _empty_table("sizes", sizes, "Published sizes", scrolls=True),
         ),
         section(
             "Take it along",
@@ -270,6 +238,20 @@ def _sections() -> list[Element]:
             _taken("command", "The command line, which explains it"),
         ),
     ]
+
+
+DRAWING = (
+    "A box for each block of stem and stages: as high as it makes channels, as far to the back as its map is wide. The "
+    "square is the image. Both networks have one scale, and the colours of the stages below."
+)
+ROUNDED = (
+    "Blocks, channels (here their mean) and pixels are whole numbers, and channels multiples of 8. So a network is never "
+    "quite what was asked for, and what it costs is counted."
+)
+PUBLISHED_SIZES = (
+    "No phi is a published size: those are tables. Each stands where the scaled network costs as much. Solid: counted; "
+    "dotted: what the rule promises; dashed: your budget; the large dot is this network."
+)
 
 
 def _empty_table(name: str, header: Sequence[str], caption: str, *, scrolls: bool = False) -> Element:
