@@ -319,9 +319,10 @@ def _check(spec: BackboneSpec, table: Mapping[str, Any], sliders: Sliders) -> No
         SpecError: they differ.
     """
     draw = random.Random(SEED)
-    near = {name: [place for place in sliders.places[name] if 0.5 <= place <= 2] for name in DIMENSIONS}
-    points = [Coefficients(*(draw.choice(near[name]) for name in DIMENSIONS)) for _ in range(CHECKS)]
-    for factors in (Coefficients(), *points):
+    near = [[place for place in sliders.places[name] if 0.5 <= place <= 2] for name in DIMENSIONS]
+    points = [tuple(map(draw.choice, near)) for _ in range(CHECKS)]
+    for depth, width, resolution in ((1.0, 1.0, 1.0), *points):
+        factors = Coefficients(depth, width, resolution)
         try:
             cost = estimate_cost(scale_spec(spec, coefficients=factors))
             wanted = [

@@ -245,8 +245,8 @@ DRAWING = (
     "square is the image. Both networks have one scale, and the colours of the stages below."
 )
 ROUNDED = (
-    "Blocks, channels (here their mean) and pixels are whole numbers, and channels multiples of 8. So a network is never "
-    "quite what was asked for, and what it costs is counted."
+    "Blocks, channels (here their mean) and pixels are whole numbers, and channels multiples of 8. So a network is "
+    "never quite what was asked for, and what it costs is counted."
 )
 PUBLISHED_SIZES = (
     "No phi is a published size: those are tables. Each stands where the scaled network costs as much. Solid: counted; "
