@@ -60,6 +60,7 @@ _HOMES = {
     "search_architecture": "search.searches",
     "search_coefficients": "search.searches",
     "to_edge": "edge",
+    "write_explorer": "explorer.explorer_page",
     "timm_spec": "backbones.timm_specs",
 }
 

@@ -25,6 +25,7 @@ from keras_effnet.edge import to_edge as to_edge
 from keras_effnet.errors import KerasEffnetError as KerasEffnetError
 from keras_effnet.explanation import Explanation as Explanation
 from keras_effnet.explanation import explain as explain
+from keras_effnet.explorer.explorer_page import write_explorer as write_explorer
 from keras_effnet.export.engines import open_exported as open_exported
 from keras_effnet.export.explain_int8 import explain_int8 as explain_int8
 from keras_effnet.export.exporter import export_model as export_model
@@ -104,4 +105,5 @@ __all__ = [
     "search_coefficients",
     "timm_spec",
     "to_edge",
+    "write_explorer",
 ]

@@ -4,6 +4,7 @@
 |---|---|---|
 | `phi` | what scaling does to EfficientNet-B0, from its spec | 2 s |
 | `costs` | parameters and multiply-adds against phi (examples/compare_scaled_backbones.py) | 5 s |
+| `explore` | what `keras-effnet explore` writes, opened in Chromium | 5 s |
 | `report` | some sections of a report, opened in Chromium (scripts/report_image.py) | 1 minute |
 | `transfer` | what `keras-effnet transfer` leaves | 2 minutes |
 | `search_surface` | what `keras-effnet search coefficients` leaves | 17 minutes |
@@ -23,10 +24,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-
-from keras_effnet import estimate_cost, scale_spec
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from pages import screenshot  # noqa: E402 - the path comes first
+
+from keras_effnet import estimate_cost, scale_spec, write_explorer  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 PHIS = (-4, -2, 0, 2)
 
@@ -69,6 +75,17 @@ def costs(path: Path) -> None:
         shutil.copy(Path(folder) / "compare.png", path)
 
 
+def explore(path: Path) -> None:
+    """The upper part of the explorer at phi = 2, as a browser shows it."""
+    with TemporaryDirectory() as folder:
+        page, image = Path(folder) / "explore.html", Path(folder) / "explore.png"
+        write_explorer(page, ["efficientnet_b0"])
+        screenshot(page, image, 1200, 1340, address="phi=2")
+        with Image.open(image) as whole:
+            shown = whole.convert("RGB").resize((960, 1072), Image.Resampling.LANCZOS)
+        shown.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 def report(path: Path) -> None:
     """Some sections of a report, as a browser shows them."""
     with TemporaryDirectory() as folder:
@@ -90,8 +107,8 @@ def search_surface(path: Path) -> None:
 
 
 KERAS_EFFNET = (sys.executable, "-m", "keras_effnet")
-DRAWN = {each.__name__: each for each in (phi, costs, report, transfer, search_surface)}
-QUICK = ("phi", "costs")
+DRAWN = {each.__name__: each for each in (phi, costs, explore, report, transfer, search_surface)}
+QUICK = ("phi", "costs", "explore")
 
 
 def run(*words: Any, cwd: str | None = None) -> None:
