@@ -4,11 +4,12 @@
 |---|---|---|
 | `phi` | what scaling does to EfficientNet-B0, from its spec | 2 s |
 | `costs` | parameters and multiply-adds against phi (examples/compare_scaled_backbones.py) | 5 s |
+| `scenes` | scenes of the set of this name, and one of them at several resolutions | 3 s |
 | `report` | some sections of a report, opened in Chromium (scripts/report_image.py) | 1 minute |
 | `transfer` | what `keras-effnet transfer` leaves | 2 minutes |
 | `search_surface` | what `keras-effnet search coefficients` leaves | 17 minutes |
 
-`budget`, `front` and `inherit` are drawn by the benchmarks of these names.
+`budget`, `front` and `inherit` are drawn by the benchmarks of these names, `scenes_scaling` by benchmarks/scenes.py.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from keras_effnet import estimate_cost, scale_spec
+from keras_effnet.data.scene_layout import CLASS_NAMES, CONTEXTS, SHAPES, TEXTURES
+from keras_effnet.data.scenes import Scenes
 
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
@@ -69,6 +72,30 @@ def costs(path: Path) -> None:
         shutil.copy(Path(folder) / "costs.png", path)
 
 
+def scenes(path: Path) -> None:
+    """Each shape in each texture, the contexts in turn; below, one scene as it is drawn at several resolutions."""
+    source, sides = Scenes(len(CLASS_NAMES)), (24, 32, 48, 64, 96, 192)
+    figure = Figure(figsize=(7.2, 6.6), layout="constrained")
+    axes: Any = figure.subplots(len(TEXTURES) + 1, len(SHAPES))
+    for row, texture in enumerate(TEXTURES):
+        for column, shape in enumerate(SHAPES):
+            context = tuple(CONTEXTS)[(row + column) % len(CONTEXTS)]
+            number = CLASS_NAMES.index(f"{texture} {shape} {context} ring")
+            axes[row, column].imshow(source.read(number, 128))
+            axes[row, column].set_xlabel(f"{context} ring", fontsize=9, labelpad=2)
+            if not row:
+                axes[row, column].set_title(shape, fontsize=12)
+        axes[row, 0].set_ylabel(texture, fontsize=12)
+    number = CLASS_NAMES.index("dotted pentagon beside ring")
+    for axis, side in zip(axes[-1], sides, strict=True):
+        axis.imshow(source.read(number, side), interpolation="nearest")
+        axis.set_xlabel(f"{side} px", fontsize=11, labelpad=2)
+    axes[-1, 0].set_ylabel("one scene", fontsize=12)
+    for axis in axes.flat:
+        axis.set(xticks=(), yticks=())
+    figure.savefig(path, dpi=110)
+
+
 def report(path: Path) -> None:
     """Some sections of a report, as a browser shows them."""
     with TemporaryDirectory() as folder:
@@ -90,8 +117,8 @@ def search_surface(path: Path) -> None:
 
 
 KERAS_EFFNET = (sys.executable, "-m", "keras_effnet")
-DRAWN = {each.__name__: each for each in (phi, costs, report, transfer, search_surface)}
-QUICK = ("phi", "costs")
+DRAWN = {each.__name__: each for each in (phi, costs, scenes, report, transfer, search_surface)}
+QUICK = ("phi", "costs", "scenes")
 
 
 def run(*words: Any, cwd: str | None = None) -> None:

@@ -20,7 +20,7 @@ SHAPES = {
     "octagram": (4, True),
 }
 # Angles of the waves that are added, in degrees.
-TEXTURES = {"striped": (0,), "latticed": (0, 60), "checked": (0, 90), "dotted": (0, 60, 120)}
+TEXTURES = {"plain": (), "striped": (0,), "checked": (0, 90), "dotted": (0, 60, 120)}
 # Angle between straight up and where the ring lies, in degrees.
 CONTEXTS = {"under": 0, "beside": 90, "over": 180}
 CLASS_NAMES = tuple(
@@ -28,14 +28,14 @@ CLASS_NAMES = tuple(
 )
 
 # What follows was chosen by training small networks: docs/evidence/scenes.md. Lengths are fractions of the side.
-RADII = (0.11, 0.28)  # of the object
-WAVES_ACROSS = (5.0, 7.0)  # of the texture, over the object
+RADII = (0.15, 0.32)  # of the object
+WAVES_ACROSS = (3.0, 4.5)  # of the texture, over the object
 LEAN = 35.0  # degrees that the ring's direction is off at most, of 45 that would touch the next context's
 GAP = (0.08, 0.15)  # between the object and the centre of the ring
-CLUTTER = 5  # small shapes
+CLUTTER = 4  # small shapes
 WIRES = 2
 CONTRAST = (0.15, 0.3)  # half of that of the texture
-NOISE = (0.02, 0.06)  # standard deviation for each pixel
+NOISE = (0.02, 0.05)  # standard deviation for each pixel
 
 
 def compose_scene(label: int, generator: np.random.Generator) -> tuple[list[ScenePart], float]:
@@ -55,9 +55,8 @@ def compose_scene(label: int, generator: np.random.Generator) -> tuple[list[Scen
     """
     shape, texture, context = list(product(SHAPES, TEXTURES, CONTEXTS))[label]
     dice = Dice(generator)
-    level = dice.between(0.25, 0.75)  # of the ground: object and ring are to be seen against it
-    ground, figure = _ground(dice, level), _object(dice, shape, texture, level)
-    ring = _ring(dice, figure, context, level)
+    ground, figure = _ground(dice), _object(dice, shape, texture)
+    ring = _ring(dice, figure, context)
     clutter = [_clutter(dice) for _ in range(CLUTTER)]
     wires = [_wire(dice) for _ in range(WIRES)]
     decoy = _decoy(dice)
@@ -88,23 +87,19 @@ class Dice:
         return Wave(cycles * math.cos(angle), cycles * math.sin(angle), next(self._values))
 
 
-def _ground(dice: Dice, level: float) -> Ground:
-    first, second = (dice.colour(level - 0.2, level + 0.2) for _ in range(2))
-    waves = tuple(dice.wave(dice.between(1, 4), dice.between(0, math.pi)) for _ in range(2))
+def _ground(dice: Dice) -> Ground:
+    level = dice.between(0.2, 0.4)
+    first, second = (dice.colour(level - 0.15, level + 0.15) for _ in range(2))
+    waves = tuple(dice.wave(dice.between(1, 3), dice.between(0, math.pi)) for _ in range(2))
     slope = (dice.between(-0.5, 0.5), dice.between(-0.5, 0.5))
     return Ground((first, second), slope, waves, dice.between(0.1, 0.25))
 
 
-def _object(dice: Dice, shape: str, texture: str, level: float) -> Figure:
+def _object(dice: Dice, shape: str, texture: str) -> Figure:
     radius = RADII[0] * (RADII[1] / RADII[0]) ** dice.between(0, 1)
-    room = min(0.2, 0.4 - radius)
+    room = min(0.2, 0.42 - radius)
     x, y = (0.5 + dice.between(-room, room) for _ in range(2))
-    return _textured(dice, x, y, radius, SHAPES[shape], TEXTURES[texture], _against(level, dice.between(0.15, 0.35)))
-
-
-def _against(level: float, contrast: float) -> float:
-    """A level so far from another one, where there is more room."""
-    return level + (contrast if level < 0.5 else -contrast)
+    return _textured(dice, x, y, radius, SHAPES[shape], TEXTURES[texture], dice.between(0.6, 0.75))
 
 
 def _textured(
@@ -114,19 +109,18 @@ def _textured(
     turn = dice.between(0, math.pi)
     waves = tuple(dice.wave(cycles, turn + math.radians(angle)) for angle in angles)
     red, green, blue = dice.colour(level - 0.12, level + 0.12)
-    half = dice.between(*CONTRAST) * (1 if dice.below(2) else -1)
+    half = dice.between(*CONTRAST) * (1 if dice.below(2) else -1) if angles else 0.0
     colour, other = ((red + end, green + end, blue + end) for end in (-half, half))
     return Figure(x, y, radius, *shape, dice.between(0, 2 * math.pi), colour, other, waves)
 
 
-def _ring(dice: Dice, figure: Figure, context: str, level: float) -> Ring:
+def _ring(dice: Dice, figure: Figure, context: str) -> Ring:
     turn = math.radians(CONTEXTS[context] * (1 if dice.below(2) else -1) + dice.between(-LEAN, LEAN))
     away = figure.radius + dice.between(*GAP)
     x, y = figure.x + away * math.sin(turn), figure.y + away * math.cos(turn) * -1
     x, y = (min(max(place, 0.06), 0.94) for place in (x, y))
-    radius = dice.between(0.045, 0.065)
-    bright = _against(level, dice.between(0.35, 0.55))
-    return Ring(x, y, radius, radius * dice.between(0.3, 0.4), dice.colour(bright - 0.1, bright + 0.1))
+    radius = dice.between(0.05, 0.07)
+    return Ring(x, y, radius, radius * dice.between(0.3, 0.4), dice.colour(0.8, 1.0))
 
 
 def _clutter(dice: Dice) -> Figure:

@@ -1,10 +1,10 @@
 """Scenes: images drawn on demand, without end, at any resolution, on which networks of any size can be told apart.
 
-A class is a shape, a texture and a context, and each of them takes something else of a network. Shapes differ by a
-corner or two, among clutter of the same shapes. Textures differ by the directions of waves whose length goes with the
-size of the object, so that a small image hides those of small objects. The context is where a ring lies, far from
-the object: above, beside or below. How accuracy depends on depth, width and resolution is measured in
-docs/evidence/scenes.md.
+A class is a shape, a texture and a context, and each of them asks something else of a network. Shapes differ by a
+corner or two, among clutter of the same shapes. Textures are none, or waves in one, two or three directions; their
+length goes with the size of the object, so that a small image hides those of small objects. The context is where a ring
+lies, far from the object: above, beside or below. docs/evidence/scenes.md tells what depth, width and resolution are
+worth here.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Scenes(Source):
     Example:
         >>> scenes = Scenes(72)
         >>> scenes.class_names[0], scenes.read(0, 48).shape
-        ('striped triangle under ring', (48, 48, 3))
+        ('plain triangle under ring', (48, 48, 3))
     """
 
     def __init__(
