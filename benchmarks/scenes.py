@@ -1,13 +1,13 @@
-"""What depth, width and resolution are worth on drawn scenes, one at a time, from a small base.
+"""What depth, width and resolution are worth on drawn scenes, one at a time, from small bases.
 
-Command: python benchmarks/scenes.py [--seeds N] [--steps N] [--output FOLDER]
-Time: about 25 minutes a seed on 2 idle cores. What was done before it was stopped is not done again.
+Command: python benchmarks/scenes.py [--seeds N] [--steps N] [--networks NAME ...] [--output FOLDER]
+Time: about an hour a seed on 2 cores. What was done before it was stopped is not done again.
 Result: results/scenes.json, docs/images/scenes_scaling.png and, by benchmarks/tables.py, a table in
     docs/evidence/scenes.md.
 
-A base of a real family is trained from first weights, then the same base with more or less of one dimension, all for as
-many steps, with one recipe. Scored are test images: the class, and each of its three factors alone (a network that says
-"striped square over ring" of a striped hexagon over a ring is right about two of them).
+Two small bases of real families are trained from first weights, then each of them with more or less of one dimension,
+all for as many steps, with one recipe. Scored are test images: the class, and each of its three factors alone (a
+network that says "striped square over ring" of a striped hexagon over a ring is right about two of them).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import Any
 
 import keras
 import numpy as np
-from measure import RESULTS, save, this_command
+from measure import RESULTS, save
 
 from keras_effnet import BackboneSpec, Preprocessing, Rounding, build_model, estimate_cost, load_data, scale_spec
 from keras_effnet.data.batches import Batches
-from keras_effnet.data.scene_layout import CONTEXTS, SHAPES, TEXTURES
+from keras_effnet.data.scene_layout import CLASS_NAMES, CONTEXTS, SHAPES, TEXTURES
 from keras_effnet.scaling.rules import Coefficients
 from keras_effnet.scaling.stride import limit_stride
 from keras_effnet.training.checkpoint import Checkpoint
@@ -37,28 +37,39 @@ from keras_effnet.training.seeding import seed_weights
 
 RESULT = RESULTS / "scenes.json"
 IMAGE = Path(__file__).parents[1] / "docs" / "images" / "scenes_scaling.png"
-BASE = {"backbone": "mobilenet_v1", "depth": 0.4, "width": 0.25, "resolution": 48, "stride": 16}
+# Coefficients of the bases: six blocks without shortcuts, eight with.
+BASES = {"mobilenet_v1": {"depth": 0.4, "width": 0.25}, "mobilenet_v2": {"depth": 0.4, "width": 0.35}}
+RESOLUTION, STRIDE = 48, 16
 WAYS = {"depth": (2.0, 3.0), "width": (0.5, 2.0), "resolution": (2 / 3, 1.5, 2.0)}
 RECIPE = {"optimizer": "adamw", "rate": 8e-3, "weight_decay": 0.02, "warmup": 0.1, "batch_size": 64}
 TEST_BATCH = 200
 
 
-def network(depth: float = 1.0, width: float = 1.0, resolution: float = 1.0) -> BackboneSpec:
-    """The base with each dimension times a factor."""
-    side = round(BASE["resolution"] * resolution)
+def network(backbone: str, depth: float = 1.0, width: float = 1.0, resolution: float = 1.0) -> BackboneSpec:
+    """A base with each dimension times a factor."""
+    base = BASES[backbone]
     scaled = scale_spec(
-        BASE["backbone"],
-        coefficients=Coefficients(depth=BASE["depth"] * depth, width=BASE["width"] * width),
+        backbone,
+        coefficients=Coefficients(depth=base["depth"] * depth, width=base["width"] * width),
         rounding=Rounding(depth="round", divisor=4),
     )
     pixels = Preprocessing(scale=1 / 127.5, offset=-1.0)
-    return replace(limit_stride(scaled, BASE["stride"]), preprocessing=pixels, drop_path=0.0, resolution=side)
+    side = round(RESOLUTION * resolution)
+    return replace(limit_stride(scaled, STRIDE), preprocessing=pixels, drop_path=0.0, resolution=side)
 
 
 def trainings() -> dict[str, BackboneSpec]:
-    """Each network by its name, the base first, then from the cheapest to the dearest."""
-    others = {f"{way} x {factor:.2g}": network(**{way: factor}) for way, factors in WAYS.items() for factor in factors}
-    return {"base": network(), **dict(sorted(others.items(), key=lambda each: estimate_cost(each[1]).macs))}
+    """Each network by its name: the bases, each followed by what is made of it, the cheapest first."""
+    found: dict[str, BackboneSpec] = {}
+    for backbone in BASES:
+        made = {
+            f"{backbone}, {way} x {factor:.2g}": network(backbone, **{way: factor})
+            for way, factors in WAYS.items()
+            for factor in factors
+        }
+        by_cost = dict(sorted(made.items(), key=lambda each: estimate_cost(each[1]).macs))
+        found |= {backbone: network(backbone), **by_cost}
+    return found
 
 
 def measure(name: str, spec: BackboneSpec, seed: int, steps: int, output: Path) -> dict[str, Any]:
@@ -81,7 +92,7 @@ def measure(name: str, spec: BackboneSpec, seed: int, steps: int, output: Path) 
         "recipe": RECIPE,
         "data": batches.source.fingerprint(),
     }
-    folder = output / f"{name.replace(' ', '_')}_{seed}"
+    folder = output / f"{name.replace(',', '').replace(' ', '_')}_{seed}"
     checkpoint = Checkpoint(folder, identity)
     train(
         model,
@@ -117,27 +128,36 @@ def scores(found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Accuracy against multiply-adds, a line for each dimension."""
+    """Accuracy against multiply-adds: a panel for each base, a line for each dimension."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    axes = figure.subplots()
-    for way, marker in zip(WAYS, "os^", strict=True):
-        points = []
-        for name in dict.fromkeys(row["network"] for row in rows):
-            if name == "base" or name.startswith(way):
-                runs = [row for row in rows if row["network"] == name]
-                found = [100 * row["accuracy"] for row in runs]
-                points.append((runs[0]["macs"] / 1e6, mean(found), stdev(found) if len(found) > 1 else 0.0))
-        macs, middle, spread = zip(*sorted(points), strict=True)
-        axes.errorbar(macs, middle, yerr=spread, marker=marker, capsize=3, label=way)
-    axes.set(xscale="log", xlabel="million multiply-adds", ylabel="accuracy on test images, %")
-    ticks = sorted({round(row["macs"] / 1e6, 1) for row in rows})
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
-    axes.minorticks_off()
-    axes.grid(alpha=0.3)
-    axes.legend()
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    panels: Any = figure.subplots(1, len(BASES), sharey=True, squeeze=False)
+    for axes, backbone in zip(panels.flat, BASES, strict=True):
+        for way, marker in zip(WAYS, "os^", strict=True):
+            names = [name for name in trainings() if name == backbone or name.startswith(f"{backbone}, {way}")]
+            found = [[row for row in rows if row["network"] == name] for name in names]
+            points = sorted(
+                (runs[0]["macs"] / 1e6, mean(accuracies), stdev(accuracies) if len(accuracies) > 1 else 0.0)
+                for runs in found
+                if (accuracies := [100 * row["accuracy"] for row in runs])
+            )
+            if len(points) > 1:
+                macs, middle, spread = zip(*points, strict=True)
+                axes.errorbar(macs, middle, yerr=spread, marker=marker, capsize=3, label=way)
+        axes.set(xscale="log", title=backbone, xlabel="million multiply-adds")
+        axes.set_xticks([0.25, 0.5, 1, 2, 4, 8], ["0.25", "0.5", "1", "2", "4", "8"])
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend()
+    panels[0, 0].set_ylabel("accuracy on test images, %")
     figure.savefig(IMAGE, dpi=110)
+
+
+def keep(rows: list[dict[str, Any]], steps: int) -> None:
+    """Writes the result with the command that makes all of it."""
+    command = f"python benchmarks/scenes.py --seeds {1 + max(row['seed'] for row in rows)} --steps {steps}"
+    save("scenes", command, rows, recipe=RECIPE, classes=len(CLASS_NAMES))
 
 
 def main() -> None:
@@ -145,14 +165,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each network (default: 3)")
     parser.add_argument("--steps", type=int, default=1200, help="steps of each training (default: 1200)")
     parser.add_argument("--output", type=Path, default=Path("results/scenes"), help="folder of unfinished trainings")
+    names = list(trainings())
+    parser.add_argument("--networks", nargs="*", choices=names, default=names, help="which to train (default: all)")
     args = parser.parse_args()
     known = json.loads(RESULT.read_text())["rows"] if RESULT.is_file() else []
     rows = [row for row in known if row["steps"] == args.steps]
     for seed in range(args.seeds):
-        for name, spec in trainings().items():
+        for name in args.networks:
             if (name, seed) not in {(row["network"], row["seed"]) for row in rows}:
-                rows.append(measure(name, spec, seed, args.steps, args.output))
-                save("scenes", this_command(), rows, base=BASE, recipe=RECIPE, classes=72)
+                rows.append(measure(name, trainings()[name], seed, args.steps, args.output))
+                rows.sort(key=lambda row: (names.index(row["network"]), row["seed"]))
+                keep(rows, args.steps)
+    keep(rows, args.steps)
     draw(rows)
 
 

@@ -75,22 +75,22 @@ def costs(path: Path) -> None:
 def scenes(path: Path) -> None:
     """Each shape in each texture, the contexts in turn; below, one scene as it is drawn at several resolutions."""
     source, sides = Scenes(len(CLASS_NAMES)), (24, 32, 48, 64, 96, 192)
-    figure = Figure(figsize=(7.2, 6.6), layout="constrained")
+    figure = Figure(figsize=(5.8, 5.5), layout="constrained")
     axes: Any = figure.subplots(len(TEXTURES) + 1, len(SHAPES))
     for row, texture in enumerate(TEXTURES):
         for column, shape in enumerate(SHAPES):
             context = tuple(CONTEXTS)[(row + column) % len(CONTEXTS)]
             number = CLASS_NAMES.index(f"{texture} {shape} {context} ring")
             axes[row, column].imshow(source.read(number, 128))
-            axes[row, column].set_xlabel(f"{context} ring", fontsize=9, labelpad=2)
+            axes[row, column].set_xlabel(f"{context} ring", fontsize=9, labelpad=1)
             if not row:
-                axes[row, column].set_title(shape, fontsize=12)
-        axes[row, 0].set_ylabel(texture, fontsize=12)
+                axes[row, column].set_title(shape, fontsize=10)
+        axes[row, 0].set_ylabel(texture, fontsize=10)
     number = CLASS_NAMES.index("dotted pentagon beside ring")
     for axis, side in zip(axes[-1], sides, strict=True):
         axis.imshow(source.read(number, side), interpolation="nearest")
-        axis.set_xlabel(f"{side} px", fontsize=11, labelpad=2)
-    axes[-1, 0].set_ylabel("one scene", fontsize=12)
+        axis.set_xlabel(f"{side} px", fontsize=10, labelpad=1)
+    axes[-1, 0].set_ylabel("one scene", fontsize=10)
     for axis in axes.flat:
         axis.set(xticks=(), yticks=())
     figure.savefig(path, dpi=110)

@@ -102,7 +102,7 @@ def test_a_small_scene_is_a_large_one_resized(side: int, most: int) -> None:
         large = Image.fromarray(to_pixels(draw_scene(parts, 8 * side)))
         resized = np.asarray(large.resize((side, side), Image.Resampling.BILINEAR)).astype(int)
         apart.append(np.abs(to_pixels(draw_scene(parts, side)).astype(int) - resized))
-    assert np.mean(apart) < 1.0
+    assert np.mean(apart) < 1.2
     assert np.quantile(apart, 0.99) < most
 
 
