@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from measure import RESULTS, save
 from keras_effnet import BackboneSpec, Preprocessing, Rounding, build_model, estimate_cost, load_data, scale_spec
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.scene_layout import CLASS_NAMES, CONTEXTS, SHAPES, TEXTURES
+from keras_effnet.data.scenes import Scenes
 from keras_effnet.scaling.rules import Coefficients
 from keras_effnet.scaling.stride import limit_stride
 from keras_effnet.training.checkpoint import Checkpoint
@@ -43,6 +45,7 @@ RESOLUTION, STRIDE = 48, 16
 WAYS = {"depth": (2.0, 3.0), "width": (0.5, 2.0), "resolution": (2 / 3, 1.5, 2.0)}
 RECIPE = {"optimizer": "adamw", "rate": 8e-3, "weight_decay": 0.02, "warmup": 0.1, "batch_size": 64}
 TEST_BATCH = 200
+SIDES, DRAWN = (32, 48, 64, 96, 128, 224), 360  # of the images whose drawing is timed, and their number
 
 
 def network(backbone: str, depth: float = 1.0, width: float = 1.0, resolution: float = 1.0) -> BackboneSpec:
@@ -127,6 +130,17 @@ def scores(found: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
+def drawing_speed() -> dict[str, float]:
+    """Images that one core draws in a second of its own time, by their side."""
+    source, found = Scenes(DRAWN), {}
+    for side in SIDES:
+        begun = time.process_time()
+        for number in range(DRAWN):
+            source.read(number, side)
+        found[str(side)] = DRAWN / (time.process_time() - begun)
+    return found
+
+
 def draw(rows: list[dict[str, Any]]) -> None:
     """Accuracy against multiply-adds: a panel for each base, a line for each dimension."""
     from matplotlib.figure import Figure
@@ -154,10 +168,10 @@ def draw(rows: list[dict[str, Any]]) -> None:
     figure.savefig(IMAGE, dpi=110)
 
 
-def keep(rows: list[dict[str, Any]], steps: int) -> None:
+def keep(rows: list[dict[str, Any]], steps: int, **more: Any) -> None:
     """Writes the result with the command that makes all of it."""
     command = f"python benchmarks/scenes.py --seeds {1 + max(row['seed'] for row in rows)} --steps {steps}"
-    save("scenes", command, rows, recipe=RECIPE, classes=len(CLASS_NAMES))
+    save("scenes", command, rows, recipe=RECIPE, classes=len(CLASS_NAMES), **more)
 
 
 def main() -> None:
@@ -176,7 +190,7 @@ def main() -> None:
                 rows.append(measure(name, trainings()[name], seed, args.steps, args.output))
                 rows.sort(key=lambda row: (names.index(row["network"]), row["seed"]))
                 keep(rows, args.steps)
-    keep(rows, args.steps)
+    keep(rows, args.steps, drawing=drawing_speed())
     draw(rows)
 
 

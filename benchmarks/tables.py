@@ -286,8 +286,8 @@ def scenes(content: dict[str, Any]) -> str:
     for row in content["rows"]:
         found.setdefault(row["network"], []).append(row)
     lines = [
-        "| network | blocks | px | parameters | multiply-adds | accuracy | shape | texture | context | seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| network | blocks | px | params | multiply-adds | seeds | accuracy | shape | texture | context | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, runs in found.items():
         first = runs[0]
@@ -295,18 +295,21 @@ def scenes(content: dict[str, Any]) -> str:
         spread = f" ± {100 * stdev(run['accuracy'] for run in runs):.1f}" if len(runs) > 1 else ""
         accuracy = f"**{mean(run['accuracy'] for run in runs):.1%}**{spread}"
         sizes = (str(first["depth"]), str(first["resolution"]), f"{first['params']:,}", f"{first['macs']:,}")
-        cells = (name, *sizes, accuracy, *alone, f"{mean(run['seconds'] for run in runs):.0f}")
+        cells = (name, *sizes, str(len(runs)), accuracy, *alone, f"{mean(run['seconds'] for run in runs):.0f}")
         lines.append(f"| {' | '.join(cells)} |")
-    seeds, first = max(map(len, found.values())), content["rows"][0]
+    first = content["rows"][0]
     text = (
-        f"Accuracy on test images: of the class, and of each of its factors alone; {seeds} seed{'s' * (seeds > 1)}. "
-        f"Chance is {1 / content['classes']:.1%}, 16.7%, 25.0% and 33.3%. {first['steps']:,} steps of "
+        f"Accuracy on test images: of the class, and of each of its factors alone; ± is the standard deviation where "
+        f"there is more than one seed. Chance is {1 / content['classes']:.1%}, 16.7%, 25.0% and 33.3%. "
+        f"{first['steps']:,} steps of "
         f"{content['recipe']['batch_size']} images each, none of which comes twice. Seconds are of training.",
         "",
         "![Accuracy against multiply-adds, for each dimension](../images/scenes_scaling.png)",
         "",
     )
-    return "\n".join([*text, *lines, "", where(content)])
+    drawn = ", ".join(f"{speed:,.0f} of {side} px" for side, speed in content.get("drawing", {}).items())
+    speed = f"Drawing: {drawn}, in a second of one core's time."
+    return "\n".join([*text, *lines, "", speed, "", where(content)])
 
 
 def fill(page: str, name: str, body: str) -> str:

@@ -3,7 +3,7 @@
 A class is a shape, a texture and a context, and each of them asks something else of a network. Shapes differ by a
 corner or two, among clutter of the same shapes. Textures are none, or waves in one, two or three directions; their
 length goes with the size of the object, so that a small image hides those of small objects. The context is where a ring
-lies, far from the object: above, beside or below. docs/evidence/scenes.md tells what depth, width and resolution are
+lies, away from the object: above, beside or below. docs/evidence/scenes.md tells what depth, width and resolution are
 worth here.
 """
 

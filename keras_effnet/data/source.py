@@ -44,7 +44,8 @@ class Source(ABC):
         channels: number of channels of the images that are read: 3 (RGB), or that of all their bands.
         bits: number of bits that images of 16 bits were found to use; None if there are none, or if it is unknown.
         endless: whether there are images of any larger index, too, which `read` and `targets` take: each shuffle of
-            `Batches` then shows others. What is held out, folded or limited is not.
+            `Batches` then shows others. What is held out, folded or limited is not, and balanced batches draw from the
+            first `len` alone.
     """
 
     labels: np.ndarray
