@@ -62,7 +62,8 @@ class Scenes(Source):
     ) -> None:
         count = check_int(DataError, "count", count, 0 if numbers is not None else 1)
         check_choice(DataError, "split", split, get_args(SceneSplit))
-        self.split, self.seed = split, check_int(DataError, "seed", seed, 0)
+        self.split: SceneSplit = split
+        self.seed = check_int(DataError, "seed", seed, 0)
         self.endless = numbers is None and split == "training"
         self._numbers = np.arange(count) if numbers is None else np.asarray(numbers, np.int64)
         self.class_names = CLASS_NAMES
