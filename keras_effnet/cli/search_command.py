@@ -89,7 +89,7 @@ def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
         help="the base: a registered name or a spec file (.json); by default EfficientNet-B0 for 32 px",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder for results (default: {output})")
-    parser.add_argument("--data", help="'glyphs' (default), 'digits', a folder, a CSV, or a named set")
+    parser.add_argument("--data", help="'glyphs' (default), 'digits', 'scenes', a folder, a CSV, or a named set")
     parser.add_argument("--train", metavar="MODULE:FUNCTION", help="a train function of your own instead of --data")
     parser.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
     parser.add_argument("--quick", action="store_true", help="a small search that ends within 4 minutes on 2 cores")
