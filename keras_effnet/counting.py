@@ -291,6 +291,15 @@ def network_shapes(network: Network, *images: Shape) -> dict[Node, Shape]:
     return {node: cost.shape for node, cost in count_nodes(network, *images).items()}
 
 
+def uncounted(network: Network) -> tuple[str, ...]:
+    """Names of the layers of which only the parameters are counted, since nobody knows what they compute.
+
+    Args:
+        network: a recorded network.
+    """
+    return tuple(node.name for node in network.nodes if isinstance(node.op, Opaque) and not node.op.counted)
+
+
 class CostCounter:
     """The reader that adds up; `counts` are the sums over everything read so far.
 

@@ -55,7 +55,7 @@ class GrowOptions(TypedDict, total=False):
 
 @overload
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     return_report: Literal[False] = False,
@@ -65,7 +65,7 @@ def grow_model(
 
 @overload
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     return_report: Literal[True],
@@ -74,7 +74,7 @@ def grow_model(
 
 
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     phi: float | None = None,
@@ -106,7 +106,8 @@ def grow_model(
     Args:
         model: model built by this package, loaded from a file of such a model, or any other whose network is a
             registered backbone, such as `keras.applications.ResNet50()`; its network may stand between layers of your
-            own, which go along. It stays as it is, and nothing is taken from its optimizer.
+            own, which go along. It stays as it is, and nothing is taken from its optimizer. Or the network that
+            `find_network` found in such a model.
         spec: network of the same blocks at other widths and depths, or the name of one; None for the model's own.
         phi: in place of `spec`: how the model's own is scaled by the compound rule; any finite number, above 0 larger.
             `scale_model` takes other rules.
@@ -153,7 +154,7 @@ def grow_model(
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
-    found = find_network(model, base)
+    found = model if isinstance(model, EmbeddedNetwork) else find_network(model, base)
     old, embedded = found.model, found.embedded
     target = _target(embedded.spec, spec, phi)
     kept = _kept_classes(embedded, classes)

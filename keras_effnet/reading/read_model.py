@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 
@@ -13,15 +13,14 @@ from keras_effnet.counting import Shape
 from keras_effnet.errors import BuildError, ScalingError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, leaves_of, read_graph
-from keras_effnet.reading.opaque_layer import cells_of
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, read_graph
+from keras_effnet.reading.opaque_layer import cells_of, channels_of
 from keras_effnet.reading.read_layer import read_layer
 from keras_effnet.reading.steps import PREVIOUS, Given
 from keras_effnet.trace import is_unknown
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where a node of a read network comes from.
 
     Args:
@@ -125,23 +124,25 @@ class _Reading:
 
     def input(self, key: Tensor) -> Node:
         """An input of the model."""
-        self.nodes[key] = Node(None, key[0], (), cells_of(self.graph.shapes[key])[2])
+        self.nodes[key] = Node(None, key[0], (), channels_of(self.graph.shapes[key]))
         return self.nodes[key]
 
     def call(self, layer: GraphLayer, number: int) -> None:
         """One call of a layer."""
         call, shapes = layer.calls[number], self.graph.shapes
         made = [shapes[key] for key in call.made]
-        arguments = list(leaves_of((call.arguments, call.options)))
-        read = tuple(self.nodes[key] for key in call.tensors)
+        read = tuple([self.nodes[key] for key in call.tensors])
+        given = Given([shapes[key] for key in call.tensors], made)
+        if not isinstance(layer.operation, keras.Layer):
+            given = given._replace(arguments=keras.tree.flatten((call.arguments, call.options)))
         node: Node | None = None
-        steps = read_layer(layer.operation, Given([shapes[key] for key in call.tensors], made, arguments))
+        steps = read_layer(layer.operation, given)
         for step in steps:
             last, reads = step is steps[-1], step.reads
             inputs = read if node is None else (node,)
             if reads is not None:
                 inputs = tuple(cast(Node, node) if each == PREVIOUS else read[each] for each in reads)
-            channels = cells_of(made[0])[2] if last else _channels(step.op, inputs[0])
+            channels = channels_of(made[0]) if last else _channels(step.op, inputs[0])
             source = Source(layer.name, number, step.weights)
             node = self._node(step.op, f"{layer.name}{step.suffix}", inputs, channels, source)
         self.nodes[call.made[0]] = whole = cast(Node, node)

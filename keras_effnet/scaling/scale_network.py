@@ -19,7 +19,7 @@ from keras_effnet.blocks.groups import nearest_multiple
 from keras_effnet.checks import is_keras_model
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import ScalingError, SpecError
-from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
+from keras_effnet.network import MAX_UNEQUAL_BLOCKS, Network, Node, RecordedBlock, RecordedStage, made_channels
 from keras_effnet.ops import Concat, Conv, Flatten, Mixing, Op, PReLU, Resize, Reuse
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
@@ -80,6 +80,12 @@ def scale_network(
 
         model = read_layers(cast(Any, network))
         read, images = model.network, image_shapes(model) if images is None else images
+    if not isinstance(read, Network):
+        raise ScalingError(
+            "a network is a functional or Sequential Keras model, or a recorded network; a spec is scaled by "
+            "`scale_spec`.",
+            received=f"{network!r:.200}",
+        )
     if images is None:
         raise ScalingError("a recorded network needs the shapes of its inputs.", received="images=None")
     return _Scaling(read, tuple(Shape(*image) for image in images), found, rounding or Rounding()).run()
@@ -107,6 +113,7 @@ class _Scaling:
         self.blocks: list[ScaledBlock] = []
 
     def run(self) -> ScaledNetwork:
+        self._check_depth()
         stages = tuple(self._stage(number, stage) for number, stage in enumerate(self.base.stages))
         inputs, outputs = (tuple(self.twins[node] for node in each) for each in (self.base.inputs, self.base.outputs))
         network = Network(self.base.name, inputs, outputs, stages)
@@ -198,6 +205,16 @@ class _Scaling:
         least = 2 if stage.strides_last else 1
         return max(least, self.rounding.round_depth(stage.depth, self.coefficients.depth))
 
+    def _check_depth(self) -> None:
+        """Raises SpecError if there would be more units than can be recorded one by one."""
+        units = sum(self._depth(number, stage) for number, stage in enumerate(self.base.stages))
+        if units > MAX_UNEQUAL_BLOCKS:
+            raise SpecError(
+                f"{self.base.name!r} would have {units:.3g} units, more than {MAX_UNEQUAL_BLOCKS:,}: lower phi, or the "
+                "factor on depth.",
+                received=f"{self.coefficients}",
+            )
+
     def _stage(self, number: int, stage: RecordedStage) -> RecordedStage:
         depth, late = self._depth(number, stage), stage.strides_last
         early = list(stage.blocks[: len(stage.blocks) - late])
@@ -286,10 +303,11 @@ class _Scaling:
         }
         wanted = [name for name in can if getattr(asked, name) != 1]
         if wanted and not any(can[name] for name in wanted):
-            reasons = dict.fromkeys(reason for row in found.stages for reason in row.kept)
+            kept = (*(reason for row in found.stages for reason in row.kept), *found.kept)
+            reasons = "; ".join(dict.fromkeys(reason.removesuffix(".") for reason in kept))
             raise ScalingError(
-                f"no {' or '.join(wanted)} of {self.base.name!r} can be scaled: "
-                f"{'; '.join([*reasons, *found.kept])} Scale something else, or a network that repeats its blocks.",
+                f"no {' or '.join(wanted)} of {self.base.name!r} can be scaled: {reasons}. Scale something else, or a "
+                "network that repeats its blocks.",
                 received=f"{asked}",
             )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from keras_effnet.cost import Cost, count_network
-from keras_effnet.counting import Shape
+from keras_effnet.cost import Cost, count_network, opaque_note
+from keras_effnet.counting import Shape, uncounted
 from keras_effnet.network import Network, Node, RecordedBlock
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.tables import Shown, aligned
@@ -73,12 +73,12 @@ class ScaledNetwork(Shown):
     @property
     def cost(self) -> Cost:
         """The cost of the scaled network."""
-        return count_network(self.network, *(after for _, after in self.images))
+        return _counted(self.network, [after for _, after in self.images])
 
     @property
     def base_cost(self) -> Cost:
         """The cost of the network before."""
-        return count_network(self.base, *(before for before, _ in self.images))
+        return _counted(self.base, [before for before, _ in self.images])
 
     @property
     def headline(self) -> str:
@@ -96,8 +96,13 @@ class ScaledNetwork(Shown):
             pairs = (map(str, row.depth), map(str, row.width), sizes)
             texts = (_change(*pair) for pair in pairs)
             cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
-        notes = ["", *self.kept] if self.kept else []
+        notes = [*self.kept, *opaque_note(uncounted(self.network))]
+        notes = ["", *notes] if notes else []
         return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
+
+
+def _counted(network: Network, images: Sequence[Shape]) -> Cost:
+    return replace(count_network(network, *images), opaque=uncounted(network))
 
 
 def _change(before: str, after: str) -> str:

@@ -19,7 +19,7 @@ from support import as_if_trained, outputs, random_images, run_python
 
 from keras_effnet import estimate_cost, feature_extractor, feature_levels, fit_to_budget, scale_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
-from keras_effnet.errors import BudgetError, BuildError, InheritanceError
+from keras_effnet.errors import BudgetError, BuildError, InheritanceError, ModelTooLargeError
 from keras_effnet.inheritance.compare import largest_difference
 from keras_effnet.scaling import Coefficients, Rounding, WidthOnly
 from keras_effnet.scaling.scale_network import scale_network
@@ -31,8 +31,6 @@ CASES = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for
 
 @cache
 def trained(name: str) -> keras.Model:
-    if name == "nasnet_mobile" and keras.backend.backend() == "torch":
-        pytest.skip("Keras does not build NASNetMobile under PyTorch")
     model = MODELS[name]()
     as_if_trained(model)
     return model
@@ -172,6 +170,13 @@ def test_nested_models_options_and_names_go_along() -> None:
     )
 
 
+def test_what_no_machine_holds_is_not_begun() -> None:
+    with pytest.raises(ModelTooLargeError, match=r"'ten_lines' would have about .*Received: memory_limit=None"):
+        scale_model(MODELS["ten_lines"](), rule=WidthOnly(10.0), phi=9)
+    with pytest.raises(ModelTooLargeError, match=r"Received: memory_limit=1000"):
+        scale_model(MODELS["ten_lines"](), 1, memory_limit=1000)
+
+
 def test_layers_that_cannot_be_made_anew_are_named() -> None:
     image = keras.Input((8, 8, 3))
     code = getattr(layers, "Lamb" + "da")(lambda x: x * 2, output_shape=(8, 8, 8), name="code")
@@ -180,6 +185,37 @@ def test_layers_that_cannot_be_made_anew_are_named() -> None:
     assert estimate_cost(model).params == model.count_params()
     with pytest.raises(InheritanceError, match=r"'code' cannot be carried along: what it computes is code.*Received"):
         scale_model(model, 2)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Rotate(layers.Layer):
+    """A layer of somebody's own."""
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], shape[-1]), name="kernel")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return x @ self.kernel
+
+
+def test_what_is_not_counted_is_said_of_scaled_networks_and_of_budgets(caplog: pytest.LogCaptureFixture) -> None:
+    image = keras.Input((16, 16, 3))
+    x = Rotate(name="mine")(layers.Conv2D(8, 3, padding="same")(image))
+    x = layers.Conv2D(16, 3, padding="same", name="behind")(layers.Permute((2, 1, 3))(x))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)), name="rotated")
+    said = "1 layer is not counted, but for its parameters: 'mine'"
+    scaled = scale_network(model, 2)
+    assert scaled.cost.opaque == scaled.base_cost.opaque == estimate_cost(model).opaque == ("mine",)
+    assert str(scaled).endswith(said)
+    made, report = scale_model(model, 2, return_report=True)
+    assert report.exact
+    assert made.count_params() == scaled.cost.params
+    np.testing.assert_array_equal(made.get_layer("mine").kernel, model.get_layer("mine").kernel)
+    fit_to_budget(model, params=1e4)
+    assert not caplog.messages
+    fit_to_budget(model, macs=1e6)
+    assert caplog.messages == [f"rotated is fitted without what some layers compute: {said}"]
 
 
 def test_options_of_specs_are_refused() -> None:

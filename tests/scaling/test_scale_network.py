@@ -185,6 +185,7 @@ def test_images_get_the_nearest_size_that_fits() -> None:
         ({"phi": 1, "rule": WidthOnly()}, ScalingError, "no width of 'flat' can be scaled: .*it is an output"),
         ({}, ScalingError, "phi=1"),
         ({"coefficients": Coefficients(stages=((1, 1),))}, ScalingError, "single stages"),
+        ({"phi": 1, "rule": WidthOnly(), "rounding": Rounding(divisor=1)}, ScalingError, r"output\. Scale something"),
     ],
 )
 def test_what_cannot_be_scaled_is_said(arguments: dict[str, object], error: type[Exception], said: str) -> None:
@@ -217,6 +218,18 @@ def test_a_network_fits_its_budget(limits: dict[str, float]) -> None:
     assert max(found[name] / limit for name, limit in limits.items()) > 0.75
     with pytest.raises(BudgetError, match=r"no size of 'mobilenet_v2' meets `params`.*Received: params=10"):
         fit_network(network, [Shape(64, 64, 3)], {"params": 10}, meter)
+
+
+@pytest.mark.parametrize("network", [3, None, backbones.get("resnet50")])
+def test_what_is_no_network_is_refused(network: object) -> None:
+    with pytest.raises(ScalingError, match=r"a functional or Sequential Keras model.*`scale_spec`.*Received: "):
+        scale_network(network, 1)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_network_that_nobody_can_record_is_an_error_at_once() -> None:
+    network = record_network(backbones.get("mobilenet_v2"))
+    with pytest.raises(SpecError, match=r"'mobilenet_v2' would have .*e\+24 units, more than 10,000.*Received: "):
+        scale_network(network, 300, images=[Shape(224, 224, 3)])
 
 
 def test_a_size_below_every_window_is_an_error() -> None:
