@@ -59,6 +59,11 @@ class Shape(NamedTuple):
     channels: int
 
 
+def sized(image: Shape) -> Shape:
+    """The shape of an image, with 256 cells for a side of 0, which may have any length."""
+    return Shape(image.height or 256, image.width or 256, image.channels)
+
+
 class Counts(NamedTuple):
     """Sums over layers.
 

@@ -112,7 +112,8 @@ def grow_model(
         phi: in place of `spec`: how the model's own is scaled by the compound rule; any finite number, above 0 larger.
             `scale_model` takes other rules.
         base: spec of `model`; needed if the model carries none and is no registered backbone.
-        exact: whether to refuse if something that grows would not compute the same. What shrinks never does.
+        exact: whether to refuse if something that grows would not compute the same. What shrinks never does. Both
+            networks are asked, not the outputs of the models: those are compared for `return_report=True`.
         select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
         shares: rule for what each copy of a channel gives to its readers: "uneven" lets training tell them apart; with
             "even" shares and no noise they would stay equal for ever.

@@ -46,7 +46,9 @@ def scale_graph(
     """Scales any Keras model by what its graph says alone, with what it has learned.
 
     The new model is made of the old one's own layers, with other numbers of channels in their options; layers that
-    are repeated get copies with a number behind their names. `scale_network` says what is scaled in each stage.
+    are repeated get copies with a number behind their names. `scale_network` says what is scaled in each stage. A model
+    that takes images of any size keeps doing so: its width and depth are scaled, and a report compares both models on
+    images of 256 cells a side.
 
     Args:
         model: a functional or Sequential model, of any origin.

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 import keras
 
-from keras_effnet.counting import Shape
+from keras_effnet.counting import Shape, sized
 from keras_effnet.errors import BuildError, ScalingError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
@@ -174,20 +174,19 @@ def _no_layer(name: str) -> Any:
 
 
 def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
-    """The shape of each input of a model.
+    """The shape of each input of a model, with 0 for a side that may have any length.
 
     Args:
         model: the model.
 
     Raises:
-        ScalingError: an input has no size of its own.
+        ScalingError: an input has no number of channels of its own.
     """
     graph = model.graph
     found = tuple(Shape(*cells_of(graph.shapes[key])) for key in graph.inputs)
-    if any(not all(image) for image in found):
+    if not all(image.channels for image in found):
         raise ScalingError(
-            "the model takes images of any size: build it for one, `keras.Input((height, width, channels))`, or ask "
-            "`scale_network` with `images=[(height, width, channels)]`.",
+            "the model takes any number of channels: build it for one, `keras.Input((height, width, channels))`.",
             received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
         )
     return found
@@ -195,5 +194,4 @@ def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
 
 def some_images(model: ReadModel) -> tuple[Shape, ...]:
     """The shape of each input of a model, with a side of 256 cells where it takes any."""
-    cells = (cells_of(model.graph.shapes[key]) for key in model.graph.inputs)
-    return tuple(Shape(height or 256, width or 256, channels) for height, width, channels in cells)
+    return tuple(sized(Shape(*cells_of(model.graph.shapes[key]))) for key in model.graph.inputs)

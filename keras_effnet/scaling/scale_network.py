@@ -3,7 +3,8 @@
 * Width: the channels of every set that is tied together, but for images, outputs, and what an operation outside the
   vocabulary reads or makes.
 * Depth: the units of each run of equal units (`keras_effnet.scaling.units`).
-* Resolution: the sides of the images, but for networks that flatten them, whose dense layer has weights for each cell.
+* Resolution: the sides of the images, but for networks that flatten them, whose dense layer has weights for each cell,
+  and for models that take images of any size.
 
 Everything is rounded as in `scale_spec`. Channels that grouped convolutions see stay a multiple of the groups, and
 images get the nearest size at which all that is added or joined has one size.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from keras_effnet.blocks.groups import nearest_multiple
 from keras_effnet.checks import is_keras_model
-from keras_effnet.counting import Shape, network_shapes
+from keras_effnet.counting import Shape, network_shapes, sized
 from keras_effnet.errors import ScalingError, SpecError
 from keras_effnet.network import MAX_UNEQUAL_BLOCKS, Network, Node, RecordedBlock, RecordedStage, made_channels
 from keras_effnet.ops import Concat, Conv, Flatten, Mixing, Op, PReLU, Resize, Reuse
@@ -54,7 +55,8 @@ def scale_network(
         coefficients: as in `scale_spec`; factors on single stages belong to specs.
         rounding: as in `scale_spec`.
         images: (height, width, channels) of each input, in cells; a model's own by default. Needed for a recorded
-            network, and for a model that takes images of any size.
+            network. A side of 0 may have any length, as those of a model for images of any size: such images are
+            counted with 256 cells, and the resolution is left alone.
 
     Returns:
         The scaled network, with what was scaled in each stage and what was not.
@@ -88,12 +90,20 @@ def scale_network(
         )
     if images is None:
         raise ScalingError("a recorded network needs the shapes of its inputs.", received="images=None")
-    return _Scaling(read, tuple(Shape(*image) for image in images), found, rounding or Rounding()).run()
+    asked = tuple(Shape(*image) for image in images)
+    given = tuple(map(sized, asked))
+    tied = "the model takes images of any size" if given != asked else _tied_to_size(read)
+    return _Scaling(read, given, found, rounding or Rounding(), tied).run()
 
 
 class _Scaling:
     def __init__(
-        self, network: Network, images: tuple[Shape, ...], coefficients: Coefficients, rounding: Rounding
+        self,
+        network: Network,
+        images: tuple[Shape, ...],
+        coefficients: Coefficients,
+        rounding: Rounding,
+        tied: str,
     ) -> None:
         self.coefficients, self.rounding = coefficients, rounding
         self.images = images
@@ -102,7 +112,7 @@ class _Scaling:
         self.base = self.cut.network
         self.trace: Trace = trace_record(self.base)
         self.held = {run.axis: reason for value, reason in reversed(self.trace.held) for run in value.resolved}
-        self.tied = _tied_to_size(self.base)
+        self.tied = tied  # why the images keep their size; empty if they need not
         self.grown = self._grown()
         self.ops = {
             node: self._scaled(node.op, traced.output)

@@ -261,6 +261,28 @@ def test_a_model_without_a_spec_gives_its_feature_maps() -> None:
             feature_extractor(model, **wrong)
     with pytest.raises(BuildError, match="has the levels P1, P2"):
         feature_levels(model, ("P3",))
+    image = keras.Input((None, None, 3))
+    resized: Any = keras.Model(image, model(layers.Resizing(32, 32)(image)), name="resized")
+    with pytest.raises(BuildError, match=r"no level of 'resized' is known: .*behind what resizes it.*Received: P2"):
+        feature_levels(resized, ("P2",))
+    assert feature_levels(keras.Model(resized.layers[1].output, resized.output)).names == ("P1", "P2")
+
+
+def test_a_model_for_images_of_any_size_grows_in_width_and_depth() -> None:
+    image = x = keras.Input((None, None, 3))
+    for stride in (2, 1, 1):
+        x = layers.Conv2D(8, 3, strides=stride, padding="same", activation="relu")(x)
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)), name="any")
+    asked = Coefficients(depth=1.5, width=2.0, resolution=2.0)
+    made, report = scale_model(model, coefficients=asked, return_report=True)
+    assert report.exact
+    assert made.input_shape == model.input_shape
+    widths = [layer.filters for layer in made.layers if isinstance(layer, layers.Conv2D)]
+    assert len(widths) > 3
+    assert set(widths) == {16}
+    images = random_images(2, 20, 28, 3)
+    np.testing.assert_allclose(outputs(made, images), outputs(model, images), rtol=1e-4, atol=1e-4)
+    assert fit_to_budget(model, params=2e4).count_params() > model.count_params()
 
 
 def test_seed_and_shares_say_what_copies_give() -> None:

@@ -195,12 +195,22 @@ def test_what_cannot_be_scaled_is_said(arguments: dict[str, object], error: type
         scale_network(model, **arguments)  # pyright: ignore[reportArgumentType]
 
 
-def test_models_without_a_size_or_a_graph_are_refused() -> None:
+def test_the_resolution_of_a_model_for_images_of_any_size_is_left_alone() -> None:
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(image)))
-    with pytest.raises(ScalingError, match="images of any size"):
-        scale_network(model, 1)
+    model = keras.Model(image, layers.Conv2D(2, 1)(layers.Conv2D(8, 3)(image)))
+    still = "The resolution stays: the model takes images of any size"
+    scaled = scale_network(model, coefficients=Coefficients(width=2.0, resolution=2.0))
+    assert scaled.images == ((Shape(256, 256, 3), Shape(256, 256, 3)),)
+    assert (scaled.kept, scaled.network.nodes[0].channels) == ((f"{still}.",), 16)
+    with pytest.raises(ScalingError, match=rf"no resolution of .* can be scaled: {still}\. .*Received"):
+        scale_network(model, coefficients=Coefficients(resolution=2.0))
     assert scale_network(model, 1, images=[Shape(32, 32, 3)]).images[0][1] == Shape(36, 36, 3)
+
+
+def test_models_without_channels_or_a_graph_are_refused() -> None:
+    image = keras.Input((8, 8, None))
+    with pytest.raises(ScalingError, match="any number of channels"):
+        scale_network(keras.Model(image, layers.ReLU()(image)), 1)
     with pytest.raises(InheritanceError, match="build"):
         scale_network(keras.Sequential([layers.Dense(2)]), 1)
 
