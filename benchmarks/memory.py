@@ -96,7 +96,7 @@ def device(name: str, phi: float, side: int) -> dict[str, Any]:
     peak = estimate_peak(spec, classes=CLASSES)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "net.tflite"
-        export_to_time(model, {"litert-int8": path}, images, batch=1)
+        export_to_time(model, {"litert-int8": path}, [images], batch=1)
         found = {"litert": litert_arena(path), **micro_arena(path)}
         row = {"network": name, "phi": phi, "resolution": side, "layer": peak.layer, "file": path.stat().st_size}
     row |= {"values": peak.values, "estimate": peak.bytes_on("litert-int8"), **found}

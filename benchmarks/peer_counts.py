@@ -2,8 +2,8 @@
 
 Command: KERAS_BACKEND=tensorflow|torch python benchmarks/peer_counts.py smallest|default ROUNDS [BUILDER...]
 Time: 2 minutes on 2 cores for one round of all at the smallest sizes.
-Result: a line of JSON for each builder: values of both counters, and seconds. tests/test_model_cost.py holds the values
-against each other; benchmarks/count.py compares the seconds.
+Result: a line of JSON for each builder: values of both counters, and seconds. scripts/golden.py keeps the values at the
+smallest sizes, and tests/test_model_cost.py holds ours against them; benchmarks/count.py compares the seconds.
 
 What each counter leaves out, so that every difference has its reason (`multiply_adds` applies it):
 
@@ -21,7 +21,6 @@ What each counter leaves out, so that every difference has its reason (`multiply
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -119,12 +118,23 @@ def zero_kernels() -> Iterator[None]:
         yield
 
 
-def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
-    """One builder's network, by both counters, in turn."""
+def built(name: str, size: str = "smallest") -> Any:
+    """The network of a builder of keras.applications."""
     side = SMALLEST.get(name, 32) if size == "smallest" else DEFAULT.get(name)
     shape: dict[str, Any] = {} if side is None else {"input_shape": (side, side, 3)}
     with zero_kernels():
-        model: Any = getattr(keras.applications, name)(weights=None, **shape)
+        return getattr(keras.applications, name)(weights=None, **shape)
+
+
+def grouped_macs(model: Any) -> int:
+    """The multiply-adds of convolutions with groups."""
+    counted = read_counted(model)
+    return sum(each.macs for node, each in counted.costs.items() if isinstance(node.op, Conv) and node.op.groups > 1)
+
+
+def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
+    """One builder's network, by both counters, in turn."""
+    model = built(name, size)
     cost = estimate_cost(model)
     ours, peer, found = [], [], {}
     for _ in range(rounds):
@@ -134,17 +144,11 @@ def compared(name: str, size: str, rounds: int) -> dict[str, Any]:
         found = COUNTERS[keras.backend.backend()](model, model.input_shape[1:])
         ours.append(ended - started)
         peer.append(time.perf_counter() - ended)
-    counted = read_counted(model)
-    grouped = [each.macs for node, each in counted.costs.items() if isinstance(node.op, Conv) and node.op.groups > 1]
     return {
         "builder": name,
         "shape": model.input_shape[1:],
-        "params": [cost.params, model.count_params()],
-        "trainable": [cost.trainable_params, sum(math.prod(each.shape) for each in model.trainable_weights)],
         "macs": cost.macs,
-        "opaque": cost.opaque,
-        "unread": counted.read.opaque,
-        "grouped": sum(grouped),
+        "grouped": grouped_macs(model),
         "peer": found,
         "ours_s": ours,
         "peer_s": peer,

@@ -4,11 +4,14 @@
 |---|---|---|
 | `tests/golden/backbones.json` | each registered backbone | its namesake's graph in keras.applications, or its spec |
 | `tests/golden/scaled.json` | some backbones at some phi | the spec |
+| `tests/golden/peer_counts.json` | all builders of keras.applications | `benchmarks/peer_counts.py`, 4 minutes |
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from keras_effnet.backbones.catalogue import VARIANTS
 from keras_effnet.testing import graph_counts
 
 TESTS = Path(__file__).parents[1] / "tests"
+BENCHMARKS = TESTS.with_name("benchmarks")
 sys.path.insert(0, str(TESTS))
 
 from support import GOLDEN, flat_layers  # noqa: E402 - the path comes first
@@ -54,6 +58,18 @@ def scaled(name: str, phi: float) -> dict[str, Any]:
     }
 
 
+def peer_counts(backend: str) -> dict[str, dict[str, int]]:
+    """What the counter of a backend says of every builder, by the kind of operation."""
+    done = subprocess.run(  # noqa: S603 - a program of our own
+        [sys.executable, BENCHMARKS / "peer_counts.py", "smallest", "1"],
+        env={**os.environ, "KERAS_BACKEND": backend, "KERAS_TORCH_DEVICE": "meta"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {row["builder"]: row["peer"] for row in map(json.loads, done.stdout.splitlines())}
+
+
 def write(name: str, values: dict[str, Any]) -> None:
     path = GOLDEN / name
     path.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
@@ -64,6 +80,7 @@ def main() -> None:
     write("backbones.json", {name: backbone(name) for name in sorted(VARIANTS)})
     names, phis = SCALED
     write("scaled.json", {f"{name} phi={phi:g}": scaled(name, phi) for name in names for phi in phis})
+    write("peer_counts.json", {backend: peer_counts(backend) for backend in ("tensorflow", "torch")})
 
 
 if __name__ == "__main__":

@@ -358,6 +358,33 @@ def run_python(code: str, *arguments: str, cwd: Path | None = None, **environmen
     return done.stdout.strip()
 
 
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Inside, TensorFlow runs functions line by line: for a few steps, to prepare a graph takes longer than they do."""
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is None:
+        yield
+        return
+    tensorflow.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tensorflow.config.run_functions_eagerly(False)
+
+
+def load_alone(path: Path) -> keras.Model:
+    """Loads a saved model as where this package is not installed: its import fails, and Keras knows no class of it."""
+    import keras
+
+    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "keras_effnet"}
+    assert not any(each.__module__.startswith("keras_effnet") for each in keras.saving.get_custom_objects().values())
+    sys.modules.update(dict.fromkeys(ours))  # importing what is None fails  # pyright: ignore[reportArgumentType, reportCallIssue]
+    try:
+        return keras.saving.load_model(path, safe_mode=True)
+    finally:
+        sys.modules.update(ours)
+
+
 def fork_program(*words: str, folder: Path = Path(), output: Path = Path(os.devnull)) -> BaseProcess:
     """Starts the program in a process that is forked from one which has imported all it needs.
 

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import tomllib
 from collections.abc import Callable
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from importlib import import_module
@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 from doc_blocks import PAGES, ROOT, Block, anchors, blocks, commands, links, name_of, named_files, prose
 from PIL import Image
-from support import as_if_trained, import_example, tiny_spec
+from support import as_if_trained, import_example, tiny_spec, untraced
 
 from keras_effnet import BackboneSpec, scale_spec, timm_spec
 from keras_effnet.blocks import MBConv
@@ -33,6 +33,8 @@ from keras_effnet.serialization import write_spec
 
 # Pages whose blocks take over ten seconds.
 SLOW = ("README.md", "docs/finetune.md", "docs/other_data.md", "docs/start.md")
+# Pages that train many networks, for a few steps each.
+FEW_STEPS = ("docs/cookbook.md", "docs/other_data.md")
 # Pages whose output depends on the machine, or is that of a longer training: numbers and answers are not compared.
 MEASURED = ("docs/start.md",)
 ANSWERS = r"\d[\d.,:e-]*|daisy|poppy|rose|sunflower|violet"
@@ -64,6 +66,7 @@ CHEAPER = {
     "keras-effnet finetune digits --backbone small.keras": "--epochs 1 --head-epochs 1 --labels-per-class 8",
     "keras-effnet finetune flowers --backbone bigger.keras": "--epochs 1 --head-epochs 1",
     "keras-effnet finetune flowers --backbone mobilenet_v1": "--phi -8 --epochs 2",
+    "keras-effnet finetune flowers/ --folds 5": f"{SMALL} --epochs 1 --head-epochs 1 --folds 2",
     "keras-effnet finetune": f"{SMALL} --epochs 1",
 }
 # Text that no block before it prints, and why.
@@ -283,9 +286,10 @@ def test_blocks_run_as_pasted(page: Path, folder: Path, monkeypatch: pytest.Monk
     reader = Page(page)
     if reader.name in PREPARED:
         PREPARED[reader.name](folder, monkeypatch)
-    for block in blocks(page):
-        assert block.language in reader.kinds, f"{block.page}, line {block.line}: a block in no known language"
-        reader.kinds[block.language](block)
+    with untraced() if reader.name in FEW_STEPS else nullcontext():
+        for block in blocks(page):
+            assert block.language in reader.kinds, f"{block.page}, line {block.line}: a block in no known language"
+            reader.kinds[block.language](block)
     if reader.name == "docs/search.md":
         made = reader.names["train"](task(folder))
         assert 0 <= made <= 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import import_example
+from support import import_example, untraced
 
 from keras_effnet.export import exporter
 
@@ -134,7 +134,7 @@ def test_data_of_other_libraries_go_through_a_folder_and_as_they_are(
     module: Any = import_example(example)
     for name, value in {"IMAGES": 10, "EPOCHS": 1}.items():
         monkeypatch.setattr(module, name, value)
-    with redirect_stdout(io.StringIO()) as out:
+    with untraced(), redirect_stdout(io.StringIO()) as out:
         module.main()
     said = dict(line.split(": ") for line in out.getvalue().splitlines() if ": " in line)
     assert int(said["images in the folder"]) == 50

@@ -89,6 +89,16 @@ def run(arguments: argparse.Namespace) -> None:
     from keras_effnet.inheritance.scaled_model import load_model
 
     model = load_model(arguments.model)
+    if arguments.calibration is not None and (len(model.inputs) > 1 or len(model.outputs) > 1):
+        from keras_effnet.reading.model_form import names_of_tensors
+        from keras_effnet.tensor_names import quoted
+
+        raise ExportError(
+            "labelled images are for a model of one image and one output. Calibrate this one in Python, with an array "
+            "for each input: `export_model(path, ..., calibration={name: array})`.",
+            received=f"--calibration={arguments.calibration} for the inputs "
+            f"{quoted(names_of_tensors(model, 'input'))} and the outputs {quoted(names_of_tensors(model, 'output'))}",
+        )
     images: dict[str, Any] = {} if arguments.calibration is None else _images(model, arguments)
     reports = export_files(
         model,

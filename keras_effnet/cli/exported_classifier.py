@@ -13,6 +13,7 @@ from keras_effnet.cli.predictor import Predictor
 from keras_effnet.errors import BuildError
 from keras_effnet.export.engines import Exported
 from keras_effnet.resolution import resolution_text, sides_of
+from keras_effnet.tensor_names import quoted
 from keras_effnet.vision_tasks import THRESHOLD, VisionTask
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ def exported_classifier(exported: Exported, arguments: argparse.Namespace) -> Pr
         DataError: the class names cannot be read, or are not as many as the file's classes.
     """
     told = exported.metadata
+    if len(told.inputs) > 1 or len(told.returns) > 1:
+        raise BuildError(
+            "the command line shows a file one image, and reads one output. In Python, "
+            "`open_exported(path).predict_on_batch({...})` takes all inputs by name, and returns all outputs.",
+            received=f"{str(arguments.model)!r} with the inputs {quoted([each.name for each in told.inputs])} and the "
+            f"outputs {quoted([each.name for each in told.returns])}",
+        )
     if told.outputs == "features":
         raise BuildError("the file must be a classifier.", received=f"{str(arguments.model)!r}, which returns features")
     if told.pixels and arguments.preprocessing is not None:

@@ -138,6 +138,7 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
     """
     from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 
+    model = _of_one_image(model, arguments.model)
     tag = _tag_of(model)
     shape = model.output_shape
     task: VisionTask = _task_of(model) if tag is None else tag.task
@@ -164,6 +165,26 @@ def classifier_of(model: keras.Model, arguments: argparse.Namespace) -> Predicto
     answering = _with_softmax(whole) if task == "classification" else whole
     images: dict[str, Any] = {"resolution": size, "channels": channels, "resize": resize, "bits": bits}
     return Predictor(answering, names or numbers, names is not None, **images, task=task, thresholds=thresholds)
+
+
+def _of_one_image(model: keras.Model, path: Path) -> keras.Model:
+    """The model of one tensor alone to another, also where a list or a dict stands around them."""
+    import keras
+
+    from keras_effnet.reading.model_form import names_of_tensors
+    from keras_effnet.tensor_names import quoted
+
+    inputs, outputs = (getattr(model, each, None) or [None] for each in ("inputs", "outputs"))
+    if len(inputs) > 1 or len(outputs) > 1:
+        raise BuildError(
+            "the command line shows a model one image, and reads one output. In Python, `model.predict(...)` takes all "
+            "inputs; a model of one image becomes one of one output by `keras.Model(model.inputs, model.outputs[0])`.",
+            received=f"{str(path)!r} with the inputs {quoted(names_of_tensors(model, 'input'))} and the outputs "
+            f"{quoted(names_of_tensors(model, 'output'))}",
+        )
+    ends = (model.input, model.output) if isinstance(model, keras.Function) else ()
+    bare = all(isinstance(each, keras.KerasTensor) for each in ends)
+    return model if bare else keras.Model(inputs[0], outputs[0], name=model.name)
 
 
 def _tag_of(model: keras.Model) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 import numpy as np
 
@@ -40,3 +42,30 @@ def photographs(shape: tuple[int | None, ...], pixels: bool, count: int = 16) ->
     made = np.stack(pieces).astype(np.float32)
     made = made if pixels else made / 127.5 - 1
     return made if first else np.moveaxis(made, 1, 3)
+
+
+def photographs_for(shapes: Iterable[tuple[int | None, ...]], pixels: bool, count: int = 16) -> list[np.ndarray]:
+    """Something real for each input of a network: other pieces for each image, and for a vector random numbers.
+
+    Args:
+        shapes: shape of each input without the batch: an image's as in `photographs`, or (numbers,) of a vector.
+        pixels: as in `photographs`.
+        count: as in `photographs`.
+
+    Returns:
+        A float32 array for each input, the same in every call; numbers of vectors have mean 0 and variance 1.
+
+    Example:
+        >>> left, right, facts = photographs_for([(32, 32, 3), (32, 32, 3), (5,)], pixels=True)
+        >>> facts.shape, bool((left == right).all())
+        ((16, 5), False)
+    """
+    found = []
+    for place, shape in enumerate(shapes):
+        if len(shape) == 3:
+            # One more for each input: they begin with another one, so that no two inputs see the same.
+            found.append(photographs(shape, pixels, count + place)[place:])
+        else:
+            size = (count, *(int(side or 1) for side in shape))
+            found.append(np.random.default_rng(place).normal(size=size).astype(np.float32))
+    return found

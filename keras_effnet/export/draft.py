@@ -25,7 +25,8 @@ class Draft:
         channels_first: whether its images have their channels first.
         batch: number of images in a call; None for any.
         metadata: what the file says about itself.
-        calibration: images whose ranges a quantized network is made for, float32; None without quantization.
+        calibration: images whose ranges a quantized network is made for, an array for each input, float32; None without
+            quantization.
         float_layers: number of layers of an int8 network that stay in float32, with those that read them: the ones
             that lose the most.
     """
@@ -36,5 +37,5 @@ class Draft:
     channels_first: bool
     batch: int | None
     metadata: ExportMetadata
-    calibration: np.ndarray | None = None
+    calibration: list[np.ndarray] | None = None
     float_layers: int = 0

@@ -6,9 +6,10 @@ import json
 import os
 import zipfile
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +17,10 @@ from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata, metadata_from_json
 from keras_effnet.extras import import_extra
+from keras_effnet.tensor_names import check_arrays, quoted
+
+if TYPE_CHECKING:
+    from keras_effnet.tensor_names import Arrays
 
 METADATA_FILE = "keras_effnet.json"
 LABELS_FILE = "labels.txt"
@@ -36,47 +41,82 @@ class Exported(ABC):
     batch: int | None
 
     @abstractmethod
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
         """Runs one call.
 
         Args:
-            images: float32 array of shape (batch, height, width, channels).
+            images: float32 array for each input, in the order of `metadata.inputs`, of shape (batch, height, width,
+                channels), or (batch, numbers) of a vector.
 
         Returns:
-            float32 array with a row for each image.
+            float32 array for each output, in the order of `metadata.returns`, with a row for each image.
         """
 
-    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
+    def predict_on_batch(self, x: Arrays) -> Any:
         """Runs any number of images, in as many calls as the file's batch asks for.
 
         Args:
-            x: float32 array of shape (images, height, width, channels).
+            x: float32 array of shape (images, height, width, channels); for several inputs a list of arrays in the
+                order of `metadata.inputs`, or a dict by their names.
 
         Returns:
-            float32 array with a row for each image.
+            float32 array with a row for each image; of several outputs a dict by name, in the order of
+            `metadata.returns`.
+
+        Raises:
+            ExportError: not an array for each input, or the engine cannot run the file on them.
+        """
+        # A file of a version that wrote one input alone does not name it.
+        names = [each.name for each in self.metadata.inputs] or ["image"]
+        found = self.compute(check_arrays(ExportError, "x", x, names))
+        if len(found) == 1:
+            return found[0]
+        return {each.name: array for each, array in zip(self.metadata.returns, found, strict=True)}
+
+    def compute(self, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Runs any number of images, given and returned as lists in the order of inputs and outputs.
+
+        Args:
+            images: an array for each input, as `predict_on_batch` takes them.
+
+        Returns:
+            float32 array for each output.
 
         Raises:
             ExportError: the engine cannot run the file on these images.
         """
-        images = np.ascontiguousarray(x, np.float32)
+        given = [np.ascontiguousarray(each, np.float32) for each in images]
         try:
-            return self._in_batches(images)
+            return self._in_batches(given)
         except Exception as error:  # every engine has errors of its own, and some raise bare ones
             raise ExportError(
                 f"{self.engine} cannot run the file: {str(error).strip()[:300]}. Ranges of an untrained network may be "
                 "too small for int8.",
-                received=f"images of shape {images.shape}",
+                received=f"images of shape {' and '.join(str(each.shape) for each in given)}",
             ) from error
 
-    def _in_batches(self, images: np.ndarray) -> np.ndarray:
+    def _in_batches(self, images: list[np.ndarray]) -> list[np.ndarray]:
         if self.batch is None:
             return self.run(images)
         rows = []
-        for start in range(0, len(images), self.batch):
-            part = images[start : start + self.batch]
-            whole = np.concatenate([part, np.repeat(part[-1:], self.batch - len(part), axis=0)])
-            rows.append(self.run(whole)[: len(part)])
-        return np.concatenate(rows)
+        for start in range(0, len(images[0]), self.batch):
+            parts = [each[start : start + self.batch] for each in images]
+            missing = self.batch - len(parts[0])
+            whole = [np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) for part in parts]
+            rows.append([made[: len(parts[0])] for made in self.run(whole)])
+        return [np.concatenate(each) for each in zip(*rows, strict=True)]
+
+
+def _in_order(found: Mapping[str, Any], names: Sequence[str], path: Path) -> list[Any]:
+    """What an engine lists by name, in the order of the model; one alone may have any name."""
+    if len(found) == 1:
+        return list(found.values())
+    if set(found) != set(names):
+        raise ExportError(
+            f"the file must have {quoted(names)}, as its metadata says: export the model again.",
+            received=f"{str(path)!r} with {quoted(found)}",
+        )
+    return [found[name] for name in names]
 
 
 def is_exported(path: Path) -> bool:
@@ -138,19 +178,27 @@ class _LiteRt(Exported):
         self.metadata = _packed_metadata(path, content)
         interpreter = import_extra("ai_edge_litert.interpreter", "this format")
         self._interpreter = interpreter.Interpreter(model_content=content, num_threads=threads)
-        self._input, self._output = self._interpreter.get_input_details()[0], self._interpreter.get_output_details()[0]
-        first = int(self._input["shape_signature"][0])
+        self._inputs, self._outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if self._interpreter.get_signature_list():  # their order is another one then
+            read, returned = self.metadata.file_names
+            runner = self._interpreter.get_signature_runner()
+            self._inputs = _in_order(runner.get_input_details(), read, path)
+            self._outputs = _in_order(runner.get_output_details(), returned, path)
+        first = int(self._inputs[0]["shape_signature"][0])
         self.batch = None if first == -1 else first
-        self._shape: tuple[int, ...] = ()
+        self._shapes: list[tuple[int, ...]] = []
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        if images.shape != self._shape:
-            self._interpreter.resize_tensor_input(self._input["index"], images.shape)
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        shapes = [each.shape for each in images]
+        if shapes != self._shapes:
+            for tensor, shape in zip(self._inputs, shapes, strict=True):
+                self._interpreter.resize_tensor_input(tensor["index"], shape)
             self._interpreter.allocate_tensors()
-            self._shape = images.shape
-        self._interpreter.set_tensor(self._input["index"], _quantized(images, self._input))
+            self._shapes = shapes
+        for tensor, image in zip(self._inputs, images, strict=True):
+            self._interpreter.set_tensor(tensor["index"], _quantized(image, tensor))
         self._interpreter.invoke()
-        return _dequantized(self._interpreter.get_tensor(self._output["index"]), self._output)
+        return [_dequantized(self._interpreter.get_tensor(tensor["index"]), tensor) for tensor in self._outputs]
 
 
 def _quantized(images: np.ndarray, tensor: dict[str, Any]) -> np.ndarray:
@@ -250,12 +298,13 @@ class _OnnxRuntime(Exported):
         if METADATA_KEY not in found:
             raise _not_whole(path)
         self.metadata = metadata_from_json(found[METADATA_KEY], repr(str(path)))
-        given = self._session.get_inputs()[0]
-        self._name = given.name
-        self.batch = given.shape[0] if isinstance(given.shape[0], int) else None
+        given = self._session.get_inputs()
+        self._names = [each.name for each in given]
+        first = given[0].shape[0]
+        self.batch = first if isinstance(first, int) else None
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._name: images})[0]
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        return self._session.run(None, dict(zip(self._names, images, strict=True)))
 
 
 class _OpenVino(Exported):
@@ -269,11 +318,12 @@ class _OpenVino(Exported):
         if model.get_rt_info(f"{METADATA_KEY}_weights").value != weights_digest(path):
             raise _not_whole(path.with_suffix(".bin"))
         self._compiled = openvino_network(model, threads)
-        first = model.input().get_partial_shape()[0]
+        first = model.inputs[0].get_partial_shape()[0]
         self.batch = first.get_length() if first.is_static else None
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        return np.array(self._compiled(images)[0])
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
+        found = self._compiled(images)
+        return [np.array(found[place]) for place in range(len(self._compiled.outputs))]
 
 
 def weights_digest(path: Path) -> str:
@@ -292,10 +342,13 @@ class _TensorFlow(Exported):
         self.metadata = metadata_from_json(extra.read_text(encoding="utf-8"), repr(str(path)))
         self._loaded = tf.saved_model.load(str(path))
         self._serve = self._loaded.signatures["serving_default"]
-        [(self._name, given)] = self._serve.structured_input_signature[1].items()
-        self.batch = given.shape[0]
+        given, made = self._serve.structured_input_signature[1], self._serve.structured_outputs
+        read, returned = self.metadata.file_names
+        self._inputs = _in_order({name: name for name in given}, read, path)
+        self._outputs = _in_order({name: name for name in made}, returned, path)
+        self.batch = next(iter(given.values())).shape[0]
 
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
         tf = import_extra("tensorflow", "this format")
-        [output] = self._serve(**{self._name: tf.constant(images)}).values()
-        return output.numpy()
+        found = self._serve(**{name: tf.constant(each) for name, each in zip(self._inputs, images, strict=True)})
+        return [found[name].numpy() for name in self._outputs]

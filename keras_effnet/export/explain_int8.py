@@ -7,21 +7,25 @@ import io
 import os
 from collections.abc import Sequence
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import keras
-import numpy as np
 
 from keras_effnet.export.drafting import draft_model
 from keras_effnet.export.int8 import Int8Layer, int8_layers
 from keras_effnet.tables import aligned
 
+if TYPE_CHECKING:
+    from keras_effnet.tensor_names import Arrays
 
-def explain_int8(model: keras.Model | str | os.PathLike[str], calibration: np.ndarray) -> list[Int8Layer]:
+
+def explain_int8(model: keras.Model | str | os.PathLike[str], calibration: Arrays) -> list[Int8Layer]:
     """Says what each layer of a model loses when its output becomes int8, the worst first.
 
     Args:
-        model: a model, on any backend, or the path of a saved one. It reads one image.
-        calibration: images as for `export_model`: pixels of shape (images, height, width, channels).
+        model: a model, on any backend, or the path of a saved one, as for `export_model`.
+        calibration: images as for `export_model`: pixels of shape (images, height, width, channels), or an array for
+            each input.
 
     Returns:
         The layers as they stand in the file: BatchNorm and activations are part of the convolution before them.

@@ -8,21 +8,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_effnet.atomic import as_data_error
 from keras_effnet.checks import check_choice, check_int
-from keras_effnet.data.photographs import photographs
+from keras_effnet.data.photographs import photographs_for
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
-from keras_effnet.export.drafting import check_images, draft_model
+from keras_effnet.export.drafting import check_inputs, draft_model
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.formats import FORMATS, ExportFormat
 from keras_effnet.export.verify import LEAST_AGREEMENT, ExportReport, compare_outputs
 from keras_effnet.extras import import_extra
+from keras_effnet.inheritance.compare import compute_once
+from keras_effnet.reading.model_form import structured
+
+if TYPE_CHECKING:
+    from keras_effnet.tensor_names import Arrays
 
 
 def export_model(
@@ -31,8 +36,8 @@ def export_model(
     *,
     format: str | None = None,
     batch: int | None = None,
-    calibration: np.ndarray | None = None,
-    images: np.ndarray | None = None,
+    calibration: Arrays | None = None,
+    images: Arrays | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
     float_layers: int = 0,
@@ -54,16 +59,18 @@ def export_model(
     | "saved_model" | a folder | TensorFlow |
 
     Args:
-        model: a model, on any backend, or the path of a saved one. It reads one image.
+        model: a model, on any backend, or the path of a saved one. It reads images, and vectors beside them if it does,
+            and returns any number of outputs; in the file they have the names that they have in the model.
         path: where to write the file.
         format: one of the names above; by default the one that the suffix stands for: .tflite "litert", .onnx "onnx",
             .xml "openvino", none "saved_model".
         batch: number of images in a call, at least 1; None for any number.
         calibration: images whose ranges an int8 network is made for: pixels of shape (images, height, width,
-            channels), at least one per class, best some hundred that look like those on the device.
+            channels), at least one per class, best some hundred that look like those on the device. For several
+            inputs a list of arrays in the model's order, or a dict by their names.
         images: images to compare the file with the model on, likewise; by default the calibration images, else 16
-            pieces of two photographs.
-        labels: true class of each of `images`, to report the accuracy; None if unknown.
+            pieces of two photographs, and random numbers for vectors.
+        labels: true class of each of `images`, to report the accuracy of a model with one output; None if unknown.
         tolerance: largest difference of an output, as a share of the largest, that counts as rounding; by default
             0.001 in float32 and 0.05 in float16. A quantized network must name the same class for 9 images in 10.
         float_layers: number of layers of "litert-int8" that stay in float32, at least 0, with those that read them: the
@@ -107,8 +114,8 @@ def export_files(
     paths: dict[str, Path],
     *,
     batch: int | None = None,
-    calibration: np.ndarray | None = None,
-    images: np.ndarray | None = None,
+    calibration: Arrays | None = None,
+    images: Arrays | None = None,
     labels: np.ndarray | None = None,
     tolerance: float | None = None,
     float_layers: int = 0,
@@ -153,10 +160,14 @@ def export_files(
         least=least_calibration,
         float_layers=float_layers,
     )
-    shape, pixels = draft.shapes[0][1:], draft.metadata.pixels
-    seen = draft.calibration if images is None else check_images(images, "images", shape, pixels)
-    seen = photographs(shape, pixels) if seen is None else seen
-    expected = np.concatenate([_run(whole, seen[start : start + 32]) for start in range(0, len(seen), 32)])
+    if labels is not None and len(whole.outputs) > 1:
+        raise ExportError(
+            "`labels` are of a model with one output: leave them out.",
+            received=f"{len(labels)} labels for {len(whole.outputs)} outputs",
+        )
+    seen = draft.calibration if images is None else check_inputs(images, "images", draft.metadata)
+    seen = photographs_for([shape[1:] for shape in draft.shapes], draft.metadata.pixels) if seen is None else seen
+    expected = _run(whole, seen)
     reports = []
     for kind, path in zip(kinds, paths.values(), strict=True):
         progress(kind.name)
@@ -169,8 +180,8 @@ def _write_checked(
     draft: Draft,
     kind: ExportFormat,
     path: Path,
-    images: np.ndarray,
-    expected: np.ndarray,
+    images: list[np.ndarray],
+    expected: list[np.ndarray],
     labels: np.ndarray | None,
     tolerance: float | None,
 ) -> ExportReport:
@@ -196,10 +207,12 @@ def _write_checked(
 def _check_report(report: ExportReport, kind: ExportFormat, tolerance: float | None) -> None:
     allowed = kind.tolerance if tolerance is None else tolerance
     if allowed is not None and not report.difference <= allowed:
+        differences = report.differences
+        where = f", in output {max(differences, key=differences.__getitem__)!r}" if len(differences) > 1 else ""
         raise ExportError(
             f"the file must compute what the model does, within {allowed:g} of the largest output. No file was left; "
             "raise `tolerance` if such a difference does not matter.",
-            received=f"a difference of {report.difference:.3g} on {report.images} images, in {report.engine}",
+            received=f"a difference of {report.difference:.3g} on {report.images} images, in {report.engine}{where}",
         )
     if allowed is None and report.agreement is not None and report.agreement < LEAST_AGREEMENT:
         raise ExportError(
@@ -221,8 +234,10 @@ def _format(name: str | None, path: Path) -> ExportFormat:
     return kind
 
 
-def _run(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    if keras.backend.backend() == "jax":
-        # Layer by layer, JAX would compile a program for each.
-        return np.asarray(model.predict_on_batch(images), np.float32)
-    return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)), np.float32)
+def _run(model: keras.Model, images: list[np.ndarray]) -> list[np.ndarray]:
+    """The outputs of a model, 32 images at a time."""
+    parts = []
+    for start in range(0, len(images[0]), 32):
+        given = structured([each[start : start + 32] for each in images], model, "input")
+        parts.append([np.asarray(output, np.float32) for output in keras.tree.flatten(compute_once(model, given))])
+    return [np.concatenate(rows) for rows in zip(*parts, strict=True)]

@@ -21,7 +21,7 @@ from keras_effnet.export.rebuilding import Rebuilding
 from keras_effnet.network import Network
 from keras_effnet.ops import BatchNorm, Depthwise, TransposedConv
 from keras_effnet.reading.graph import finalize
-from keras_effnet.reading.model_form import alone, structured
+from keras_effnet.reading.model_form import in_form
 from keras_effnet.reading.read_model import ReadModel, read_layers
 
 
@@ -36,8 +36,9 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
         model: a functional or Sequential model, of this package or not. It stays as it is.
 
     Returns:
-        A new flat model of stock layers, uncompiled, with the names and weights of the old one's layers. BatchNorm that
-        follows something else (the pre-activations of ResNetV2 and DenseNet) stays.
+        A new flat model of stock layers, uncompiled, with the names and weights of the old one's layers, which reads
+        and returns lists and dicts as the old one does. BatchNorm that follows something else (the pre-activations of
+        ResNetV2 and DenseNet) stays.
 
     Raises:
         InheritanceError: the model has no graph, or one that cannot be read (see `read_model`), or a layer that cannot
@@ -57,7 +58,7 @@ def fold_batchnorm(model: keras.Model) -> keras.Model:
             for node, tensor in zip(network.inputs, model.inputs, strict=True)
         ]
         outputs = network.run(Rebuilding(read.graph), *inputs)
-        made = keras.Model(alone(inputs), structured(list(outputs), model), name=model.name)
+        made = in_form(model, inputs, list(outputs))
     for layer in made.layers:
         if isinstance(layer, keras.layers.Normalization):
             # With Keras' count of images, if they are weights.

@@ -43,7 +43,8 @@ def _onnx_bytes(draft: Draft) -> bytes:
     from keras_effnet.export.onnx_graph import onnx_model
 
     properties = {METADATA_KEY: draft.metadata.to_json()}
-    model = onnx_model(draft.network, draft.weights, draft.shapes, properties, draft.batch, draft.channels_first)
+    shapes, first, names = draft.shapes, draft.channels_first, draft.metadata.file_names
+    model = onnx_model(draft.network, draft.weights, shapes, properties, draft.batch, first, names)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
@@ -61,18 +62,14 @@ def _write_openvino(draft: Draft, path: Path) -> None:
     openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def _tensorflow_function(draft: Draft) -> Any:
-    from keras_effnet.export.tensorflow_graph import tensorflow_function
-
-    return tensorflow_function(draft.network, draft.weights, draft.shapes, draft.batch, draft.channels_first)
-
-
 def _write_saved_model(draft: Draft, path: Path) -> None:
     from keras_effnet.export.engines import METADATA_FILE
+    from keras_effnet.export.tensorflow_graph import tensorflow_function
 
     tf = import_extra("tensorflow", "this format")
+    shapes, first, names = draft.shapes, draft.channels_first, draft.metadata.file_names
     module = tf.Module()
-    module.serve = _tensorflow_function(draft)
+    module.serve = tensorflow_function(draft.network, draft.weights, shapes, draft.batch, first, names)
     tf.saved_model.save(module, str(path), signatures=module.serve.get_concrete_function())
     extra = path / "assets.extra"
     extra.mkdir()
@@ -84,10 +81,10 @@ def _litert(**options: Any) -> Callable[[Draft, Path], None]:
 
     def write(draft: Draft, path: Path) -> None:
         from keras_effnet.export.engines import pack_metadata
+        from keras_effnet.export.litert_converter import litert_converter
 
         tf = import_extra("tensorflow", "this format")
-        function = _tensorflow_function(draft)
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+        converter = litert_converter(draft)
         if options:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if options.get("float16"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,7 +20,8 @@ import numpy as np
 from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.draft import Draft
-from keras_effnet.export.tensorflow_graph import first_scope, scope_of, tensorflow_function
+from keras_effnet.export.litert_converter import litert_converter, one_by_one
+from keras_effnet.export.tensorflow_graph import first_scope, scope_of
 from keras_effnet.extras import import_extra
 from keras_effnet.network import Network
 
@@ -55,18 +56,10 @@ class Int8Layer:
 def _converter(draft: Draft, named: bool = False) -> Any:
     """TensorFlow's converter, set to int8 by the ranges of the draft's images."""
     tf = import_extra("tensorflow", "this format")
-    shapes, first = draft.shapes, draft.channels_first
-    function = tensorflow_function(draft.network, draft.weights, shapes, draft.batch, first, named)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()], function)
+    converter = litert_converter(draft, named)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = partial(_one_by_one, draft)
+    converter.representative_dataset = partial(one_by_one, draft, named)
     return converter
-
-
-def _one_by_one(draft: Draft) -> Iterable[list[np.ndarray]]:
-    """The draft's images, as a network for one image (or for a whole batch) takes them."""
-    for image in () if draft.calibration is None else draft.calibration:
-        yield [np.repeat(image[None], draft.batch or 1, axis=0)]
 
 
 def int8_model(draft: Draft) -> bytes:
@@ -133,7 +126,7 @@ def int8_layers(draft: Draft) -> list[tuple[Int8Layer, str]]:
         lite = import_extra("tensorflow", "this format").lite.experimental
         debugger = lite.QuantizationDebugger(
             quant_debug_model_content=whole,
-            debug_dataset=partial(_one_by_one, draft),
+            debug_dataset=partial(one_by_one, draft, named=True),
             debug_options=lite.QuantizationDebugOptions(layer_direct_compare_metrics={"noise": _noise}),
         )
         debugger.run()
@@ -168,7 +161,7 @@ def _debugger(draft: Draft, **options: Any) -> Any:
     lite = tf.lite.experimental
     return lite.QuantizationDebugger(
         converter=_converter(draft, named=True),
-        debug_dataset=partial(_one_by_one, draft),
+        debug_dataset=partial(one_by_one, draft, named=True),
         debug_options=lite.QuantizationDebugOptions(**options),
     )
 

@@ -15,14 +15,15 @@ _PASSING = frozenset(
 )
 
 
-def last_operation(model: keras.Model) -> Any:
+def last_operation(model: keras.Model, place: int = 0) -> Any:
     """The layer, or the function in the graph, that makes the numbers which a model returns.
 
     Args:
         model: a functional or Sequential model; models inside it are looked into.
+        place: number of the output, from 0. Default: 0.
 
     Returns:
-        That of the first output; layers behind it that only change the shape, or do nothing, are passed over.
+        That of the output; layers behind it that only change the shape, or do nothing, are passed over.
 
     Raises:
         InheritanceError: the model has no graph.
@@ -34,7 +35,7 @@ def last_operation(model: keras.Model) -> Any:
         'scores'
     """
     graph = read_graph(model, has_graph)
-    name, call, _ = graph.outputs[0]
+    name, call, _ = graph.outputs[place]
     while True:
         layer = graph.layers[name]
         plain = isinstance(layer.operation, keras.layers.Activation) and _activation(layer.operation) == "linear"
@@ -43,11 +44,12 @@ def last_operation(model: keras.Model) -> Any:
         name, call, _ = layer.calls[call].tensors[0]
 
 
-def outputs_of(model: keras.Model) -> Outputs:
-    """What a model without a spec returns.
+def outputs_of(model: keras.Model, place: int = 0) -> Outputs:
+    """What an output of a model without a spec is.
 
     Args:
-        model: a functional or Sequential model with one output.
+        model: a functional or Sequential model.
+        place: number of the output, from 0. Default: 0.
 
     Returns:
         "features" for maps; else "probabilities" behind a softmax, "labels" behind a sigmoid, "logits" behind all else.
@@ -59,10 +61,10 @@ def outputs_of(model: keras.Model) -> Outputs:
         >>> outputs_of(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2), keras.layers.Softmax()]))
         'probabilities'
     """
-    if len(model.output_shape) != 2:
+    if len(model.outputs[place].shape) != 2:
         return "features"
     found: dict[str, Outputs] = {"softmax": "probabilities", "sigmoid": "labels"}
-    return found.get(_activation(last_operation(model)), "logits")
+    return found.get(_activation(last_operation(model, place)), "logits")
 
 
 def _activation(operation: Any) -> str:

@@ -53,6 +53,7 @@ from keras_effnet.ops import (
     ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
+from keras_effnet.tensor_names import named_ends
 from keras_effnet.windows import both, reaches, sides_behind, sides_behind_transposed
 
 # The first version that has LayerNormalization; every later engine reads it (onnx.ai, operator changelog).
@@ -233,6 +234,7 @@ def onnx_model(
     metadata: dict[str, str],
     batch: int | None = None,
     channels_first: bool = False,
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> Any:
     """Writes a recorded network as an ONNX model.
 
@@ -243,6 +245,7 @@ def onnx_model(
         metadata: texts by name, which travel in the file.
         batch: number of images in a call; None for any.
         channels_first: whether the model's images have their channels first.
+        names: names of the inputs and outputs, each once; by default those of the network's nodes.
 
     Returns:
         An `onnx.ModelProto`.
@@ -252,22 +255,19 @@ def onnx_model(
     """
     from onnx import TensorProto, helper
 
-    names = ["output"] if len(network.outputs) == 1 else [f"output_{place}" for place in range(len(network.outputs))]
-    graph = OnnxGraph(weights, {*names, *(node.name for node in network.inputs)})
+    read, returned = names or named_ends(network)
+    graph = OnnxGraph(weights, {*read, *returned})
     given, inputs = [], []
-    for node, (_, *shape) in zip(network.inputs, shapes, strict=True):
-        dims = [
-            "batch" if batch is None else batch,
-            *(side or f"{node.name}_{axis}" for axis, side in enumerate(shape)),
-        ]
-        given.append(helper.make_tensor_value_info(node.name, TensorProto.FLOAT, dims))
-        image = OnnxValue(node.name, tuple(shape[1:] if channels_first else shape[:-1]) if len(shape) == 3 else ())
+    for name, (_, *shape) in zip(read, shapes, strict=True):
+        dims = ["batch" if batch is None else batch, *(side or f"{name}_{axis}" for axis, side in enumerate(shape))]
+        given.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, dims))
+        image = OnnxValue(name, tuple(shape[1:] if channels_first else shape[:-1]) if len(shape) == 3 else ())
         if len(shape) == 3 and not channels_first:
-            image = graph.node("Transpose", f"{node.name}_channels_first", image, perm=[0, 3, 1, 2])
+            image = graph.node("Transpose", f"{name}_channels_first", image, perm=[0, 3, 1, 2])
         inputs.append(image)
     made = network.run(graph, *inputs)
     outputs = []
-    for name, tensor in zip(names, made, strict=True):
+    for name, tensor in zip(returned, made, strict=True):
         if tensor.sides and not channels_first:
             graph.write("Transpose", name, tensor, perm=[0, 2, 3, 1])
         else:

@@ -55,6 +55,7 @@ from keras_effnet.ops import (
     ZeroPad,
 )
 from keras_effnet.padding import padding_zeros
+from keras_effnet.tensor_names import named_ends
 from keras_effnet.windows import both, reaches, sides_behind_transposed
 
 AGAIN = ".again"
@@ -253,6 +254,7 @@ def tensorflow_function(
     shapes: Sequence[tuple[int | None, ...]],
     batch: int | None = None,
     channels_first: bool = False,
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
     named: bool = False,
 ) -> Any:
     """Writes a recorded network as a TensorFlow function of its inputs.
@@ -263,17 +265,20 @@ def tensorflow_function(
         shapes: shape of each input with the batch, as Keras gives it.
         batch: number of images in a call; None for any.
         channels_first: whether the model's images have their channels first.
+        names: names of the inputs and outputs, each once; by default inputs have those of the network's nodes, and
+            outputs none.
         named: whether operations carry the name of their layer, which makes files larger.
 
     Returns:
-        A `tf.function` with one signature.
+        A `tf.function` with one signature, which returns one output alone, and several as a dict by name, or as a list
+        if they have none.
 
     Raises:
         ExportError: a layer or an activation that a file cannot hold.
     """
+    read, _ = names or named_ends(network)
     signature = [
-        tf.TensorSpec((batch, *shape[1:]), tf.float32, name=node.name)
-        for node, shape in zip(network.inputs, shapes, strict=True)
+        tf.TensorSpec((batch, *shape[1:]), tf.float32, name=name) for name, shape in zip(read, shapes, strict=True)
     ]
 
     @tf.function(input_signature=signature, autograph=False)
@@ -281,7 +286,8 @@ def tensorflow_function(
         last = [_moved(image, (0, 2, 3, 1)) if channels_first else image for image in images]
         made = network.run(TensorFlowGraph(weights, named), *last)
         outputs = [_moved(output, (0, 3, 1, 2)) if channels_first else output for output in made]
-        return outputs[0] if len(outputs) == 1 else outputs
+        several = outputs if names is None else dict(zip(names[1], outputs, strict=True))
+        return outputs[0] if len(outputs) == 1 else several
 
     return compute
 

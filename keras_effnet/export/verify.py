@@ -29,12 +29,14 @@ class ExportReport(Shown):
         engine: engine that ran it.
         bytes: size in bytes, all files together.
         images: number of images that were compared.
-        agreement: fraction of them that the file gives the same class as the model; None without a classifier.
+        agreement: fraction of them that the file gives the same class as the model; None without a classifier. With
+            several outputs that of the classes which agree the least.
         difference: largest difference of an output, as a share of the model's largest.
         logit_difference: largest difference of a logit; None without a classifier.
         accuracy: fraction of right classes; None without labels.
         model_accuracy: that of the Keras model on the same images; None without labels.
         latency_ms: median time of a call with one image (or with the file's batch) in milliseconds.
+        differences: `difference` of each output, by its name.
     """
 
     path: str
@@ -48,6 +50,7 @@ class ExportReport(Shown):
     accuracy: float | None
     model_accuracy: float | None
     latency_ms: float
+    differences: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON holds it."""
@@ -99,47 +102,66 @@ def report_table(reports: list[ExportReport]) -> str:
 
 
 def compare_outputs(
-    exported: Exported, path: Path, images: np.ndarray, expected: np.ndarray, labels: np.ndarray | None
+    exported: Exported,
+    path: Path,
+    images: list[np.ndarray],
+    expected: list[np.ndarray],
+    labels: np.ndarray | None,
 ) -> ExportReport:
     """Runs a file and compares it with what its model gave.
 
     Args:
         exported: the file, opened.
         path: where it will stand.
-        images: float32 array of images as the file takes them.
-        expected: the model's outputs for them.
+        images: float32 array for each input of the file.
+        expected: each of the model's outputs for them.
         labels: the true classes; None if they are unknown.
 
     Returns:
         The report, without a size yet.
     """
-    found = exported.predict_on_batch(images)
-    classifies = exported.metadata.outputs in CLASSIFYING
+    told = exported.metadata.returns
+    found = exported.compute(images)
+    pairs = list(zip(told, found, expected, strict=True))
+    classifying = [pair for pair in pairs if pair[0].holds in CLASSIFYING]
     agreement = logit_difference = accuracy = model_accuracy = None
-    if classifies:
-        agreement = float((found.argmax(1) == expected.argmax(1)).mean())
-        probable = exported.metadata.outputs == "probabilities"
-        logit_difference = float(np.abs(_logits(found, probable) - _logits(expected, probable)).max())
-    if classifies and labels is not None:
-        accuracy = float((found.argmax(1) == labels).mean())
-        model_accuracy = float((expected.argmax(1) == labels).mean())
-    times = time_in_turn({"file": partial(exported.predict_on_batch, images[: exported.batch or 1])})
+    if classifying:
+        agreement = min(float((ours.argmax(1) == theirs.argmax(1)).mean()) for _, ours, theirs in classifying)
+        logit_difference = max(
+            float(np.abs(_logits(ours, each.holds) - _logits(theirs, each.holds)).max())
+            for each, ours, theirs in classifying
+        )
+    if classifying and labels is not None:
+        accuracy = float((found[0].argmax(1) == labels).mean())
+        model_accuracy = float((expected[0].argmax(1) == labels).mean())
+    differences = {each.name: _difference(ours, theirs) for each, ours, theirs in pairs}
+    some = [each[: exported.batch or 1] for each in images]
+    times = time_in_turn({"file": partial(exported.compute, some)})
     return ExportReport(
         str(path),
         exported.metadata.format,
         exported.engine,
         0,
-        len(images),
+        len(images[0]),
         agreement,
-        float(np.abs(found - expected).max() / max(np.abs(expected).max(), _SMALLEST)),
+        float(np.max(list(differences.values()))),  # not a number if one of them is none
         logit_difference,
         accuracy,
         model_accuracy,
         float(np.median(times["file"])),
+        differences,
     )
 
 
-def _logits(outputs: np.ndarray, probable: bool) -> np.ndarray:
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, as a share of the largest number; infinite for another shape, which numpy may stretch."""
+    if found.shape != expected.shape:
+        return float("inf")
+    return float(np.abs(found - expected).max() / max(np.abs(expected).max(), _SMALLEST))
+
+
+def _logits(outputs: np.ndarray, holds: str) -> np.ndarray:
     """Logits with a mean of 0: a softmax forgets the mean."""
-    logits = np.log(np.maximum(outputs.astype(np.float64), _SMALLEST)) if probable else outputs.astype(np.float64)
+    exact = outputs.astype(np.float64)
+    logits = np.log(np.maximum(exact, _SMALLEST)) if holds == "probabilities" else exact
     return logits - logits.mean(axis=1, keepdims=True)

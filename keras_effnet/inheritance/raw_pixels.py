@@ -68,7 +68,7 @@ def take_raw_pixels(model: keras.Model) -> keras.Model:
         name=model.name,
         **embedded.ending,
     )
-    raw = found.rebuild(build, found.model.input_shape[1:], model.name)
+    raw = found.rebuild(build, tuple(found.model.inputs[0].shape[1:]), model.name)
     weighted = [layer for layer in raw.layers if layer_weights(layer) and layer.name in found.names]
     for layer in weighted:
         layer.set_weights(found.read(layer.name))

@@ -57,7 +57,7 @@ def write_probes(
             model = build_model(spec)
             images = photographs(model.input_shape[1:], pixels=True, count=4)
             path = folder / f"{number}-{name}{suffix}"
-            export_to_time(model, {engine: path}, images, batch=1)
+            export_to_time(model, {engine: path}, [images], batch=1)
             work = read_work(spec, deployed=True)._asdict()
             probes.append({"network": f"{name}, phi = {phi:g}", "file": path.name, "work": work})
         content = json.dumps({"format": engine, "probes": probes}, indent=1) + "\n"

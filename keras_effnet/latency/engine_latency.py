@@ -15,9 +15,9 @@ import numpy as np
 
 from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
 from keras_effnet.checks import check_choice, check_int
-from keras_effnet.data.photographs import photographs
+from keras_effnet.data.photographs import photographs_for
 from keras_effnet.errors import ExportError
-from keras_effnet.export.drafting import image_shape
+from keras_effnet.export.drafting import input_shapes
 from keras_effnet.export.engines import open_exported
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import ENGINES, FORMATS
@@ -26,6 +26,7 @@ from keras_effnet.inheritance.raw_pixels import raw_spec
 from keras_effnet.latency.stage_times import PROFILED, stage_times
 from keras_effnet.latency.turns import ROUNDS, time_in_turn
 from keras_effnet.network import record_network
+from keras_effnet.reading.model_form import alone, structured
 from keras_effnet.tables import aligned
 
 
@@ -77,16 +78,17 @@ def time_engines(
     """Exports models to each engine and times them on pieces of photographs, one call each in turn.
 
     In turn, so that a machine that slows down slows all of them. What is computed is not asked for here, so that models
-    need no training; an int8 file is calibrated on the same pieces.
+    need no training; an int8 file is calibrated on the same pieces. Each image that a model reads is another piece, a
+    vector is random numbers.
 
     Args:
-        models: models of one image by name, whoever built them.
+        models: models by name, whoever built them, as `export_model` takes them.
         engines: formats of `export_model`, or "keras".
         batches: numbers of images in a call, each at least 1.
         threads: number of threads of an engine, at least 1; by default as many as there are processors. TensorFlow's
             own setting stays as it is.
         stages: whether to ask the engines' profilers where the time goes: ONNX Runtime and OpenVINO have one. Only for
-            models that carry their spec.
+            models of one image that carry their spec.
         progress: called with what is done next.
 
     Returns:
@@ -105,51 +107,57 @@ def time_engines(
     for engine in engines:
         check_choice(ExportError, "engine", engine, ENGINES)
     batches = [check_int(ExportError, "batch", batch, 1) for batch in batches]
-    calls: dict[tuple[str, str], tuple[Callable[[np.ndarray], Any], int | None]] = {}
-    images, files = {}, {}
+    calls: dict[tuple[str, str], tuple[Callable[[list[np.ndarray]], Any], int | None]] = {}
+    images: dict[str, list[np.ndarray]] = {}
+    files = {}
     with TemporaryDirectory() as folder:
         for number, (name, model) in enumerate(models.items()):
             progress(f"exporting {name}")
-            images[name] = photographs(image_shape(model), pixels=True, count=max(*batches, 16))
+            images[name] = photographs_for(input_shapes(model), pixels=True, count=max(*batches, 16))
             paths = {
                 each: Path(folder) / f"{number}-{each}{FORMATS[each].suffix}" for each in engines if each != "keras"
             }
             files |= {(name, each): path for each, path in paths.items()}
             made = export_to_time(model, paths, images[name])
             for engine, report in zip(paths, made, strict=True):
-                calls[name, engine] = open_exported(paths[engine], threads=threads).predict_on_batch, report.bytes
+                calls[name, engine] = open_exported(paths[engine], threads=threads).compute, report.bytes
             if "keras" in engines:
-                calls[name, "keras"] = model.predict_on_batch, None
+                calls[name, "keras"] = partial(_predict, model), None
         rows = [row for batch in batches for row in _in_turn(calls, images, batch, progress)]
         if stages:
             rows = [_with_stages(row, models[row.network], files, images[row.network], threads) for row in rows]
         return rows
 
 
+def _predict(model: keras.Model, images: list[np.ndarray]) -> Any:
+    return model.predict_on_batch(structured(images, model, "input"))
+
+
 def _with_stages(
     row: EngineLatency,
     model: keras.Model,
     files: Mapping[tuple[str, str], Path],
-    images: np.ndarray,
+    images: list[np.ndarray],
     threads: int | None,
 ) -> EngineLatency:
-    if row.engine not in PROFILED or not carries_spec(model):
+    if row.engine not in PROFILED or not carries_spec(model) or len(images) > 1:
         return row
-    given = np.ascontiguousarray(images[: row.batch], np.float32)
+    given = np.ascontiguousarray(images[0][: row.batch], np.float32)
     network = record_network(raw_spec(read_embedded_spec(model).spec))
     path, count = files[row.network, row.engine], threads or os.cpu_count() or 1
     return replace(row, stages=stage_times(path, row.engine, network, given, count))
 
 
 def export_to_time(
-    model: keras.Model, paths: dict[str, Path], images: np.ndarray, *, batch: int | None = None
+    model: keras.Model, paths: dict[str, Path], images: list[np.ndarray], *, batch: int | None = None
 ) -> list[ExportReport]:
     """Exports a model of which only the times are asked for: it may have any weights.
 
     Args:
-        model: a classifier of images.
+        model: a model that `export_model` takes.
         paths: where to write each file, by format.
-        images: pixels to calibrate with and to compare on, of shape (images, height, width, channels).
+        images: an array for each input to calibrate with and to compare on: pixels of shape (images, height, width,
+            channels), or vectors.
         batch: number of images in a call, at least 1; None for any.
 
     Returns:
@@ -162,21 +170,22 @@ def export_to_time(
         model,
         paths,
         batch=batch,
-        calibration=images,
-        images=images[:1],
+        calibration=alone(images),
+        images=alone([each[:1] for each in images]),
         tolerance=float("inf"),  # random weights do not survive int8, and need not
         least_calibration=1,
     )
 
 
 def _in_turn(
-    calls: Mapping[tuple[str, str], tuple[Callable[[np.ndarray], Any], int | None]],
-    images: Mapping[str, np.ndarray],
+    calls: Mapping[tuple[str, str], tuple[Callable[[list[np.ndarray]], Any], int | None]],
+    images: Mapping[str, list[np.ndarray]],
     batch: int,
     progress: Callable[[str], Any],
 ) -> list[EngineLatency]:
     progress(f"timing {len(calls)} networks, batch {batch}")
-    times = time_in_turn({key: partial(call, images[key[0]][:batch]) for key, (call, _) in calls.items()})
+    given = {name: [each[:batch] for each in arrays] for name, arrays in images.items()}
+    times = time_in_turn({key: partial(call, given[key[0]]) for key, (call, _) in calls.items()})
     rows = []
     for (name, engine), found in times.items():
         low, median, high = (float(value) for value in np.quantile(found, (0.1, 0.5, 0.9)))

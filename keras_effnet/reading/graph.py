@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, cast
 import keras
 
 from keras_effnet.errors import InheritanceError
-from keras_effnet.reading.model_form import alone, structured
+from keras_effnet.reading.model_form import in_form
 from keras_effnet.reading.opaque_layer import is_code
 
 Tensor = tuple[str, int, int]
@@ -318,11 +318,10 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
     graph = read_graph(model, unfold)
     check_training(graph)
     tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
-    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype) for key, tensor in tensors.items()}
+    inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key[0]) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)
     replay(graph, graph.layers, values)
-    outputs = structured([values[tensor] for tensor in graph.outputs], graph.model)
-    return keras.Model(alone(list(inputs.values())), outputs, name=model.name)
+    return in_form(model, list(inputs.values()), [values[tensor] for tensor in graph.outputs])
 
 
 def free_name(name: str, taken: Collection[str]) -> str:

@@ -27,6 +27,7 @@ from keras_effnet.builder.embedded_spec import name_classes
 from keras_effnet.cli.main import main, parse
 from keras_effnet.errors import DataError, ExportError, MissingExtraError
 from keras_effnet.export.engines import Exported
+from keras_effnet.export.export_metadata import ExportMetadata
 from keras_effnet.export.exporter import export_files
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
@@ -216,13 +217,6 @@ def test_bad_input_is_named_and_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_models_of_several_inputs_are_refused(tmp_path: Path) -> None:
-    first, second = keras.Input((4, 4, 3)), keras.Input((4, 4, 3))
-    model = keras.Model([first, second], keras.layers.Add(name="sum")([first, second]))
-    with pytest.raises(ExportError, match=r"must read one image.*Received"):
-        export_model(model, tmp_path / "net.onnx")
-
-
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(DataError, match=r"cannot be written.*Received"):
@@ -321,8 +315,9 @@ class _Refusing(Exported):
     """An engine that opens a file and cannot run it."""
 
     engine, batch = "LiteRT", None
+    metadata = ExportMetadata("net", "litert", 8, 3, False, "features")
 
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: list[np.ndarray]) -> list[np.ndarray]:
         raise RuntimeError("node 182 failed to prepare")
 
 

@@ -15,10 +15,8 @@ from support import assert_same_outputs, outputs, random_images
 
 from keras_effnet import export_model, fold_batchnorm, open_exported
 from keras_effnet.cli.main import main, parse
-from keras_effnet.errors import BuildError, ExportError
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.export.model_outputs import outputs_of
-from keras_effnet.latency.engine_latency import time_engines
 from keras_effnet.report.gradcam import grad_cam, split_at_last_map
 
 slow = pytest.mark.slow
@@ -97,31 +95,6 @@ def test_grad_cam_is_a_map_of_the_last_cut(name: str) -> None:
     found = grad_cam(model, images, np.array([0, 2]))
     assert found.shape == (2, *features.output_shape[1:3])
     assert found.max() == 1
-
-
-def two_inputs() -> keras.Model:
-    images = [keras.Input((8, 8, 3)), keras.Input((8, 8, 3))]
-    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Add()(images))
-    return keras.Model(images, keras.layers.Dense(2)(x))
-
-
-def two_outputs() -> keras.Model:
-    image = keras.Input((8, 8, 3))
-    x = keras.layers.Conv2D(4, 3)(image)
-    return keras.Model(image, [keras.layers.Flatten()(x), keras.layers.GlobalAveragePooling2D()(x)])
-
-
-@pytest.mark.parametrize("make", [two_inputs, two_outputs])
-def test_several_inputs_or_outputs_are_folded_and_refused_elsewhere(make: Any, tmp_path: Path) -> None:
-    model = make()
-    folded = fold_batchnorm(model)
-    assert [tuple(each.shape) for each in folded.outputs] == [tuple(each.shape) for each in model.outputs]
-    with pytest.raises(ExportError, match=r"one image.*one output.*Received"):
-        export_model(model, tmp_path / "net.onnx")
-    with pytest.raises(ExportError, match=r"one image.*one output.*Received"):
-        time_engines({"net": model}, ["keras"])
-    with pytest.raises(BuildError, match=r"one image.*Received"):
-        grad_cam(model, random_images(1, 8, 8, 3), np.array([0]))
 
 
 def command(*words: str | Path) -> int:

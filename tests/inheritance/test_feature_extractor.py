@@ -126,13 +126,12 @@ def test_a_dilated_network_has_the_values_of_the_strided_one_and_more_between_th
         if layer.name.endswith(("se_reduce", "squeeze_excite_conv")):
             layer.kernel.assign(keras.ops.zeros_like(layer.kernel))
     told, images = feature_levels(spec), images_for(model, 96, 160)
-    strided = maps(feature_extractor(model), images)
+    plain = feature_extractor(model)
+    strided = maps(plain, images)
     for output_stride in (8, 16):
         extractor = feature_extractor(model, output_stride=output_stride)
         assert feature_levels(extractor) == feature_levels(spec, output_stride=output_stride)
-        assert [each.shape for each in extractor.get_weights()] == [
-            each.shape for each in feature_extractor(model).get_weights()
-        ]
+        assert [each.shape for each in extractor.weights] == [each.shape for each in plain.weights]
         dilated = maps(extractor, images)
         for level, stride in zip(told.names, told.strides, strict=True):
             finer = max(stride // output_stride, 1)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from support import outputs, random_images, randomize, tiny_spec
+from support import flat_layers, outputs, random_images, randomize, tiny_spec
 
 from keras_effnet import build_model
 from keras_effnet.blocks import ConvClassifier, DenseClassifier, HiddenConvClassifier, MBConv
@@ -172,3 +172,69 @@ def test_a_model_without_any_map_is_refused() -> None:
 def test_classes_that_do_not_fit_are_refused(classes: list[int]) -> None:
     with pytest.raises(DataError, match=r"in 0\.\.2.*Received: "):
         grad_cam(small_model(), random_images(2, 32, 32, 3), np.array(classes))
+
+
+def two_images(early: bool = False) -> keras.Model:
+    """Two images, each by itself or both at once through one convolution, and facts; two answers of one layer each."""
+    left, right = keras.Input((8, 8, 3), name="left"), keras.Input((8, 8, 3), name="right")
+    facts = keras.Input((5,), name="facts")
+    conv, pool = keras.layers.Conv2D(4, 3, activation="relu", padding="same"), keras.layers.GlobalAveragePooling2D()
+    if early:
+        parts = [pool(conv(keras.layers.Concatenate()([left, right])))]
+    else:
+        image = keras.Input((8, 8, 3))
+        tower = keras.Model(image, pool(conv(image)), name="tower")
+        parts = [tower(left), tower(right)]
+    x = keras.layers.Concatenate()([*parts, facts])
+    outputs = {
+        "kind": keras.layers.Dense(3, activation="softmax", name="kind")(x),
+        "sure": keras.layers.Dense(2, name="sure")(x),
+        "map": conv.output if early else keras.layers.Conv2D(1, 3)(left),
+    }
+    return keras.Model({"left": left, "right": right, "facts": facts}, outputs, name="two_images")
+
+
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize(("image", "place"), [("left", 0), (2, 1)])
+@pytest.mark.parametrize("output", ["kind", "sure"])
+def test_of_several_images_and_outputs_it_is_the_class_activation_map_of_those_asked_for(
+    early: bool, image: str | int, place: int, output: str
+) -> None:
+    """Under mean pooling the gradient is the kernel's own rows; those of a shared tower's second image stand later."""
+    model: Any = two_images(early)
+    generator = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(generator.uniform(-0.5, 1, weight.shape))
+    images = {name: random_images(4, 8, 8, 3, seed=number) for number, name in enumerate(("left", "right"))}
+    given = {**images, "facts": np.random.default_rng(2).normal(size=(4, 5)).astype("float32")}
+    seen = [np.concatenate(list(images.values()), -1)] * 2 if early else list(images.values())
+    conv = next(layer for layer in flat_layers(model) if isinstance(layer, keras.layers.Conv2D) and layer.filters == 4)
+    maps = np.maximum(np.asarray(keras.ops.convert_to_numpy(conv(seen[place]))), 0)
+    first = 0 if early else 4 * place
+    kernel = np.asarray(model.get_layer(output).get_weights()[0])[first : first + 4, 1]
+    expected = np.maximum(maps @ kernel, 0)
+    assert expected.any(), "maps of nothing prove nothing"
+    expected = expected / np.maximum(expected.max(axis=(1, 2), keepdims=True), 1e-12)
+    found = grad_cam(model, given, np.ones(4, int), output=output, image=image)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"image": "left"}, BuildError, r"`output=`, one of 'kind', 'map', 'sure'.*Received: output=None"),
+        ({"image": "left", "output": "what"}, BuildError, r"'kind', 'map', 'sure'.*Received: output='what'"),
+        ({"output": "kind"}, BuildError, r"`image=`, one of 'left', 'right'.*Received: image=None"),
+        ({"output": "kind", "image": "facts"}, BuildError, r"'left', 'right'.*Received: image='facts'"),
+        ({"output": "map", "image": "left"}, BuildError, r"a score for each class.*Received: an output of shape"),
+    ],
+)
+def test_images_and_outputs_are_named_when_none_is_chosen(options: Any, error: Any, said: str) -> None:
+    given = {name: random_images(1, 8, 8, 3) for name in ("left", "right")}
+    with pytest.raises(error, match=rf"(?s){said}"):
+        grad_cam(two_images(), {**given, "facts": np.zeros((1, 5), "float32")}, np.array([0]), **options)
+
+
+def test_an_array_for_each_input_is_asked_for() -> None:
+    with pytest.raises(DataError, match=r"one array for each input, 'facts', 'left', 'right'.*Received: one"):
+        grad_cam(two_images(), random_images(1, 8, 8, 3), np.array([0]), output="kind", image="left")
