@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,11 +54,6 @@ from keras_effnet.reading.steps import (
     reshaped,
 )
 
-# As in `keras_effnet.ops`: of the many records of a network few differ.
-_conv_record, _depthwise_record, _batch_norm_record, _activation_record = (
-    lru_cache(4096, typed=True)(kind) for kind in (Conv, Depthwise, BatchNorm, Activation)
-)
-
 
 def _sides(pair: Any) -> Sides:
     """One number where both are equal."""
@@ -92,7 +86,7 @@ def _conv(layer: Any, given: Given) -> Op | None:
     if layer.padding not in ("same", "valid"):
         return None
     kernel, stride, dilation = map(_sides, (layer.kernel_size, layer.strides, layer.dilation_rate))
-    return _conv_record(
+    return Conv(
         layer.filters, kernel, stride, layer.padding, layer.groups, layer.use_bias, _activation(layer), dilation
     )
 
@@ -100,14 +94,14 @@ def _conv(layer: Any, given: Given) -> Op | None:
 def _depthwise(layer: Any, given: Given) -> Op | None:
     _activation(layer)
     kernel, stride, dilation = map(_sides, (layer.kernel_size, layer.strides, layer.dilation_rate))
-    return _depthwise_record(kernel, stride, layer.padding, layer.depth_multiplier, layer.use_bias, dilation)
+    return Depthwise(kernel, stride, layer.padding, layer.depth_multiplier, layer.use_bias, dilation)
 
 
 def _separable(layer: Any, given: Given) -> list[Step]:
     kernel, stride, dilation = map(_sides, (layer.kernel_size, layer.strides, layer.dilation_rate))
     first, second, *bias = layer.weights
-    filters = _depthwise_record(kernel, stride, layer.padding, layer.depth_multiplier, dilation=dilation)
-    mixed = _conv_record(layer.filters, bias=layer.use_bias, activation=_activation(layer))
+    filters = Depthwise(kernel, stride, layer.padding, layer.depth_multiplier, dilation=dilation)
+    mixed = Conv(layer.filters, bias=layer.use_bias, activation=_activation(layer))
     return [Step(filters, "_depthwise", (first,)), Step(mixed, weights=(second, *bias))]
 
 
@@ -127,7 +121,7 @@ def _dense(layer: Any, given: Given) -> Op | None:
 def _batch_norm(layer: Any, given: Given) -> Op | None:
     if not axis_is_channels(layer.axis, given.shapes[0]):
         return None
-    return _batch_norm_record(layer.epsilon, layer.momentum, layer.center, layer.scale)
+    return BatchNorm(layer.epsilon, layer.momentum, layer.center, layer.scale)
 
 
 def _layer_norm(layer: Any, given: Given) -> Op | None:
@@ -286,7 +280,7 @@ READERS: dict[type, Read] = {
     layers.GroupNormalization: _group_norm,
     layers.RMSNormalization: _rms_norm,
     layers.UnitNormalization: _unit_norm,
-    layers.Activation: _known(lambda layer, given: _activation_record(_activation(layer))),
+    layers.Activation: _known(lambda layer, given: Activation(_activation(layer))),
     layers.Identity: lambda layer, given: Activation(None),
     layers.ReLU: _relu,
     layers.ELU: lambda layer, given: Activation("elu") if layer.alpha == 1 else None,
