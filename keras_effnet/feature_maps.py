@@ -111,10 +111,17 @@ def _one_block(blocks: Sequence[RecordedBlock]) -> RecordedBlock:
 def check_there(name: str, found: Collection[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
     """The levels that were asked for, or all; raises BuildError, with the name of the model, unless they are there."""
     names = tuple(found) if names is None else names
+    if not found:
+        raise BuildError(
+            f"no level of {name!r} is known: strides are counted from the image, and nobody knows them behind what "
+            "resizes it, or is known to Keras alone. Take the layers behind that: the model inside, if there is one, "
+            "or `keras.Model(model.get_layer(its name).output, model.output)`.",
+            received=", ".join(names) or "no levels",
+        )
     missing = [each for each in names if each not in found]
     if missing or not names:
         raise BuildError(
-            f"{name!r} has the levels {', '.join(found) or 'none'}: take some of them.",
+            f"{name!r} has the levels {', '.join(found)}: take some of them.",
             received=", ".join(missing) or "no levels",
         )
     return names

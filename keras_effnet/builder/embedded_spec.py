@@ -299,7 +299,7 @@ def _carriers(model: keras.Model) -> list[Any]:
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.Model):
             found += _carriers(layer)
-        elif is_carrier(type(layer).__name__, getattr(layer, "seed", None)):
+        elif isinstance(layer, keras.layers.GaussianNoise) and is_carrier(type(layer).__name__, layer.seed):
             found.append(layer)
     return found
 

@@ -218,7 +218,8 @@ def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exceptio
 def _unknown(model: keras.Model) -> BuildError:
     return BuildError(
         "the model must know its spec: one built here carries it if all its blocks are registered, and a registered "
-        "backbone is recognised by what its layers compute. Pass the spec that it was built from as `base`.",
+        "backbone is recognised by what its layers compute. Pass the spec that it was built from as `base`, or scale "
+        "the model from its graph, with `scale_model`.",
         received=f"{model.name!r}, which carries 0 specs and is no registered backbone",
     )
 

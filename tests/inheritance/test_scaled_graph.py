@@ -20,7 +20,7 @@ from support import as_if_trained, flat_layers, load_alone, outputs, random_imag
 
 from keras_effnet import estimate_cost, feature_extractor, feature_levels, fit_to_budget, scale_model
 from keras_effnet.builder.embedded_spec import read_embedded_spec
-from keras_effnet.errors import BudgetError, BuildError, InheritanceError
+from keras_effnet.errors import BudgetError, BuildError, InheritanceError, ModelTooLargeError
 from keras_effnet.inheritance.compare import largest_difference
 from keras_effnet.reading.graph import read_graph
 from keras_effnet.scaling import Coefficients, Rounding, WidthOnly
@@ -33,8 +33,6 @@ CASES = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for
 
 @cache
 def trained(name: str) -> keras.Model:
-    if name == "nasnet_mobile" and keras.backend.backend() == "torch":
-        pytest.skip("Keras does not build NASNetMobile under PyTorch")
     model = MODELS[name]()
     as_if_trained(model)
     return model
@@ -195,6 +193,13 @@ def test_nested_models_options_and_names_go_along() -> None:
     )
 
 
+def test_what_no_machine_holds_is_not_begun() -> None:
+    with pytest.raises(ModelTooLargeError, match=r"'ten_lines' would have about .*Received: memory_limit=None"):
+        scale_model(MODELS["ten_lines"](), rule=WidthOnly(10.0), phi=9)
+    with pytest.raises(ModelTooLargeError, match=r"Received: memory_limit=1000"):
+        scale_model(MODELS["ten_lines"](), 1, memory_limit=1000)
+
+
 def test_layers_that_cannot_be_made_anew_are_named() -> None:
     image = keras.Input((8, 8, 3))
     code = getattr(layers, "Lamb" + "da")(lambda x: x * 2, output_shape=(8, 8, 8), name="code")
@@ -203,6 +208,37 @@ def test_layers_that_cannot_be_made_anew_are_named() -> None:
     assert estimate_cost(model).params == model.count_params()
     with pytest.raises(InheritanceError, match=r"'code' cannot be carried along: what it computes is code.*Received"):
         scale_model(model, 2)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Rotate(layers.Layer):
+    """A layer of somebody's own."""
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], shape[-1]), name="kernel")
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return x @ self.kernel
+
+
+def test_what_is_not_counted_is_said_of_scaled_networks_and_of_budgets(caplog: pytest.LogCaptureFixture) -> None:
+    image = keras.Input((16, 16, 3))
+    x = Rotate(name="mine")(layers.Conv2D(8, 3, padding="same")(image))
+    x = layers.Conv2D(16, 3, padding="same", name="behind")(layers.Permute((2, 1, 3))(x))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)), name="rotated")
+    said = "1 layer is not counted, but for its parameters: 'mine'"
+    scaled = scale_network(model, 2)
+    assert scaled.cost.opaque == scaled.base_cost.opaque == estimate_cost(model).opaque == ("mine",)
+    assert str(scaled).endswith(said)
+    made, report = scale_model(model, 2, return_report=True)
+    assert report.exact
+    assert made.count_params() == scaled.cost.params
+    np.testing.assert_array_equal(made.get_layer("mine").kernel, model.get_layer("mine").kernel)
+    fit_to_budget(model, params=1e4)
+    assert not caplog.messages
+    fit_to_budget(model, macs=1e6)
+    assert caplog.messages == [f"rotated is fitted without what some layers compute: {said}"]
 
 
 def test_options_of_specs_are_refused() -> None:
@@ -248,6 +284,28 @@ def test_a_model_without_a_spec_gives_its_feature_maps() -> None:
             feature_extractor(model, **wrong)
     with pytest.raises(BuildError, match="has the levels P1, P2"):
         feature_levels(model, ("P3",))
+    image = keras.Input((None, None, 3))
+    resized: Any = keras.Model(image, model(layers.Resizing(32, 32)(image)), name="resized")
+    with pytest.raises(BuildError, match=r"no level of 'resized' is known: .*behind what resizes it.*Received: P2"):
+        feature_levels(resized, ("P2",))
+    assert feature_levels(keras.Model(resized.layers[1].output, resized.output)).names == ("P1", "P2")
+
+
+def test_a_model_for_images_of_any_size_grows_in_width_and_depth() -> None:
+    image = x = keras.Input((None, None, 3))
+    for stride in (2, 1, 1):
+        x = layers.Conv2D(8, 3, strides=stride, padding="same", activation="relu")(x)
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)), name="any")
+    asked = Coefficients(depth=1.5, width=2.0, resolution=2.0)
+    made, report = scale_model(model, coefficients=asked, return_report=True)
+    assert report.exact
+    assert made.input_shape == model.input_shape
+    widths = [layer.filters for layer in made.layers if isinstance(layer, layers.Conv2D)]
+    assert len(widths) > 3
+    assert set(widths) == {16}
+    images = random_images(2, 20, 28, 3)
+    np.testing.assert_allclose(outputs(made, images), outputs(model, images), rtol=1e-4, atol=1e-4)
+    assert model.count_params() < estimate_cost(fit_to_budget(model, params=2e4), resolution=64).params <= 2e4
 
 
 def test_a_model_without_a_spec_gives_finer_maps_with_the_same_weights(tmp_path: Path) -> None:
