@@ -29,7 +29,7 @@ from keras_effnet import BackboneSpec, Preprocessing, Rounding, build_model, est
 from keras_effnet.data.batches import Batches
 from keras_effnet.data.scene_layout import CLASS_NAMES, CONTEXTS, SHAPES, TEXTURES
 from keras_effnet.data.scenes import Scenes
-from keras_effnet.scaling.rules import Coefficients
+from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.stride import limit_stride
 from keras_effnet.training.checkpoint import Checkpoint
 from keras_effnet.training.compilation import compile_model, set_batchnorm_momentum
