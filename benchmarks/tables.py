@@ -11,14 +11,15 @@ import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 from device_tables import arenas, engine_profile, front, int8, on_device, resident, table4, training_step, where
 from measure import RESULTS
 
 DOCS = Path(__file__).parent.parent / "docs"
-BENCHMARKS, DEVICES, INHERIT, SEARCH, TRAINING = (
-    DOCS / "evidence" / f"{name}.md" for name in ("benchmarks", "devices", "inherit", "search", "training")
+BENCHMARKS, DEVICES, INHERIT, SCENES, SEARCH, TRAINING = (
+    DOCS / "evidence" / f"{name}.md" for name in ("benchmarks", "devices", "inherit", "scenes", "search", "training")
 )
 CHOOSING = DOCS / "choosing.md"
 ANY_MODEL = DOCS / "any_model.md"
@@ -303,6 +304,38 @@ def class_maps(content: dict[str, Any]) -> str:
     return "\n".join([*lines, "", where(content)])
 
 
+def scenes(content: dict[str, Any]) -> str:
+    """What benchmarks/scenes.py measured, as Markdown."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in content["rows"]:
+        found.setdefault(row["network"], []).append(row)
+    lines = [
+        "| network | blocks | px | params | multiply-adds | seeds | accuracy | shape | texture | context | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, runs in found.items():
+        first = runs[0]
+        alone = [f"{mean(run[factor] for run in runs):.1%}" for factor in ("shape", "texture", "context")]
+        spread = f" ± {100 * stdev(run['accuracy'] for run in runs):.1f}" if len(runs) > 1 else ""
+        accuracy = f"**{mean(run['accuracy'] for run in runs):.1%}**{spread}"
+        sizes = (str(first["depth"]), str(first["resolution"]), f"{first['params']:,}", f"{first['macs']:,}")
+        cells = (name, *sizes, str(len(runs)), accuracy, *alone, f"{mean(run['seconds'] for run in runs):.0f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    first = content["rows"][0]
+    text = (
+        f"Accuracy on test images: of the class, and of each of its factors alone; ± is the standard deviation where "
+        f"there is more than one seed. Chance is {1 / content['classes']:.1%}, 16.7%, 25.0% and 33.3%. "
+        f"{first['steps']:,} steps of "
+        f"{content['recipe']['batch_size']} images each, none of which comes twice. Seconds are of training.",
+        "",
+        "![Accuracy against multiply-adds, for each dimension](../images/scenes_scaling.png)",
+        "",
+    )
+    drawn = ", ".join(f"{speed:,.0f} of {side} px" for side, speed in content.get("drawing", {}).items())
+    speed = f"Drawing: {drawn}, in a second of one core's time."
+    return "\n".join([*text, *lines, "", speed, "", where(content)])
+
+
 def fill(page: str, name: str, body: str) -> str:
     """`page` with `body` between its two marks of that name."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
@@ -318,6 +351,7 @@ def _seconds(value: float) -> str:
 # Results that have a place of their own: the page, and what writes them.
 ELSEWHERE: dict[str, tuple[Path, Callable[[dict[str, Any]], str]]] = {
     "inherit": (INHERIT, inheritance),
+    "scenes": (SCENES, scenes),
     "augment": (TRAINING, table),
     "scores": (SEARCH, scores),
     "coefficients": (SEARCH, coefficients),

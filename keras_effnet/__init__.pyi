@@ -12,6 +12,11 @@ from keras_effnet import testing as testing
 from keras_effnet.backbones.timm_specs import timm_spec as timm_spec
 from keras_effnet.budget import fit_to_budget as fit_to_budget
 from keras_effnet.builder.model import build_model as build_model
+from keras_effnet.comparison.compare_networks import compare_networks as compare_networks
+from keras_effnet.comparison.compared import Comparison as Comparison
+from keras_effnet.comparison.comparison_files import read_comparison as read_comparison
+from keras_effnet.comparison.contenders import Contender as Contender
+from keras_effnet.comparison.scratch_recipe import ScratchRecipe as ScratchRecipe
 from keras_effnet.cost import Cost as Cost
 from keras_effnet.cost import estimate_cost as estimate_cost
 from keras_effnet.data.augment import Augmentation as Augmentation
@@ -20,6 +25,7 @@ from keras_effnet.edge import to_edge as to_edge
 from keras_effnet.errors import KerasEffnetError as KerasEffnetError
 from keras_effnet.explanation import Explanation as Explanation
 from keras_effnet.explanation import explain as explain
+from keras_effnet.explorer.explorer_page import write_explorer as write_explorer
 from keras_effnet.export.engines import open_exported as open_exported
 from keras_effnet.export.explain_int8 import explain_int8 as explain_int8
 from keras_effnet.export.exporter import export_model as export_model
@@ -58,6 +64,8 @@ __all__ = [
     "Augmentation",
     "BackboneSpec",
     "Coefficients",
+    "Comparison",
+    "Contender",
     "Cost",
     "CrossValidation",
     "ExplainedPrediction",
@@ -72,8 +80,10 @@ __all__ = [
     "Preprocessing",
     "Recipe",
     "Rounding",
+    "ScratchRecipe",
     "StageSpec",
     "build_model",
+    "compare_networks",
     "estimate_cost",
     "estimate_peak",
     "explain",
@@ -89,6 +99,7 @@ __all__ = [
     "load_data",
     "load_weights",
     "open_exported",
+    "read_comparison",
     "read_model",
     "recalibrate",
     "scale_model",
@@ -98,4 +109,5 @@ __all__ = [
     "search_coefficients",
     "timm_spec",
     "to_edge",
+    "write_explorer",
 ]

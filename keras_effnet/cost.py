@@ -231,7 +231,7 @@ def count_model(model: Any, resolution: Resolution | None) -> tuple[Cost, bool]:
 
 def cost_of(counted: CountedModel) -> tuple[Cost, bool]:
     """Counts a Keras model that was read; returns what `count_model` does."""
-    cost = _add_up(counted.stages, counted.costs, counted.images[0])
+    cost = add_up(counted.stages, counted.costs, counted.images[0])
     network = counted.spec_network()
     if network is not None:
         own = count_network(network, *counted.images, make=counted.counter)
@@ -250,8 +250,14 @@ def cost_of(counted: CountedModel) -> tuple[Cost, bool]:
     return replace(cost, opaque=counted.opaque), False
 
 
-def _add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], image: Shape) -> Cost:
-    """The cost of a network of which each operation was counted."""
+def add_up(stages: Sequence[RecordedStage], costs: Mapping[Node, LayerCost], image: Shape) -> Cost:
+    """The cost of a network of which each operation was counted.
+
+    Args:
+        stages: its stages.
+        costs: the cost of each operation.
+        image: shape of what it reads.
+    """
     found, x = [], image
     for stage in stages:
         made = [costs[node] for block in stage.blocks for node in block.nodes]

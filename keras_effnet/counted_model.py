@@ -11,29 +11,14 @@ from typing import Any
 import keras
 
 from keras_effnet.builder.embedded_spec import carries_spec, read_embedded_spec
-from keras_effnet.counting import CostCounter, LayerCost, Shape, count_nodes, layer_cost
+from keras_effnet.counting import CostCounter, LayerCost, Shape, count_nodes, layer_cost, uncounted
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, Node, RecordedStage, record_network
 from keras_effnet.ops import Op, Reuse
 from keras_effnet.reading.opaque_layer import cells_of
-from keras_effnet.reading.read_model import ReadModel, is_unknown, read_layers
+from keras_effnet.reading.read_model import ReadModel, read_layers
 from keras_effnet.resolution import Resolution, check_resolution, sides_of
 from keras_effnet.resolution_stages import cut_by_resolution
-
-# Keras' own layers and functions that multiply and add nothing as convolutions and dense layers do: where the
-# vocabulary has no word for one of them, nothing is missing from the count.
-_FREE = frozenset(
-    """
-    Activation Add Average AveragePooling1D AveragePooling2D BatchNormalization CenterCrop Concatenate Cropping1D
-    Cropping2D Dropout ELU Embedding Flatten GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
-    GlobalMaxPooling2D GroupNormalization LayerNormalization Masking MaxPooling1D MaxPooling2D Maximum Minimum Multiply
-    Normalization Permute PReLU RMSNormalization ReLU RepeatVector Rescaling Reshape Resizing Softmax Subtract
-    UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
-    Amax Amin Any All BroadcastTo Cumsum Divide ExpandDims Flip GetItem Gelu Max Mean Min Moveaxis NotEqual Equal
-    Greater GreaterEqual Less LessEqual Pad Ravel Repeat Roll Slice Split Squeeze Stack Std Sum Swapaxes Tile Transpose
-    TrueDivide Unstack Var Where
-    """.split()  # noqa: SIM905 - eighty quotation marks less
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +56,7 @@ class CountedModel:
     @cached_property
     def opaque(self) -> tuple[str, ...]:
         """Names of the layers whose multiply-adds nobody knows."""
-        sources, operations = self.read.sources, self.read.graph.operations
-        names = dict.fromkeys(sources[node].layer for node in self.network.nodes if is_unknown(node.op))
-        return tuple(name for name in names if not _is_free(operations[name]))
+        return uncounted(self.network)
 
     @property
     def resolution(self) -> tuple[int, int] | None:
@@ -94,8 +77,7 @@ class CountedModel:
         cost = layer_cost(op, name, *inputs)
         if isinstance(op, Reuse) or name not in self.weights:
             return cost
-        trainable, untrained = self.weights[name]
-        return cost._replace(trainable_params=trainable, untrained_params=untrained)
+        return LayerCost(cost.shape, *self.weights[name], cost.macs, cost.activations)
 
     def counter(self) -> CostCounter:
         """A reader that counts with these weights, and has read nothing yet."""
@@ -197,7 +179,3 @@ def _resized(image: Shape, first: Shape, sides: tuple[int, int]) -> Shape:
         else:
             made.append(side * new // old)
     return Shape(made[0], made[1], image.channels)
-
-
-def _is_free(layer: Any) -> bool:
-    return type(layer).__module__.startswith("keras.") and type(layer).__name__ in _FREE

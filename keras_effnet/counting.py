@@ -59,6 +59,11 @@ class Shape(NamedTuple):
     channels: int
 
 
+def sized(image: Shape) -> Shape:
+    """The shape of an image, with 256 cells for a side of 0, which may have any length."""
+    return Shape(image.height or 256, image.width or 256, image.channels)
+
+
 class Counts(NamedTuple):
     """Sums over layers.
 
@@ -289,6 +294,15 @@ def network_shapes(network: Network, *images: Shape) -> dict[Node, Shape]:
         SpecError: an operation is impossible on the shapes that it reads.
     """
     return {node: cost.shape for node, cost in count_nodes(network, *images).items()}
+
+
+def uncounted(network: Network) -> tuple[str, ...]:
+    """Names of the layers of which only the parameters are counted, since nobody knows what they compute.
+
+    Args:
+        network: a recorded network.
+    """
+    return tuple(node.name for node in network.nodes if isinstance(node.op, Opaque) and not node.op.counted)
 
 
 class CostCounter:

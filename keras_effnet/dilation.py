@@ -18,7 +18,7 @@ from keras_effnet.errors import BuildError
 from keras_effnet.levels import Grid, Lengths, walk_grids
 from keras_effnet.ops import Conv, Crop, Depthwise, Merge, Opaque, Pool, Reshaping, Reuse, TransposedConv, ZeroPad
 from keras_effnet.padding import Padding, padding_zeros
-from keras_effnet.recorded import Network, Node, RecordedBlock
+from keras_effnet.recorded import Network, Node
 from keras_effnet.windows import Window, both, reaches
 
 OUTPUT_STRIDES = (8, 16, 32)
@@ -48,13 +48,46 @@ def dilate_network(network: Network, output_stride: int, size: Lengths = (None, 
         >>> {node.name: node.op for node in dilated.nodes}["conv5_block2_2_conv"].dilation
         (2, 2)
     """
+    became = dilated_nodes(network, output_stride, size)
+    made = dict(zip(network.inputs, network.inputs, strict=True))
+    for node in network.nodes:
+        image = made[node.inputs[0]]
+        made[node] = became[node][-1] if became[node] else image
+    blocks = {
+        block: replace(
+            block,
+            input=made[block.input],
+            nodes=[each for node in block.nodes for each in became[node]],
+            output=made[block.output],
+        )
+        for block in network.blocks
+    }
+    stages = tuple(replace(stage, blocks=[blocks[block] for block in stage.blocks]) for stage in network.stages)
+    return replace(network, outputs=tuple(made[node] for node in network.outputs), stages=stages)
+
+
+def dilated_nodes(network: Network, output_stride: int, size: Lengths = (None, None)) -> dict[Node, list[Node]]:
+    """What each operation of a network becomes in `dilate_network`.
+
+    Args:
+        network: as there.
+        output_stride: as there.
+        size: as there.
+
+    Returns:
+        The new operations by the old one, in order; the last makes what the old one made. None where a window takes
+        every cell that it reads.
+
+    Raises:
+        BuildError: as there.
+    """
     output_stride = check_choice(BuildError, "output_stride", output_stride, OUTPUT_STRIDES)
     made: dict[Node, Node] = dict(zip(network.inputs, network.inputs, strict=True))
     grids: dict[Node, Grid | None] = dict.fromkeys(network.inputs, Grid((1, 1), size))
     # How many cells of the new map stand for one of the old.
     finer: dict[Node, Pair] = dict.fromkeys(network.inputs, (1, 1))
-    nodes: dict[RecordedBlock, list[Node]] = {block: [] for block in network.blocks}
-    for block, node, grids[node] in walk_grids(network, size):
+    became: dict[Node, list[Node]] = {}
+    for _, node, grids[node] in walk_grids(network, size):
         image = next((each for each in node.inputs if grids[each] is not None), node.inputs[0])
         d, given = finer[image], replace(node, inputs=tuple(made[each] for each in node.inputs))
         if isinstance(node.op, Conv | Depthwise | Pool):
@@ -66,13 +99,8 @@ def dilate_network(network: Network, output_stride: int, size: Lengths = (None, 
             finer[node] = d if grids[node] is not None else (1, 1)
             placed = [given if d == (1, 1) else replace(given, op=_elsewhere(node, d))]
         made[node] = placed[-1] if placed else made[image]
-        nodes[block] += placed
-    blocks = {
-        block: replace(block, input=made[block.input], nodes=placed, output=made[block.output])
-        for block, placed in nodes.items()
-    }
-    stages = tuple(replace(stage, blocks=[blocks[block] for block in stage.blocks]) for stage in network.stages)
-    return replace(network, outputs=tuple(made[node] for node in network.outputs), stages=stages)
+        became[node] = placed
+    return became
 
 
 def _steps(node: Node, grid: Grid | None, d: Pair, output_stride: int) -> tuple[Pair, Pair]:
@@ -103,6 +131,12 @@ def _window(node: Node, sides: Lengths, steps: Pair, d: Pair) -> Iterator[Node]:
     if isinstance(op, Pool) and d != (1, 1):
         padding = None  # Keras has no pooling that skips cells: the cells are laid over each other
     if padding is None and any((*rows, *columns)):
+        if (
+            isinstance(op, Pool)
+            and op.padding == "same"
+            and any(any(_own_zeros(op.padding, *axis[:2])) for axis in axes)
+        ):
+            raise _undilated(node, "leaves out of account what stands beyond the border, for which zeros would stand")
         node = replace(node, inputs=(replace(node, op=ZeroPad(rows, columns), name=f"{node.name}_pad"),))
         yield node.inputs[0]
     if isinstance(op, Pool) and d != (1, 1):
@@ -117,13 +151,19 @@ def _window(node: Node, sides: Lengths, steps: Pair, d: Pair) -> Iterator[Node]:
 
 def _zeros(padding: Padding, reach: int, stride: int, side: int | None, step: int, d: int) -> Pair:
     """Zeros before and after one axis of a map that is `d` times as fine as the one that a window strode over."""
-    if padding == "same" and side is None and stride > 1:
-        padding = "even"
-    before, after = padding_zeros(padding, reach, stride, side)
+    before, after = _own_zeros(padding, (reach, stride), side)
     if stride == 1:
         return d * before, d * after
     # As many as leave each cell, or each `step`-th one, its window.
     return d * before, max(d * (reach - 1) + 1 - step - d * before, 0)
+
+
+def _own_zeros(padding: Padding, window: tuple[int, int], side: int | None) -> Pair:
+    """Zeros before and after one axis for the window that strode over it."""
+    reach, stride = window
+    if padding == "same" and side is None and stride > 1:
+        padding = "even"
+    return padding_zeros(padding, reach, stride, side)
 
 
 def _word(op: Window, seen: list[int], zeros: tuple[Pair, Pair]) -> Padding | None:

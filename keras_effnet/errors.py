@@ -92,3 +92,7 @@ class LostProcessError(TrainingError):
 
 class SearchError(KerasEffnetError, ValueError):
     """A search that cannot start or go on. What finished before is kept."""
+
+
+class ComparisonError(KerasEffnetError, ValueError):
+    """Networks that cannot be compared, or a figure of runs that nobody has made."""

@@ -6,20 +6,26 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model, plain
-from keras_effnet.cost import Cost, StageCost, count_model, estimate_cost, opaque_note
+from keras_effnet.cost import Cost, StageCost, cost_of, estimate_cost, opaque_note
+from keras_effnet.deployed.folded_network import deployed_network
 from keras_effnet.errors import BuildError
 from keras_effnet.extras import import_extra
-from keras_effnet.peak import DevicePeak, estimate_peak
+from keras_effnet.peak import DevicePeak, device_peak, estimate_peak
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution import Resolution, check_resolution, resolution_text
+from keras_effnet.scaled_cost import cost_of_scaled
 from keras_effnet.scaling import Coefficients, Rounding, ScalingRule, scale_spec
 from keras_effnet.scaling.scale import resolve_coefficients, stage_factors
+from keras_effnet.scaling.scale_network import scale_network
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.tables import Shown, aligned
 from keras_effnet.variants import DIGITS, VariantRow, realised_coefficients, variant_rows
 
 if TYPE_CHECKING:
     import keras
+
+    from keras_effnet.builder.embedded_spec import EmbeddedSpec
+    from keras_effnet.counted_model import CountedModel
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class Explanation(Shown):
         phi: argument of the scaling rule; None if there was none.
         nominal: coefficients asked for, for the network as a whole: those of single stages are in `depth` and `width`,
             as means weighted by the base's blocks and widths.
-        realised: ratios of blocks, widths and resolution to the base's, after rounding.
+        realised: ratios of blocks, widths and resolution to the base's, after rounding; of a model without a spec
+            those of `ScaledNetwork.realised`.
         nominal_macs: factor on multiply-adds that the coefficients promise (`Coefficients.macs_by_shares`).
         realised_macs: factor on multiply-adds that was counted.
         resolution: side of the image in pixels, or (height, width); None for a model that reads vectors alone.
@@ -158,8 +165,8 @@ def explain(
 
     Args:
         spec: the base of the scaling, if there is any: a backbone, the name of a registered one, or a functional or
-            Sequential Keras model, at the size of its images. The stages of a model that is not just a backbone begin
-            where its resolution changes.
+            Sequential Keras model, at the size of its images. A model that is not just a backbone is scaled by its
+            graph, as `scale_network` does, and its stages begin where its resolution changes.
         phi: argument of the rule, as in `scale_spec`; without phi and coefficients the spec is explained as it is.
         rule: function from phi to coefficients, or its name, as in `scale_spec`.
         coefficients: factors in place of phi and rule, as in `scale_spec`.
@@ -174,8 +181,8 @@ def explain(
 
     Raises:
         RegistryError, ScalingError, SpecError, BuildError, InheritanceError: as in `scale_spec` and `estimate_cost`.
-            BuildError also for a model that is not just a backbone, where it is to be scaled or to have other channels
-            or classes.
+            BuildError also for a model that is not just a backbone and is to have other channels or classes, or holds
+            a backbone among layers of its own and is to be scaled.
 
     Example:
         EfficientNet-B0 with alpha 1.2, beta 1.1, gamma 1.1 at phi = 7. Stage 4 of B0 reads 56x56 and has 2 layers of 40
@@ -193,18 +200,19 @@ def explain(
     asked = {"channels": channels, "classes": classes, "resolution": resolution}
     asked = {name: value for name, value in asked.items() if value is not None}
     own: Cost | None = None
+    scales = phi is not None or rule is not None or coefficients is not None
     if is_keras_model(spec):
-        scaling = {"phi": phi, "rule": rule, "coefficients": coefficients, "rounding": rounding}
-        found = _of_model(spec, resolution, {**asked, **scaling})
+        nominal = resolve_coefficients(phi, rule, coefficients) if scales else None
+        found = _of_model(spec, asked, nominal, rounding)
         if isinstance(found, Explanation):
-            return found
+            return replace(found, phi=plain(phi))
         spec, counted, own = found
     counted |= asked
     if "resolution" in counted:
         counted["resolution"] = check_resolution(BuildError, "resolution", counted["resolution"], 1)
     base = resolve_backbone(spec)
     nominal, scaled = Coefficients(), base
-    if phi is not None or rule is not None or coefficients is not None:
+    if scales:
         nominal = resolve_coefficients(phi, rule, coefficients)
         scaled = scale_spec(base, coefficients=nominal, rounding=rounding)
     phi = plain(phi)
@@ -245,46 +253,83 @@ def _over_network(base: BackboneSpec, coefficients: Coefficients) -> Coefficient
 
 
 def _of_model(
-    model: Any, resolution: Resolution | None, asked: dict[str, Any]
+    model: Any, asked: dict[str, Any], nominal: Coefficients | None, rounding: Rounding | None
 ) -> Explanation | tuple[BackboneSpec, dict[str, Any], Cost]:
-    """The explanation of a model; of one that is just the network of its spec that spec, and what it is counted with.
+    """The explanation of a model; of one that is just the network of a spec that spec, and what it is counted with.
 
     Args:
         model: the model.
-        resolution: side of its images, or (height, width).
-        asked: arguments that only such a network has, by name; None for those that were not given.
+        asked: those of `resolution`, `channels` and `classes` that were given, by name.
+        nominal: the coefficients that it is scaled by; None if it is explained as it is.
+        rounding: how sizes become whole numbers; None for the paper's way.
     """
     from keras_effnet.builder.embedded_spec import counted_arguments
+    from keras_effnet.counted_model import read_counted
 
-    cost, is_spec = count_model(model, resolution)
-    if is_spec:
-        counted = counted_arguments(model)
-        spec, (height, width) = counted.pop("spec"), counted.pop("resolution")
+    counted = read_counted(model, asked.get("resolution"))
+    cost, is_spec = cost_of(counted)
+    embedded = None if is_spec or nominal is None else _recognised(model)
+    if is_spec or embedded is not None:
+        arguments = counted_arguments(model, embedded)
+        spec, (height, width) = arguments.pop("spec"), arguments.pop("resolution")
         if height != width:
-            return spec, {**counted, "resolution": (height, width)}, cost
-        return replace(spec, resolution=height), counted, cost
-    for name, value in asked.items():
-        if value is not None and name != "resolution":
+            return spec, {**arguments, "resolution": (height, width)}, cost
+        return replace(spec, resolution=height), arguments, cost
+    for name in ("channels", "classes"):
+        if name in asked:
             raise BuildError(
                 f"`{name}` is of a backbone's spec, and the model is not just a backbone: leave it out, or explain the "
                 "spec.",
-                received=f"{name}={value!r} for {model.name!r}",
+                received=f"{name}={asked[name]!r} for {model.name!r}",
             )
+    return _of_graph(counted, cost, "resolution" in asked, nominal, rounding)
+
+
+def _of_graph(
+    counted: CountedModel, cost: Cost, sized: bool, nominal: Coefficients | None, rounding: Rounding | None
+) -> Explanation:
+    """The explanation of a model by its graph alone; `sized`: whether it is counted at a size that was asked for."""
+    found, before, images, network = Coefficients(), cost, counted.images, counted.network
+    if nominal is not None:
+        # As a spec, it is scaled from its own size, and counted at another if one is asked for.
+        own = counted.read.images if all(map(all, counted.read.images)) else images
+        scaled = scale_network(network, coefficients=nominal, rounding=rounding, images=own)
+        images = images if sized else tuple(after for _, after in scaled.images)
+        found, cost = scaled.realised, cost_of_scaled(counted, scaled, images)
+        network = scaled.network
     height, width, _ = cost.stages[0].input
     size = height if height == width else (height, width)
     return Explanation(
-        name=model.name,
+        name=network.name,
         phi=None,
-        nominal=Coefficients(),
-        realised=Coefficients(),
-        nominal_macs=1.0,
-        realised_macs=1.0,
+        nominal=nominal or Coefficients(),
+        realised=found,
+        nominal_macs=1.0 if nominal is None else nominal.macs,
+        realised_macs=cost.macs / before.macs if before.macs else 1.0,
         resolution=None if size == 1 else size,
         rows=_rows(cost, merged=False),
         cost=cost,
-        peak=estimate_peak(model, resolution=resolution),
+        peak=replace(device_peak(deployed_network(network), *images), opaque=cost.opaque),
         family=None,
         variants=(),
+    )
+
+
+def _recognised(model: Any) -> EmbeddedSpec | None:
+    """What a registered backbone that carries no spec was built from; None for other models.
+
+    Raises:
+        BuildError: the network of a spec stands among layers of somebody's own: it is scaled, and they stay.
+    """
+    from keras_effnet.inheritance.embedded_network import known_network
+
+    found = known_network(model)
+    if found is None or found.alone:
+        return None if found is None else found.embedded
+    raise BuildError(
+        f"the model is the network {found.embedded.spec.name!r} among layers of its own, not just a backbone: only the "
+        "network is scaled, and they stay. Explain its spec.",
+        received=f"{model.name!r} with {', '.join(map(repr, (*found.front, *found.behind)[:3]))}, and factors on it",
     )
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from keras_effnet.checks import is_keras_model
 from keras_effnet.counting import Shape, network_shapes
+from keras_effnet.dilation import dilate_network
 from keras_effnet.errors import BuildError
-from keras_effnet.levels import Grid, check_levels, find_levels, levels_of_strides, walk_grids
-from keras_effnet.network import Network, Node, record_network
+from keras_effnet.levels import check_levels, find_levels, keep_nodes, levels_of_strides, walk_grids
+from keras_effnet.network import Network, Node, RecordedBlock, record_network
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.resolution_stages import cut_by_resolution
 from keras_effnet.spec import BackboneSpec
@@ -73,7 +74,7 @@ def feature_levels(
 
         embedded = spec_in(spec)
         if embedded is None:
-            return _levels_of_graph(spec, names)
+            return _levels_of_graph(spec, names, output_stride)
         spec, names = embedded.spec, embedded.features if names is None else names
         output_stride = embedded.output_stride if output_stride is None else output_stride
     spec = resolve_backbone(spec)
@@ -86,7 +87,7 @@ def feature_levels(
     return FeatureLevels(names, tuple(grids[node].stride[0] for node in made), tuple(node.channels for node in made))
 
 
-def graph_levels(network: Network, images: Sequence[Shape]) -> dict[str, tuple[Node, int]]:
+def graph_levels(network: Network, images: Sequence[Shape]) -> dict[str, Node]:
     """Finds the levels of a network that nothing is known of but its graph: the last thing made at each resolution.
 
     What a head convolution makes is told from no other, and levels end where maps become larger again.
@@ -96,39 +97,48 @@ def graph_levels(network: Network, images: Sequence[Shape]) -> dict[str, tuple[N
         images: shape of each of its inputs.
 
     Returns:
-        What makes each level, and its stride in pixels, by the level's name.
+        What makes each level, by the level's name.
     """
-    grids = {node: grid for _, node, grid in walk_grids(network)}
-    found: dict[str, tuple[Node, int]] = {}
-    for stage in cut_by_resolution(network, network_shapes(network, *images)).stages:
-        node = stage.blocks[-1].output
-        down, right = (grids.get(node) or Grid((1, 1), (None, None))).stride
-        if down == right > 1 and down & (down - 1) == 0:
-            found[f"P{down.bit_length() - 1}"] = node, down
-    return found
+    cut = cut_by_resolution(network, network_shapes(network, *images))
+    whole = tuple(replace(stage, blocks=[_one_block(stage.blocks)]) for stage in cut.stages)
+    return find_levels(replace(cut, stages=whole))
+
+
+def _one_block(blocks: Sequence[RecordedBlock]) -> RecordedBlock:
+    return RecordedBlock(blocks[0].input, [node for block in blocks for node in block.nodes], blocks[-1].output)
 
 
 def check_there(name: str, found: Collection[str], names: tuple[str, ...] | None) -> tuple[str, ...]:
     """The levels that were asked for, or all; raises BuildError, with the name of the model, unless they are there."""
     names = tuple(found) if names is None else names
+    if not found:
+        raise BuildError(
+            f"no level of {name!r} is known: strides are counted from the image, and nobody knows them behind what "
+            "resizes it, or is known to Keras alone. Take the layers behind that: the model inside, if there is one, "
+            "or `keras.Model(model.get_layer(its name).output, model.output)`.",
+            received=", ".join(names) or "no levels",
+        )
     missing = [each for each in names if each not in found]
     if missing or not names:
         raise BuildError(
-            f"{name!r} has the levels {', '.join(found) or 'none'}: take some of them.",
+            f"{name!r} has the levels {', '.join(found)}: take some of them.",
             received=", ".join(missing) or "no levels",
         )
     return names
 
 
-def _levels_of_graph(model: Any, names: tuple[str, ...] | None) -> FeatureLevels:
+def _levels_of_graph(model: Any, names: tuple[str, ...] | None, output_stride: int | None) -> FeatureLevels:
     """The levels of a model without a spec."""
     from keras_effnet.reading.read_model import read_layers, some_images
 
     read = read_layers(model)
     found = graph_levels(read.network, some_images(read))
     names = check_there(model.name, found, names)
-    nodes, strides = zip(*(found[name] for name in names), strict=True)
-    return FeatureLevels(names, strides, tuple(node.channels for node in nodes))
+    network = keep_nodes(read.network, tuple(found[name] for name in names))
+    network = network if output_stride is None else dilate_network(network, output_stride)
+    grids: dict[Any, Any] = {node: grid for _, node, grid in walk_grids(network)}
+    made = network.outputs
+    return FeatureLevels(names, tuple(grids[node].stride[0] for node in made), tuple(node.channels for node in made))
 
 
 def chosen_levels(levels: Sequence[str] | None, strides: Sequence[int] | None) -> tuple[str, ...] | None:

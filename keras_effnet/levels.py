@@ -156,7 +156,16 @@ def keep_levels(network: Network, names: Sequence[str], size: Lengths = (None, N
             f"a level must be one at which a block of {network.name!r} ends: it has {there}.",
             received=", ".join(map(repr, missing)),
         )
-    outputs = tuple(found[name] for name in names)
+    return keep_nodes(network, tuple(found[name] for name in names))
+
+
+def keep_nodes(network: Network, outputs: tuple[Node, ...]) -> Network:
+    """The network with other outputs, and nothing that none of them needs.
+
+    Args:
+        network: the network.
+        outputs: nodes of it, in the order of the new outputs.
+    """
     needed: set[Node] = set()
     left = list(outputs)
     while left:

@@ -68,12 +68,15 @@ class GroupNorm:
         epsilon: number added to the variance, at least 0. Keras' default.
         center: whether a trained number is added to each channel.
         scale: whether each channel is multiplied by a trained number.
+        instance: whether each channel is a group of its own, however many there come to be (instance normalization,
+            Ulyanov et al. 2016, arXiv:1607.08022); `groups` is then the number of channels.
     """
 
     groups: int
     epsilon: float = 1e-3
     center: bool = True
     scale: bool = True
+    instance: bool = False
 
 
 @dataclass(frozen=True, slots=True)

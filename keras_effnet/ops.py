@@ -197,6 +197,7 @@ class Opaque:
             channels on.
         infer: function from the shapes of what it reads, as (height, width, channels), to the shape of its output;
             None where the shape is `shape` whatever it reads.
+        counted: whether `macs` are all that there are; False where nobody knows what it computes.
     """
 
     make: Callable[[str], Any]
@@ -207,6 +208,7 @@ class Opaque:
     inert: bool = False
     elementwise: bool = False
     infer: Callable[..., tuple[int, int, int]] | None = None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

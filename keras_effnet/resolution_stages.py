@@ -34,6 +34,7 @@ _VECTORS = 1_000_000
 _LAYERED = frozenset({Conv, TransposedConv, Depthwise, Dense, Opaque})
 # The most frequent operations that leave an image at its size.
 _STILL = frozenset({BatchNorm, Activation, Dropout})
+_BORDERS = frozenset({ZeroPad, Crop})
 
 
 def cut_by_resolution(network: Network, shapes: Mapping[Node, Shape]) -> Network:
@@ -99,22 +100,29 @@ def _first_numbers(network: Network, shapes: Mapping[Node, Shape]) -> tuple[dict
                 vectors.add(node)
             continue
         x, y = shapes[given], shapes[node]
-        vector = all(each in vectors for each in node.inputs) and y[:2] == (1, 1)
-        # Of several inputs those count that are as the output is: not what is broadcast over them.
-        alike = [each for each in node.inputs if (each in vectors) == vector and shapes[each][:2] == y[:2]]
-        found[node] = max(found[each] for each in alike or node.inputs)
-        if isinstance(op, GlobalPool | Flatten) or _takes_all(op, x, y):
-            vector, found[node] = True, max(found[node] + (node.inputs[0] not in vectors), _VECTORS)
+        vector = y[:2] == (1, 1) and all(each in vectors for each in node.inputs)
+        number = found[given]
+        if len(node.inputs) > 1:
+            # Of several inputs those count that are as the output is: not what is broadcast over them.
+            alike = [each for each in node.inputs if (each in vectors) == vector and shapes[each][:2] == y[:2]]
+            number = max([found[each] for each in alike or node.inputs])
+        if _takes_all(op, x, y):
+            vector, number = True, max(number + (given not in vectors), _VECTORS)
         elif _changes(op, x, y):
-            found[node] += 1
+            number += 1
+        found[node] = number
         if vector:
             vectors.add(node)
     return found, vectors
 
 
 def _takes_all(op: Op, x: Shape, y: Shape) -> bool:
-    """Whether a window or a layer without a word makes one cell of a whole image."""
-    if x[:2] == (1, 1) or y[:2] != (1, 1):
+    """Whether an operation makes a vector of a whole image, or a window or a layer without a word one cell."""
+    if y[:2] != (1, 1):
+        return False
+    if isinstance(op, GlobalPool | Flatten):
+        return True
+    if x[:2] == (1, 1):
         return False
     return isinstance(op, Opaque) or (isinstance(op, Conv | Depthwise | Pool) and both(op.kernel) == x[:2])
 
@@ -138,7 +146,7 @@ def _joined_branches(network: Network, first: dict[Node, int]) -> dict[Node, int
     final, readers = {}, dict[Node, int]()
     for node in reversed(list(network.nodes)):
         number = first[node]
-        if isinstance(node.op, ZeroPad | Crop):
+        if type(node.op) in _BORDERS:
             number = first[node] = readers.get(node, number)
         final[node] = number = min(number, readers.get(node, number))
         for given in node.inputs:

@@ -7,7 +7,7 @@ channels on. Some operations tie axes to each other: what happens to a channel o
 |---|---|
 | `Conv`, `TransposedConv`, `Dense` | reads all, makes a new axis; a grouped one keeps both sides in groups |
 | `Depthwise` | passes them on; `multiplier` filters make runs of copies |
-| norms, `Activation`, `Pool`, `Dropout`, ... | passes them on; `GroupNorm` keeps them in groups |
+| norms, `Activation`, `Pool`, `Dropout`, ... | passes them on; `GroupNorm` keeps them in groups of several |
 | `Add`, `Multiply`, `Merge` | ties those of one image to those of the other, one by one |
 | `Concat` | puts them one after the other, each run with its own axis |
 | `Flatten` | has them once for each cell |
@@ -382,7 +382,7 @@ def _runs_behind(op: Op, name: str, x: Value, *others: Value) -> tuple[Run, ...]
             if op.channels_first:
                 return tuple(Run(axis, repeat * cells) for axis, repeat in x.runs)
             return x.runs * cells
-        case GroupNorm():
+        case GroupNorm(instance=False):
             read = x.resolved
             if len(read) == 1 and read[0].repeat == 1:
                 read[0].axis.groups = math.lcm(op.groups, read[0].axis.groups)

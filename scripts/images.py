@@ -4,11 +4,13 @@
 |---|---|---|
 | `phi` | what scaling does to EfficientNet-B0, from its spec | 2 s |
 | `costs` | parameters and multiply-adds against phi (examples/compare_scaled_backbones.py) | 5 s |
+| `explore` | what `keras-effnet explore` writes, opened in Chromium | 5 s |
+| `scenes` | scenes of the set of this name, and one of them at several resolutions | 3 s |
 | `report` | some sections of a report, opened in Chromium (scripts/report_image.py) | 1 minute |
 | `transfer` | what `keras-effnet transfer` leaves | 2 minutes |
 | `search_surface` | what `keras-effnet search coefficients` leaves | 17 minutes |
 
-`budget`, `front` and `inherit` are drawn by the benchmarks of these names.
+`budget`, `front` and `inherit` are drawn by the benchmarks of these names, `scenes_scaling` by benchmarks/scenes.py.
 """
 
 from __future__ import annotations
@@ -23,10 +25,17 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-
-from keras_effnet import estimate_cost, scale_spec
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from pages import screenshot  # noqa: E402 - the path comes first
+
+from keras_effnet import estimate_cost, scale_spec, write_explorer  # noqa: E402
+from keras_effnet.data.scene_layout import CLASS_NAMES, CONTEXTS, SHAPES, TEXTURES  # noqa: E402
+from keras_effnet.data.scenes import Scenes  # noqa: E402
+
 IMAGES = ROOT / "docs" / "images"
 PHIS = (-4, -2, 0, 2)
 
@@ -66,7 +75,42 @@ def costs(path: Path) -> None:
     """What the example draws."""
     with TemporaryDirectory() as folder:
         run(sys.executable, ROOT / "examples" / "compare_scaled_backbones.py", "--output", folder)
-        shutil.copy(Path(folder) / "costs.png", path)
+        shutil.copy(Path(folder) / "compare.png", path)
+
+
+def explore(path: Path) -> None:
+    """The upper part of the explorer at phi = 2, as a browser shows it."""
+    with TemporaryDirectory() as folder:
+        page, image = Path(folder) / "explore.html", Path(folder) / "explore.png"
+        write_explorer(page, ["efficientnet_b0"])
+        screenshot(page, image, 1200, 1340, address="phi=2")
+        with Image.open(image) as whole:
+            shown = whole.convert("RGB").resize((960, 1072), Image.Resampling.LANCZOS)
+        shown.quantize(256, kmeans=3, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def scenes(path: Path) -> None:
+    """Each shape in each texture, the contexts in turn; below, one scene as it is drawn at several resolutions."""
+    source, sides = Scenes(len(CLASS_NAMES)), (24, 32, 48, 64, 96, 192)
+    figure = Figure(figsize=(5.8, 5.5), layout="constrained")
+    axes: Any = figure.subplots(len(TEXTURES) + 1, len(SHAPES))
+    for row, texture in enumerate(TEXTURES):
+        for column, shape in enumerate(SHAPES):
+            context = tuple(CONTEXTS)[(row + column) % len(CONTEXTS)]
+            number = CLASS_NAMES.index(f"{texture} {shape} {context} ring")
+            axes[row, column].imshow(source.read(number, 128))
+            axes[row, column].set_xlabel(f"{context} ring", fontsize=9, labelpad=1)
+            if not row:
+                axes[row, column].set_title(shape, fontsize=10)
+        axes[row, 0].set_ylabel(texture, fontsize=10)
+    number = CLASS_NAMES.index("dotted pentagon beside ring")
+    for axis, side in zip(axes[-1], sides, strict=True):
+        axis.imshow(source.read(number, side), interpolation="nearest")
+        axis.set_xlabel(f"{side} px", fontsize=10, labelpad=1)
+    axes[-1, 0].set_ylabel("one scene", fontsize=10)
+    for axis in axes.flat:
+        axis.set(xticks=(), yticks=())
+    figure.savefig(path, dpi=110)
 
 
 def report(path: Path) -> None:
@@ -90,8 +134,8 @@ def search_surface(path: Path) -> None:
 
 
 KERAS_EFFNET = (sys.executable, "-m", "keras_effnet")
-DRAWN = {each.__name__: each for each in (phi, costs, report, transfer, search_surface)}
-QUICK = ("phi", "costs")
+DRAWN = {each.__name__: each for each in (phi, costs, explore, scenes, report, transfer, search_surface)}
+QUICK = ("phi", "costs", "explore", "scenes")
 
 
 def run(*words: Any, cwd: str | None = None) -> None:

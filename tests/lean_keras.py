@@ -58,6 +58,10 @@ def make_keras_lean() -> None:
     for name in ("_get_protocol_attrs", "_is_callable_members_only"):
         if hasattr(typing, name):
             setattr(typing, name, cache(getattr(typing, name)))
+    stack = sys.modules.get("tensorflow.python.util.tf_stack")
+    if stack is not None:  # TensorFlow notes with each operation where in Python it was made
+        anywhere = stack.extract_stack()
+        stack.extract_stack = lambda stacklevel=1: anywhere  # pyright: ignore[reportAttributeAccessIssue]
     trackable = sys.modules.get("keras.src.backend.tensorflow.trackable")
     if trackable is not None:
         trackable.KerasAutoTrackable.__setattr__ = object.__setattr__

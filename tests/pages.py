@@ -18,7 +18,7 @@ import pytest
 class Reader(HTMLParser):
     """The title; text, tables' rows, code and images of each section; all tags, and everything that a tag refers to."""
 
-    VOID = ("img", "meta", "br")
+    VOID = ("img", "meta", "br", "input")
 
     def __init__(self, content: str) -> None:
         super().__init__()
@@ -204,7 +204,10 @@ def assert_nothing_is_hidden(found: dict[str, Any], folded: int = 0) -> None:
     assert found["fetched"] == []
 
 
-def screenshot(original: Path, image: Path, width: int, height: int = 1600, *, dark: bool = False) -> None:
+def screenshot(
+    original: Path, image: Path, width: int, height: int = 1600, *, dark: bool = False, address: str = ""
+) -> None:
     """The page itself, with its policy, as a PNG file; of at least 500 px, as Chromium makes no narrower window."""
     scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
-    run_browser(image.parent, scheme, f"--window-size={width},{height}", f"--screenshot={image}", original.as_uri())
+    window, file = f"--window-size={width},{height}", f"--screenshot={image}"
+    run_browser(image.parent, scheme, window, file, f"{original.as_uri()}#{address}")

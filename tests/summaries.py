@@ -6,9 +6,10 @@ import random
 from itertools import product
 from typing import Any
 
+from keras_effnet.intervals import PairedDifference
 from keras_effnet.search.candidates import Job, State, Trial
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchedNetwork
-from keras_effnet.search.successive_halving import Finalist, PairedDifference
+from keras_effnet.search.successive_halving import Finalist
 
 RUNGS = (20, 80, 320)
 NAME = '<b>efficientnet_b0</b> & "co"'

@@ -58,6 +58,7 @@ NOT_RUN = {
     "keras-effnet finetune flowers/ --address": "needs two hosts; tests/training runs two processes",
     "keras-effnet transfer": "2 minutes; tests/finetune/test_demonstration.py runs it",
     "keras-effnet search": "minutes, in processes of their own; tests/cli/test_search.py runs them",
+    "keras-effnet compare --train": "minutes, in processes of their own; tests/comparison trains small networks",
     "keras-effnet calibrate": "exports eight networks of full size; tests/test_device.py runs it",
 }
 # What a command is given at its end, so that it takes seconds: small networks with random weights, and few epochs.
@@ -83,6 +84,11 @@ REPLACED = {
         'search_coefficients(train=lambda task: task.candidate.cost["macs"], output="results/coefficients", workers=1, '
         "step=0.2, steps=4, rungs=1, finalists=1, seeds=1)",
         "17 minutes of training",
+    ),
+    'data="digits", recipe=ScratchRecipe(steps=300), seeds=5, output="results/ways", workers=2': (
+        'train=lambda task: task.candidate.cost["macs"] + task.seed, recipe=ScratchRecipe(rates=(0.1,)), seeds=2, '
+        'output="results/ways"',
+        "minutes of training",
     ),
 }
 

@@ -15,11 +15,21 @@ import pytest
 from lean_keras import graphs_alone
 from support import GOLDEN, import_file, run_python, without_weights
 
-from keras_effnet import build_model, estimate_cost, estimate_peak, explain, explain_layers, scale_spec
+from keras_effnet import (
+    Coefficients,
+    build_model,
+    estimate_cost,
+    estimate_peak,
+    explain,
+    explain_layers,
+    scale_model,
+    scale_spec,
+)
 from keras_effnet.cli.main import main, parse
 from keras_effnet.cost import count_model
 from keras_effnet.counted_model import read_counted
 from keras_effnet.errors import BuildError, InheritanceError, KerasEffnetError, SpecError
+from keras_effnet.scaling.scale import resolve_coefficients
 from keras_effnet.testing import graph_counts
 
 layers = keras.layers
@@ -195,7 +205,7 @@ def test_a_network_with_layers_around_it_is_counted_with_them() -> None:
     assert not is_spec
     assert (cost.params, cost.macs) == (bare.params + 3 * width + 3, bare.macs + 3 * width)
     assert_keras_own_sums(model)
-    with pytest.raises(BuildError, match=r"phi.*not just a backbone.*Received: phi=1"):
+    with pytest.raises(BuildError, match=r"'mobilenet_v1' among layers of its own.*Received: .*'dense"):
         explain(model, phi=1)
 
 
@@ -332,10 +342,50 @@ def test_the_program_explains_any_model(tmp_path: Path, capsys: pytest.CaptureFi
     assert said(path, "--resolution", "16", "--csv", str(table)) == f"{explain(unet())}\n"
     rows = list(csv.DictReader(table.open(newline="")))
     assert sum(int(row["macs"]) for row in rows) == estimate_cost(unet()).macs
+    assert said(path, "--resolution", "16", "--phi", "1") == f"{explain(unet(None), 1.0, resolution=16)}\n"
     scaled = scale_spec("mobilenet_v2", 1)
     assert said("mobilenet_v2", "--phi", "1", "--layers") == f"{explain_layers(scaled)}\n"
     assert main(parse(["keras-effnet", "explain", path])) == 1
     assert "give `resolution`" in capsys.readouterr().err
+
+
+def _classifier() -> keras.Model:
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(8, 3, padding="same", activation="relu", name="frozen")(image)
+    for number in range(2):
+        x = layers.Conv2D(16, 3, padding="same", activation="relu", name=f"conv{number}")(x)
+    x = layers.GlobalAveragePooling2D()(layers.MaxPooling2D()(layers.BatchNormalization()(x)))
+    model = keras.Model(image, layers.Dense(5)(x), name="mine")
+    model.get_layer("frozen").trainable = False
+    return model
+
+
+def test_a_scaled_model_is_explained_as_the_one_that_is_built() -> None:
+    model = _classifier()
+    for phi in (-1, 1):
+        made, built = explain(model, phi), scale_model(model, phi, exact=False)
+        assert made.rows == explain(built).rows
+        assert (made.cost, made.peak) == (estimate_cost(built), estimate_peak(built))
+        assert made.resolution == built.input_shape[1] != 16
+        assert made.cost.trainable_params < made.cost.params
+        assert made.realised_macs == made.cost.macs / estimate_cost(model).macs
+        assert made.nominal == resolve_coefficients(phi, None, None)
+        assert "nominal" in str(made)
+        assert f"phi = {phi}" in made.headline
+    assert explain(model, 1, resolution=32).cost.macs == estimate_cost(built, resolution=32).macs
+    wider = explain(model, coefficients=Coefficients(width=2))
+    assert (wider.realised.depth, wider.realised.width, wider.realised.resolution) == (1, 2, 1)
+    # The first layer makes other channels than the two behind it, and is not repeated.
+    assert explain(model, coefficients=Coefficients(depth=2)).realised.depth == pytest.approx(5 / 3)
+    assert explain(unet(None), 1, resolution=16).realised == explain(unet(), 1).realised
+
+
+def test_a_backbone_of_others_is_explained_by_the_spec_that_scales_it() -> None:
+    with without_weights():
+        model = keras.applications.MobileNet(weights=None, alpha=0.25, classes=3, input_shape=(64, 64, 3))
+        made, built = explain(model, -1), scale_model(model, -1, input_shape=(64, 64, 3), exact=False)
+    assert made.cost.params == built.count_params()
+    assert made.headline.startswith("mobilenet_v1, phi = -1")
 
 
 class Subclassed(keras.Model):

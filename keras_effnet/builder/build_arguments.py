@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import psutil
 
-from keras_effnet.builder.embedded_spec import EmbeddedSpec
 from keras_effnet.checks import check_int, plain
-from keras_effnet.cost import FLOAT32_BYTES, estimate_cost
+from keras_effnet.cost import FLOAT32_BYTES, Cost
 from keras_effnet.errors import BuildError, ModelTooLargeError
 from keras_effnet.spec import BackboneSpec
 
@@ -104,18 +103,21 @@ def check_weights_arguments(
         )
 
 
-def check_memory(embedded: EmbeddedSpec, shape: InputShape, memory_limit: float | None) -> None:
+def check_memory(name: str, cost: Cost, memory_limit: float | None) -> None:
     """Refuses a model whose weights alone would not fit, from its count, before anything is allocated.
 
+    Args:
+        name: name of the model.
+        cost: its cost.
+        memory_limit: number of bytes that its weights may take; None for the memory that is free.
+
     Raises:
-        ModelTooLargeError: the float32 weights take more than `memory_limit` bytes; by default, than is free.
+        ModelTooLargeError: the float32 weights take more.
     """
-    channels = shape[0] if keras.config.image_data_format() == "channels_first" else shape[2]
-    cost = estimate_cost(embedded.spec, channels=channels or 1, **embedded.ending)
     limit = psutil.virtual_memory().available if memory_limit is None else memory_limit
     if cost.weight_bytes > limit:
         raise ModelTooLargeError(
-            f"{embedded.spec.name!r} would have about {cost.params:,} parameters, {cost.weight_bytes / 1e9:,.1f} GB as "
+            f"{name!r} would have about {cost.params:,} parameters, {cost.weight_bytes / 1e9:,.1f} GB as "
             f"float32 ({FLOAT32_BYTES} bytes each), but may take {limit / 1e9:,.1f} GB. Choose a smaller phi, or go on "
             "with memory_limit=float('inf').",
             received=f"memory_limit={memory_limit!r}",

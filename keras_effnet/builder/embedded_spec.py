@@ -170,11 +170,12 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
         ) from error
 
 
-def counted_arguments(model: keras.Model) -> dict[str, Any]:
+def counted_arguments(model: keras.Model, embedded: EmbeddedSpec | None = None) -> dict[str, Any]:
     """The arguments with which `estimate_cost` counts a model: its spec, at the size of its images.
 
     Args:
-        model: model that carries its spec.
+        model: model that is just the network of a spec.
+        embedded: what it was built from; None for what it carries.
 
     Returns:
         Values by the names of the arguments.
@@ -188,7 +189,7 @@ def counted_arguments(model: keras.Model) -> dict[str, Any]:
         >>> found["resolution"], found["channels"], found["classes"]
         ((96, 96), 1, 10)
     """
-    embedded = read_embedded_spec(model)
+    embedded = read_embedded_spec(model) if embedded is None else embedded
     first = keras.config.image_data_format() == "channels_first"
     *sides, channels = (*model.input_shape[2:], model.input_shape[1]) if first else model.input_shape[1:]
     return {
@@ -298,7 +299,7 @@ def _carriers(model: keras.Model) -> list[Any]:
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.Model):
             found += _carriers(layer)
-        elif is_carrier(type(layer).__name__, getattr(layer, "seed", None)):
+        elif isinstance(layer, keras.layers.GaussianNoise) and is_carrier(type(layer).__name__, layer.seed):
             found.append(layer)
     return found
 

@@ -211,7 +211,7 @@ class KerasLayers:
             case LayerNorm():
                 return layers.LayerNormalization(**options)
             case GroupNorm():
-                return layers.GroupNormalization(op.groups, **options)
+                return layers.GroupNormalization(-1 if op.instance else op.groups, **options)
             case RMSNorm():
                 return layers.RMSNormalization(epsilon=op.epsilon, **options)
         return layers.UnitNormalization(**options)

@@ -15,6 +15,7 @@ from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, emb
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
+from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, record_network
 from keras_effnet.reading.model_form import alone
@@ -88,13 +89,14 @@ def build_model(
     ends: Any = {"pooling": pooling, "features": features, "output_stride": output_stride}  # checked there
     embedded = EmbeddedSpec(spec, include_top, classes=classes, **ends)
     # Counted and found before the model is built: what cannot be costs no time.
-    check_memory(embedded, shape, memory_limit)
-    source = None if weights is None else locate_weights(spec, weights, include_top)
     first = keras.config.image_data_format() == "channels_first"
+    channels = int(shape[0 if first else 2] or 0)
+    check_memory(spec.name, estimate_cost(spec, channels=channels or 1, **embedded.ending), memory_limit)
+    source = None if weights is None else locate_weights(spec, weights, include_top)
     record = partial(
         record_network,
         spec,
-        channels=int(shape[0 if first else 2] or 0),
+        channels=channels,
         size=shape[1:] if first else shape[:2],  # pyright: ignore[reportArgumentType] - image_shape has two sides
         include_top=include_top,
         pooling=pooling,  # pyright: ignore[reportArgumentType] - record_network checks it

@@ -71,3 +71,17 @@ def resolution_value(text: str) -> Resolution:
             f"it must be a number of pixels, or height and width such as 96x160. Received: {text!r}"
         )
     return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def add_engine_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say where the trials of a search, or the runs of a comparison, take place."""
+    group = parser.add_argument_group("where it runs (docs/search.md)")
+    cores = os.cpu_count() or 1
+    group.add_argument(
+        "--workers", type=int, default=cores, help=f"number of processes (default: one per core, {cores})"
+    )
+    group.add_argument("--storage", metavar="URL", help="postgresql://... for several hosts (default: SQLite)")
+    group.add_argument("--ray-address", metavar="ADDRESS", help="address of a Ray cluster to spread the workers over")
+    group.add_argument("--trial-timeout", type=float, help="seconds after which a trial counts as hung (default: 1800)")
+    group.add_argument("--retries", type=int, help="times that a failed trial is tried again (default: 2)")
+    group.add_argument("--heartbeat", type=float, help="seconds between two signs of life (default: 10)")

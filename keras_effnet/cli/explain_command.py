@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "explain",
         help="print the stages, coefficients and cost of a backbone at any phi, or of any Keras model",
         description="Prints the stages of a backbone at any phi in the layout of the EfficientNet paper's Table 1, "
-        "its nominal and realised coefficients, and what it costs; or the stages and the cost of any Keras model.",
+        "its nominal and realised coefficients, and what it costs; or those of any Keras model.",
     )
     parser.add_argument(
         "backbone",
@@ -33,7 +33,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="a spec file (.json), any functional or Sequential Keras model (.keras, .h5), or one of "
         f"{', '.join(backbones.names())}",
     )
-    parser.add_argument("--phi", type=phi_value, help="any number; 0 is the backbone as it is (default: no scaling)")
+    parser.add_argument("--phi", type=phi_value, help="any number; 0 is the network as it is (default: no scaling)")
     parser.add_argument("--rule", help=f"one of {', '.join(rules.names())} (default: compound)")
     parser.add_argument("--classes", type=int, help="number of classes (default: the model's, else 1000)")
     parser.add_argument("--channels", type=int, help="channels of the image (default: the model's, else 3)")

@@ -95,8 +95,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "data",
-        help="a folder with a sub-folder for each class, a CSV of paths and labels, 'digits', 'glyphs', a set of the "
-        "paper (cifar10, food101, ...), or 'tfds:NAME'",
+        help="a folder with a sub-folder for each class, a CSV of paths and labels, 'digits', 'glyphs', "
+        "'scenes', a set of the paper (cifar10, food101, ...), or 'tfds:NAME'",
     )
     parser.add_argument("--output", default="results/finetune", help="folder for results (default: results/finetune)")
     parser.add_argument(

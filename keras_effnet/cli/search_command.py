@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
-from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.cli.arguments import add_engine_options, backbone_argument
 from keras_effnet.cli.parser import quantity
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
@@ -90,20 +89,11 @@ def _add_common(parser: argparse.ArgumentParser, output: str) -> None:
         help="the base: a registered name or a spec file (.json); by default EfficientNet-B0 for 32 px",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path(output), help=f"folder for results (default: {output})")
-    parser.add_argument("--data", help="'glyphs' (default), 'digits', a folder, a CSV, or a named set")
+    parser.add_argument("--data", help="'glyphs' (default), 'digits', 'scenes', a folder, a CSV, or a named set")
     parser.add_argument("--train", metavar="MODULE:FUNCTION", help="a train function of your own instead of --data")
     parser.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
     parser.add_argument("--quick", action="store_true", help="a small search that ends within 4 minutes on 2 cores")
-    group = parser.add_argument_group("where it runs (docs/search.md)")
-    cores = os.cpu_count() or 1
-    group.add_argument(
-        "--workers", type=int, default=cores, help=f"number of processes (default: one per core, {cores})"
-    )
-    group.add_argument("--storage", metavar="URL", help="postgresql://... for several hosts (default: SQLite)")
-    group.add_argument("--ray-address", metavar="ADDRESS", help="address of a Ray cluster to spread the workers over")
-    group.add_argument("--trial-timeout", type=float, help="seconds after which a trial counts as hung (default: 1800)")
-    group.add_argument("--retries", type=int, help="times that a failed trial is tried again (default: 2)")
-    group.add_argument("--heartbeat", type=float, help="seconds between two signs of life (default: 10)")
+    add_engine_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -50,7 +50,8 @@ class Batches(keras.utils.PyDataset):
         channels: number of channels: 3 (RGB), 1 (gray: the luma of ITU-R Rec. 601), or that of the source's bands.
             Default: 3.
         seed: seed of the order and of the augmentation, at least 0. Default: 0.
-        shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once.
+        shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once;
+            where the source is endless, each shuffle is of images that have not been seen.
             False keeps the order, and the last batch may be smaller. Default: False.
         balanced: whether shuffled batches draw every class equally often, however many images it has; an epoch has as
             many batches as otherwise. Default: False.
@@ -160,7 +161,7 @@ class Batches(keras.utils.PyDataset):
     def _batch(self, epoch: int, step: int) -> Batch:
         rows, weights = batch_rows(
             len(self.source), self.batch_size, step,
-            epoch=epoch, seed=self.seed, shuffle=self.shuffle, balanced=self._balanced,
+            epoch=epoch, seed=self.seed, shuffle=self.shuffle, balanced=self._balanced, endless=self.source.endless,
         )  # fmt: skip
         rank, processes = self.shard
         mine = np.split(np.arange(self.batch_size), processes)[rank]

@@ -64,6 +64,7 @@ def batch_rows(
     seed: int,
     shuffle: bool,
     balanced: BalancedRows | None = None,
+    endless: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The rows of one batch and their weights, as a function of the arguments alone.
 
@@ -77,6 +78,7 @@ def batch_rows(
             epoch continues where the previous one stopped. False keeps the order, and pads the last batch with copies
             of its first row at weight 0, so that all batches have the same shape.
         balanced: what full batches are cut from instead of shuffles of all rows; None for those. Default: None.
+        endless: whether each shuffle is of the next `count` rows, so that none comes twice. Default: False.
 
     Returns:
         int array of row numbers and float32 array of weights, both of shape `(batch_size,)`.
@@ -94,6 +96,9 @@ def batch_rows(
     if balanced is not None:
         return balanced.take(start, batch_size, seed), np.ones(batch_size, np.float32)
     shuffles = range(start // count, (start + batch_size - 1) // count + 1)
-    rows = np.concatenate([np.random.default_rng((seed, 1, number)).permutation(count) for number in shuffles])
+    shuffled = (
+        np.random.default_rng((seed, 1, number)).permutation(count) + endless * number * count for number in shuffles
+    )
+    rows = np.concatenate(list(shuffled))
     offset = start - shuffles.start * count
     return rows[offset : offset + batch_size], np.ones(batch_size, np.float32)

@@ -20,6 +20,7 @@ from keras_effnet.data.image_files import NAMES_SHOWN, ImageFiles
 from keras_effnet.data.images import Images, load_digits
 from keras_effnet.data.near_duplicates import warn_of_near_duplicates
 from keras_effnet.data.paper import PAPER_SETS
+from keras_effnet.data.scenes import COUNTS, Scenes
 from keras_effnet.data.source import Skipped, Source
 from keras_effnet.data.splits import RawSplits, at_most, check_fold, fold_out, hold_out
 from keras_effnet.data.tfds import read_tfds
@@ -35,7 +36,7 @@ DIGITS_TEST_SHARE, DIGITS_TEST_SEED = 0.2, 0
 GLYPHS, GLYPHS_TEST, GLYPHS_RESOLUTION = 4_000, 1_000, 32
 
 ARCHIVES = {"birdsnap": read_birdsnap, "aircraft": read_aircraft}
-NAMES = ("digits", "glyphs", *PAPER_SETS)
+NAMES = ("digits", "glyphs", "scenes", *PAPER_SETS)
 TFDS = "tfds:"
 
 
@@ -80,9 +81,9 @@ def load_data(
     """Loads labelled images.
 
     Args:
-        data: "digits" (scikit-learn's), "glyphs" (rendered letters), one of the paper's eight sets (`PAPER_SETS`),
-            "tfds:NAME" for any image classification set of tensorflow-datasets, the path of a folder (see
-            `read_folder`), or the path of a .csv file (see `read_table`).
+        data: "digits" (scikit-learn's), "glyphs" (rendered letters), "scenes" (drawn without end, see `Scenes`), one of
+            the paper's eight sets (`PAPER_SETS`), "tfds:NAME" for any image classification set of tensorflow-datasets,
+            the path of a folder (see `read_folder`), or the path of a .csv file (see `read_table`).
         data_dir: folder of the named data sets: the data folder of tensorflow-datasets, or an unpacked archive. None
             uses the default of tensorflow-datasets, or the current folder for an archive. Default: None.
         validation: fraction of each class's training images to hold out for validation, in (0, 0.9]; ignored if the
@@ -197,6 +198,8 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
         return _digits()
     if data == "glyphs":
         return _glyphs()
+    if data == "scenes":
+        return RawSplits(*(Scenes(count, part) for part, count in COUNTS.items()))
     if data in ARCHIVES:
         return ARCHIVES[data](Path(data_dir or "."), cache, PAPER_SETS[data])
     if data in PAPER_SETS:

@@ -43,6 +43,9 @@ class Source(ABC):
         groups: name of the group of each image; groups are held out whole. None if there are none.
         channels: number of channels of the images that are read: 3 (RGB), or that of all their bands.
         bits: number of bits that images of 16 bits were found to use; None if there are none, or if it is unknown.
+        endless: whether there are images of any larger index, too, which `read` and `targets` take: each shuffle of
+            `Batches` then shows others. What is held out, folded or limited is not, and balanced batches draw from the
+            first `len` alone.
     """
 
     labels: np.ndarray
@@ -52,6 +55,7 @@ class Source(ABC):
     groups: tuple[str, ...] | None = None
     channels: int = 3
     bits: int | None = None
+    endless: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -21,8 +21,8 @@ class FinetuneOptions:
     """The options of `keras-effnet finetune`.
 
     Args:
-        data: images to learn, as `load_data` takes them: "digits", "glyphs", a data set of the EfficientNet paper,
-            "tfds:NAME", a folder or a CSV file.
+        data: images to learn, as `load_data` takes them: "digits", "glyphs", "scenes", a data set of the EfficientNet
+            paper, "tfds:NAME", a folder or a CSV file.
         backbone: a spec, the name of a registered one, or the path of a saved model (`.keras`) that
             was built here, or is a registered backbone.
         weights: weights to start from: "imagenet", "saved" (those in the `.keras` file), the path of a weight file, or

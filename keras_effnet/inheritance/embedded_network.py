@@ -23,9 +23,10 @@ from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.inheritance.recognition import Read, known_specs, recognise
 from keras_effnet.network import record_network
 from keras_effnet.ops import Op
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, check_training, read_graph, replay
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, read_graph, replay
 from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.read_model import read_layers
+from keras_effnet.reading.training_calls import check_training
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.trace import trace_network
 from keras_effnet.weights.tensors import arrays_of, layer_weights
@@ -189,7 +190,6 @@ def find_network(model: keras.Model, base: BackboneSpec | None = None) -> Embedd
     graph = read_graph(model, _holds_spec)
     if base is None and not carries_spec(model):
         return _recognised(model, known_specs(), _unknown(model))
-    check_training(graph)
     try:
         return _named(graph, read_embedded_spec(model) if base is None else _without_spec(model, base))
     except InheritanceError as error:
@@ -209,7 +209,7 @@ def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exceptio
         except InheritanceError as error:
             unknown = error
             continue
-        check_training(graph)
+        check_training(graph, found.inside)
         ends, around = (found.image, (found.output,)), (front, behind)
         return EmbeddedNetwork(graph, found.embedded, *ends, *around, found.names, found.read, found.activation)
     raise unknown
@@ -218,7 +218,8 @@ def _recognised(model: keras.Model, specs: list[BackboneSpec], unknown: Exceptio
 def _unknown(model: keras.Model) -> BuildError:
     return BuildError(
         "the model must know its spec: one built here carries it if all its blocks are registered, and a registered "
-        "backbone is recognised by what its layers compute. Pass the spec that it was built from as `base`.",
+        "backbone is recognised by what its layers compute. Pass the spec that it was built from as `base`, or scale "
+        "the model from its graph, with `scale_model`.",
         received=f"{model.name!r}, which carries 0 specs and is no registered backbone",
     )
 
@@ -251,6 +252,7 @@ def _named(graph: Graph, embedded: EmbeddedSpec) -> EmbeddedNetwork:
     ends = network.run(matcher, start)
     names = matcher.matched
     behind = _behind(graph, {*names.values(), start[0]}, front, ends)
+    check_training(graph, names.values())
     activation = None if last is None else graph.layers[names[last]].operation.activation
 
     def read(name: str) -> list[np.ndarray]:

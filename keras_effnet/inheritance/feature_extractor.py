@@ -14,6 +14,7 @@ from keras_effnet.builder.embedded_spec import note_images
 from keras_effnet.builder.model import build_model
 from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.feature_maps import all_levels, check_there, chosen_levels, graph_levels
+from keras_effnet.inheritance.dilated_graph import dilate_model
 from keras_effnet.inheritance.embedded_network import EmbeddedNetwork, find_network, known_network
 from keras_effnet.reading.graph import finalize, has_graph, unfolded
 from keras_effnet.reading.model_form import with_outputs
@@ -81,7 +82,7 @@ def feature_extractor(
         raise BuildError("a model has its weights: leave `weights` out.", received=f"weights={weights!r}")
     found = known_network(model)
     if found is None:
-        return _from_graph(model, names, {"output_stride": output_stride, **arguments})
+        return _from_graph(model, names, output_stride, arguments)
     changes: dict[str, Any] = {"features": names or found.embedded.features or all_levels(found.embedded.spec)}
     changes |= {} if output_stride is None else {"output_stride": output_stride}
     return _with_levels(found, {**found.embedded.ending, "include_top": False, "pooling": None, **changes}, arguments)
@@ -109,7 +110,9 @@ def _with_levels(found: EmbeddedNetwork, ending: dict[str, Any], arguments: dict
     return made
 
 
-def _from_graph(model: keras.Model, names: tuple[str, ...] | None, arguments: dict[str, Any]) -> keras.Model:
+def _from_graph(
+    model: keras.Model, names: tuple[str, ...] | None, output_stride: int | None, arguments: dict[str, Any]
+) -> keras.Model:
     """The layers of a model without a spec, with other outputs."""
     name = arguments.pop("name", None) or model.name
     given = {key: value for key, value in arguments.items() if value is not None}
@@ -123,6 +126,8 @@ def _from_graph(model: keras.Model, names: tuple[str, ...] | None, arguments: di
     read = read_layers(model)
     found = graph_levels(read.network, some_images(read))
     names = check_there(name, found, names)
+    if output_stride is not None:
+        return dilate_model(read, output_stride, {each: found[each] for each in names}, name)
     tensors = {node: key for key, node in read.nodes.items()}
-    outputs = {each: read.graph.tensors[tensors[found[each][0]]] for each in names}
+    outputs = {each: read.graph.tensors[tensors[found[each]]] for each in names}
     return with_outputs(model, outputs, name)

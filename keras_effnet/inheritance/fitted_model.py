@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from keras_effnet.cost import opaque_note
+from keras_effnet.counting import uncounted
 from keras_effnet.deployed.folded_network import deployed_network
 from keras_effnet.errors import BudgetError
-from keras_effnet.inheritance.embedded_network import spec_in
+from keras_effnet.inheritance.embedded_network import known_network
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.scaled_graph import inherit_scaled
 from keras_effnet.measures import count
@@ -18,6 +21,8 @@ from keras_effnet.reading.read_model import image_shapes, read_layers
 from keras_effnet.scaling.network_budget import fit_network
 from keras_effnet.scaling.scaled_network import ScaledNetwork
 from keras_effnet.spec import BackboneSpec
+
+logger = logging.getLogger(__name__)
 
 
 def fit_model(
@@ -41,7 +46,8 @@ def fit_model(
         **options: `rule` and `rounding`, as in `fit_to_budget`; for models with a spec also `resolution`.
 
     Returns:
-        The new model. It was not compared with the old one, since it may be smaller.
+        The new model. It was not compared with the old one, since it may be smaller. A warning names layers that
+        nobody knows the computation of, and that a limit on multiply-adds, activations or memory leaves out.
 
     Raises:
         BudgetError: as `fit_to_budget`; a limit in milliseconds for a model without a spec.
@@ -52,13 +58,12 @@ def fit_model(
         >>> fit_model(vgg, {"params": 3e6}, fit_spec=fit_to_budget).count_params() <= 3e6
         True
     """
-    embedded = spec_in(model)
-    if embedded is not None:
+    found = known_network(model)
+    if found is not None:
         first = keras.config.image_data_format() == "channels_first"
-        shape = {"classes": embedded.classes, "channels": model.input_shape[1 if first else -1] or 3}
-        return grow_model(
-            model, fit_spec(embedded.spec, **limits, **shape, engine=engine, device=device, **options), exact=False
-        )
+        shape = {"classes": found.embedded.classes, "channels": model.input_shape[1 if first else -1] or 3}
+        spec = fit_spec(found.embedded.spec, **limits, **shape, engine=engine, device=device, **options)
+        return grow_model(found, spec, exact=False)
     unknown = [name for name in ("latency_ms",) if name in limits] + [
         name for name, value in {"device": device, "resolution": options.pop("resolution", None)}.items() if value
     ]
@@ -69,6 +74,9 @@ def fit_model(
             received=f"{model.name!r}",
         )
     read = read_layers(model)
+    opaque = uncounted(read.network)
+    if opaque and set(limits) - {"params", "model_bytes"}:
+        logger.warning("%s is fitted without what some layers compute: %s", model.name, *opaque_note(opaque))
 
     def meter(scaled: ScaledNetwork) -> Mapping[str, float]:
         found = count(scaled.cost)

@@ -55,7 +55,7 @@ class GrowOptions(TypedDict, total=False):
 
 @overload
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     return_report: Literal[False] = False,
@@ -65,7 +65,7 @@ def grow_model(
 
 @overload
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     return_report: Literal[True],
@@ -74,7 +74,7 @@ def grow_model(
 
 
 def grow_model(
-    model: keras.Model,
+    model: keras.Model | EmbeddedNetwork,
     spec: BackboneSpec | str | None = None,
     *,
     phi: float | None = None,
@@ -106,12 +106,14 @@ def grow_model(
     Args:
         model: model built by this package, loaded from a file of such a model, or any other whose network is a
             registered backbone, such as `keras.applications.ResNet50()`; its network may stand between layers of your
-            own, which go along. It stays as it is, and nothing is taken from its optimizer.
+            own, which go along. It stays as it is, and nothing is taken from its optimizer. Or the network that
+            `find_network` found in such a model.
         spec: network of the same blocks at other widths and depths, or the name of one; None for the model's own.
         phi: in place of `spec`: how the model's own is scaled by the compound rule; any finite number, above 0 larger.
             `scale_model` takes other rules.
         base: spec of `model`; needed if the model carries none and is no registered backbone.
-        exact: whether to refuse if something that grows would not compute the same. What shrinks never does.
+        exact: whether to refuse if something that grows would not compute the same. What shrinks never does. Both
+            networks are asked, not the outputs of the models: those are compared for `return_report=True`.
         select: which channels and blocks a smaller network keeps: "magnitude" (of the kernels), "prefix" or "uniform".
         shares: rule for what each copy of a channel gives to its readers: "uneven" lets training tell them apart; with
             "even" shares and no noise they would stay equal for ever.
@@ -153,7 +155,7 @@ def grow_model(
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
     check_choice(InheritanceError, "stem", stem, get_args(Stem))
-    found = find_network(model, base)
+    found = model if isinstance(model, EmbeddedNetwork) else find_network(model, base)
     old, embedded = found.model, found.embedded
     target = _target(embedded.spec, spec, phi)
     kept = _kept_classes(embedded, classes)

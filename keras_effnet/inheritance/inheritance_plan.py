@@ -166,7 +166,8 @@ class InheritancePlan:
         if isinstance(node.op, Opaque):
             self.pairing.differ(stage, f"{node.name} is outside the vocabulary: its channels cannot be followed")
             return "copied" if _shape(self.read_new(node.name)) == _shape(self.pairing.read(source.name)) else "fresh"
-        if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm):
+        alone = isinstance(node.op, GroupNorm) and node.op.instance
+        if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm) and not alone:
             self._check_mean(maps.rows, read, stage, _MEANS[type(node.op)])
         if node.mixes and missing(maps, read, made):
             runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=True)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_effnet.builder.build_arguments import check_memory
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.checks import check_bool
 from keras_effnet.counting import Shape
@@ -19,8 +20,8 @@ from keras_effnet.inheritance.inheritance_plan import InheritanceOptions, Inheri
 from keras_effnet.inheritance.inheritance_report import describe
 from keras_effnet.inheritance.maps import Select
 from keras_effnet.network import Node
-from keras_effnet.ops import Conv, Dense, Flatten, Opaque, Resize, TransposedConv, Unflatten, first_call
-from keras_effnet.reading.graph import call_layer, check_training, copy_layer, finalize
+from keras_effnet.ops import Conv, Dense, Flatten, GroupNorm, Opaque, Resize, TransposedConv, Unflatten, first_call
+from keras_effnet.reading.graph import call_layer, copy_layer, finalize
 from keras_effnet.reading.model_form import structured
 from keras_effnet.reading.opaque_layer import shape_of
 from keras_effnet.reading.read_model import ReadModel, Source, image_shapes, read_layers
@@ -30,7 +31,7 @@ from keras_effnet.scaling.scaled_network import ScaledBlock, ScaledNetwork
 from keras_effnet.trace import trace_record
 from keras_effnet.weights.tensors import arrays_of
 
-_OPTIONS = ("exact", "select", "shares", "noise", "seed", "name", "return_report")
+_OPTIONS = ("exact", "select", "shares", "noise", "seed", "name", "memory_limit", "return_report")
 
 
 def scale_graph(
@@ -45,7 +46,9 @@ def scale_graph(
     """Scales any Keras model by what its graph says alone, with what it has learned.
 
     The new model is made of the old one's own layers, with other numbers of channels in their options; layers that
-    are repeated get copies with a number behind their names. `scale_network` says what is scaled in each stage.
+    are repeated get copies with a number behind their names. `scale_network` says what is scaled in each stage. A model
+    that takes images of any size keeps doing so: its width and depth are scaled, and a report compares both models on
+    images of 256 cells a side.
 
     Args:
         model: a functional or Sequential model, of any origin.
@@ -53,14 +56,15 @@ def scale_graph(
         rule: as in `scale_spec`.
         coefficients: as in `scale_spec`.
         rounding: as in `scale_spec`.
-        **options: `exact`, `select`, `shares`, `noise`, `seed`, `name` and `return_report`, as in `grow_model`.
+        **options: `exact`, `select`, `shares`, `noise`, `seed`, `name`, `memory_limit` and `return_report`, as in
+            `grow_model`.
 
     Returns:
         The new model, uncompiled; with `return_report=True` a pair of it and the report.
 
     Raises:
         BuildError: an option that only models with a spec know.
-        InheritanceError, ScalingError, SpecError: as `scale_network` and `inherit_scaled`.
+        InheritanceError, ModelTooLargeError, ScalingError, SpecError: as `scale_network` and `inherit_scaled`.
 
     Example:
         >>> vgg = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 64, 3))
@@ -91,6 +95,7 @@ def inherit_scaled(
     noise: float = 0.0,
     seed: int = 0,
     name: str | None = None,
+    memory_limit: float | None = None,
     return_report: bool = False,
 ) -> Any:
     """Builds a scaled network with what a model has learned.
@@ -104,6 +109,7 @@ def inherit_scaled(
         noise: as in `grow_model`.
         seed: as in `grow_model`.
         name: name of the new model; the old one's by default.
+        memory_limit: number of bytes that the weights may take, as in `build_model`.
         return_report: whether to return the report as well.
 
     Returns:
@@ -112,10 +118,11 @@ def inherit_scaled(
     Raises:
         InheritanceError: something that grows would not compute the same: names the stages and the reasons; a layer
             cannot be made anew; or an option is outside its range.
+        ModelTooLargeError: the weights would not fit in memory; nothing was allocated.
     """
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
-    check_training(read.graph)
+    check_memory(read.graph.model.name, scaled.cost, memory_limit)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
     with paused_garbage_collection():
@@ -252,6 +259,8 @@ def _options(new: Node, old: Node, layer: Any) -> dict[str, Any]:
             config["filters"] = op.width
         case Dense() if isinstance(before, Dense) and op.width != before.width:
             config["units"] = op.width
+        case GroupNorm(instance=True):
+            config["groups"] = -1
         case Resize():
             config |= {"height": op.height, "width": op.width}
         case Flatten() | Unflatten() if isinstance(layer, keras.layers.Reshape):

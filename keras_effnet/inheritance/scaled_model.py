@@ -12,7 +12,7 @@ from keras_effnet.builder.embedded_spec import carries_spec
 from keras_effnet.builder.model import build_model
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BuildError, WeightsError
-from keras_effnet.inheritance.embedded_network import spec_in
+from keras_effnet.inheritance.embedded_network import known_network
 from keras_effnet.inheritance.grow import grow_model
 from keras_effnet.inheritance.inheritance_report import InheritanceReport
 from keras_effnet.inheritance.members import Member, nearest_member
@@ -98,8 +98,8 @@ def scale_model(
             then shrinks. If there is none on that side, the other is taken.
         **arguments: arguments of `build_model` (`classes`, `include_top`, `input_shape`, ...); for what inherits, of
             `grow_model` (`exact`, `stem`, `select`, `return_report`, ...); for a model without a spec, those of
-            `grow_model` that say how weights follow (`exact`, `select`, `shares`, `noise`, `seed`), `name` and
-            `return_report`.
+            `grow_model` that say how weights follow (`exact`, `select`, `shares`, `noise`, `seed`), `name`,
+            `memory_limit` and `return_report`.
 
     Returns:
         A flat keras.Model; with `return_report=True` a pair of it and the report.
@@ -124,12 +124,12 @@ def scale_model(
         if weights is not None:
             raise BuildError("a trained model has its weights: leave `weights` out.", received=f"weights={weights!r}")
         base = arguments.get("base")
-        if base is None:
-            embedded = spec_in(model)
-            if embedded is None:
-                return scale_graph(model, phi, **scaling, **arguments)
-            base = embedded.spec
-        return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
+        if base is not None:
+            return grow_model(model, scale_spec(base, phi, **scaling), **arguments)
+        found = known_network(model)
+        if found is None:
+            return scale_graph(model, phi, **scaling, **arguments)
+        return grow_model(found, scale_spec(found.embedded.spec, phi, **scaling), **arguments)
     scaled = scale_spec(cast("BackboneSpec | str", spec), phi, **scaling)
     if weights == "imagenet":
         return _from_imagenet(scaled, member, **arguments)

@@ -6,13 +6,17 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from keras_effnet.checks import check_choice, check_int
+from keras_effnet.checks import check_choice, check_int, is_keras_model
 from keras_effnet.errors import BudgetError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.extras import import_extra
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.spec import BackboneSpec
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,17 @@ class Latency:
 
 
 def measure_latency(
-    spec: BackboneSpec | str, *, batch: int = 1, channels: int = 3, classes: int = 1000, engine: str = "keras"
+    spec: BackboneSpec | str | keras.Model,
+    *,
+    batch: int = 1,
+    channels: int = 3,
+    classes: int = 1000,
+    engine: str = "keras",
 ) -> Latency:
     """Builds a network and times it: `predict_on_batch`, the compiled call, on random pixels, or an exported file.
 
     Args:
-        spec: a backbone, or the name of a registered one.
+        spec: a backbone, the name of a registered one, or a model of one input, which has its own channels and classes.
         batch: number of images in a call, at least 1.
         channels: channels of the image, at least 1.
         classes: number of classes, at least 1.
@@ -54,8 +63,8 @@ def measure_latency(
         Median and quantiles over at least 15 calls and half a second, after 3 calls to warm up.
 
     Raises:
-        BudgetError: `batch` is not an integer of at least 1, the engine is unknown, or Keras is set to
-            "channels_first", which TensorFlow cannot run on a CPU.
+        BudgetError: `batch` is not an integer of at least 1, the engine is unknown, Keras is set to "channels_first",
+            which TensorFlow cannot run on a CPU, or a model has several inputs or images of any size.
         BuildError, RegistryError, SpecError: as in `build_model`.
         ExportError: the engine is not installed, or its format cannot hold the network.
 
@@ -66,21 +75,18 @@ def measure_latency(
         (True, True)
     """
     check_choice(BudgetError, "engine", engine, ENGINES)
-    keras = import_extra("keras", "measuring latency")
+    batch = check_int(BudgetError, "batch", batch, 1)
+    import_extra("keras", "measuring latency")
     import numpy as np
 
-    from keras_effnet import build_model
     from keras_effnet.latency.measure_probes import WARM_UP_CALLS, timed
 
-    batch = check_int(BudgetError, "batch", batch, 1)
-    spec = resolve_backbone(spec)
-    side = spec.resolution
-    if keras.config.image_data_format() == "channels_last":
-        shape = (side, side, channels)
-    else:
-        _check_channels_first()
-        shape = (channels, side, side)
-    model = build_model(spec, input_shape=shape, classes=classes)
+    model: Any = spec if is_keras_model(spec) else _built(spec, channels, classes)
+    if len(model.inputs) != 1 or None in model.input_shape[1:]:
+        raise BudgetError(
+            "a model is timed on images of its own size: it must have one input, all sides of which are known.",
+            received=f"{model.name!r}, {model.input_shape}",
+        )
     if engine != "keras":
         from keras_effnet.latency.engine_latency import time_engines
         from keras_effnet.latency.turns import WARM_UP_ROUNDS
@@ -92,6 +98,22 @@ def measure_latency(
     times = timed(lambda: model.predict_on_batch(pixels))
     low, median, high = (float(value) for value in np.quantile(times, (0.1, 0.5, 0.9)))
     return Latency(median, low, high, len(times), WARM_UP_CALLS, batch, describe_machine())
+
+
+def _built(spec: Any, channels: int, classes: int) -> Any:
+    """The model of a spec, for images in Keras' own format."""
+    import keras
+
+    from keras_effnet import build_model
+
+    spec = resolve_backbone(spec)
+    side = spec.resolution
+    if keras.config.image_data_format() == "channels_last":
+        shape = (side, side, channels)
+    else:
+        _check_channels_first()
+        shape = (channels, side, side)
+    return build_model(spec, input_shape=shape, classes=classes)
 
 
 def _check_channels_first() -> None:

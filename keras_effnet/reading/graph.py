@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 
@@ -18,13 +19,12 @@ Tensor = tuple[str, int, int]
 """A tensor of a graph, as Keras' own files name it: layer, number of its call, number of its output."""
 
 
-@dataclass(frozen=True)
-class GraphCall:
+class GraphCall(NamedTuple):
     """One call of a layer.
 
     Args:
         arguments: positional arguments, with Keras tensors in them.
-        options: keyword arguments, likewise.
+        options: keyword arguments, likewise; `training` among them if a model around the layer is called with it.
         tensors: all tensors that the call reads, in the order in which they stand in both.
         made: all tensors that it makes.
     """
@@ -76,7 +76,6 @@ class Graph:
         inputs: the model's inputs.
         outputs: the model's outputs.
         shapes: shapes of all tensors, with the batch.
-        fixed: names of the unfolded models that are called with `training=...`.
         tensors: Keras' own tensor of each tensor, inputs included.
     """
 
@@ -86,7 +85,6 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     shapes: dict[Tensor, tuple[int | None, ...]]
-    fixed: tuple[str, ...] = ()
     tensors: Mapping[Tensor, Any] = field(default_factory=dict)
 
     @property
@@ -97,8 +95,9 @@ class Graph:
 
 def has_graph(layer: Any) -> bool:
     """Whether a layer is a model whose layers can be read: functional, or Sequential and built."""
-    built = isinstance(layer, keras.Function) or (isinstance(layer, keras.Sequential) and layer.built)
-    return built and isinstance(layer, keras.Model)
+    if not isinstance(layer, keras.Model):
+        return False
+    return isinstance(layer, keras.Function) or (isinstance(layer, keras.Sequential) and layer.built)
 
 
 def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer: False) -> Graph:
@@ -141,17 +140,7 @@ def read_graph(model: keras.Model, unfold: Callable[[Any], bool] = lambda layer:
         name: GraphLayer(name, operation, tuple(walk.calls.get(name, ())))
         for name, operation in walk.operations.items()
     }
-    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, tuple(walk.fixed), walk.tensors)
-
-
-def check_training(graph: Graph) -> None:
-    """Raises InheritanceError if an unfolded model is called with `training=...`, which its layers would lose."""
-    if graph.fixed:
-        raise InheritanceError(
-            f"the network {graph.fixed[0]!r} is called with `training=...`, which would be lost; call it without, and "
-            "freeze its layers with `trainable = False`.",
-            received=repr(graph.model.name),
-        )
+    return Graph(model, layers, tuple(walk.order), inputs, tuple(outputs), walk.shapes, walk.tensors)
 
 
 class _Walk:
@@ -163,41 +152,43 @@ class _Walk:
         self.calls: dict[str, list[GraphCall]] = {}
         self.order: list[tuple[str, int]] = []
         self.shapes: dict[Tensor, tuple[int | None, ...]] = {}
-        self.fixed: list[str] = []
         self.tensors: dict[Tensor, Any] = {}
         self._names: dict[int, str] = {}
 
-    def model(self, model: Any, given: Collection[Tensor]) -> list[Tensor]:
+    def model(self, model: Any, given: Collection[Tensor], training: bool | None = None) -> list[Tensor]:
         """Reads one call of a model.
 
         Args:
             model: the model.
             given: what its inputs stand for.
+            training: `training` that it is called with, which Keras hands to each of its layers; None for none.
 
         Returns:
             What its outputs stand for.
         """
-        keys = {_history(tensor): key for tensor, key in zip(model.inputs, given, strict=True)}
-        for node in _nodes(model, set(keys)):
-            operation, leaves = node.operation, leaves_of((node.arguments.args, node.arguments.kwargs))
-            read = tuple(keys[_history(leaf)] for leaf in leaves if isinstance(leaf, keras.KerasTensor))
+        # Keras writes into each tensor what made it: the operation, the number of its call, and of its output.
+        keys = {tensor._keras_history: key for tensor, key in zip(model.inputs, given, strict=True)}
+        for node in _nodes(model):
+            operation, options = node.operation, dict(node.arguments.kwargs)
+            read = tuple([keys[tensor._keras_history] for tensor in node.input_tensors])
+            if training is not None and _takes_training(operation):
+                options["training"] = training
             if self.unfold(operation) and has_graph(operation):
-                if node.arguments.kwargs.get("training") is not None:
-                    self.fixed.append(operation.name)
-                made = tuple(self.model(operation, read))
+                made = tuple(self.model(operation, read, options.get("training")))
             else:
-                made = self._call(node, read)
-            keys.update(zip(map(_history, node.outputs), made, strict=True))
-        return [keys[_history(tensor)] for tensor in model.outputs]
+                made = self._call(node, options, read)
+            for tensor, key in zip(node.outputs, made, strict=True):
+                keys[tensor._keras_history] = key
+        return [keys[tensor._keras_history] for tensor in model.outputs]
 
-    def _call(self, node: Any, read: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _call(self, node: Any, options: dict[str, Any], read: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         name = self._name(node.operation)
         calls = self.calls.setdefault(name, [])
         made = tuple((name, len(calls), place) for place in range(len(node.outputs)))
         self.order.append((name, len(calls)))
-        calls.append(GraphCall(tuple(node.arguments.args), dict(node.arguments.kwargs), read, made))
-        self.shapes.update({key: tuple(tensor.shape) for key, tensor in zip(made, node.outputs, strict=True)})
-        self.tensors.update(zip(made, node.outputs, strict=True))
+        calls.append(GraphCall(tuple(node.arguments.args), options, read, made))
+        for key, tensor in zip(made, node.outputs, strict=True):
+            self.shapes[key], self.tensors[key] = tuple(tensor.shape), tensor
         return made
 
     def _name(self, operation: Any) -> str:
@@ -210,49 +201,26 @@ class _Walk:
         return self._names[id(operation)]
 
 
-def leaves_of(value: Any) -> Iterator[Any]:
-    """What `keras.tree.flatten` gives, in a tenth of its time on PyTorch.
-
-    Example:
-        >>> list(leaves_of(([1, None], {"b": 2, "a": (3,)})))
-        [1, None, 3, 2]
-    """
-    kind = type(value)
-    if kind is tuple or kind is list:
-        for each in value:
-            yield from leaves_of(each)
-    elif kind is dict:
-        for name in sorted(value):
-            yield from leaves_of(value[name])
-    elif isinstance(value, tuple | list | dict):
-        yield from keras.tree.flatten(value)
-    else:
-        yield value
+def _takes_training(operation: Any) -> bool:
+    """Whether a layer computes something else while it learns, so that a model hands its own `training` to it."""
+    return isinstance(operation, keras.Layer) and "training" in inspect.signature(operation.call).parameters
 
 
-def _history(tensor: Any) -> tuple[int, int, int]:
-    """What made a tensor: the operation, the number of its call, and of its output."""
-    made = tensor._keras_history
-    return id(made.operation), made.node_index, made.tensor_index
-
-
-def _nodes(model: Any, known: set[tuple[int, int, int]]) -> Iterator[Any]:
+def _nodes(model: Any) -> Iterator[Any]:
     """The calls of a model's layers, each after those whose outputs it reads."""
-    done: set[int] = set()
-    left = [tensor for tensor in reversed(model.outputs) if _history(tensor) not in known]
+    done = {_node(tensor) for tensor in model.inputs}
+    left = [_node(tensor) for tensor in reversed(model.outputs)]
     while left:
-        node = _node(left[-1])
-        if id(node) in done:
+        node = left[-1]
+        if node in done:
             left.pop()
             continue
-        new = [
-            tensor for tensor in node.input_tensors if _history(tensor) not in known and id(_node(tensor)) not in done
-        ]
+        new = [made for made in map(_node, node.input_tensors) if made not in done]
         if new:
             left += reversed(new)
         else:
             left.pop()
-            done.add(id(node))
+            done.add(node)
             yield node
 
 
@@ -338,12 +306,11 @@ def unfolded(model: keras.Model, unfold: Callable[[Any], bool]) -> keras.Model:
         unfold: which of the layers are unfolded.
 
     Raises:
-        InheritanceError: a layer cannot be copied, or a model inside it is called with `training=...`.
+        InheritanceError: a layer cannot be copied.
     """
     if not any(unfold(layer) for layer in getattr(model, "layers", ())):
         return model
     graph = read_graph(model, unfold)
-    check_training(graph)
     tensors = dict(zip(graph.inputs, graph.model.inputs, strict=True))
     inputs = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key[0]) for key, tensor in tensors.items()}
     values: dict[Tensor, Any] = dict(inputs)

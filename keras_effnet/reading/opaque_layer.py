@@ -33,6 +33,21 @@ _FUNCTIONS = frozenset(
     """.split()  # noqa: SIM905 - sixty quotation marks less
 )
 
+# Keras' own layers and functions that multiply and add nothing as convolutions and dense layers do: where the
+# vocabulary has no word for one of them, nothing is missing from the count.
+_FREE = frozenset(
+    """
+    Activation Add Average AveragePooling1D AveragePooling2D BatchNormalization CenterCrop Concatenate Cropping1D
+    Cropping2D Dropout ELU Embedding Flatten GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
+    GlobalMaxPooling2D GroupNormalization LayerNormalization Masking MaxPooling1D MaxPooling2D Maximum Minimum Multiply
+    Normalization Permute PReLU RMSNormalization ReLU RepeatVector Rescaling Reshape Resizing Softmax Subtract
+    UnitNormalization UpSampling1D UpSampling2D ZeroPadding1D ZeroPadding2D
+    Amax Amin Any All BroadcastTo Cumsum Divide ExpandDims Flip GetItem Gelu Max Mean Min Moveaxis NotEqual Equal
+    Greater GreaterEqual Less LessEqual Pad Ravel Repeat Roll Slice Split Squeeze Stack Std Sum Swapaxes Tile Transpose
+    TrueDivide Unstack Var Where
+    """.split()  # noqa: SIM905 - eighty quotation marks less
+)
+
 
 def channel_axis(shape: Shape) -> int:
     """The axis of the channels: the last one, also of a vector."""
@@ -45,7 +60,12 @@ def cells_of(shape: Shape) -> Cells:
     axis = channel_axis(shape)
     sides = [side or 0 for place, side in enumerate(shape) if place not in (0, axis)]
     height, width = {0: (1, 1), 1: (sides[0] if sides else 1, 1)}.get(len(sides), tuple(sides[:2]))
-    return height, width, (shape[axis] or 0) if len(shape) > 1 else 1
+    return height, width, channels_of(shape)
+
+
+def channels_of(shape: Shape) -> int:
+    """Number of channels of a shape with the batch; 0 if it is unknown, 1 where there is nothing but the batch."""
+    return (shape[channel_axis(shape)] or 0) if len(shape) > 1 else 1
 
 
 def shape_of(cells: Cells, like: Shape) -> Shape:
@@ -66,6 +86,10 @@ def is_elementwise(layer: Any) -> bool:
     if isinstance(layer, layers.Layer):
         return type(layer) in _ELEMENTWISE
     return type(layer).__name__ in _FUNCTIONS and type(layer).__module__.startswith("keras.")
+
+
+def _is_free(layer: Any) -> bool:
+    return type(layer).__module__.startswith("keras.") and type(layer).__name__ in _FREE
 
 
 def opaque(layer: Any, shapes: Sequence[Shape], made: Shape) -> Opaque:
@@ -92,16 +116,18 @@ def opaque(layer: Any, shapes: Sequence[Shape], made: Shape) -> Opaque:
             return cells_of(made)
         return _inferred(layer, [shape_of(each, shape) for each, shape in zip(cells, shapes, strict=True)], made)
 
+    inert = isinstance(layer, _INERT) or (isinstance(layer, layers.Layer) and type(layer).__name__.startswith("Random"))
+    elementwise = len(shapes) == 1 and is_elementwise(layer)
     weights, trained = (getattr(layer, name, ()) for name in ("weights", "trainable_weights"))
     return Opaque(
         make,
         cells_of(made),
         sum(math.prod(weight.shape) for weight in weights),
         sum(math.prod(weight.shape) for weight in trained),
-        inert=isinstance(layer, _INERT)
-        or (isinstance(layer, layers.Layer) and type(layer).__name__.startswith("Random")),
-        elementwise=len(shapes) == 1 and is_elementwise(layer),
+        inert=inert,
+        elementwise=elementwise,
         infer=infer,
+        counted=inert or elementwise or _is_free(layer),
     )
 
 

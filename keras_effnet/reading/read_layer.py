@@ -8,11 +8,13 @@ import keras
 from keras import layers
 
 from keras_effnet.errors import InheritanceError
-from keras_effnet.ops import Activation, Depthwise
+from keras_effnet.ops import Activation, Depthwise, Op
 from keras_effnet.reading.opaque_layer import opaque
 from keras_effnet.reading.read_function import read_function
 from keras_effnet.reading.steps import Given, Step, activation_of
 from keras_effnet.reading.stock_layers import APPLICATIONS, READERS
+
+_RECURRENT = layers.RNN | layers.Bidirectional | layers.TimeDistributed
 
 
 def read_layer(layer: Any, given: Given) -> list[Step]:
@@ -34,32 +36,31 @@ def read_layer(layer: Any, given: Given) -> list[Step]:
         >>> read_layer(keras.layers.ReLU(6, name="cut"), Given([shape], [shape]))[0].op
         Activation(activation='relu6')
     """
-    if isinstance(layer, layers.RNN | layers.Bidirectional | layers.TimeDistributed):
+    if isinstance(layer, _RECURRENT):
         raise _unread(layer, "is recurrent")
-    if any(len(shape) > 4 for shape in (*given.shapes, *given.made)):
+    if max(map(len, (*given.shapes, *given.made))) > 4:
         raise _unread(layer, "works on volumes or videos")
-    # A quantised layer has codes in place of its kernel, whatever its class; one of another data format, other axes.
-    foreign = getattr(layer, "data_format", None) not in (None, keras.config.image_data_format())
-    if getattr(layer, "quantization_mode", None) or foreign:
-        found = None
-    elif isinstance(layer, layers.Layer):
-        read = READERS.get(type(layer)) or APPLICATIONS.get(type(layer).__name__) if _stock(layer) else None
-        found = None if read is None else read(layer, given)
-    else:
-        found = read_function(layer, given)
+    found = _read_stock(layer, given) if isinstance(layer, layers.Layer) else read_function(layer, given)
+    if isinstance(found, list):
+        return found
     weights = tuple(getattr(layer, "weights", ()))
     if found is None:
         return [Step(opaque(layer, given.shapes, given.made[0]), weights=weights)]
-    if isinstance(found, list):
-        return found
     steps = [Step(found, weights=weights)]
     if isinstance(found, Depthwise) and layer.activation is not keras.activations.linear:
         steps.append(Step(Activation(activation_of(layer.activation)), "_activation"))
     return steps
 
 
-def _stock(layer: Any) -> bool:
-    return type(layer).__module__.split(".")[0] == "keras"
+def _read_stock(layer: Any, given: Given) -> Op | list[Step] | None:
+    kind = type(layer)
+    read = READERS.get(kind)
+    if read is None and kind.__module__.split(".")[0] == "keras":
+        read = APPLICATIONS.get(kind.__name__)
+    # A quantised layer has codes in place of its kernel, whatever its class; one of another data format, other axes.
+    # PyTorch takes long to say that a layer has no such attribute.
+    foreign = vars(layer).get("data_format") not in (None, keras.config.image_data_format())
+    return None if read is None or foreign or layer.quantization_mode else read(layer, given)
 
 
 def _unread(layer: Any, reason: str) -> InheritanceError:

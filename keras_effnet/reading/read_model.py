@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 
-from keras_effnet.counting import Shape
+from keras_effnet.counting import Shape, sized
 from keras_effnet.errors import BuildError, ScalingError
 from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
 from keras_effnet.ops import Depthwise, Op, Opaque, Reuse
-from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, leaves_of, read_graph
-from keras_effnet.reading.opaque_layer import cells_of
+from keras_effnet.reading.graph import Graph, GraphLayer, Tensor, has_graph, read_graph
+from keras_effnet.reading.opaque_layer import cells_of, channels_of
 from keras_effnet.reading.read_layer import read_layer
 from keras_effnet.reading.steps import PREVIOUS, Given
 from keras_effnet.trace import is_unknown
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Where a node of a read network comes from.
 
     Args:
@@ -55,6 +54,11 @@ class ReadModel:
     def opaque(self) -> tuple[str, ...]:
         """Names of the layers that the vocabulary has no word for, and that do something when the model predicts."""
         return tuple(node.name for node in self.network.nodes if is_unknown(node.op))
+
+    @property
+    def images(self) -> tuple[Shape, ...]:
+        """The shape of each input; 0 for a side that is unknown."""
+        return tuple(Shape(*cells_of(self.graph.shapes[key])) for key in self.graph.inputs)
 
     @cached_property
     def weights(self) -> dict[str, tuple[Any, ...]]:
@@ -125,23 +129,25 @@ class _Reading:
 
     def input(self, key: Tensor) -> Node:
         """An input of the model."""
-        self.nodes[key] = Node(None, key[0], (), cells_of(self.graph.shapes[key])[2])
+        self.nodes[key] = Node(None, key[0], (), channels_of(self.graph.shapes[key]))
         return self.nodes[key]
 
     def call(self, layer: GraphLayer, number: int) -> None:
         """One call of a layer."""
         call, shapes = layer.calls[number], self.graph.shapes
         made = [shapes[key] for key in call.made]
-        arguments = list(leaves_of((call.arguments, call.options)))
-        read = tuple(self.nodes[key] for key in call.tensors)
+        read = tuple([self.nodes[key] for key in call.tensors])
+        given = Given([shapes[key] for key in call.tensors], made)
+        if not isinstance(layer.operation, keras.Layer):
+            given = given._replace(arguments=keras.tree.flatten((call.arguments, call.options)))
         node: Node | None = None
-        steps = read_layer(layer.operation, Given([shapes[key] for key in call.tensors], made, arguments))
+        steps = read_layer(layer.operation, given)
         for step in steps:
             last, reads = step is steps[-1], step.reads
             inputs = read if node is None else (node,)
             if reads is not None:
                 inputs = tuple(cast(Node, node) if each == PREVIOUS else read[each] for each in reads)
-            channels = cells_of(made[0])[2] if last else _channels(step.op, inputs[0])
+            channels = channels_of(made[0]) if last else _channels(step.op, inputs[0])
             source = Source(layer.name, number, step.weights)
             node = self._node(step.op, f"{layer.name}{step.suffix}", inputs, channels, source)
         self.nodes[call.made[0]] = whole = cast(Node, node)
@@ -173,26 +179,23 @@ def _no_layer(name: str) -> Any:
 
 
 def image_shapes(model: ReadModel) -> tuple[Shape, ...]:
-    """The shape of each input of a model.
+    """The shape of each input of a model, with 0 for a side that may have any length.
 
     Args:
         model: the model.
 
     Raises:
-        ScalingError: an input has no size of its own.
+        ScalingError: an input has no number of channels of its own.
     """
     graph = model.graph
-    found = tuple(Shape(*cells_of(graph.shapes[key])) for key in graph.inputs)
-    if any(not all(image) for image in found):
+    if not all(image.channels for image in model.images):
         raise ScalingError(
-            "the model takes images of any size: build it for one, `keras.Input((height, width, channels))`, or ask "
-            "`scale_network` with `images=[(height, width, channels)]`.",
+            "the model takes any number of channels: build it for one, `keras.Input((height, width, channels))`.",
             received=f"{graph.model.name!r} with inputs {[graph.shapes[key][1:] for key in graph.inputs]}",
         )
-    return found
+    return model.images
 
 
 def some_images(model: ReadModel) -> tuple[Shape, ...]:
     """The shape of each input of a model, with a side of 256 cells where it takes any."""
-    cells = (cells_of(model.graph.shapes[key]) for key in model.graph.inputs)
-    return tuple(Shape(height or 256, width or 256, channels) for height, width, channels in cells)
+    return tuple(map(sized, model.images))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -18,8 +17,7 @@ PREVIOUS = -1
 """In `Step.reads`: what the step before made."""
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One operation of a layer.
 
     Args:
@@ -36,14 +34,13 @@ class Step:
     reads: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Given:
+class Given(NamedTuple):
     """What a layer is called with, and makes.
 
     Args:
         shapes: shapes of the tensors that it reads, with the batch.
         made: shapes of the tensors that it makes.
-        arguments: positional and named arguments of the call, flat.
+        arguments: positional and named arguments of the call, flat, if it is a function that is called.
     """
 
     shapes: Sequence[Shape]

@@ -135,7 +135,9 @@ def _group_norm(layer: Any, given: Given) -> Op | None:
     channels = shape[channel_axis(shape)]
     if not axis_is_channels(layer.axis, shape) or channels is None:
         return None
-    return GroupNorm(channels if layer.groups == -1 else layer.groups, layer.epsilon, layer.center, layer.scale)
+    # Keras puts the number of channels in place of -1 once the layer is built.
+    instance = layer.groups in (-1, channels)
+    return GroupNorm(channels if instance else layer.groups, layer.epsilon, layer.center, layer.scale, instance)
 
 
 def _rms_norm(layer: Any, given: Given) -> Op | None:

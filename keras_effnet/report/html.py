@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 from xml.etree import ElementTree
@@ -124,25 +126,30 @@ def chart(png: bytes, alt: str, **attributes: str) -> Element:
     return element("img", src=png_uri(png), alt=alt, class_=classes, **attributes)
 
 
-def page(title: str, *content: Content, refresh: int | None = None) -> bytes:
+def page(title: str, *content: Content, refresh: int | None = None, style: str = "", script: str = "") -> bytes:
     """A whole page in UTF-8, which needs no other file.
 
     Args:
         title: title of the window.
         content: content of the body.
         refresh: seconds after which a browser reads the file again; by default it never does.
+        style: CSS behind that of all pages.
+        script: JavaScript that runs when all is there, the only one that the browser runs; by default none.
     """
-    style = element("style", files("keras_effnet.report").joinpath("report.css").read_text(encoding="utf-8"))
+    rules = files("keras_effnet.report").joinpath("report.css").read_text(encoding="utf-8")
+    digest = b64encode(sha256(script.encode("utf-8")).digest()).decode("ascii")
+    policy = f"{POLICY}; script-src 'sha256-{digest}'" if script else POLICY
     head = element(
         "head",
         element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", http_equiv="Content-Security-Policy", content=policy),
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         [] if refresh is None else element("meta", http_equiv="refresh", content=str(refresh)),
         element("title", title),
-        style,
+        element("style", rules + style),
     )
-    html = element("html", head, element("body", element("main", *content)), lang="en")
+    program = element("script", script) if script else []
+    html = element("html", head, element("body", element("main", *content), program), lang="en")
     text = "<!DOCTYPE html>\n" + ElementTree.tostring(html, encoding="unicode", method="html")
     # A file name may hold bytes that are no text.
     return text.encode("utf-8", errors="replace")

@@ -41,7 +41,7 @@ def short(number: float) -> str:
         >>> short(5_288_548), short(389e6), short(17)
         ('5.29 M', '389 M', '17')
     """
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g} {unit}"
     return f"{number:.4g}"

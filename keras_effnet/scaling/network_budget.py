@@ -40,7 +40,7 @@ def fit_network(
 
     Args:
         network: a recorded network.
-        images: (height, width, channels) of each of its inputs, in cells.
+        images: (height, width, channels) of each of its inputs, in cells; 0 for a side of any length.
         limits: largest value of each measure, by its name.
         meter: function from a scaled network to its measures.
         rule: scaling rule to follow, as in `scale_spec`.

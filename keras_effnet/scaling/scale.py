@@ -53,7 +53,7 @@ def scale_spec(
     rounding = Rounding() if rounding is None else rounding
     factors = stage_factors(spec, coefficients)
     stages = tuple(
-        _deepened(_widened(stage, width, rounding), depth, rounding)
+        deepened_stage(widened_stage(stage, width, rounding), depth, rounding)
         for stage, (depth, width) in zip(spec.stages, factors, strict=True)
     )
     resolution = rounding.round_resolution(spec.resolution, coefficients.resolution)
@@ -68,9 +68,9 @@ def scale_spec(
         classifier = replace(classifier, dropout=coefficients.dropout)
     return replace(
         spec,
-        stem=_widened(spec.stem, coefficients.width, rounding),
+        stem=widened_stage(spec.stem, coefficients.width, rounding),
         stages=stages,
-        head=None if spec.head is None else _widened(spec.head, coefficients.width, rounding),
+        head=None if spec.head is None else widened_stage(spec.head, coefficients.width, rounding),
         classifier=classifier,
         resolution=resolution,
     )
@@ -92,14 +92,16 @@ def stage_factors(spec: BackboneSpec, coefficients: Coefficients) -> list[tuple[
     return [(coefficients.depth * depth, coefficients.width * width) for depth, width in own]
 
 
-def _widened(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+def widened_stage(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+    """A stage whose width was multiplied; itself if the coefficient is 1 or its width is `fixed`."""
     if coefficient == 1 or stage.fixed in ("width", "both"):
         return stage
     block, width = stage.block.widened(rounding.round_width(stage.width, coefficient), coefficient)
     return replace(stage, block=block, width=width)
 
 
-def _deepened(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+def deepened_stage(stage: StageSpec, coefficient: float, rounding: Rounding) -> StageSpec:
+    """A stage whose depth was multiplied; itself if its depth is `fixed`."""
     if stage.fixed in ("depth", "both"):
         return stage
     return replace(stage, depth=rounding.round_depth(stage.depth, coefficient))

@@ -3,7 +3,8 @@
 * Width: the channels of every set that is tied together, but for images, outputs, and what an operation outside the
   vocabulary reads or makes.
 * Depth: the units of each run of equal units (`keras_effnet.scaling.units`).
-* Resolution: the sides of the images, but for networks that flatten them, whose dense layer has weights for each cell.
+* Resolution: the sides of the images, but for networks that flatten them, whose dense layer has weights for each cell,
+  and for models that take images of any size.
 
 Everything is rounded as in `scale_spec`. Channels that grouped convolutions see stay a multiple of the groups, and
 images get the nearest size at which all that is added or joined has one size.
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from keras_effnet.blocks.groups import nearest_multiple
 from keras_effnet.checks import is_keras_model
-from keras_effnet.counting import Shape, network_shapes
+from keras_effnet.counting import Shape, network_shapes, sized
 from keras_effnet.errors import ScalingError, SpecError
-from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage, made_channels
-from keras_effnet.ops import Concat, Conv, Flatten, Mixing, Op, PReLU, Resize, Reuse
+from keras_effnet.network import MAX_UNEQUAL_BLOCKS, Network, Node, RecordedBlock, RecordedStage, made_channels
+from keras_effnet.ops import Concat, Conv, Flatten, GroupNorm, Mixing, Op, PReLU, Resize, Reuse
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
 from keras_effnet.scaling.rules import ScalingRule
@@ -54,7 +55,8 @@ def scale_network(
         coefficients: as in `scale_spec`; factors on single stages belong to specs.
         rounding: as in `scale_spec`.
         images: (height, width, channels) of each input, in cells; a model's own by default. Needed for a recorded
-            network, and for a model that takes images of any size.
+            network. A side of 0 may have any length, as those of a model for images of any size: such images are
+            counted with 256 cells, and the resolution is left alone.
 
     Returns:
         The scaled network, with what was scaled in each stage and what was not.
@@ -80,14 +82,28 @@ def scale_network(
 
         model = read_layers(cast(Any, network))
         read, images = model.network, image_shapes(model) if images is None else images
+    if not isinstance(read, Network):
+        raise ScalingError(
+            "a network is a functional or Sequential Keras model, or a recorded network; a spec is scaled by "
+            "`scale_spec`.",
+            received=f"{network!r:.200}",
+        )
     if images is None:
         raise ScalingError("a recorded network needs the shapes of its inputs.", received="images=None")
-    return _Scaling(read, tuple(Shape(*image) for image in images), found, rounding or Rounding()).run()
+    asked = tuple(Shape(*image) for image in images)
+    given = tuple(map(sized, asked))
+    tied = "the model takes images of any size" if given != asked else _tied_to_size(read)
+    return _Scaling(read, given, found, rounding or Rounding(), tied).run()
 
 
 class _Scaling:
     def __init__(
-        self, network: Network, images: tuple[Shape, ...], coefficients: Coefficients, rounding: Rounding
+        self,
+        network: Network,
+        images: tuple[Shape, ...],
+        coefficients: Coefficients,
+        rounding: Rounding,
+        tied: str,
     ) -> None:
         self.coefficients, self.rounding = coefficients, rounding
         self.images = images
@@ -96,7 +112,7 @@ class _Scaling:
         self.base = self.cut.network
         self.trace: Trace = trace_record(self.base)
         self.held = {run.axis: reason for value, reason in reversed(self.trace.held) for run in value.resolved}
-        self.tied = _tied_to_size(self.base)
+        self.tied = tied  # why the images keep their size; empty if they need not
         self.grown = self._grown()
         self.ops = {
             node: self._scaled(node.op, traced.output)
@@ -107,6 +123,7 @@ class _Scaling:
         self.blocks: list[ScaledBlock] = []
 
     def run(self) -> ScaledNetwork:
+        self._check_depth()
         stages = tuple(self._stage(number, stage) for number, stage in enumerate(self.base.stages))
         inputs, outputs = (tuple(self.twins[node] for node in each) for each in (self.base.inputs, self.base.outputs))
         network = Network(self.base.name, inputs, outputs, stages)
@@ -132,8 +149,11 @@ class _Scaling:
         """An operation with its new number of channels, or size."""
         if isinstance(op, Reuse):
             return Reuse(self._scaled(op.op, made))
+        width = sum(self._width(run.axis) * run.repeat for run in made.resolved)
         if isinstance(op, Mixing):
-            return replace(op, width=sum(self._width(run.axis) * run.repeat for run in made.resolved))
+            return replace(op, width=width)
+        if isinstance(op, GroupNorm) and op.instance:
+            return replace(op, groups=width)
         if isinstance(op, Resize) and not self.tied:
             height, width = (self._side(side) for side in (op.height, op.width))
             return replace(op, height=height, width=width)
@@ -197,6 +217,16 @@ class _Scaling:
         # A unit that strides at the end stands beside one that widens at the start.
         least = 2 if stage.strides_last else 1
         return max(least, self.rounding.round_depth(stage.depth, self.coefficients.depth))
+
+    def _check_depth(self) -> None:
+        """Raises SpecError if there would be more units than can be recorded one by one."""
+        units = sum(self._depth(number, stage) for number, stage in enumerate(self.base.stages))
+        if units > MAX_UNEQUAL_BLOCKS:
+            raise SpecError(
+                f"{self.base.name!r} would have {units:.3g} units, more than {MAX_UNEQUAL_BLOCKS:,}: lower phi, or the "
+                "factor on depth.",
+                received=f"{self.coefficients}",
+            )
 
     def _stage(self, number: int, stage: RecordedStage) -> RecordedStage:
         depth, late = self._depth(number, stage), stage.strides_last
@@ -286,10 +316,11 @@ class _Scaling:
         }
         wanted = [name for name in can if getattr(asked, name) != 1]
         if wanted and not any(can[name] for name in wanted):
-            reasons = dict.fromkeys(reason for row in found.stages for reason in row.kept)
+            kept = (*(reason for row in found.stages for reason in row.kept), *found.kept)
+            reasons = "; ".join(dict.fromkeys(reason.removesuffix(".") for reason in kept))
             raise ScalingError(
-                f"no {' or '.join(wanted)} of {self.base.name!r} can be scaled: "
-                f"{'; '.join([*reasons, *found.kept])} Scale something else, or a network that repeats its blocks.",
+                f"no {' or '.join(wanted)} of {self.base.name!r} can be scaled: {reasons}. Scale something else, or a "
+                "network that repeats its blocks.",
                 received=f"{asked}",
             )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from keras_effnet.cost import Cost, count_network
-from keras_effnet.counting import Shape
-from keras_effnet.network import Network, Node, RecordedBlock
+from keras_effnet.cost import Cost, count_network, opaque_note
+from keras_effnet.counting import Shape, uncounted
+from keras_effnet.network import Network, Node, RecordedBlock, RecordedStage
+from keras_effnet.ops import Depthwise, Mixing, first_call
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.tables import Shown, aligned
 
@@ -73,12 +75,36 @@ class ScaledNetwork(Shown):
     @property
     def cost(self) -> Cost:
         """The cost of the scaled network."""
-        return count_network(self.network, *(after for _, after in self.images))
+        return _counted(self.network, [after for _, after in self.images])
 
     @property
     def base_cost(self) -> Cost:
         """The cost of the network before."""
-        return count_network(self.base, *(before for before, _ in self.images))
+        return _counted(self.base, [before for before, _ in self.images])
+
+    @property
+    def realised(self) -> Coefficients:
+        """Ratios of units, of mean widths and of the image's sides, after to before.
+
+        Units and widths are those of stages that hold convolutions or dense layers, but for what makes an output; 1
+        without any.
+        """
+        ends = {*self.base.outputs}
+        rows = [
+            row
+            for row, stage in zip(self.stages, filter(_holds_nodes, self.base.stages), strict=True)
+            if stage.blocks[-1].output not in ends
+            and any(
+                isinstance(first_call(node.op), Mixing | Depthwise) for block in stage.blocks for node in block.nodes
+            )
+        ]
+        sides = [(sum(old[:2]), sum(new[:2])) for old, new in self.images if old[:2] != (1, 1)]
+        pairs = {"depth": [row.depth for row in rows], "width": [row.width for row in rows], "resolution": sides[:1]}
+        ratios: dict[str, Any] = {
+            name: sum(new for _, new in each) / sum(old for old, _ in each) if each else 1.0
+            for name, each in pairs.items()
+        }
+        return Coefficients(**ratios)
 
     @property
     def headline(self) -> str:
@@ -96,8 +122,17 @@ class ScaledNetwork(Shown):
             pairs = (map(str, row.depth), map(str, row.width), sizes)
             texts = (_change(*pair) for pair in pairs)
             cells.append((row.name, row.operator, *texts, "; ".join(row.kept)))
-        notes = ["", *self.kept] if self.kept else []
+        notes = [*self.kept, *opaque_note(uncounted(self.network))]
+        notes = ["", *notes] if notes else []
         return "\n".join([self.headline, "", *aligned(cells, text_column=None), *notes])
+
+
+def _holds_nodes(stage: RecordedStage) -> bool:
+    return any(block.nodes for block in stage.blocks)
+
+
+def _counted(network: Network, images: Sequence[Shape]) -> Cost:
+    return replace(count_network(network, *images), opaque=uncounted(network))
 
 
 def _change(before: str, after: str) -> str:

@@ -14,6 +14,7 @@ from keras_effnet.ops import (
     Depthwise,
     Dropout,
     GlobalPool,
+    GroupNorm,
     Mixing,
     Norm,
     Op,
@@ -60,7 +61,8 @@ def outline(nodes: Sequence[Node]) -> list[tuple[Any, Node]]:
         elif isinstance(op, Dense):
             found.append(((Dense, op.activation), node))
         else:
-            found.append((type(op) if isinstance(op, Norm | Pool) else signature_of(op), node))
+            follows = isinstance(op, Norm | Pool) or (isinstance(op, GroupNorm) and op.instance)
+            found.append((type(op) if follows else signature_of(op), node))
     return found
 
 

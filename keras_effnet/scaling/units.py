@@ -289,9 +289,14 @@ class _Cutter:
             if segment.given is None or len(nodes) > 2 * len(repeat) + 4:
                 return None
             if is_like(nodes, wanted, repeat, skips):
-                # What reads the image is a stem.
-                return None if segment.given.op is None or segment.given in self.front else start
+                return None if self._is_image(segment.given) else start
         return None
+
+    def _is_image(self, node: Node) -> bool:
+        """Whether a node is the image, with zeros around it perhaps: what reads it is a stem."""
+        while isinstance(node.op, ZeroPad):
+            [node] = node.inputs
+        return node.op is None or node in self.front
 
 
 def _is_preprocessing(op: Op | None) -> bool:

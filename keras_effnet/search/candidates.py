@@ -153,6 +153,10 @@ class Trial:
 class Plan(Record, ABC):
     """Which jobs a search has, and in which order; a JSON-able value."""
 
+    # Whether trials of other plans of this kind stand for its own jobs, where those are the same. Then the folder of
+    # one plan can go on with another one.
+    shares_trials: ClassVar[bool] = False
+
     @property
     @abstractmethod
     def distributions(self) -> Mapping[str, BaseDistribution]:
@@ -166,6 +170,10 @@ class Plan(Record, ABC):
     @abstractmethod
     def candidate(self, choices: Mapping[str, Choice]) -> Candidate:
         """Makes the candidate of given choices."""
+
+    def equal_job(self, job: Job) -> Job | None:
+        """Finds the job of this plan that is the same as one of another plan; None if there is none."""
+        return None
 
     @abstractmethod
     def next_job(self, trials: Sequence[Trial]) -> Job | None:

@@ -18,7 +18,7 @@ from keras_effnet.errors import SearchError
 from keras_effnet.messages import progress_bar
 from keras_effnet.report.text import this_command
 from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_trained
-from keras_effnet.search.records import Summary, TrialLog
+from keras_effnet.search.records import TrialLog
 from keras_effnet.search.search_page import write_search_report
 from keras_effnet.search.store import SQLITE_FILE, Store, shown_url, sqlite_url, study_name
 from keras_effnet.search.task import data_classes, metric_name, train_to_dict
@@ -28,11 +28,12 @@ from keras_effnet.versions import installed_versions
 
 logger = logging.getLogger(__name__)
 
-SEARCH_FILE = "search.json"
+SEARCH_FILE, TRIALS_FILE = "search.json", "trials.csv"
 COUNTED_STATES = ("done", "failed", "running", "retried")
 LOOK_SECONDS = 0.5  # between two checks of the workers
 REPORT_SECONDS = 60  # between two reports of a running search: each takes some seconds of a core
-Describe = Callable[[dict[str, Any], Sequence[Trial]], Summary] | None
+Describe = Callable[[dict[str, Any], Sequence[Trial]], Any] | None
+Write = Callable[[Any, Sequence[Trial], Path], None] | None
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,9 @@ class Engine:
         check_number(SearchError, "heartbeat", self.heartbeat, 1)
 
 
-def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None) -> tuple[list[Trial], Any]:
+def run_search(
+    plan: Plan, train: Any, engine: Engine, describe: Describe = None, write: Write = None
+) -> tuple[list[Trial], Any]:
     """Runs the rest of a search, and writes trials.csv, the report and its plots.
 
     Args:
@@ -78,6 +81,7 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None
             then runs in this process, with one worker.
         engine: where and how the trials run.
         describe: function from what all searches tell, and the trials, to a summary; None to write only trials.csv.
+        write: function that writes a summary, with the trials, into a folder; None for the report of a search.
 
     Returns:
         All trials, and the summary; None without `describe`.
@@ -96,12 +100,14 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None
             received=f"train={train!r}, workers={engine.workers}, ray_address={engine.ray_address!r}",
         )
     with folder_lock(engine.output):
-        _claim_folder(engine.output, identity)
+        _claim_folder(engine.output, identity, plan.shares_trials)
     url = engine.storage or sqlite_url(engine.output)
     objectives = metric_name(train), plan.cost
     store = Store(url, identity, objectives=objectives, heartbeat=engine.heartbeat, retries=engine.retries)
     store.mend()
-    progress = _Progress(store, plan, train, engine.output, describe)
+    if plan.shares_trials and (adopted := store.adopt(plan.equal_job, plan.distributions)):
+        logger.info("%d trials are there already", adopted)
+    progress = _Progress(store, plan, train, engine.output, describe, write)
     share = engine.workers > 1 and engine.ray_address is None
     threads = max(1, (os.cpu_count() or 1) // engine.workers) if share else None
     spawn = LocalProcess if engine.ray_address is None else connect_ray(engine.ray_address)
@@ -124,8 +130,11 @@ def run_search(plan: Plan, train: Any, engine: Engine, describe: Describe = None
     return trials, progress.report(trials, finished=True)
 
 
-def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
-    """Checks that the folder holds this search or none, and notes there which one it is."""
+def _claim_folder(output: Path, identity: dict[str, Any], shares_trials: bool = False) -> None:
+    """Checks that the folder holds this search or none, and notes there which one it is.
+
+    If plans share trials, one of the same kind and version goes on in the folder of another one.
+    """
     path, asked = output / SEARCH_FILE, {"study": study_name(identity), **identity}
     if not path.exists():
         if (output / SQLITE_FILE).exists():
@@ -143,12 +152,24 @@ def _claim_folder(output: Path, identity: dict[str, Any]) -> None:
         raise SearchError(
             f"what the folder holds cannot be read: {error}. Name another folder.", received=repr(str(path))
         ) from error
-    if found.pop("study", None) != asked.pop("study"):
+    if found.get("study") != asked["study"]:
+        if shares_trials and _kind(found) == _kind(asked):
+            atomic_write(path, lambda part: part.write_text(json.dumps(asked, indent=1)))
+            (output / TRIALS_FILE).unlink(missing_ok=True)  # the store holds all trials, under other numbers
+            return
+        del asked["study"]
+        found.pop("study", None)
         raise SearchError(
             f"the output folder holds another search, with another {', '.join(_changes(found, asked))}; name another "
             "folder, or delete it.",
             received=repr(str(output)),
         )
+
+
+def _kind(identity: dict[str, Any]) -> tuple[Any, Any]:
+    """Kind and version of the plan of a search."""
+    plan = identity.get("plan")
+    return identity.get("search"), plan.get("version") if isinstance(plan, dict) else None
 
 
 def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
@@ -162,9 +183,10 @@ def _changes(theirs: Any, ours: Any, name: str = "") -> list[str]:
 class _Progress:
     """Shows a running search: a progress bar, trials.csv, now and then a report."""
 
-    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe) -> None:
-        self.store, self.plan, self.train, self.output, self.describe = store, plan, train, output, describe
-        self.log = TrialLog(output / "trials.csv", tuple(plan.distributions))
+    def __init__(self, store: Store, plan: Plan, train: Any, output: Path, describe: Describe, write: Write) -> None:
+        self.store, self.plan, self.train, self.output = store, plan, train, output
+        self.describe, self.write = describe, write or write_search_report
+        self.log = TrialLog(output / TRIALS_FILE, tuple(plan.distributions))
         if lost := self.log.numbers - {trial.number for trial in store.trials()}:
             raise SearchError(
                 "trials.csv lists trials that the store does not hold: bring the store back, or name another output "
@@ -194,7 +216,7 @@ class _Progress:
             return None
         common = common_fields(self.plan, self.train, self.store.url, trials)
         summary = self.describe({**common, "seconds": self.reported - self.begin, "finished": finished}, trials)
-        write_search_report(summary, trials, self.output)
+        self.write(summary, trials, self.output)
         return summary
 
 

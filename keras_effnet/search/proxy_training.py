@@ -103,7 +103,7 @@ class ProxyTraining(Record):
                 received=f"steps={task.steps}, horizon={self.horizon}",
             )
         keras.utils.clear_session()  # or the graphs of all earlier candidates would stay in memory
-        data = load_splits(self)
+        data = load_splits(self.data, self.validation)
         spec = task.candidate.spec
         model = _network(spec, data, task.seed)
         checkpoint = _checkpoint(task.folder, spec, self, task.seed)
@@ -134,22 +134,22 @@ class ProxyTraining(Record):
     @property
     def classes(self) -> int:
         """Number of classes of the data, which is loaded for it."""
-        return len(load_splits(self).train.class_names)
+        return len(load_splits(self.data, self.validation).train.class_names)
 
     @property
     def validation_images(self) -> int:
         """Number of images that the accuracy is measured on; the data is loaded for it."""
-        return len(load_splits(self).validation)
+        return len(load_splits(self.data, self.validation).validation)
 
 
 @functools.lru_cache(maxsize=1)
-def load_splits(proxy: ProxyTraining) -> DataSplits:
+def load_splits(data: str, validation: float) -> DataSplits:
     """The data of a proxy training, kept for the next trial. What is held out does not depend on a trial's seed."""
-    splits = load_data(proxy.data, validation=proxy.validation)
+    splits = load_data(data, validation=validation)
     if splits.train.task != "classification":
         raise SearchError(
             "a search compares classifiers by their accuracy: give images with one class each.",
-            received=f"{proxy.data!r}, labelled for the task {splits.train.task!r}",
+            received=f"{data!r}, labelled for the task {splits.train.task!r}",
         )
     return splits
 
@@ -182,7 +182,7 @@ def _inherited(model: keras.Model, parent: Path, proxy: ProxyTraining, seed: int
             "hosts share, or search without inheritance.",
             received=repr(str(parent)),
         ) from error
-    old = _network(spec, load_splits(proxy), seed)
+    old = _network(spec, load_splits(proxy.data, proxy.validation), seed)
     _compile(old, proxy)
     optimizer: Any = old.optimizer
     optimizer.build(old.trainable_variables)

@@ -11,9 +11,10 @@ from typing import Any, Self
 
 from keras_effnet.atomic import as_data_error, atomic_write, folder_lock
 from keras_effnet.errors import SearchError
+from keras_effnet.intervals import CONFIDENCE, PairedDifference, t_interval
 from keras_effnet.measures import WEIGHED
 from keras_effnet.search.candidates import Candidate, Choice, Trial
-from keras_effnet.search.successive_halving import CONFIDENCE, Finalist, PairedDifference, t_interval
+from keras_effnet.search.successive_halving import Finalist
 from keras_effnet.tables import csv_text
 
 NOT_LEARNED = "nothing learned yet: raise --steps"

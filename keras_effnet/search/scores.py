@@ -184,7 +184,7 @@ class ZeroCost(Record):
         """The score of a candidate; its steps are not made."""
         keras.utils.clear_session()
         seed_weights(task.seed)
-        spec, data = raw_spec(task.candidate.spec), load_splits(ProxyTraining(self.data))
+        spec, data = raw_spec(task.candidate.spec), load_splits(self.data, ProxyTraining.validation)
         side = spec.resolution
         model = build_model(spec, classes=len(data.train.class_names), input_shape=(side, side, 3))
         chosen = np.random.default_rng(task.seed).permutation(len(data.train))[: self.images]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import atomic_write, folder_lock
+from keras_effnet.intervals import CONFIDENCE
 from keras_effnet.measures import MEASURES
 from keras_effnet.report.curves import as_png
 from keras_effnet.report.html import cards, element, page, section, settings
@@ -18,7 +19,6 @@ from keras_effnet.report.parts import Part
 from keras_effnet.report.text import NOTHING, count, digits, duration, json_text, short
 from keras_effnet.search.candidates import Choice, Trial
 from keras_effnet.search.records import NOT_LEARNED, ArchitectureSummary, CoefficientSummary, GridNetwork, Summary
-from keras_effnet.search.successive_halving import CONFIDENCE
 
 REFRESH = 30  # seconds between two readings of the page of a running search
 SHOWN = 6  # rows of the table of all networks on a terminal

@@ -16,6 +16,7 @@ from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import SearchError
 from keras_effnet.explanation import explain
+from keras_effnet.intervals import paired_difference
 from keras_effnet.measures import COUNTED
 from keras_effnet.registry import resolve_backbone
 from keras_effnet.scaling import Coefficients, Compound, Rounding, limit_stride, scale_spec
@@ -25,7 +26,7 @@ from keras_effnet.search.driver import Engine, run_search
 from keras_effnet.search.evolution import EXPONENT, Evolution, Method, Reward, pareto_front
 from keras_effnet.search.records import ArchitectureSummary, CoefficientSummary, GridNetwork, SearchedNetwork
 from keras_effnet.search.space import ArchitectureSpace
-from keras_effnet.search.successive_halving import ETA, SuccessiveHalving, compare_finalists, paired_difference
+from keras_effnet.search.successive_halving import ETA, SuccessiveHalving, compare_finalists
 from keras_effnet.search.task import data_classes, train_to_dict
 from keras_effnet.serialization import write_spec
 from keras_effnet.spec import BackboneSpec, Preprocessing

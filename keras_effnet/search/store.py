@@ -10,6 +10,7 @@ all its parameters in one transaction. Optuna hands no trial out twice, and miss
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import math
@@ -17,7 +18,7 @@ import random
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
@@ -166,6 +167,35 @@ class Store:
         with self.errors():
             self.study.add_trial(waiting)
 
+    def adopt(self, equal_job: Callable[[Job], Job | None], distributions: Mapping[str, BaseDistribution]) -> int:
+        """Copies the finished trials of other searches of this kind whose jobs are this search's too.
+
+        Args:
+            equal_job: gives this search's own job for one of another search; None if it has none that is the same.
+            distributions: of each choice, by name.
+
+        Returns:
+            The number of trials that were copied.
+        """
+        have = {trial.job.what for trial in self.trials() if trial.state == "done"}
+        kind, before = self.name.rpartition("-")[0], len(have)
+        with self.errors():
+            for name in optuna.get_all_study_names(self._database):
+                if name == self.name or name.rpartition("-")[0] != kind:
+                    continue
+                other = optuna.load_study(study_name=name, storage=self._database)
+                for trial in other.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+                    job = equal_job(_job(trial))
+                    if job is None or job.what in have:
+                        continue
+                    have.add(job.what)
+                    made = copy.deepcopy(trial)  # with its times
+                    made.params, made.distributions = dict(job.choices), dict(distributions)
+                    made.user_attrs = {**trial.user_attrs, **{name: getattr(job, name) for name in JOB}}
+                    made.system_attrs = {}  # numbers of tries in the other search
+                    self.study.add_trial(made)
+        return len(have) - before
+
     def trials(self) -> list[Trial]:
         """Reads the trials, by number."""
         with self.errors():
@@ -188,7 +218,7 @@ class Store:
         done = state == "done"
         trial = Trial(
             number=frozen.number,
-            job=Job(choices=frozen.params, **{name: attributes.get(name, default) for name, default in JOB.items()}),
+            job=_job(frozen),
             state=state,
             fresh=first_number(frozen) == frozen.number,
             metric=frozen.values[0] if done else None,
@@ -311,6 +341,11 @@ def study_name(identity: dict[str, Any]) -> str:
 def first_number(trial: FrozenTrial) -> int:
     """Number of the first try of a trial's job: its own, unless it repeats another."""
     return trial.system_attrs.get("failed_trial", trial.number)
+
+
+def _job(trial: FrozenTrial) -> Job:
+    """The job of a trial; without a key if it came from elsewhere."""
+    return Job(choices=trial.params, **{name: trial.user_attrs.get(name, default) for name, default in JOB.items()})
 
 
 def _tries(trial: FrozenTrial) -> list[int]:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 ETA = 4  # arXiv:1810.05934, section 4: "we set eta = 4" in its experiments
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,30 +192,6 @@ class Finalist:
         return statistics.stdev(self.metrics.values()) if len(self.metrics) > 1 else None
 
 
-@dataclass(frozen=True)
-class PairedDifference:
-    """By how much the winner is ahead of the paper's constants, with the t-interval of 95 % over the shared seeds.
-
-    Args:
-        mean: mean difference.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        seeds: number of shared seeds.
-        on: "test" if test images decided, as they chose nothing; otherwise "metrics".
-    """
-
-    mean: float
-    low: float
-    high: float
-    seeds: int
-    on: str = "metrics"
-
-    @property
-    def verdict(self) -> str:
-        """ "better", "worse" or "not told apart", by the interval alone."""
-        return "better" if self.low > 0 else "worse" if self.high < 0 else "not told apart"
-
-
 def compare_finalists(plan: SuccessiveHalving, trials: Sequence[Trial]) -> list[Finalist]:
     """Collects the candidates trained with the final seeds, the best mean first; empty if none has finished."""
     found: dict[str, Finalist] = {}
@@ -230,23 +205,3 @@ def compare_finalists(plan: SuccessiveHalving, trials: Sequence[Trial]) -> list[
         if "test_accuracy" in trial.notes:
             entry.test[seed] = trial.notes["test_accuracy"]
     return sorted(found.values(), key=lambda entry: (-entry.mean, entry.key))
-
-
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The interval of 95 % of the mean of at least two values, by Student's t."""
-    from scipy.stats import t
-
-    error = statistics.stdev(values) / len(values) ** 0.5
-    reach = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * error
-    return statistics.fmean(values) - reach, statistics.fmean(values) + reach
-
-
-def paired_difference(
-    ours: Mapping[int, float], theirs: Mapping[int, float], on: str = "metrics"
-) -> PairedDifference | None:
-    """Says how far one candidate is ahead of another, by the seeds that both have; None if these are fewer than two."""
-    shared = sorted(set(ours) & set(theirs))
-    if len(shared) < 2:
-        return None
-    differences = [ours[seed] - theirs[seed] for seed in shared]
-    return PairedDifference(statistics.fmean(differences), *t_interval(differences), len(shared), on)

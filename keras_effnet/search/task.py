@@ -62,7 +62,8 @@ def data_classes(train: Any) -> int:
 def metric_name(train: Any) -> str:
     """Names the number that a train function returns."""
     values = train_to_dict(train)
-    return {"proxy": "accuracy", "score": f"{values.get('score')} score"}.get(values["kind"], "metric")
+    names = dict.fromkeys(("proxy", "comparison_training"), "accuracy")
+    return {**names, "score": f"{values.get('score')} score"}.get(values["kind"], "metric")
 
 
 def train_to_dict(train: Any) -> dict[str, Any]:

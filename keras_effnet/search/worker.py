@@ -45,7 +45,9 @@ SCARCE = 0.5  # free share of the machine's memory below which memory is scarce
 KINDS = {
     "halving": "successive_halving:SuccessiveHalving",
     "evolution": "evolution:Evolution",
+    "comparison": "comparison_plan:ComparisonPlan",
     "proxy": "proxy_training:ProxyTraining",
+    "comparison_training": "comparison_training:ComparisonTraining",
     "score": "scores:ZeroCost",
 }
 

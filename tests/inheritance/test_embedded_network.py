@@ -201,11 +201,19 @@ def test_a_nested_network_may_be_all_that_there_is() -> None:
     assert (found.front, found.behind) == ((), ())
 
 
-def test_a_nested_network_that_is_called_in_inference_mode_is_refused() -> None:
+def test_a_nested_network_that_is_called_for_inference_grows() -> None:
     inner = _built(_spec())
+    as_if_trained(inner)
     x = keras.Input(inner.input_shape[1:])
     model = keras.Model(x, keras.layers.Dense(2)(inner(x, training=False)))
-    with pytest.raises(InheritanceError, match=r"called with `training=...`"):
+    assert grow_model(model, scale_spec(_spec(), **LARGER), return_report=True)[1].exact
+
+
+def test_a_nested_network_that_is_called_for_training_is_refused() -> None:
+    inner = _built(_spec())
+    x = keras.Input(inner.input_shape[1:])
+    model = keras.Model(x, keras.layers.Dense(2)(inner(x, training=True)))
+    with pytest.raises(InheritanceError, match=r"is called with `training=True`.*Received: .* such layers"):
         grow_model(model, scale_spec(_spec(), **LARGER))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 from lean_keras import graphs_alone
 from support import assert_same_outputs, every_block_spec, outputs, random_images, randomize, tiny_spec
 
-from keras_effnet import build_model, grow_model, load_weights, scale_model
+from keras_effnet import build_model, estimate_cost, fit_to_budget, grow_model, load_weights, scale_model, scale_spec
 from keras_effnet.backbones.catalogue import VARIANTS
 from keras_effnet.blocks import MBConv
 from keras_effnet.builder.embedded_spec import read_embedded_spec
 from keras_effnet.builder.initialization import deep_recursion
+from keras_effnet.cost import count_network
+from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import BuildError, InheritanceError
 from keras_effnet.finetune.recipe import Recipe
 from keras_effnet.finetune.transfer_model import make_network
@@ -25,9 +28,12 @@ from keras_effnet.inheritance.embedded_network import find_network, known_spec
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.recognition import Recognised, known_specs, recognise
 from keras_effnet.inheritance.scaled_model import load_backbone
-from keras_effnet.reading.read_model import read_layers
+from keras_effnet.network import Network, record_network
+from keras_effnet.ops import Weighted
+from keras_effnet.reading.read_model import read_layers, read_model
 from keras_effnet.registry import Registry, backbones
-from keras_effnet.scaling import Coefficients
+from keras_effnet.scaling import Coefficients, Rounding
+from keras_effnet.scaling.scale_network import scale_network
 from keras_effnet.spec import BackboneSpec, Preprocessing
 from keras_effnet.weights.tensors import layer_weights
 
@@ -73,6 +79,63 @@ def test_every_registered_backbone_is_found_without_its_tag_and_its_names(name: 
     weighted = {layer.name for layer in model.layers if layer_weights(layer)}
     assert set(found.names.values()) == weighted
     assert {name: before[mine] for name, mine in found.names.items()} == {name: name for name in found.names}
+
+
+# Two of its stages are one block each, and the same one: its graph has a run of two there.
+EQUAL_STAGES = ("ghostnet",)
+# Their gates have multiples of 8 channels, whatever rounds the others.
+ROUNDED_GATES = ("ghostnet", "mobilenet_v3_large", "mobilenet_v3_small")
+
+
+def weighted_layers(network: Network, image: Shape) -> list[tuple[type, Shape]]:
+    """What each layer with weights is, and what it makes."""
+    shapes = network_shapes(network, image)
+    return [(type(node.op), shapes[node]) for node in network.nodes if isinstance(node.op, Weighted)]
+
+
+def scaled_by_graph(network: Network, spec: BackboneSpec, coefficients: Coefficients) -> Any:
+    """Parameters, multiply-adds, activations and layers of a network that is scaled from its graph alone."""
+    image = Shape(spec.resolution, spec.resolution, 3)
+    scaled = scale_network(network, coefficients=coefficients, rounding=Rounding(divisor=1), images=[image])
+    cost = scaled.cost
+    return cost.params, cost.macs, cost.activations, weighted_layers(scaled.network, scaled.images[0][1])
+
+
+def scaled_by_spec(spec: BackboneSpec, coefficients: Coefficients) -> Any:
+    """The same of a spec that fixes nothing and has no stage of one block that could be repeated."""
+    parts = {
+        name: None if part is None else replace(part, fixed="nothing")
+        for name, part in (("stem", spec.stem), ("head", spec.head))
+    }
+    free = replace(spec, stages=tuple(replace(stage, fixed="nothing") for stage in spec.stages), **parts)
+    scaled = scale_spec(free, coefficients=coefficients, rounding=Rounding(divisor=1))
+    pairs = zip(free.stages, scaled.stages, strict=True)
+    scaled = replace(scaled, stages=tuple(new if old.depth > 1 else replace(new, depth=1) for old, new in pairs))
+    image = Shape(scaled.resolution, scaled.resolution, 3)
+    network = record_network(scaled, size=image[:2])
+    cost = count_network(network, image)
+    return cost.params, cost.macs, cost.activations, weighted_layers(network, image)
+
+
+@pytest.mark.parametrize("name", named(backbones.names(), QUICK))
+def test_every_registered_backbone_is_counted_and_scaled_from_its_graph_as_from_its_spec(name: str) -> None:
+    spec = backbones.get(name)
+    with graphs_alone():
+        model = build_model(spec, memory_limit=float("inf"))
+        expected, told = estimate_cost(spec), estimate_cost(model)
+        assert told == expected
+        bare, _ = stripped(model)
+    found = estimate_cost(bare)
+    for quantity in ("params", "trainable_params", "macs", "activations"):
+        assert getattr(found, quantity) == getattr(expected, quantity)
+    network = read_model(bare)
+    factors = [Coefficients(resolution=0.7), Coefficients(resolution=1.3)]
+    if name not in EQUAL_STAGES:
+        factors += [Coefficients(depth=0.5), Coefficients(depth=1.4)]
+    if name not in ROUNDED_GATES:
+        factors += [Coefficients(width=2.0), Coefficients(width=3.0)]
+    for coefficients in factors:
+        assert scaled_by_graph(network, spec, coefficients) == scaled_by_spec(spec, coefficients), coefficients
 
 
 # Minimalistic MobileNets are an option of the builder that has their name.
@@ -184,6 +247,21 @@ def test_heads_of_ones_own_grow_too(make: Any, saved: bool, tmp_path: Path) -> N
     assert_same_outputs(outputs(grown, images), outputs(model, images), tolerance=1e-4)
     assert read_embedded_spec(grown).classes == 9
     assert {"mine", "mine_in_front"} <= {layer.name for layer in grown.layers}
+
+
+def test_a_network_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, looked = _mobilenet(alpha=0.25), []
+
+    def counted(*arguments: Any) -> Any:
+        looked.append(arguments)
+        return recognise(*arguments)
+
+    monkeypatch.setattr("keras_effnet.inheritance.embedded_network.recognise", counted)
+    for make in (lambda: scale_model(model, -1), lambda: fit_to_budget(model, params=1e5)):
+        looked.clear()
+        made: Any = make()
+        assert made.count_params() < model.count_params()
+        assert len(looked) == 1
 
 
 def test_two_heads_stand_behind_pooled_features() -> None:

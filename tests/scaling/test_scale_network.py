@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import keras
 import pytest
 from keras import layers
 from other_models import MODELS, SMALL
 
-from keras_effnet import scale_spec
+from keras_effnet import scale_model, scale_spec
 from keras_effnet.cost import count_network
 from keras_effnet.counting import Shape, network_shapes
 from keras_effnet.errors import BudgetError, InheritanceError, ScalingError, SpecError
 from keras_effnet.network import Network, record_network
-from keras_effnet.ops import GlobalPool
+from keras_effnet.ops import GlobalPool, GroupNorm
 from keras_effnet.registry import backbones
 from keras_effnet.scaling import Coefficients, DepthOnly, ResolutionOnly, Rounding, WidthOnly
 from keras_effnet.scaling.network_budget import fit_network
@@ -164,6 +165,21 @@ def test_grouped_channels_stay_a_multiple_of_their_groups() -> None:
     assert (widths["stem"], widths["grouped"]) == (36, 60)
 
 
+def test_groups_of_one_channel_follow_the_channels() -> None:
+    image = keras.Input((16, 16, 3))
+    x: Any = image
+    for width in (24, 48, 48):
+        x = layers.Conv2D(width, 3, padding="same")(x)
+        x = layers.ReLU()(layers.GroupNormalization(-1)(x))
+    model = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    factors = Coefficients(width=1.4, depth=2)
+    scaled = scale_network(model, coefficients=factors)
+    assert [node.op.groups for node in scaled.network.nodes if isinstance(node.op, GroupNorm)] == [32, 64, 64, 64, 64]
+    made: Any = scale_model(model, coefficients=factors, exact=False)
+    norms: list[Any] = [layer for layer in made.layers if isinstance(layer, layers.GroupNormalization)]
+    assert [(norm.groups, norm.gamma.shape) for norm in norms] == [(32, (32,)), *[(64, (64,))] * 4]
+
+
 def test_images_get_the_nearest_size_that_fits() -> None:
     scaled = scale_network(
         MODELS["u_net"](), coefficients=Coefficients(resolution=1.4), rounding=Rounding(resolution_multiple=1)
@@ -185,6 +201,7 @@ def test_images_get_the_nearest_size_that_fits() -> None:
         ({"phi": 1, "rule": WidthOnly()}, ScalingError, "no width of 'flat' can be scaled: .*it is an output"),
         ({}, ScalingError, "phi=1"),
         ({"coefficients": Coefficients(stages=((1, 1),))}, ScalingError, "single stages"),
+        ({"phi": 1, "rule": WidthOnly(), "rounding": Rounding(divisor=1)}, ScalingError, r"output\. Scale something"),
     ],
 )
 def test_what_cannot_be_scaled_is_said(arguments: dict[str, object], error: type[Exception], said: str) -> None:
@@ -194,12 +211,22 @@ def test_what_cannot_be_scaled_is_said(arguments: dict[str, object], error: type
         scale_network(model, **arguments)  # pyright: ignore[reportArgumentType]
 
 
-def test_models_without_a_size_or_a_graph_are_refused() -> None:
+def test_the_resolution_of_a_model_for_images_of_any_size_is_left_alone() -> None:
     image = keras.Input((None, None, 3))
-    model = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Conv2D(8, 3)(image)))
-    with pytest.raises(ScalingError, match="images of any size"):
-        scale_network(model, 1)
+    model = keras.Model(image, layers.Conv2D(2, 1)(layers.Conv2D(8, 3)(image)))
+    still = "The resolution stays: the model takes images of any size"
+    scaled = scale_network(model, coefficients=Coefficients(width=2.0, resolution=2.0))
+    assert scaled.images == ((Shape(256, 256, 3), Shape(256, 256, 3)),)
+    assert (scaled.kept, [node.channels for node in scaled.network.nodes]) == ((f"{still}.",), [16, 2])
+    with pytest.raises(ScalingError, match=rf"no resolution of .* can be scaled: {still}\. .*Received"):
+        scale_network(model, coefficients=Coefficients(resolution=2.0))
     assert scale_network(model, 1, images=[Shape(32, 32, 3)]).images[0][1] == Shape(36, 36, 3)
+
+
+def test_models_without_channels_or_a_graph_are_refused() -> None:
+    image = keras.Input((8, 8, None))
+    with pytest.raises(ScalingError, match="any number of channels"):
+        scale_network(keras.Model(image, layers.ReLU()(image)), 1)
     with pytest.raises(InheritanceError, match="build"):
         scale_network(keras.Sequential([layers.Dense(2)]), 1)
 
@@ -217,6 +244,18 @@ def test_a_network_fits_its_budget(limits: dict[str, float]) -> None:
     assert max(found[name] / limit for name, limit in limits.items()) > 0.75
     with pytest.raises(BudgetError, match=r"no size of 'mobilenet_v2' meets `params`.*Received: params=10"):
         fit_network(network, [Shape(64, 64, 3)], {"params": 10}, meter)
+
+
+@pytest.mark.parametrize("network", [3, None, backbones.get("resnet50")])
+def test_what_is_no_network_is_refused(network: object) -> None:
+    with pytest.raises(ScalingError, match=r"a functional or Sequential Keras model.*`scale_spec`.*Received: "):
+        scale_network(network, 1)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_network_that_nobody_can_record_is_an_error_at_once() -> None:
+    network = record_network(backbones.get("mobilenet_v2"))
+    with pytest.raises(SpecError, match=r"'mobilenet_v2' would have .*e\+24 units, more than 10,000.*Received: "):
+        scale_network(network, 300, images=[Shape(224, 224, 3)])
 
 
 def test_a_size_below_every_window_is_an_error() -> None:

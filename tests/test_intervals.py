@@ -1,4 +1,4 @@
-"""Which finalist is best: against SciPy's own paired t-test."""
+"""How far means can be believed: against SciPy's own paired t-test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_effnet.search.successive_halving import paired_difference
+from keras_effnet.intervals import paired_difference
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,0 +1,1 @@
+"""The scaling explorer: one page on which sliders scale a backbone, with the numbers of `estimate_cost`."""
