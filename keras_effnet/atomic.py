@@ -116,8 +116,10 @@ def as_data_error(path: Path) -> Iterator[None]:
         path: the file being written, named in the message.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or no file can have this name.
     """
+    if "\0" in str(path):
+        raise DataError("no file can have a name with a zero byte.", received=repr(str(path)))
     try:
         yield
     except OSError as error:

@@ -157,7 +157,7 @@ BLOCKS: list[Row] = [
     (lambda: DepthwiseSeparable(multiplier=0), SpecError, ValueError, "`multiplier`"),
     (lambda: ConvBlock(padding="full"), SpecError, ValueError, "`padding` must be one of"),  # type: ignore
     (lambda: ConvBlock(names=("a", "b")), SpecError, ValueError, "three layer names"),  # type: ignore
-    (lambda: ConvBlock(names=("a", "", "c")), SpecError, ValueError, "three layer names"),
+    (lambda: ConvBlock(names=("a", "", "c")), SpecError, ValueError, "`names` must be a word"),
     (lambda: BatchNorm(epsilon=-1), SpecError, ValueError, "`epsilon`"),
     (lambda: BatchNorm(momentum=1), SpecError, ValueError, "`momentum`"),
     (lambda: BatchNorm(center=None), SpecError, ValueError, "`center`"),  # type: ignore
@@ -254,7 +254,7 @@ BUILDS: list[Row] = [
         "must be that of `input_tensor`",
     ),
     (lambda: build(classifier_activation="softmin2"), BuildError, ValueError, "activation"),
-    (lambda: build_model(tiny_spec(MBConv(activation="swosh"))), BuildError, ValueError, "activation"),
+    (lambda: MBConv(activation="swosh"), SpecError, ValueError, "did you mean 'swish'"),
     (lambda: build(weights=3), BuildError, ValueError, "`weights` must be None"),
     (lambda: build(weights="no such file.h5"), WeightsError, ValueError, "existing weight file"),
     (lambda: build(weights="."), WeightsError, ValueError, "existing weight file"),

@@ -290,8 +290,10 @@ def test_a_file_may_begin_with_a_mark(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=r"cannot be written.*Received: "):
-        write_spec(tiny_spec(MBConv()), tmp_path / "no" / "such" / "folder.json")
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "spec.json", tmp_path, tmp_path / ("x" * 300)):
+        with pytest.raises(SpecError, match=r"cannot be written.*Received: "):
+            write_spec(tiny_spec(MBConv()), path)
 
 
 @dataclass(frozen=True)
@@ -399,7 +401,7 @@ def test_blocks_nested_without_end_are_refused() -> None:
     text = json.dumps(data).replace(
         '{"block": "mbconv", "kernel": 5}', '{"block":"pooled","inner":' * 900 + "1" + "}" * 900
     )
-    with pytest.raises(SpecError, match=r"nested so deeply.*Received"):
+    with pytest.raises(SpecError, match=r"nested more than 64 levels.*Received"):
         BackboneSpec.from_json(text)
 
 
@@ -411,7 +413,6 @@ def test_blocks_nested_without_end_are_refused() -> None:
             r"stages\[0\]\.block: the class of this block is not registered.*blocks\.register\('my_block', Pooled\)",
         ),
         (MBConv(activation=abs), r"stages\[0\]\.block\.activation must be a text"),
-        (MBConv(activation="a\nb"), r"activation must be printable"),
     ],
 )
 def test_what_no_file_can_hold_is_not_written(block: Any, words: str) -> None:

@@ -19,6 +19,7 @@ from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 from keras_effnet.padding import Padding
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class InvertedResidualV3(Block):
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
         check_padding_keeps_size(self.padding, self.kernel)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"expanded_conv_{at.index}" if at.index else "expanded_conv"

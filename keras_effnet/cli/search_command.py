@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.cli.parser import quantity
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
 
@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     text = (_coefficients if arguments.search == "coefficients" else _architecture)(backbone, arguments, asked)
     output = arguments.output
     files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file() and each.name[0] != "."))
-    sys.stdout.write(f"{text}\n\nIn {output}: {files}\n")
+    print_result(f"{text}\n\nIn {output}: {files}\n")
 
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:

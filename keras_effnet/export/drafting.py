@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any
 
@@ -18,6 +17,7 @@ from keras_effnet.export.fold import read_folded
 from keras_effnet.export.model_outputs import outputs_of
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
+from keras_effnet.json_text import parse_json
 
 
 def draft_model(
@@ -97,7 +97,7 @@ def _metadata(model: keras.Model, shape: tuple[int | None, ...], pixels: bool) -
         pixels,
         _outputs(model, embedded),
         None if embedded is None else embedded.class_names,
-        None if embedded is None else json.loads(embedded.spec.to_json()),
+        None if embedded is None else parse_json(embedded.spec.to_json()),
         thresholds=None if embedded is None else embedded.thresholds,
         **told,
     )
