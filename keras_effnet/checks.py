@@ -29,6 +29,8 @@ MAX_SEED = 2**32 - 1
 MAX_NAME = 200
 # TensorFlow's names of operations (`_VALID_OP_NAME_REGEX` in its framework/ops.py), but for what parts them: / \\ >.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# PyTorch's modules have parameters by the names of layers, and refuse a point in them.
+_LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 # Types whose values are plain already; most fields hold one of them.
 _PLAIN = frozenset({int, float, bool, str, type(None)})
@@ -126,12 +128,14 @@ def check_seed(error: type[KerasEffnetError], value: Any, *, more: int = 0) -> i
     return check_int(error, "seed", value, 0, MAX_SEED - more)
 
 
-def check_name(error: type[KerasEffnetError], name: str, value: Any) -> str:
-    """Returns `value`; raises `error` unless a network or a layer can be called so on every backend."""
-    if not isinstance(value, str) or len(value) > MAX_NAME or _NAME.fullmatch(value) is None:
+def check_name(error: type[KerasEffnetError], name: str, value: Any, *, layer: bool = False) -> str:
+    """Returns `value`; raises `error` unless a network (or a `layer`) can be called so on every backend."""
+    pattern = _LAYER_NAME if layer else _NAME
+    if not isinstance(value, str) or len(value) > MAX_NAME or pattern.fullmatch(value) is None:
+        signs = "_ and -" if layer else "_, - and ."
         raise error(
-            f"`{name}` must be a word of at most {MAX_NAME} letters (A to Z), digits and the signs _ - . that begins "
-            "with a letter or a digit: layers and files are called so.",
+            f"`{name}` must be a word of at most {MAX_NAME} letters (A to Z), digits and the signs {signs}, and begin "
+            "with a letter or a digit: backends take no other names.",
             received=f"{name}={_shown(value):.{MAX_NAME}}",
         )
     return value

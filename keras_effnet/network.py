@@ -173,7 +173,7 @@ class _Recorder(Ops[Node]):
 
     def read(self, op: Op, name: str, *inputs: Node) -> Node:
         check_activation_name(SpecError, getattr(op, "activation", None))  # which may be a part of the name
-        check_name(SpecError, "name of a layer", name)
+        check_name(SpecError, "name of a layer", name, layer=True)
         node = Node(op, name, inputs, made_channels(op, *(node.channels for node in inputs)))
         self._nodes.append(node)
         return node

@@ -22,3 +22,20 @@ def printable(text: str, *, lines: bool = True) -> str:
     """
     text = _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return text if lines else text.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def is_text(text: str) -> bool:
+    """Whether a name is text that every file can hold: one that is no UTF-8 has lone surrogates in place of bytes.
+
+    Args:
+        text: the name.
+
+    Example:
+        >>> is_text("Z\u00fcrich"), is_text("Z\udcfcrich")
+        (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

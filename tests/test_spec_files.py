@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,7 +16,7 @@ import pytest
 from support import run_python, tiny_spec
 
 import keras_effnet
-from keras_effnet import BackboneSpec, Preprocessing, StageSpec, estimate_cost, registry
+from keras_effnet import BackboneSpec, Preprocessing, StageSpec, estimate_cost, registry, scale_spec
 from keras_effnet.blocks import Block, Bottleneck, ConvBlock, DenseClassifier, MBConv, Placement
 from keras_effnet.checks import MAX_SIZE, MAX_STAGES
 from keras_effnet.errors import KerasEffnetError, SpecError
@@ -474,3 +476,52 @@ def test_the_generated_schema_takes_up_plugins(plugins: None, monkeypatch: pytes
     schema.validate(data)
     put(*FIRST, "block", "window", "size", value="3")(data)
     assert not schema.is_valid(data)
+
+
+def damaged(content: bytes, generator: random.Random) -> bytes:
+    """A file in which some places are cut, doubled, or hold something else."""
+    for _ in range(generator.choice([1, 1, 1, 3])):
+        place = generator.randrange(len(content) + 1)
+        end = place + generator.choice([0, 1, 1, 4, 40])
+        numbers = [found.span() for found in re.finditer(rb"[\d.]+", content)]
+        if numbers and generator.random() < 0.8:
+            place, end = generator.choice(numbers)
+        content = content[:place] + generator.choice([*DAMAGE, content[place:end] * 2]) + content[end:]
+    return content
+
+
+DAMAGE = [
+    *(b"1e308", b"-1", b"0", b"1e-300", b"9" * 39, b"1000000", b"0.5", b"true", b"null", b'""', b'"a b"', b'"\\u0000"'),
+    *(
+        b"",
+        b"[",
+        b"]",
+        b"{",
+        b"}",
+        b'"',
+        b"\\",
+        b",",
+        b"\x00",
+        b"\xff",
+        b"[[]]",
+        b'{"block":"mbconv"}',
+        b"\xf0\x9f\x98\x80",
+    ),
+]
+
+
+def test_a_damaged_file_is_read_or_refused_at_once(tmp_path: Path) -> None:
+    generator, path, read = random.Random(0), tmp_path / "spec.json", 0
+    contents = [backbones.get(name).to_json().encode() for name in ("efficientnet_b0", "densenet121", "convnext_tiny")]
+    for _ in range(200):
+        path.write_bytes(damaged(generator.choice(contents), generator))
+        started = time.perf_counter()
+        try:
+            found = read_spec(path)
+            read += 1
+            estimate_cost(found)
+            estimate_cost(scale_spec(found, 1))
+        except KerasEffnetError as error:
+            assert_readable(error)
+        assert time.perf_counter() - started < 5, "a bound on work, not on speed"
+    assert 10 < read < 190

@@ -60,7 +60,7 @@ class ConvNeXtBlock(Block):
         if self.layer_scale is not None:
             check_number(SpecError, "layer_scale", self.layer_scale, 0, open_low=True)
         check_norm(self.norm)
-        check_name(SpecError, "prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
@@ -112,7 +112,7 @@ class PatchStem(Block):
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_norm(self.norm)
-        check_name(SpecError, "prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         name = f"{self.prefix}_stem_conv"

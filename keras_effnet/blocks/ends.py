@@ -56,7 +56,7 @@ class ConvBlock(Block):
         if not isinstance(self.names, tuple) or len(self.names) != 3:
             raise SpecError("`names` must be three layer names.", received=f"names={self.names!r}")
         for name in self.names:
-            check_name(SpecError, "names", name)
+            check_name(SpecError, "names", name, layer=True)
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
@@ -205,7 +205,7 @@ class NormClassifier(Classifier):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_norm(self.norm)
-        check_name(SpecError, "prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
 
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         x = ops.global_pool(x, name=f"{self.prefix}_head_gap")

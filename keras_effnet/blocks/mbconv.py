@@ -63,7 +63,7 @@ class MBConv(Block):
         check_norm(self.norm)
         check_bool(SpecError, "skip", self.skip)
         check_padding_keeps_size(self.padding, self.kernel, self.skip)
-        check_name(SpecError, "depthwise_name", self.depthwise_name)
+        check_name(SpecError, "depthwise_name", self.depthwise_name, layer=True)
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:

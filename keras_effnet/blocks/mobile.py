@@ -48,7 +48,7 @@ class DepthwiseSeparable(Block):
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        number = at.index + 1
+        number = "stem" if at.stage == 0 else at.index + 1
         padding = "same" if at.stride == 1 else "even"
         x = ops.depthwise(
             x, self.kernel, at.stride, padding=padding, multiplier=self.multiplier, name=f"conv_dw_{number}"
@@ -95,7 +95,7 @@ class InvertedResidual(Block):
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         # Keras names the first block of MobileNetV2 after the paper's figure and numbers the others.
-        prefix = f"block_{at.index}" if at.index else "expanded_conv"
+        prefix = "stem" if at.stage == 0 else f"block_{at.index}" if at.index else "expanded_conv"
         channels, y = ops.channels(x), x
         if self.expand != 1:
             y = ops.conv(y, hidden_width(channels, self.expand), name=f"{prefix}_expand")

@@ -62,7 +62,7 @@ class InvertedResidualV3(Block):
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        prefix = f"expanded_conv_{at.index}" if at.index else "expanded_conv"
+        prefix = "stem" if at.stage == 0 else f"expanded_conv_{at.index}" if at.index else "expanded_conv"
         channels, y = ops.channels(x), x
         if self.expand != 1:
             y = ops.conv(y, whole_width(channels * self.expand), name=f"{prefix}_expand")

@@ -126,7 +126,7 @@ class DenselyConnected(Block):
 
     def _transition(self, ops: Ops[T], x: T, at: Placement) -> T:
         # Keras numbers transitions by the stage before, counted from the stem; pool1 is the stem's own pooling.
-        prefix = f"pool{at.stage}" if at.stage > 1 else "pool0"
+        prefix = "stem_pool" if at.stage == 0 else f"pool{at.stage}" if at.stage > 1 else "pool0"
         x = _norm_activation(ops, x, self, prefix)
         x = ops.conv(x, hidden_width(ops.channels(x), self.compression), name=f"{prefix}_conv")
         return ops.pool(x, at.stride, at.stride, kind="avg", name=f"{prefix}_pool") if at.stride > 1 else x
@@ -164,7 +164,7 @@ class NormActivation(Block):
         if not isinstance(self.names, tuple) or len(self.names) != 2:
             raise SpecError("`names` must be two layer names.", received=f"names={self.names!r}")
         for name in self.names:
-            check_name(SpecError, "names", name)
+            check_name(SpecError, "names", name, layer=True)
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:

@@ -51,7 +51,7 @@ class ResNetStem(Block):
         check_bool(SpecError, "bias", self.bias)
         if self.norm is not None:
             check_norm(self.norm)
-        check_name(SpecError, "pool_name", self.pool_name)
+        check_name(SpecError, "pool_name", self.pool_name, layer=True)
         check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:

@@ -27,6 +27,7 @@ from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.json_text import parse_json
 from keras_effnet.levels import check_levels
 from keras_effnet.network import Pooling
+from keras_effnet.printable import is_text
 from keras_effnet.resolution import Resize
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
@@ -86,7 +87,8 @@ class EmbeddedSpec:
         if self.bits is not None:
             check_int(BuildError, "bits", self.bits, 8, 16)
         names = self.class_names
-        if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
+        texts = all(isinstance(name, str) and is_text(name) for name in names or ())
+        if names is not None and (len(names) != self.classes or not texts):
             raise BuildError(
                 f"`class_names` must be {self.classes} texts, one for each class.", received=f"{names!r:.200}"
             )

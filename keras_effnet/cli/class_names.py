@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_effnet.errors import DataError
 from keras_effnet.json_text import parse_json, read_text
+from keras_effnet.printable import is_text
 
 
 def read_names(path: Path) -> list[Any]:
@@ -40,7 +41,7 @@ def names_of(path: Path, classes: int) -> tuple[str, ...]:
         DataError: the file cannot be read, or holds something else.
     """
     found = read_names(path)
-    if len(found) != classes or not all(isinstance(name, str) for name in found):
+    if len(found) != classes or not all(isinstance(name, str) and is_text(name) for name in found):
         raise DataError(
             f"there must be {classes} class names: one per line, a JSON list, or a JSON object of numbers by name.",
             received=f"{len(found)} in {str(path)!r}",

@@ -6,6 +6,7 @@
 | 1 | an error of this package, reported on standard error |
 | 2 | the command line is wrong |
 | 130 | interrupted; the same command continues where it stopped |
+| 141 | nobody reads the results any more: the other end of the pipe is closed |
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def grow_model(
         input_shape: shape of one image. By default the new spec's resolution if the model has its own spec's, else the
             model's own sides.
         name: name of the new model; the spec's by default.
-        memory_limit: number of bytes that the weights may take, as in `build_model`.
+        memory_limit: number of bytes that the new model may take, as in `build_model`.
         return_report: whether to return the report as well.
 
     Returns:

@@ -170,7 +170,7 @@ class InheritancePlan:
         if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm):
             self._check_mean(maps.rows, read, stage, _MEANS[type(node.op)])
         if node.mixes and missing(maps, read, made):
-            runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=True)
+            runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=False)
             if len(maps.rows) < read or any(new.size < old.size for new, old in runs):
                 self.pairing.differ(stage, "channels are left out", grows=False)
             else:

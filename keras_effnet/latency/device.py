@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def write_probes(
             probes.append({"network": f"{name}, phi = {phi:g}", "file": path.name, "work": work})
         content = json.dumps({"format": engine, "probes": probes}, indent=1) + "\n"
         atomic_write(folder / PROBES, lambda path: path.write_text(content, encoding="utf-8"))
-        shutil.copyfile(Path(__file__).with_name(SCRIPT), folder / SCRIPT)
+        atomic_write(folder / SCRIPT, partial(shutil.copyfile, Path(__file__).with_name(SCRIPT)))
     return folder / SCRIPT
 
 
