@@ -15,7 +15,7 @@ from typing import Any
 # Parsed, the densest JSON ("[],[],[]") takes 22 times as much memory: 220 MB. A run's state, the longest of ours, takes
 # 1 MB for thousands of classes and epochs.
 MAX_BYTES = 10_000_000
-# Five times what a spec needs, the deepest document of ours: backbone, stages, stage, block, norm.
+# Ten times what a spec needs, the deepest document of ours: document, backbone, stages, stage, block, norm.
 MAX_NESTING = 64
 
 # Texts, whose brackets do not count (the last one may have no end), and brackets. Every character is looked at once.

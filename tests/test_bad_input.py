@@ -405,9 +405,10 @@ def test_activations_are_those_of_keras_that_keep_shapes() -> None:
     from keras.src.activations import ALL_OBJECTS_DICT
 
     assert set(ACTIVATIONS) == set(ALL_OBJECTS_DICT) - {"glu", "threshold"}
-    x = keras.Input((4, 4, 8))
+    x: Any = keras.Input((4, 4, 8))
     for name in ACTIVATIONS:
-        assert keras.layers.Activation(name)(x).shape == x.shape
+        made: Any = keras.layers.Activation(name)(x)
+        assert made.shape == x.shape
 
 
 def test_no_count_overflows_a_float() -> None:

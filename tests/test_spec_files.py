@@ -478,36 +478,36 @@ def test_the_generated_schema_takes_up_plugins(plugins: None, monkeypatch: pytes
     assert not schema.is_valid(data)
 
 
-def damaged(content: bytes, generator: random.Random) -> bytes:
-    """A file in which some places are cut, doubled, or hold something else."""
-    for _ in range(generator.choice([1, 1, 1, 3])):
-        place = generator.randrange(len(content) + 1)
-        end = place + generator.choice([0, 1, 1, 4, 40])
-        numbers = [found.span() for found in re.finditer(rb"[\d.]+", content)]
-        if numbers and generator.random() < 0.8:
-            place, end = generator.choice(numbers)
-        content = content[:place] + generator.choice([*DAMAGE, content[place:end] * 2]) + content[end:]
-    return content
-
-
-DAMAGE = [
-    *(b"1e308", b"-1", b"0", b"1e-300", b"9" * 39, b"1000000", b"0.5", b"true", b"null", b'""', b'"a b"', b'"\\u0000"'),
+NUMBERS = [b"1e308", b"-1", b"0", b"1e-300", b"9" * 39, b"1000000", b"0.5", b"1", b"2", b"5", b"64", b"1000"]
+PIECES = [
     *(
-        b"",
-        b"[",
-        b"]",
-        b"{",
-        b"}",
-        b'"',
-        b"\\",
-        b",",
-        b"\x00",
-        b"\xff",
+        b"true",
+        b"null",
+        b'""',
+        b'"a b"',
+        b'"\\u0000"',
         b"[[]]",
         b'{"block":"mbconv"}',
+        b"\x00",
+        b"\xff",
         b"\xf0\x9f\x98\x80",
     ),
+    *(b"", b"[", b"]", b"{", b"}", b'"', b"\\", b","),
 ]
+
+
+def damaged(content: bytes, generator: random.Random) -> bytes:
+    """A file with other numbers, or in which some places are cut, doubled, or hold something else."""
+    for _ in range(generator.choice([1, 1, 1, 3])):
+        if generator.random() < 0.6:
+            places = [found.span() for found in re.finditer(rb"(?<=: )[\d.]+", content)]
+            (place, end), piece = generator.choice(places or [(0, 1)]), generator.choice(NUMBERS)
+        else:
+            place = generator.randrange(len(content) + 1)
+            end = place + generator.choice([0, 1, 1, 4, 40])
+            piece = generator.choice([*PIECES, content[place:end] * 2])
+        content = content[:place] + piece + content[end:]
+    return content
 
 
 def test_a_damaged_file_is_read_or_refused_at_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import check_writable
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, check_seed
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.cli.parser import quantity
 from keras_effnet.cli.printer import print_result
@@ -115,6 +115,8 @@ def run(arguments: argparse.Namespace) -> None:
     asked = {name: value for name, value in vars(arguments).items() if name not in left_out and value is not None}
     backbone = None if arguments.backbone is None else backbone_argument(arguments.backbone)
     check_writable(arguments.output, folder=True)
+    if arguments.seed is not None:
+        check_seed(SearchError, arguments.seed)
     if arguments.steps is not None:
         check_int(SearchError, "steps", arguments.steps, 1)
     if arguments.data is not None:

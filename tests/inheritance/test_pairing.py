@@ -31,8 +31,8 @@ from keras_effnet.trace import trace_network
 
 def losses(old: BackboneSpec, new: BackboneSpec) -> list[str]:
     """Why growing from one to the other is not exact, found without weights."""
-    traces = (trace_network(each, classes=10) for each in (old, new))
-    plan = InheritancePlan(*traces, lambda name: [np.ones(1)], InheritanceOptions(select="prefix"))
+    before, after = (trace_network(each, classes=10) for each in (old, new))
+    plan = InheritancePlan(before, after, lambda name: [np.ones(1)], InheritanceOptions(select="prefix"))
     for section in plan.pairing.new.blocks:
         for node in section.nodes:
             plan._check_over_channels(node, section.stage)
