@@ -25,7 +25,7 @@ def printable(text: str, *, lines: bool = True) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Whether a name is text that every file can hold: one that is no UTF-8 has lone surrogates in place of bytes.
+    r"""Whether a name is text that every file can hold: one that is no UTF-8 has lone surrogates in place of bytes.
 
     Args:
         text: the name.

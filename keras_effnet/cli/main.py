@@ -79,7 +79,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
     except KerasEffnetError as error:
-        say(f"keras-effnet {arguments.command}: {' '.join(str(error).split())}")
+        say(f"keras-effnet {arguments.command}: {' '.join(str(error).splitlines())}")
         return 1
     except ModuleNotFoundError as error:
         missing = as_missing_extra(error)
