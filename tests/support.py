@@ -372,7 +372,7 @@ def untraced() -> Iterator[None]:
         tensorflow.config.run_functions_eagerly(False)
 
 
-def load_alone(path: Path) -> keras.Model:
+def load_alone(path: Path) -> Any:
     """Loads a saved model as where this package is not installed: its import fails, and Keras knows no class of it."""
     import keras
 
