@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
     with as_data_error(path):
         if not folder and path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.lstat(path)  # tells a name that is too long
         whole = Path(os.path.abspath(path if folder else path.parent))
         nearest = next(each for each in (whole, *whole.parents) if os.path.lexists(each))
         if not nearest.is_dir():
@@ -116,8 +118,10 @@ def as_data_error(path: Path) -> Iterator[None]:
         path: the file being written, named in the message.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or no file can have this name.
     """
+    if "\0" in str(path):
+        raise DataError("no file can have a name with a zero byte.", received=repr(str(path)))
     try:
         yield
     except OSError as error:

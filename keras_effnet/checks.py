@@ -6,6 +6,7 @@ Numbers may be NumPy's wherever Python's may stand: checks return Python's, and 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Collection
 from dataclasses import fields, replace
@@ -20,6 +21,16 @@ MAX_SIZE = 10**40
 
 # A hundred times what published networks have. Each stage is counted and drawn by itself, unlike equal blocks in one.
 MAX_STAGES = 1_000
+
+# What NumPy's and Python's generators and `keras.utils.set_random_seed` all take: 32 bits.
+MAX_SEED = 2**32 - 1
+
+# With a suffix behind it, a name is still one that a file can have: 255 bytes on every common file system.
+MAX_NAME = 200
+# TensorFlow's names of operations (`_VALID_OP_NAME_REGEX` in its framework/ops.py), but for what parts them: / \\ >.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# PyTorch's modules have parameters by the names of layers, and refuse a point in them.
+_LAYER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 # Types whose values are plain already; most fields hold one of them.
 _PLAIN = frozenset({int, float, bool, str, type(None)})
@@ -93,12 +104,41 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 
 def check_int(error: type[KerasEffnetError], name: str, value: Any, low: int, high: int | None = None) -> int:
-    """Returns `value` as a Python integer; raises `error` unless it is one (no bool) with `low <= value <= high`."""
+    """Returns `value` as a Python integer; raises `error` unless it is one (no bool) with `low <= value <= high`.
+
+    Without `high`, it may be as large as `MAX_SIZE`.
+    """
     number = plain(value)
-    if isinstance(number, bool) or not isinstance(number, int) or number < low or (high is not None and number > high):
-        rule = f"at least {low}" if high is None else f"from {low} to {high}"
+    most = MAX_SIZE if high is None else high
+    if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= most:
+        beyond = isinstance(number, int) and number > MAX_SIZE
+        rule = f"at least {low}{' and at most 1e40' if beyond else ''}" if high is None else f"from {low} to {high}"
         raise error(f"`{name}` must be an integer {rule}.", received=f"{name}={_shown(value)}")
     return number
+
+
+def check_seed(error: type[KerasEffnetError], value: Any, *, more: int = 0) -> int:
+    """Returns a seed as a Python integer; raises `error` unless it is one of 32 bits, from 0 to 4294967295.
+
+    Args:
+        error: class of the error.
+        value: the seed.
+        more: number of seeds that are counted up from it, at least 0. Default: 0.
+    """
+    return check_int(error, "seed", value, 0, MAX_SEED - more)
+
+
+def check_name(error: type[KerasEffnetError], name: str, value: Any, *, layer: bool = False) -> str:
+    """Returns `value`; raises `error` unless a network (or a `layer`) can be called so on every backend."""
+    pattern = _LAYER_NAME if layer else _NAME
+    if not isinstance(value, str) or len(value) > MAX_NAME or pattern.fullmatch(value) is None:
+        signs = "_ and -" if layer else "_, - and ."
+        raise error(
+            f"`{name}` must be a word of at most {MAX_NAME} letters (A to Z), digits and the signs {signs}, and begin "
+            "with a letter or a digit: backends take no other names.",
+            received=f"{name}={_shown(value):.{MAX_NAME}}",
+        )
+    return value
 
 
 def check_bool(error: type[KerasEffnetError], name: str, value: Any) -> bool:

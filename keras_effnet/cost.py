@@ -167,8 +167,8 @@ def estimate_cost(
             without `resolution`.
         InheritanceError: a model without a graph, with recurrent layers, or with layers for volumes.
         RegistryError: an unknown name.
-        SpecError: a block that cannot exist at these widths, a layer that cannot exist at this resolution, or a stage
-            of over 10,000 blocks that all differ.
+        SpecError: a block that cannot exist at these widths, a layer that cannot exist at this resolution, or over
+            10,000 blocks that all differ.
 
     Example:
         >>> cost = estimate_cost("efficientnet_b0")

@@ -51,7 +51,7 @@ class BuildError(KerasEffnetError, ValueError):
 
 
 class ModelTooLargeError(BuildError, MemoryError):
-    """A model whose weights alone would not fit in memory; raised before anything is allocated."""
+    """A model that would not fit in memory; raised before anything is allocated."""
 
 
 class WeightsError(KerasEffnetError, ValueError):

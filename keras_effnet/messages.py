@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
+
+from keras_effnet.printable import printable
 
 _screen: list[TextIO] = []
 
@@ -35,7 +37,7 @@ def said_on(stream: TextIO) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Says a line, above the progress bars that are shown.
+    """Says a line, above the progress bars that are shown. Where nothing can be said any more, nobody can be told.
 
     Args:
         text: the line, without its end.
@@ -50,8 +52,9 @@ def say(text: str) -> None:
     """
     from tqdm import tqdm
 
-    tqdm.write(text, file=screen())
-    screen().flush()
+    with suppress(OSError, ValueError):  # a full device, a closed stream
+        tqdm.write(printable(text, lines=False), file=screen())
+        screen().flush()
 
 
 def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> Any:

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import Literal, TypeVar, get_args
 
 from keras_effnet.blocks.base import Block, Placement
-from keras_effnet.checks import check_choice, check_int
+from keras_effnet.checks import check_choice, check_int, check_name
 from keras_effnet.dilation import dilate_network
 from keras_effnet.errors import BuildError, SpecError
 from keras_effnet.levels import keep_levels
@@ -32,6 +32,7 @@ from keras_effnet.ops import (
     Pool,
     Reuse,
     TransposedConv,
+    Window,
 )
 from keras_effnet.recorded import (  # noqa: F401 - what is recorded is imported from here
     Network,
@@ -42,13 +43,13 @@ from keras_effnet.recorded import (  # noqa: F401 - what is recorded is imported
     run_block,
 )
 from keras_effnet.spec import BackboneSpec, StageSpec
-from keras_effnet.windows import sides_behind
+from keras_effnet.windows import check_activation_name, sides_behind
 
 Pooling = Literal["avg", "max"]
 T = TypeVar("T")
 
 # Ten times the layers of the deepest published network, ResNet-1202 (arXiv:1512.03385, section 4.2).
-MAX_UNEQUAL_BLOCKS = 10_000
+MAX_RECORDED_BLOCKS = 10_000
 
 
 def record_network(
@@ -87,7 +88,8 @@ def record_network(
     Raises:
         BuildError: an unknown pooling, or `classes` below 1; a level that the network does not have, or levels and a
             pooling; another `output_stride`, or a block of your own that cannot be dilated.
-        SpecError: a block that cannot exist at its width; with `fold`, a stage of over 10,000 blocks that all differ.
+        SpecError: a block that cannot exist at its width; an activation that Keras does not know; a layer's name that
+            it cannot take; more than 10,000 blocks to record: all of them, or with `fold` those that differ.
 
     Example:
         >>> from keras_effnet.applications import resnet50_spec
@@ -99,6 +101,7 @@ def record_network(
     """
     check_choice(BuildError, "pooling", pooling, (None, *get_args(Pooling)))
     classes = check_int(BuildError, "classes", classes, 1)
+    check_activation_name(BuildError, classifier_activation)
     if features is not None and pooling is not None:
         raise BuildError(
             "levels are maps, which are not pooled: leave `pooling` out, or `features`.", received=f"{pooling=}"
@@ -139,9 +142,17 @@ class _Recorder(Ops[Node]):
         self.image = self.last = Node(None, "image", (), channels)
         self._sizes = {self.image: size}
         self._nodes: list[Node] = []
+        self._blocks = 0
 
     def block(self, speak: Callable[[Node], Node], times: int = 1) -> RecordedBlock:
         """Records one block, which reads what was made last."""
+        self._blocks += 1
+        if self._blocks > MAX_RECORDED_BLOCKS:
+            raise SpecError(
+                f"a network may have {MAX_RECORDED_BLOCKS:,} blocks that are taken one by one: all where it is built, "
+                "and where it is counted those that differ from the block before, as in DenseNet. Lower depths or phi.",
+                received=f"more than {MAX_RECORDED_BLOCKS:,} blocks",
+            )
         x, self._nodes = self.last, []
         self.last = speak(x)
         return RecordedBlock(x, self._nodes, self.last, times)
@@ -153,21 +164,16 @@ class _Recorder(Ops[Node]):
         operator, blocks, index = stage.block.describe(), [], 0
         while index < stage.depth:
             made = self.block(partial(_speak, self, stage.block, place(index)))
-            if fold and index in repeated:
-                if made.output.channels == made.input.channels:
-                    # All that follow in `repeated` read as many channels, so that they say the same.
-                    made.times = repeated.stop - index
-                elif stage.depth > MAX_UNEQUAL_BLOCKS:
-                    raise SpecError(
-                        f"a stage whose blocks all differ (as {operator} do) may have {MAX_UNEQUAL_BLOCKS:,} blocks: "
-                        "each is counted by itself. Lower its depth or phi.",
-                        received=f"depth={stage.depth:,}",
-                    )
+            if fold and index in repeated and made.output.channels == made.input.channels and not _crops(made):
+                # All that follow in `repeated` read as many channels, so that they say the same.
+                made.times = repeated.stop - index
             blocks.append(made)
             index += made.times
         return RecordedStage(name, operator, type(stage.block).__name__, blocks, stage.block.strides_last)
 
     def read(self, op: Op, name: str, *inputs: Node) -> Node:
+        check_activation_name(SpecError, getattr(op, "activation", None))  # which may be a part of the name
+        check_name(SpecError, "name of a layer", name, layer=True)
         node = Node(op, name, inputs, made_channels(op, *(node.channels for node in inputs)))
         self._nodes.append(node)
         return node
@@ -218,6 +224,12 @@ def made_channels(op: Op, *channels: int) -> int:
         case Reuse():
             return made_channels(op.op, *channels)
     return channels[0]
+
+
+def _crops(block: RecordedBlock) -> bool:
+    """Whether each block reads a smaller image than the one before, because its windows stay inside the image."""
+    windows = (node.op for node in block.nodes if isinstance(node.op, Window))
+    return any(op.padding == "valid" and op.kernel != 1 for op in windows)
 
 
 def _speak(ops: Ops[T], block: Block, at: Placement, x: T) -> T:

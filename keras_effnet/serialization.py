@@ -13,8 +13,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.atomic import atomic_write
 from keras_effnet.codecs import RecordCodec, shown
-from keras_effnet.errors import SpecError
+from keras_effnet.errors import DataError, SpecError
+from keras_effnet.json_text import read_text
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.spec_document import MAX_BYTES, SCHEMA
 
@@ -43,23 +45,14 @@ def read_spec(path: str | PathLike[str]) -> BackboneSpec:
     """
     place = Path(path)
     try:
-        if not place.is_file():
-            # This also excludes directories, and devices that never end.
-            raise SpecError("there is no such spec file.", received=repr(str(path)))
-        with place.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        text = read_text(place, limit=MAX_BYTES)
+    except FileNotFoundError as error:
+        raise SpecError("there is no such spec file.", received=repr(str(path))) from error
     except (OSError, ValueError) as error:
-        if isinstance(error, SpecError):
-            raise
-        raise SpecError(f"the spec file cannot be read: {error}.", received=shown(str(path))) from error
-    if len(content) > MAX_BYTES:
         raise SpecError(
-            f"a spec file must have at most {MAX_BYTES:,} bytes.", received=f"{str(path)!r}, which has more"
-        )
-    try:
-        text = content.decode("utf-8-sig")  # some editors write a byte-order mark
-    except UnicodeDecodeError as error:
-        raise SpecError(f"a spec file must be UTF-8 text: {error}.", received=repr(str(path))) from error
+            f"a spec file is JSON in UTF-8 of at most {MAX_BYTES:,} bytes; this cannot be read: {error}.",
+            received=shown(str(path)),
+        ) from error
     try:
         return BackboneSpec.from_json(text)
     except SpecError as error:
@@ -71,16 +64,17 @@ def write_spec(spec: BackboneSpec, path: str | PathLike[str]) -> None:
 
     Args:
         spec: the spec to write.
-        path: the file to write; an existing file is overwritten.
+        path: the file to write, and its folder if that is missing; an existing file is replaced once the new one is
+            whole.
 
     Raises:
         SpecError: the spec cannot be written as JSON, or the file cannot be written.
     """
     text = spec.to_json()
     try:
-        Path(path).write_text(text + "\n", encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise SpecError(f"the spec file cannot be written: {error}.", received=shown(str(path))) from error
+        atomic_write(Path(path), lambda part: part.write_text(text + "\n", encoding="utf-8"))
+    except DataError as error:
+        raise SpecError(error.rule, received=error.received) from error
 
 
 def spec_schema() -> dict[str, Any]:

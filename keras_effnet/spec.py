@@ -21,6 +21,7 @@ from keras_effnet.checks import (
     check_bool,
     check_choice,
     check_int,
+    check_name,
     check_number,
     check_rate,
     store_plain,
@@ -166,7 +167,7 @@ class BackboneSpec:
     a stage declares `fixed`.
 
     Args:
-        name: name of the network and of the Keras model built from it; not empty.
+        name: name of the network and of the Keras model built from it: at most 200 letters, digits, `_`, `-` and `.`.
         stem: first convolution; its depth is 1 and stays so.
         stages: stages between stem and head, 1 to 1,000.
         head: last convolution before pooling (EfficientNet's 1280 channels), or None if there is none.
@@ -204,8 +205,7 @@ class BackboneSpec:
 
     def __post_init__(self) -> None:
         store_plain(self)
-        if not isinstance(self.name, str) or not self.name:
-            raise SpecError("`name` must be a string of at least one letter.", received=f"name={self.name!r}")
+        check_name(SpecError, "name", self.name)
         self._check_stages()
         if not isinstance(self.classifier, Classifier):
             raise SpecError("`classifier` must be a Classifier object.", received=f"classifier={self.classifier!r}")

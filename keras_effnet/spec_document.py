@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from keras_effnet.checks import MAX_SIZE
 from keras_effnet.codecs import RecordCodec, shortened, shown
 from keras_effnet.errors import SpecError
+from keras_effnet.json_text import parse_json
 
 SCHEMA = 1
 # EfficientNet-B0 takes 2 KB; a backbone with the most stages allowed, every field written out, takes 0.6 MB.
@@ -36,12 +36,11 @@ def write_document(backbone: Any) -> str:
     Raises:
         SpecError: the class of a block, norm or classifier is not registered, or a value cannot be written as JSON.
     """
-
-    def text() -> str:
+    try:
         data = RecordCodec(type(backbone)).write(backbone, "backbone")
         return json.dumps({"schema": SCHEMA, "backbone": data}, indent=2, allow_nan=False)
-
-    return _within_depth(text)
+    except RecursionError as error:  # blocks in blocks, which no file could give back
+        raise SpecError("a spec must not be nested so deeply.", received="more levels than Python can write") from error
 
 
 def read_document(text: str, kind: type[T]) -> T:
@@ -60,9 +59,7 @@ def read_document(text: str, kind: type[T]) -> T:
     """
     if not isinstance(text, str):
         raise SpecError("a spec is read from a string.", received=shown(text))
-    if len(text) > MAX_BYTES:
-        raise SpecError(f"a spec must have at most {MAX_BYTES:,} characters.", received=f"{len(text):,} characters")
-    return _within_depth(lambda: _read_backbone(_parse(text), kind))
+    return _read_backbone(_parse(text), kind)
 
 
 def _read_backbone(document: Any, kind: type[T]) -> T:
@@ -77,25 +74,21 @@ def _read_backbone(document: Any, kind: type[T]) -> T:
     return RecordCodec(kind).read(document["backbone"], "backbone")
 
 
-def _within_depth(work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except RecursionError as error:
-        raise SpecError("a spec must not be nested so deeply.", received="more levels than Python can parse") from error
-
-
 def _parse(text: str) -> Any:
     """Parses JSON more strictly than Python does: no duplicate keys, no numbers without bounds."""
     try:
-        return json.loads(
+        return parse_json(
             text,
+            limit=MAX_BYTES,
             object_pairs_hook=_unique,
             parse_constant=_not_finite,
             parse_float=_finite,
             parse_int=_bounded,
         )
-    except json.JSONDecodeError as error:
-        raise SpecError(f"the text is not valid JSON: {error}.", received=shown(text)) from error
+    except SpecError:
+        raise
+    except ValueError as error:
+        raise SpecError(f"the text is not valid JSON for a spec: {error}.", received=shown(text)) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

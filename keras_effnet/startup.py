@@ -24,7 +24,7 @@ from typing import Any
 
 from keras_effnet.messages import said_on
 
-STANDARD_ERROR = 2  # its file descriptor
+STANDARD_OUTPUT, STANDARD_ERROR = 1, 2  # their file descriptors
 # What each module asks for as it is imported, and goes on without. Orbax' part of Keras comes after Keras' backend, so
 # that JAX is there already where it is needed.
 _OPTIONAL = {
@@ -62,6 +62,15 @@ def import_less() -> None:
     """
     if not any(isinstance(each, _Refusal) for each in sys.meta_path):
         sys.meta_path.insert(0, _Refusal())
+
+
+def keep_output() -> None:
+    """Keeps the place of a closed standard output: the next file that is opened would get what libraries print."""
+    if sys.stdout is None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        if nowhere != STANDARD_OUTPUT:
+            os.dup2(nowhere, STANDARD_OUTPUT)
+            os.close(nowhere)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from keras_effnet.printable import printable
+
 
 class Shown:
     """A result that a notebook shows as its table, and that is one line where it stands inside something else."""
@@ -44,6 +46,7 @@ def aligned(cells: Sequence[tuple[str, ...]], text_column: int | None) -> list[s
         a         1
         b        20
     """
+    cells = [tuple(printable(text, lines=False) for text in texts) for texts in cells]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
 
     def line(texts: tuple[str, ...]) -> str:

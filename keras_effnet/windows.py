@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, Literal
 
+from keras_effnet.errors import KerasEffnetError
 from keras_effnet.padding import Padding, window_cells
 
 PoolKind = Literal["avg", "max"]
-ActivationFunction = str | Callable[..., Any] | None  # a name that `keras.activations` knows, or none
+ActivationFunction = str | Callable[..., Any] | None  # one of `ACTIVATIONS`, or none
+# The names in `keras.activations`, but for "glu", which halves the channels, and "threshold", which needs numbers.
+ACTIVATIONS = (
+    "celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu", "hard_swish", "hard_tanh",
+    "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu",
+    "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus",
+    "swish", "tanh", "tanh_shrink",
+)  # fmt: skip
 Sides = int | tuple[int, int]
 """One number for rows and columns alike, or (rows, columns) where these differ."""
 
@@ -179,3 +188,15 @@ def sides_behind_transposed(op: TransposedConv, sides: tuple[int | None, ...]) -
         more = max(kernel - stride, 0) if op.padding == "valid" else 0
         found.append(None if side is None else side * stride + more)
     return tuple(found)
+
+
+def check_activation_name(error: type[KerasEffnetError], activation: object) -> None:
+    """Raises `error` unless an activation is None, a callable or one of `ACTIVATIONS`. Imports no Keras to know."""
+    if activation is None or callable(activation) or (isinstance(activation, str) and activation in ACTIVATIONS):
+        return
+    near = get_close_matches(activation, ACTIVATIONS, n=1) if isinstance(activation, str) else []
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise error(
+        f"an activation must be a name that keras.activations knows, a callable or None{hint}",
+        received=f"activation={activation!r:.200}",
+    )

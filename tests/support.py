@@ -372,7 +372,7 @@ def untraced() -> Iterator[None]:
         tensorflow.config.run_functions_eagerly(False)
 
 
-def load_alone(path: Path) -> keras.Model:
+def load_alone(path: Path) -> Any:
     """Loads a saved model as where this package is not installed: its import fails, and Keras knows no class of it."""
     import keras
 
@@ -380,7 +380,8 @@ def load_alone(path: Path) -> keras.Model:
     assert not any(each.__module__.startswith("keras_effnet") for each in keras.saving.get_custom_objects().values())
     sys.modules.update(dict.fromkeys(ours))  # importing what is None fails  # pyright: ignore[reportArgumentType, reportCallIssue]
     try:
-        return keras.saving.load_model(path, safe_mode=True)
+        loaded: Any = keras.saving.load_model(path, safe_mode=True)
+        return loaded
     finally:
         sys.modules.update(ours)
 

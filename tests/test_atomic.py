@@ -175,3 +175,17 @@ def test_what_fails_while_a_folder_is_locked_is_passed_on_and_unlocks_it(tmp_pat
     with pytest.raises(OSError, match="of the block"), folder_lock(tmp_path):
         raise OSError("of the block")
     assert not is_locked(tmp_path)
+
+
+def test_a_process_that_is_killed_leaves_the_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text("old")
+    write = (
+        "import os, sys; from pathlib import Path; from keras_effnet.atomic import atomic_write\n"
+        "def half(part):\n    part.write_text('ha')\n    os.kill(os.getpid(), 9)\n"
+        "atomic_write(Path(sys.argv[1]), half)"
+    )
+    assert subprocess.run([sys.executable, "-c", write, str(path)], check=False).returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+    write_old(path)
+    assert_left_alone(path)

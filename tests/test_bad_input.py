@@ -7,6 +7,7 @@ import math
 import pickle
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
@@ -28,15 +29,23 @@ from keras_effnet import (
     scale_spec,
 )
 from keras_effnet.blocks import (
+    Block,
     Bottleneck,
     ConvBlock,
     ConvClassifier,
+    ConvNeXtBlock,
     DenseClassifier,
+    DenselyConnected,
     DepthwiseSeparable,
+    FusedMBConv,
     InvertedResidual,
     MBConv,
+    Placement,
     ResNetStem,
 )
+from keras_effnet.blocks.base import MAX_EXPAND
+from keras_effnet.builder.build_arguments import LAYER_BYTES
+from keras_effnet.checks import MAX_SIZE
 from keras_effnet.errors import (
     BuildError,
     KerasEffnetError,
@@ -46,10 +55,13 @@ from keras_effnet.errors import (
     SpecError,
     WeightsError,
 )
-from keras_effnet.ops import BatchNorm, LayerNorm
+from keras_effnet.network import record_network
+from keras_effnet.ops import BatchNorm, LayerNorm, Ops, T
 from keras_effnet.padding import padding_zeros
+from keras_effnet.registry import blocks, classifiers
 from keras_effnet.scaling import Compound, Tabulated
 from keras_effnet.weights.locate import locate_weights
+from keras_effnet.windows import ACTIVATIONS
 
 NAN, INF = math.nan, math.inf
 STEM = StageSpec(ConvBlock(), 8, stride=2)
@@ -68,6 +80,25 @@ def build(**changes: Any) -> keras.Model:
 def at_width_1(block: Any) -> Any:
     return estimate_cost(spec(stem=StageSpec(ConvBlock(), 1), stages=(StageSpec(block, 1),)))
 
+
+@dataclass(frozen=True)
+class Named(Block):
+    """A plugin's block, which checks nothing."""
+
+    name: str
+    function: str = "relu"
+
+    def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
+        return ops.act(x, self.function, name=self.name)
+
+    def describe(self) -> str:
+        return "Named"
+
+
+KINDS: list[Any] = [registry.get(name) for registry in (blocks, classifiers) for name in registry.names()]
+ACTIVATED, EXPANDING = (
+    [kind for kind in KINDS if name in {field.name for field in fields(kind)}] for name in ("activation", "expand")
+)
 
 Call = Callable[[], Any]
 # The call, the error of this package, the built-in that it also is, words of its message.
@@ -157,7 +188,7 @@ BLOCKS: list[Row] = [
     (lambda: DepthwiseSeparable(multiplier=0), SpecError, ValueError, "`multiplier`"),
     (lambda: ConvBlock(padding="full"), SpecError, ValueError, "`padding` must be one of"),  # type: ignore
     (lambda: ConvBlock(names=("a", "b")), SpecError, ValueError, "three layer names"),  # type: ignore
-    (lambda: ConvBlock(names=("a", "", "c")), SpecError, ValueError, "three layer names"),
+    (lambda: ConvBlock(names=("a", "", "c")), SpecError, ValueError, "`names` must be a word"),
     (lambda: BatchNorm(epsilon=-1), SpecError, ValueError, "`epsilon`"),
     (lambda: BatchNorm(momentum=1), SpecError, ValueError, "`momentum`"),
     (lambda: BatchNorm(center=None), SpecError, ValueError, "`center`"),  # type: ignore
@@ -182,7 +213,42 @@ SPECS: list[Row] = [
     ),
     *((lambda depth=depth: StageSpec(MBConv(), 8, depth), SpecError, ValueError, "`depth`") for depth in (0, 1.5)),
     *((lambda step=step: StageSpec(MBConv(), 8, 1, step), SpecError, ValueError, "`stride`") for step in (0, 33, 2.0)),
-    (lambda: spec(name=""), SpecError, ValueError, "`name`"),
+    *(
+        (lambda name=name: spec(name=name), SpecError, ValueError, "`name` must be a word")
+        for name in ("", "my net", "net:2", "a/b", "_a", "größe", "a\n", "a" * 201, 7, None)
+    ),
+    *(
+        (lambda name=name: ConvBlock(names=("a", name, "c")), SpecError, ValueError, "`names` must be a word")
+        for name in ("my conv", "a/b", "b:0", "a.b", 3)
+    ),
+    *(
+        (lambda block=block, key=key: block(**{key: "a b"}), SpecError, ValueError, f"`{key}` must be a word")
+        for block, key in ((MBConv, "depthwise_name"), (ConvNeXtBlock, "prefix"), (ResNetStem, "pool_name"))
+    ),
+    (lambda: estimate_cost(spec(stages=(StageSpec(Named("a b"), 8),))), SpecError, ValueError, "name of a layer"),
+    (lambda: estimate_cost(spec(stages=(StageSpec(Named("a", "swosh"), 8),))), SpecError, ValueError, "an activation"),
+    *(
+        (lambda kind=kind, word=word: kind(activation=word), SpecError, ValueError, "an activation must be a name")
+        for kind in ACTIVATED
+        for word in ("swosh", "glu", "threshold", "", 7, {})
+    ),
+    *((lambda block=block: block(expand=1e308), SpecError, ValueError, "at most 1e") for block in EXPANDING),
+    (lambda: spec(stages=(StageSpec(DenselyConnected(), 8, 10),) * 1001), SpecError, ValueError, "at most 1,000"),
+    (
+        lambda: estimate_cost(spec(stages=(StageSpec(DenselyConnected(), 8, 10_000),) * 1000)),
+        SpecError,
+        ValueError,
+        "10,000 blocks that are taken one by one",
+    ),
+    (
+        lambda: estimate_cost(
+            spec(stages=(StageSpec(MBConv(padding="valid", skip=False), 8, 10**9),), resolution=10**9)
+        ),
+        SpecError,
+        ValueError,
+        "10,000 blocks that are taken one by one",
+    ),
+    (lambda: record_network(spec(stages=(StageSpec(MBConv(), 8, 10**9),))), SpecError, ValueError, "10,000 blocks"),
     (lambda: spec(stages=()), SpecError, ValueError, "at least one"),
     (lambda: spec(stages=STAGE), SpecError, ValueError, "tuple"),
     (lambda: spec(stages=(MBConv(),)), SpecError, ValueError, "StageSpec"),
@@ -254,7 +320,12 @@ BUILDS: list[Row] = [
         "must be that of `input_tensor`",
     ),
     (lambda: build(classifier_activation="softmin2"), BuildError, ValueError, "activation"),
-    (lambda: build_model(tiny_spec(MBConv(activation="swosh"))), BuildError, ValueError, "activation"),
+    (lambda: build(name="my net"), BuildError, ValueError, "`name` must be a word"),
+    (lambda: build(classes=10**400), BuildError, ValueError, "at most 1e40"),
+    (lambda: build(weights="~nobody_at_all/net.h5"), WeightsError, ValueError, "no file can be read there"),
+    (lambda: build(weights="x" * 5000), WeightsError, ValueError, "no file can be read there"),
+    (lambda: build(weights="a\0b"), WeightsError, ValueError, "no file can be read there"),
+    (lambda: MBConv(activation="swosh"), SpecError, ValueError, "did you mean 'swish'"),
     (lambda: build(weights=3), BuildError, ValueError, "`weights` must be None"),
     (lambda: build(weights="no such file.h5"), WeightsError, ValueError, "existing weight file"),
     (lambda: build(weights="."), WeightsError, ValueError, "existing weight file"),
@@ -322,6 +393,34 @@ def test_a_model_that_does_not_fit_is_refused_at_once(monkeypatch: pytest.Monkey
     assert isinstance(caught.value, BuildError)
 
 
+def test_a_thin_network_of_thousands_of_layers_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = spec(stages=(StageSpec(MBConv(expand=1, se_ratio=0), 8, 2_000),))
+    assert estimate_cost(deep).weight_bytes < 10e6
+    available(monkeypatch, 200e6)
+    with pytest.raises(ModelTooLargeError, match=r"and 14,0\d\d layers"):
+        build_model(deep)
+
+
+def test_activations_are_those_of_keras_that_keep_shapes() -> None:
+    from keras.src.activations import ALL_OBJECTS_DICT
+
+    assert set(ACTIVATIONS) == set(ALL_OBJECTS_DICT) - {"glu", "threshold"}
+    x: Any = keras.Input((4, 4, 8))
+    for name in ACTIVATIONS:
+        made: Any = keras.layers.Activation(name)(x)
+        assert made.shape == x.shape
+
+
+def test_no_count_overflows_a_float() -> None:
+    most = StageSpec(Bottleneck(expand=MAX_EXPAND), MAX_SIZE, MAX_SIZE)
+    fused = StageSpec(FusedMBConv(31, expand=MAX_EXPAND, padding="same"), MAX_SIZE, MAX_SIZE)
+    dense = StageSpec(DenselyConnected(expand=MAX_EXPAND, compression=1), MAX_SIZE, 9_000)
+    cost = estimate_cost(spec(stages=(most, fused, dense, fused), resolution=MAX_SIZE), classes=MAX_SIZE)
+    assert all(math.isfinite(float(value)) for value in (cost.params, cost.macs, cost.activations))
+    with pytest.raises(ModelTooLargeError, match="GB"):
+        build_model(spec(stages=(most,)))
+
+
 @pytest.mark.parametrize("phi", [20, 50, 100, 500])
 def test_even_an_absurd_phi_is_refused_in_a_second(phi: float) -> None:
     started = time.perf_counter()
@@ -331,11 +430,12 @@ def test_even_an_absurd_phi_is_refused_in_a_second(phi: float) -> None:
 
 
 def test_the_memory_limit_counts_bytes_and_works_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = estimate_cost(TINY, classes=10).weight_bytes
+    weights = estimate_cost(TINY, classes=10).weight_bytes
+    needed = weights + LAYER_BYTES * sum(1 for _ in record_network(TINY).nodes)
     with pytest.raises(ModelTooLargeError, match=f"Received: memory_limit={needed - 1}"):
         build(classes=10, memory_limit=needed - 1)
-    assert build(classes=10, memory_limit=needed).count_params() * 4 == needed
+    assert build(classes=10, memory_limit=needed).count_params() * 4 == weights
     available(monkeypatch, needed - 1)
     with pytest.raises(ModelTooLargeError):
         build(classes=10)
-    assert build(classes=10, memory_limit=float("inf")).count_params() * 4 == needed
+    assert build(classes=10, memory_limit=float("inf")).count_params() * 4 == weights

@@ -15,6 +15,9 @@ from keras_effnet.padding import Padding
 # squares: SLaK (Liu et al. 2022, arXiv:2207.03620).
 MAX_KERNEL = 31
 
+# A hundred thousand times the widest published. With it no count of a network overflows a float.
+MAX_EXPAND = 1e6
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -109,12 +112,6 @@ def centred(kernel: int) -> Padding:
     return "symmetric" if kernel % 2 else "same"
 
 
-def check_name(name: str, value: object) -> None:
-    """Raises SpecError unless `value` is text that a layer's name may contain."""
-    if not isinstance(value, str) or not value or "/" in value:
-        raise SpecError(f"`{name}` must be a word without '/'.", received=f"{name}={value!r}")
-
-
 def hidden_width(channels: int, expand: float) -> int:
     """Number of channels inside a block that expands (or, below 1, narrows) `channels` by `expand`.
 
@@ -150,5 +147,5 @@ def whole_width(exact: float, divisor: int = 8, least: int = 8, limit: float = 0
 
 
 def check_expand(expand: object) -> None:
-    """Raises SpecError unless `expand` is a finite number above 0."""
-    check_number(SpecError, "expand", expand, 0, open_low=True)
+    """Raises SpecError unless `expand` is above 0 and at most a million."""
+    check_number(SpecError, "expand", expand, 0, MAX_EXPAND, open_low=True)

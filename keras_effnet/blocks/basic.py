@@ -9,8 +9,10 @@ from dataclasses import dataclass
 
 from keras_effnet.blocks.base import Block, Placement, check_kernel
 from keras_effnet.blocks.bottleneck import PYTORCH_NORM, check_residual_padding
+from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 from keras_effnet.padding import Padding
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class BasicBlock(Block):
         check_kernel(self.kernel)
         check_residual_padding(self.padding, self.kernel)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         # ResNet counts its stages from the stem, which is conv1.

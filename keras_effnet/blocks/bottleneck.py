@@ -23,6 +23,7 @@ from keras_effnet.checks import check_bool, check_choice, check_int, check_numbe
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import BatchNorm, Norm, Ops, T, check_norm
 from keras_effnet.padding import Padding
+from keras_effnet.windows import check_activation_name
 
 # keras.applications.resnet.
 RESNET_NORM = BatchNorm(epsilon=1.001e-5)
@@ -43,7 +44,7 @@ class Bottleneck(Block):
 
     Args:
         kernel: size of the middle convolution, 1 to 31.
-        expand: number of emitted channels per narrow channel, above 0.
+        expand: number of emitted channels per narrow channel, above 0, at most 1e6.
         groups: number of groups in the middle convolution, at least 1; scaling keeps it.
         group_width: number of channels in each group, at least 1, in place of `groups`; scaling keeps it in proportion
             to the width. None if `groups` is given.
@@ -99,6 +100,7 @@ class Bottleneck(Block):
         check_bool(SpecError, "bias", self.bias)
         check_residual_padding(self.padding, self.kernel)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         # ResNet counts its stages from the stem, which is conv1.

@@ -19,6 +19,7 @@ from keras_effnet.blocks.mbconv import squeeze_excite
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.windows import check_activation_name
 
 # Of copies of one convolution, which MobileOne has one to four of.
 MAX_BRANCHES = 32
@@ -48,6 +49,7 @@ class RepVGGBlock(Block):
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"rep{at.stage}{at.letter}"
@@ -97,6 +99,7 @@ class MobileOneBlock(Block):
         check_int(SpecError, "branches", self.branches, 1, MAX_BRANCHES)
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix, padding = f"one{at.stage}{at.letter}", centred(self.kernel)

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
+from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
 from keras_effnet.blocks.ends import CONVNEXT_NORM
-from keras_effnet.checks import check_number
+from keras_effnet.checks import check_name, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ConvNeXtBlock(Block):
 
     Args:
         kernel: size of the depthwise convolution, 1 to 31.
-        expand: number of hidden channels per channel, above 0.
+        expand: number of hidden channels per channel, above 0, at most 1e6.
         layer_scale: initial value of each channel's factor, above 0; None leaves the factors out.
         activation: name of an activation in `keras.activations`.
         norm: normalisation in the block and before downsampling.
@@ -59,7 +60,8 @@ class ConvNeXtBlock(Block):
         if self.layer_scale is not None:
             check_number(SpecError, "layer_scale", self.layer_scale, 0, open_low=True)
         check_norm(self.norm)
-        check_name("prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         if at.stride > 1 or ops.channels(x) != at.width:
@@ -110,7 +112,7 @@ class PatchStem(Block):
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_norm(self.norm)
-        check_name("prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         name = f"{self.prefix}_stem_conv"

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name
-from keras_effnet.checks import check_bool, check_choice, check_int, check_rate, store_plain
+from keras_effnet.blocks.base import Block, Placement, check_kernel
+from keras_effnet.checks import check_bool, check_choice, check_int, check_name, check_rate, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, LayerNorm, Norm, Ops, T, check_norm
 from keras_effnet.padding import PADDINGS, Padding
+from keras_effnet.windows import check_activation_name
 
 CONVNEXT_NORM = LayerNorm(epsilon=1e-6)
 
@@ -52,12 +53,11 @@ class ConvBlock(Block):
         check_choice(SpecError, "padding", self.padding, PADDINGS)
         check_norm(self.norm)
         check_bool(SpecError, "bias", self.bias)
-        if (
-            not isinstance(self.names, tuple)
-            or len(self.names) != 3
-            or not all(isinstance(name, str) and name for name in self.names)
-        ):
+        if not isinstance(self.names, tuple) or len(self.names) != 3:
             raise SpecError("`names` must be three layer names.", received=f"names={self.names!r}")
+        for name in self.names:
+            check_name(SpecError, "names", name, layer=True)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         conv, norm, act = self.names
@@ -164,6 +164,7 @@ class HiddenConvClassifier(Classifier):
         check_int(SpecError, "width", self.width, 1)
         if self.norm is not None:
             check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         x = ops.global_pool(x, keepdims=True, name="avg_pool")
@@ -204,7 +205,7 @@ class NormClassifier(Classifier):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_norm(self.norm)
-        check_name("prefix", self.prefix)
+        check_name(SpecError, "prefix", self.prefix, layer=True)
 
     def apply(self, ops: Ops[T], x: T, classes: int, activation: str | Callable[..., Any] | None) -> T:
         x = ops.global_pool(x, name=f"{self.prefix}_head_gap")

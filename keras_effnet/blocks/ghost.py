@@ -25,7 +25,7 @@ class GhostBottleneck(Block):
 
     Args:
         kernel: height and width of the kernels of the depthwise convolutions that stride, 1 to 31.
-        expand: number of hidden channels per input channel, above 0.
+        expand: number of hidden channels per input channel, above 0, at most 1e6.
         se_ratio: number of squeezed channels per hidden channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
         norm: normalisation after each convolution.
 

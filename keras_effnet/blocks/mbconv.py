@@ -14,11 +14,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
-from keras_effnet.checks import check_bool, check_choice, check_number
+from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
+from keras_effnet.checks import check_bool, check_choice, check_name, check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, Norm, Ops, T, check_norm
 from keras_effnet.padding import PADDINGS, Padding, padding_zeros
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class MBConv(Block):
 
     Args:
         kernel: size of the depthwise convolution, 1 to 31.
-        expand: number of hidden channels per input channel, above 0; 1 leaves the expansion layer out.
+        expand: number of hidden channels per input channel, above 0, at most 1e6; 1 leaves the expansion layer out.
         se_ratio: number of squeezed channels per *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
         activation: name of an activation in `keras.activations`.
         norm: normalisation after each convolution.
@@ -62,7 +63,8 @@ class MBConv(Block):
         check_norm(self.norm)
         check_bool(SpecError, "skip", self.skip)
         check_padding_keeps_size(self.padding, self.kernel, self.skip)
-        check_name("depthwise_name", self.depthwise_name)
+        check_name(SpecError, "depthwise_name", self.depthwise_name, layer=True)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"
@@ -93,7 +95,7 @@ class FusedMBConv(Block):
 
     Args:
         kernel: size of the first convolution, 1 to 31.
-        expand: number of hidden channels per channel of the width that `expands` names, above 0.
+        expand: number of hidden channels per channel of the width that `expands` names, above 0, at most 1e6.
         se_ratio: number of squeezed channels per *input* channel, in [0, 1]; 0 leaves squeeze-and-excitation out.
         activation: name of an activation in `keras.activations`.
         norm: normalisation after each convolution.
@@ -126,6 +128,7 @@ class FusedMBConv(Block):
         check_bool(SpecError, "skip", self.skip)
         check_padding_keeps_size(self.padding, self.kernel, self.skip)
         check_choice(SpecError, "expands", self.expands, ("input", "output"))
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         channels, prefix = ops.channels(x), f"block{at.stage}{at.letter}"

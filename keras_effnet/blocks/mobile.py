@@ -14,6 +14,7 @@ from keras_effnet.blocks.base import Block, Placement, check_expand, check_kerne
 from keras_effnet.checks import check_int
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import KERAS_NORM, BatchNorm, Ops, T
+from keras_effnet.windows import check_activation_name
 
 MOBILENET_V2_NORM = BatchNorm(epsilon=1e-3, momentum=0.999)
 
@@ -44,9 +45,10 @@ class DepthwiseSeparable(Block):
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_int(SpecError, "multiplier", self.multiplier, 1)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        number = at.index + 1
+        number = "stem" if at.stage == 0 else at.index + 1
         padding = "same" if at.stride == 1 else "even"
         x = ops.depthwise(
             x, self.kernel, at.stride, padding=padding, multiplier=self.multiplier, name=f"conv_dw_{number}"
@@ -69,7 +71,7 @@ class InvertedResidual(Block):
 
     Args:
         kernel: size of the depthwise convolution, 1 to 31.
-        expand: number of hidden channels per input channel, above 0; 1 leaves the expansion layer out.
+        expand: number of hidden channels per input channel, above 0, at most 1e6; 1 leaves the expansion layer out.
         activation: name of an activation in `keras.activations`.
         norm: normalisation after each convolution.
 
@@ -89,10 +91,11 @@ class InvertedResidual(Block):
     def __post_init__(self) -> None:
         check_kernel(self.kernel)
         check_expand(self.expand)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         # Keras names the first block of MobileNetV2 after the paper's figure and numbers the others.
-        prefix = f"block_{at.index}" if at.index else "expanded_conv"
+        prefix = "stem" if at.stage == 0 else f"block_{at.index}" if at.index else "expanded_conv"
         channels, y = ops.channels(x), x
         if self.expand != 1:
             y = ops.conv(y, hidden_width(channels, self.expand), name=f"{prefix}_expand")

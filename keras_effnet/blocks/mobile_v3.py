@@ -19,6 +19,7 @@ from keras_effnet.checks import check_number
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 from keras_effnet.padding import Padding
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class InvertedResidualV3(Block):
         check_number(SpecError, "se_ratio", self.se_ratio, 0, 1)
         check_norm(self.norm)
         check_padding_keeps_size(self.padding, self.kernel)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
-        prefix = f"expanded_conv_{at.index}" if at.index else "expanded_conv"
+        prefix = "stem" if at.stage == 0 else f"expanded_conv_{at.index}" if at.index else "expanded_conv"
         channels, y = ops.channels(x), x
         if self.expand != 1:
             y = ops.conv(y, whole_width(channels * self.expand), name=f"{prefix}_expand")

@@ -12,11 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, check_name, hidden_width
+from keras_effnet.blocks.base import Block, Placement, check_expand, check_kernel, hidden_width
 from keras_effnet.blocks.bottleneck import RESNET_NORM, check_residual_padding
-from keras_effnet.checks import check_number, store_plain
+from keras_effnet.checks import check_name, check_number, store_plain
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PreactBottleneck(Block):
 
     Args:
         kernel: size of the middle convolution, odd, 1 to 31.
-        expand: number of emitted channels per narrow channel, above 0.
+        expand: number of emitted channels per narrow channel, above 0, at most 1e6.
         activation: name of an activation in `keras.activations`.
         norm: normalisation before each convolution.
 
@@ -53,6 +54,7 @@ class PreactBottleneck(Block):
         check_residual_padding("symmetric", self.kernel)
         check_expand(self.expand)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"conv{at.stage + 1}_block{at.block + 1}"
@@ -85,7 +87,7 @@ class DenselyConnected(Block):
 
     Args:
         kernel: size of the second convolution, 1 to 31.
-        expand: number of narrow channels per new channel, above 0.
+        expand: number of narrow channels per new channel, above 0, at most 1e6.
         compression: share of the channels that the transition keeps, above 0, at most 1; at 1, a stage without stride
             has no transition.
         activation: name of an activation in `keras.activations`.
@@ -110,6 +112,7 @@ class DenselyConnected(Block):
         check_expand(self.expand)
         check_number(SpecError, "compression", self.compression, 0, 1, open_low=True)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         if at.block == 0 and (self.compression < 1 or at.stride > 1):
@@ -123,7 +126,7 @@ class DenselyConnected(Block):
 
     def _transition(self, ops: Ops[T], x: T, at: Placement) -> T:
         # Keras numbers transitions by the stage before, counted from the stem; pool1 is the stem's own pooling.
-        prefix = f"pool{at.stage}" if at.stage > 1 else "pool0"
+        prefix = "stem_pool" if at.stage == 0 else f"pool{at.stage}" if at.stage > 1 else "pool0"
         x = _norm_activation(ops, x, self, prefix)
         x = ops.conv(x, hidden_width(ops.channels(x), self.compression), name=f"{prefix}_conv")
         return ops.pool(x, at.stride, at.stride, kind="avg", name=f"{prefix}_pool") if at.stride > 1 else x
@@ -161,7 +164,8 @@ class NormActivation(Block):
         if not isinstance(self.names, tuple) or len(self.names) != 2:
             raise SpecError("`names` must be two layer names.", received=f"names={self.names!r}")
         for name in self.names:
-            check_name("names", name)
+            check_name(SpecError, "names", name, layer=True)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         if at.stride != 1:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from keras_effnet.blocks.base import Block, Placement, check_kernel, check_name, hidden_width
+from keras_effnet.blocks.base import Block, Placement, check_kernel, hidden_width
 from keras_effnet.blocks.bottleneck import RESNET_NORM
-from keras_effnet.checks import check_bool
+from keras_effnet.checks import check_bool, check_name
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class ResNetStem(Block):
         check_bool(SpecError, "bias", self.bias)
         if self.norm is not None:
             check_norm(self.norm)
-        check_name("pool_name", self.pool_name)
+        check_name(SpecError, "pool_name", self.pool_name, layer=True)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         check_stem_stride(at.stride, "ResNetStem")
@@ -88,6 +90,7 @@ class DeepStem(Block):
 
     def __post_init__(self) -> None:
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         check_stem_stride(at.stride, "DeepStem")

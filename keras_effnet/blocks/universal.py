@@ -22,6 +22,7 @@ from keras_effnet.checks import check_int
 from keras_effnet.errors import SpecError
 from keras_effnet.ops import Norm, Ops, T, check_norm
 from keras_effnet.padding import Padding
+from keras_effnet.windows import check_activation_name
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class UniversalInvertedBottleneck(Block):
                 check_padding_keeps_size(self.padding, kernel)
         check_expand(self.expand)
         check_norm(self.norm)
+        check_activation_name(SpecError, self.activation)
 
     def apply(self, ops: Ops[T], x: T, at: Placement) -> T:
         prefix = f"uib{at.stage}{at.letter}"

@@ -24,8 +24,10 @@ import keras
 from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
 from keras_effnet.dilation import OUTPUT_STRIDES
 from keras_effnet.errors import BuildError, SpecError
+from keras_effnet.json_text import parse_json
 from keras_effnet.levels import check_levels
 from keras_effnet.network import Pooling
+from keras_effnet.printable import is_text
 from keras_effnet.resolution import Resize
 from keras_effnet.serialization import SCHEMA
 from keras_effnet.spec import BackboneSpec
@@ -85,7 +87,8 @@ class EmbeddedSpec:
         if self.bits is not None:
             check_int(BuildError, "bits", self.bits, 8, 16)
         names = self.class_names
-        if names is not None and (len(names) != self.classes or not all(isinstance(name, str) for name in names)):
+        texts = all(isinstance(name, str) and is_text(name) for name in names or ())
+        if names is not None and (len(names) != self.classes or not texts):
             raise BuildError(
                 f"`class_names` must be {self.classes} texts, one for each class.", received=f"{names!r:.200}"
             )
@@ -130,7 +133,7 @@ def embed_spec(x: Any, embedded: EmbeddedSpec, name: str = EMBEDDED_LAYER) -> An
         return x
     content = {
         "keras_effnet": _VERSION,
-        "backbone": json.loads(spec)["backbone"],
+        "backbone": parse_json(spec)["backbone"],
         **{name: value for name, value in embedded.ending.items() if name not in _LEVELS or value is not None},
     }
     text: Any = _as_text({**content, **_notes(embedded)})
@@ -156,13 +159,13 @@ def read_embedded_spec(model: keras.Model) -> EmbeddedSpec:
     """
     text = _carrier(model).seed
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         check_choice(BuildError, "keras_effnet", content["keras_effnet"], (_VERSION,))
         spec = BackboneSpec.from_json(json.dumps({"schema": SCHEMA, "backbone": content["backbone"]}))
         lists = {name: tuple(content[name]) for name in ("class_names", "thresholds", "features") if content.get(name)}
         others = {name: content[name] for name in ("task", "resize", "bits", "output_stride") if name in content}
         return EmbeddedSpec(spec, content["include_top"], content["pooling"], content["classes"], **lists, **others)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise BuildError(
             f"the spec that {model.name!r} carries cannot be read: {error}. Pass the spec that it was built from as "
             "`base`.",
@@ -267,7 +270,7 @@ def _note(model: keras.Model, **changes: Any) -> None:
     """Writes new values of what is noted into a model; raises BuildError if they are out of range."""
     told = replace(read_embedded_spec(model), **changes)
     layer = _carrier(model)
-    others = {name: value for name, value in json.loads(layer.seed).items() if name not in _USUAL}
+    others = {name: value for name, value in parse_json(layer.seed).items() if name not in _USUAL}
     layer.seed = _as_text({**others, **_notes(told)})
 
 

@@ -12,14 +12,14 @@ import gc
 import math
 import random
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import keras
 import numpy as np
 from keras import initializers
+
+from keras_effnet.builder.process_setting import ProcessSetting
 
 # keras.initializers.VarianceScaling cuts its normal distribution at two standard deviations.
 _CUT = 2.0
@@ -126,24 +126,25 @@ def _cut_normal_quantiles() -> np.ndarray:
     return (quantiles / quantiles.std()).astype(np.float32)
 
 
-@contextmanager
-def paused_garbage_collection() -> Iterator[None]:
-    """Keeps Python from searching the growing model for garbage over and over while it is built: there is none yet."""
+def _pause_collection() -> bool:
     enabled = gc.isenabled()
     gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    return enabled
 
 
-@contextmanager
-def deep_recursion() -> Iterator[None]:
-    """Lets Keras sort deep graphs: it calls itself once for each layer, and Python stops at 1,000 (EfficientNet-L2)."""
+def _resume_collection(enabled: bool) -> None:
+    if enabled:
+        gc.enable()
+
+
+def _raise_recursion_limit() -> int:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _DEEPEST_GRAPH))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
+    return limit
+
+
+paused_garbage_collection = ProcessSetting(_pause_collection, _resume_collection)
+"""Keeps Python from searching the growing model for garbage over and over while it is built: there is none yet."""
+
+deep_recursion = ProcessSetting(_raise_recursion_limit, sys.setrecursionlimit)
+"""Lets Keras sort deep graphs: it calls itself once for each layer, and Python stops at 1,000 (EfficientNet-L2)."""

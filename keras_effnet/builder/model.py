@@ -15,7 +15,9 @@ from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, emb
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
-from keras_effnet.cost import estimate_cost
+from keras_effnet.checks import check_name
+from keras_effnet.cost import count_network
+from keras_effnet.counting import Shape
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, record_network
 from keras_effnet.reading.model_form import alone
@@ -58,7 +60,7 @@ def build_model(
         classes: number of classes of the classifier, at least 1; 1000 with ImageNet weights and top.
         classifier_activation: activation of the class scores; None gives logits. With weights, softmax or None.
         name: name of the model; the spec's by default.
-        memory_limit: number of bytes that the weights may take; by default the memory that is free. `float("inf")`
+        memory_limit: number of bytes that the model may take; by default the memory that is free. `float("inf")`
             lifts the limit.
         features: names of levels, such as "P3" (the map whose cells lie 2**3 pixels apart), that the model returns in
             place of what `include_top` and `pooling` ask for; nothing is built behind the last of them. None for one
@@ -71,7 +73,7 @@ def build_model(
 
     Raises:
         BuildError: no model can be built from an argument.
-        ModelTooLargeError: the weights would not fit in memory; nothing was allocated.
+        ModelTooLargeError: weights and layers would not fit in memory; nothing was allocated.
         RegistryError: an unknown name.
         WeightsError: the weights are missing, broken or of another architecture.
 
@@ -82,6 +84,8 @@ def build_model(
         (None, 10)
     """
     spec = resolve_backbone(spec)
+    if name is not None:
+        check_name(BuildError, "name", name)
     include_top = include_top and features is None
     shape = image_shape(spec, include_top, input_tensor, input_shape)
     weights = os.fspath(weights) if isinstance(weights, os.PathLike) else weights
@@ -91,7 +95,9 @@ def build_model(
     # Counted and found before the model is built: what cannot be costs no time.
     first = keras.config.image_data_format() == "channels_first"
     channels = int(shape[0 if first else 2] or 0)
-    check_memory(spec.name, estimate_cost(spec, channels=channels or 1, **embedded.ending), memory_limit)
+    image = Shape(spec.resolution, spec.resolution, channels or 1)
+    counted = record_network(spec, channels=image.channels, size=image[:2], fold=True, **embedded.ending)
+    check_memory(spec.name, counted, count_network(counted, image), memory_limit)
     source = None if weights is None else locate_weights(spec, weights, include_top)
     record = partial(
         record_network,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from keras_effnet.errors import WeightsError
+from keras_effnet.given_path import given_path
 from keras_effnet.registry import backbones
 from keras_effnet.resolution import Resolution
 from keras_effnet.spec import BackboneSpec
@@ -18,7 +19,7 @@ def check_model_file(path: Path) -> None:
     Raises:
         WeightsError: there is none.
     """
-    if not path.exists():
+    if not given_path(WeightsError, path).exists():
         raise WeightsError("there is no such model.", received=repr(str(path)))
 
 

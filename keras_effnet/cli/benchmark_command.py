@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument, check_model_file
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import ExportError
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.extras import require
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.plot is not None:
         atomic_write(arguments.plot, lambda path: write_latency_plot(rows, path))
     table = "\n".join(filter(None, (latency_table(rows), stage_table(rows))))
-    sys.stdout.write(as_json if arguments.json else table)
+    print_result(as_json if arguments.json else table)
 
 
 def _load(name: str) -> keras.Model:

@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import BudgetError, ExportError
 from keras_effnet.latency.device import DEVICE_ENGINES, write_probes
 from keras_effnet.messages import say
@@ -49,14 +50,14 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.probes or folder, arguments.engine, lambda text: say(f"keras-effnet calibrate: exporting {text}")
         )
         if arguments.probes is not None:
-            sys.stdout.write(f"{script}\n")
+            print_result(f"{script}\n")
         if arguments.output is None:
             return
         threads = [] if arguments.threads is None else ["--threads", str(arguments.threads)]
         output = arguments.output.resolve()
         command = [sys.executable, str(script), "--output", str(output), *threads]
         _measure(command)
-        sys.stdout.write(f"{arguments.output}\n")
+        print_result(f"{arguments.output}\n")
 
 
 def _measure(command: list[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.errors import DataError
+from keras_effnet.json_text import parse_json, read_text
+from keras_effnet.printable import is_text
 
 
 def read_names(path: Path) -> list[Any]:
@@ -20,11 +21,11 @@ def read_names(path: Path) -> list[Any]:
         DataError: the file cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
-        names = json.loads(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+        text = read_text(path)
+        names = parse_json(text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
         if isinstance(names, dict):  # the `class_indices` of Keras' generators
             names = sorted(names, key=lambda name: int(names[name]))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         raise DataError(f"the class names cannot be read: {error}.", received=repr(str(path))) from error
     return _without_blank_end(names)
 
@@ -40,7 +41,7 @@ def names_of(path: Path, classes: int) -> tuple[str, ...]:
         DataError: the file cannot be read, or holds something else.
     """
     found = read_names(path)
-    if len(found) != classes or not all(isinstance(name, str) for name in found):
+    if len(found) != classes or not all(isinstance(name, str) and is_text(name) for name in found):
         raise DataError(
             f"there must be {classes} class names: one per line, a JSON list, or a JSON object of numbers by name.",
             received=f"{len(found)} in {str(path)!r}",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.cli.arguments import add_engine_options, backbone_argument, phi_value
+from keras_effnet.cli.printer import print_result
 from keras_effnet.comparison.compare_networks import compare_networks
 from keras_effnet.comparison.contenders import SAVED
 from keras_effnet.comparison.scratch_recipe import Equal, ScratchRecipe
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
         **options,
     )
     text = json.dumps(found.to_dict(), indent=2) if arguments.json else str(found)
-    sys.stdout.write(f"{text}\n")
+    print_result(f"{text}\n")
     if output is not None and not arguments.json:
         files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file() and each.name[0] != "."))
-        sys.stdout.write(f"\nIn {output}: {files}\n")
+        print_result(f"\nIn {output}: {files}\n")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import check_writable
-from keras_effnet.checks import check_int, check_number
+from keras_effnet.checks import check_number, check_seed
 from keras_effnet.cli.evaluation_text import as_text
 from keras_effnet.cli.model_arguments import add_model_arguments, check_model_arguments, open_classifier
 from keras_effnet.cli.predictor import Predictor, class_numbers, predict_source, show
 from keras_effnet.errors import DataError
 from keras_effnet.extras import require
+from keras_effnet.given_path import given_path
+from keras_effnet.json_text import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Prints the scores, and writes them to a file if asked to."""
     check_model_arguments(arguments)
     check_number(DataError, "validation", arguments.validation, 0, 0.9, open_low=True)
-    check_int(DataError, "seed", arguments.seed, 0)
+    check_seed(DataError, arguments.seed)
     if arguments.output is not None:
         check_writable(arguments.output)
     require("train", "measuring accuracy")
@@ -120,16 +122,16 @@ def _default_split(data: DataSplits, arguments: argparse.Namespace) -> str:
     """The images that a model has not learned from."""
     if data.test is not None:
         return "test"
-    if not Path(arguments.data).exists():
+    if not given_path(DataError, arguments.data).exists():
         return "validation"  # who trains on a data set by name usually holds out the same images
     state = arguments.model.resolve().parent / "checkpoint" / "state.json"
     if not state.is_file():
         return "all"
     try:
-        run = json.loads(state.read_text(encoding="utf-8"))["identity"]
+        run = read_json(state)["identity"]
         same = Path(run["data"]).resolve() == Path(arguments.data).resolve()
         same = same or run["images"] == [data.train.fingerprint(), data.validation.fingerprint()]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError):
         same = True  # nobody knows: the held-out images are the safe answer
     return "validation" if same else "all"
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value, resolution_value
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import BuildError
 from keras_effnet.explanation import explain
 from keras_effnet.layer_table import explain_layers
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     if made is None:
         made = explain(network, arguments.phi, rule=arguments.rule, **given)
     text = json.dumps(made.to_dict(), indent=2) if arguments.json else str(made)
-    sys.stdout.write(text + "\n")
+    print_result(text + "\n")
 
 
 def _network(text: str) -> Any:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import check_model_file
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import DataError, ExportError
 from keras_effnet.export.formats import FORMATS
 from keras_effnet.messages import say
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> None:
         say(f"keras-effnet export: wrote {table}")
         found["int8_layers"] = [each.to_dict() for each in layers]
         text += "\n" + int8_table(layers)
-    sys.stdout.write(json.dumps(found, indent=2) + "\n" if arguments.json else text)
+    print_result(json.dumps(found, indent=2) + "\n" if arguments.json else text)
 
 
 def _file_name(stem: str, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,7 +12,9 @@ from typing import Any, get_args
 from keras_effnet.atomic import check_writable
 from keras_effnet.checks import check_int
 from keras_effnet.cli.arguments import backbone_argument, check_model_file, resolution_value
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import TrainingError, WeightsError
+from keras_effnet.given_path import given_path
 from keras_effnet.messages import say
 
 DESCRIPTION = """Fine-tunes a backbone of any size, with its weights, on other images: first the classifier, on features
@@ -149,7 +150,7 @@ def run(arguments: argparse.Namespace) -> None:
         # An orderly exit would wait a minute for the lost process, and then abort.
         os._exit(1)
     if table:
-        sys.stdout.write(f"{table}\n\nIn {output}: {', '.join(sorted(_files(output)))}\n")
+        print_result(f"{table}\n\nIn {output}: {', '.join(sorted(_files(output)))}\n")
 
 
 def _do(arguments: argparse.Namespace, options: Any, distribution: Any) -> str:
@@ -190,7 +191,7 @@ def _check_files(options: Any) -> None:
     if options.teacher is not None:
         check_model_file(Path(options.teacher))
     named = options.weights in ("imagenet", "saved", "random") or str(options.weights).startswith(PREFIX)
-    if not named and not Path(options.weights).is_file():
+    if not named and not given_path(WeightsError, options.weights).is_file():
         raise WeightsError(
             "weights are 'imagenet', 'saved', 'random', or the path of a weight file; there is no such file.",
             received=repr(options.weights),

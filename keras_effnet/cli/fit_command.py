@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from keras_effnet.atomic import check_writable
 from keras_effnet.budget import fit_to_budget
 from keras_effnet.cli.arguments import backbone_argument
 from keras_effnet.cli.parser import quantity
+from keras_effnet.cli.printer import print_result
 from keras_effnet.explanation import explain
 from keras_effnet.export.formats import ENGINES
 from keras_effnet.measures import MEASURES, count
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"{spec.name} at {spec.resolution} px: {made.cost.params:,} parameters, {made.cost.macs:,} multiply-adds"
         )
         text = "\n".join([title, "", str(made), "", *used])
-    sys.stdout.write(text.rstrip() + "\n")
+    print_result(text.rstrip() + "\n")
 
 
 def _shown(value: float) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.atomic import check_writable
+from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.checks import check_int, check_number
 from keras_effnet.cli.arguments import backbone_argument, check_model_file, phi_value, resolution_value
+from keras_effnet.cli.printer import print_result
 from keras_effnet.cost import estimate_cost
 from keras_effnet.errors import InheritanceError, ScalingError, WeightsError
 from keras_effnet.registry import rules
@@ -86,17 +86,14 @@ def run(arguments: argparse.Namespace) -> None:
         grown, report = scale_model(model, arguments.phi, rule=arguments.rule, return_report=True, **options)
     else:
         grown, report = grow_model(model, spec, return_report=True, **options)
-    try:
-        grown.save(arguments.output)
-    except OSError as error:
-        raise WeightsError(f"the model cannot be written: {error}.", received=repr(str(arguments.output))) from error
+    atomic_write(arguments.output, grown.save)
     sizes = {"before": _size(model), "after": _size(grown)}
     if arguments.json:
         text = json.dumps({**sizes, "output": str(arguments.output), **report.to_dict()}, indent=2)
     else:
         text = "\n".join([*_compared(**sizes), "", str(report) if arguments.verbose else report.summary])
         text += f"\n\nwrote {arguments.output}"
-    sys.stdout.write(text + "\n")
+    print_result(text + "\n")
 
 
 def _size(model: Any) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from keras_effnet.backbones.catalogue import VARIANTS
+from keras_effnet.cli.printer import print_result
 from keras_effnet.cost import estimate_cost
 from keras_effnet.registry import Registry, backbones, blocks, rules
 from keras_effnet.tables import aligned
@@ -36,12 +36,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Prints the list to standard output."""
     rows = LISTS[arguments.what]()
     if arguments.json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_result(json.dumps(rows, indent=2) + "\n")
         return
     cells = [tuple(name.replace("_", " ") for name in rows[0])]
     cells += [tuple(_text(value) for value in row.values()) for row in rows]
     lines = aligned(cells, text_column=0 if arguments.what == "families" else None)
-    sys.stdout.write("\n".join(line.rstrip() for line in lines) + "\n")
+    print_result("\n".join(line.rstrip() for line in lines) + "\n")
 
 
 def _families() -> list[Row]:

@@ -6,6 +6,7 @@
 | 1 | an error of this package, reported on standard error |
 | 2 | the command line is wrong |
 | 130 | interrupted; the same command continues where it stopped |
+| 141 | nobody reads the results any more: the other end of the pipe is closed |
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from keras_effnet.cli.parser import Parser
 from keras_effnet.errors import KerasEffnetError
 from keras_effnet.extras import as_missing_extra
 from keras_effnet.messages import SayingHandler, say
-from keras_effnet.startup import import_less, keep_screen
+from keras_effnet.startup import import_less, keep_output, keep_screen
 
 COMMANDS = (
     transfer_command,
@@ -82,7 +83,7 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         arguments.run(arguments)
     except KerasEffnetError as error:
-        say(f"keras-effnet {arguments.command}: {error}")
+        say(f"keras-effnet {arguments.command}: {' '.join(str(error).splitlines())}")
         return 1
     except ModuleNotFoundError as error:
         missing = as_missing_extra(error)
@@ -91,7 +92,8 @@ def main(arguments: argparse.Namespace) -> int:
         say(f"keras-effnet {arguments.command}: {missing}")
         return 1
     except KeyboardInterrupt:
-        say(f"\nkeras-effnet {arguments.command}: interrupted; the same command continues from here")
+        say("")  # what the terminal shows of Ctrl-C, or a progress bar, stands before it
+        say(f"keras-effnet {arguments.command}: interrupted; the same command continues from here")
         return 130
     return 0
 
@@ -124,6 +126,7 @@ def _program(arguments: argparse.Namespace) -> int:
 def run() -> None:
     """The entry point of `keras-effnet`."""
     import_less()
+    keep_output()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # After minutes of work no name may be what the output cannot hold.
         sys.stdout.reconfigure(errors="backslashreplace")

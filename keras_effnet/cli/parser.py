@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from absl.flags import argparse_flags
+
+from keras_effnet.cli.printer import print_result
+from keras_effnet.errors import DataError
+from keras_effnet.messages import say
 
 _PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*([kmg]?)b?", re.IGNORECASE)
@@ -22,6 +27,18 @@ class Parser(argparse_flags.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Ends the program with status 2."""
         self.exit(2, f"{self.prog}: {message}. See `{self.prog} --help`.\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """What argparse prints with: help and versions are results, and errors go to standard error."""
+        if file is not sys.stdout:
+            if file is not None:
+                file.write(message)
+            return
+        try:
+            print_result(message)
+        except DataError as error:
+            say(f"{self.prog}: {error}")
+            sys.exit(1)
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """Parses the words behind the program's name.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keras_effnet.printable import printable
 from keras_effnet.tables import csv_text
 from keras_effnet.vision_tasks import VisionTask
 
@@ -62,8 +63,10 @@ def as_table(found: Predictions) -> str:
         present = [f"{name} {probability:.1%}" for name, probability, has in found.labels(row) if has]
         return "  ".join(present) or "no label"
 
-    width = max(len(image) for image in found.images)
-    return "".join(f"{image:<{width}}  {shown(row)}\n" for image, row in zip(found.images, found.outputs, strict=True))
+    images = [printable(image, lines=False) for image in found.images]
+    width = max(map(len, images))
+    rows = (printable(shown(row), lines=False) for row in found.outputs)
+    return "".join(f"{image:<{width}}  {row}\n" for image, row in zip(images, rows, strict=True))
 
 
 def as_csv(found: Predictions) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import DataError
 from keras_effnet.messages import progress_bar
 from keras_effnet.resolution import Resize, Resolution
@@ -145,7 +145,7 @@ def show(text: str, output: Path | None) -> None:
         DataError: the file cannot be written.
     """
     if output is None:
-        sys.stdout.write(text)
+        print_result(text)
         return
     from keras_effnet.atomic import atomic_write
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import check_writable
-from keras_effnet.checks import check_int
+from keras_effnet.checks import check_int, check_seed
 from keras_effnet.cli.arguments import add_engine_options, backbone_argument
 from keras_effnet.cli.parser import quantity
+from keras_effnet.cli.printer import print_result
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED, MEASURES, WEIGHED
 
@@ -105,6 +105,8 @@ def run(arguments: argparse.Namespace) -> None:
     asked = {name: value for name, value in vars(arguments).items() if name not in left_out and value is not None}
     backbone = None if arguments.backbone is None else backbone_argument(arguments.backbone)
     check_writable(arguments.output, folder=True)
+    if arguments.seed is not None:
+        check_seed(SearchError, arguments.seed)
     if arguments.steps is not None:
         check_int(SearchError, "steps", arguments.steps, 1)
     if arguments.data is not None:
@@ -112,7 +114,7 @@ def run(arguments: argparse.Namespace) -> None:
     text = (_coefficients if arguments.search == "coefficients" else _architecture)(backbone, arguments, asked)
     output = arguments.output
     files = ", ".join(sorted(each.name for each in output.iterdir() if each.is_file() and each.name[0] != "."))
-    sys.stdout.write(f"{text}\n\nIn {output}: {files}\n")
+    print_result(f"{text}\n\nIn {output}: {files}\n")
 
 
 def _coefficients(backbone: Any, arguments: argparse.Namespace, asked: dict[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from keras_effnet.atomic import check_writable
 from keras_effnet.cli.arguments import backbone_argument
+from keras_effnet.cli.printer import print_result
 
 DESCRIPTION = """Pre-trains a scaled-down backbone on letters that it draws itself, fine-tunes it on few labels per
 class of other images (by default scikit-learn's handwritten digits), and trains the same network from scratch on the
@@ -63,4 +63,4 @@ def run(arguments: argparse.Namespace) -> None:
     metrics = Demonstration(options, output, overwrite=arguments.overwrite).run()
     write_draws(metrics, output)
     files = ", ".join(("model.keras", "history.csv", "metrics.json", "curves.png"))
-    sys.stdout.write(f"{format_draws(metrics)}\n\nIn {output}: {files}\n")
+    print_result(f"{format_draws(metrics)}\n\nIn {output}: {files}\n")

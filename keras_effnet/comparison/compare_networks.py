@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from keras_effnet.checks import check_int, is_keras_model
+from keras_effnet.checks import check_int, check_seed, is_keras_model
 from keras_effnet.comparison.compared import ComparedNetwork, Comparison
 from keras_effnet.comparison.comparison_files import write_comparison
 from keras_effnet.comparison.contenders import CountedContender, count_contender, open_contenders
@@ -91,7 +91,7 @@ def compare_networks(
     """
     recipe = ScratchRecipe() if recipe is None else recipe
     check_int(ComparisonError, "seeds", seeds, 1)
-    check_int(ComparisonError, "seed", seed, 0)
+    check_seed(ComparisonError, seed, more=seeds)
     trained = data is not None or train is not None
     if data is not None and train is not None:
         raise ComparisonError("`data` and `train` both say how to train: give one.", received=f"{data=}, {train=}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 from keras_effnet.atomic import atomic_write
 from keras_effnet.comparison.compared import VERSION, ComparedNetwork, Comparison, TrainingSummary
 from keras_effnet.errors import ComparisonError
+from keras_effnet.json_text import read_json
 
 JSON_FILE = "compare.json"
 
@@ -39,11 +38,7 @@ def write_comparison(comparison: Comparison, output: str | PathLike[str]) -> Non
         JSON_FILE: json_text(comparison.to_dict()).encode(),  # the last one: what it tells of is there
     }
     for name, content in files.items():
-        atomic_write(Path(output) / name, partial(_write, content))
-
-
-def _write(content: bytes, path: Path) -> None:
-    path.write_bytes(content)
+        atomic_write(Path(output) / name, lambda path, content=content: path.write_bytes(content))
 
 
 def read_comparison(folder: str | PathLike[str]) -> Comparison:
@@ -71,7 +66,7 @@ def read_comparison(folder: str | PathLike[str]) -> Comparison:
             received=repr(str(folder)),
         )
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = read_json(path)
         found = content.pop("version")
         if found != VERSION:
             raise ComparisonError(

@@ -17,6 +17,7 @@ from keras_effnet.comparison.comparison_files import write_comparison
 from keras_effnet.comparison.contenders import CountedContender
 from keras_effnet.comparison.scratch_recipe import ScratchRecipe
 from keras_effnet.errors import ComparisonError
+from keras_effnet.json_text import parse_json
 from keras_effnet.measures import count
 from keras_effnet.search.candidates import Candidate, Trial, outcomes, spec_key
 from keras_effnet.search.comparison_plan import ComparisonPlan
@@ -161,7 +162,7 @@ class ComparisonRuns:
             rate_seed=plan.seed if len(plan.rates) > 1 else None,
             runs={"done": states["done"], "failed": states["failed"], "total": plan.total()[0]},
             seconds=common["trial_seconds"],
-            versions=tuple(" ".join(map(" ".join, json.loads(each).items())) for each in sorted(versions)),
+            versions=tuple(" ".join(map(" ".join, parse_json(each).items())) for each in sorted(versions)),
             finished=common["finished"],
         )
         return replace(comparison, networks=rows, training=training)

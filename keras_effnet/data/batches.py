@@ -11,7 +11,7 @@ from typing import get_args
 import keras
 import numpy as np
 
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_seed
 from keras_effnet.data.augment import Augmentation, Augmenter, center_box, random_box
 from keras_effnet.data.images import MAX_RESOLUTION
 from keras_effnet.data.resizing import resize_image
@@ -49,7 +49,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: number of images per batch over all processes, at least 1.
         channels: number of channels: 3 (RGB), 1 (gray: the luma of ITU-R Rec. 601), or that of the source's bands.
             Default: 3.
-        seed: seed of the order and of the augmentation, at least 0. Default: 0.
+        seed: seed of the order and of the augmentation, 0 to 4294967295. Default: 0.
         shuffle: True cuts full batches from an endless sequence of shuffles, each of which contains every image once;
             where the source is endless, each shuffle is of images that have not been seen.
             False keeps the order, and the last batch may be smaller. Default: False.
@@ -103,7 +103,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         resolution = check_resolution(DataError, "resolution", resolution, 1, MAX_RESOLUTION)
         batch_size = check_int(DataError, "batch_size", batch_size, 1)
-        seed = check_int(DataError, "seed", seed, 0)
+        seed = check_seed(DataError, seed)
         epoch = check_int(DataError, "epoch", epoch, 0)
         center_crop = check_number(DataError, "center_crop", center_crop, 0, 1, open_low=True)
         check_choice(DataError, "resize", resize, get_args(Resize))

@@ -13,6 +13,7 @@ from keras_effnet.data.image_files import open_files
 from keras_effnet.data.source import Source
 from keras_effnet.data.splits import RawSplits
 from keras_effnet.errors import DataError
+from keras_effnet.printable import is_text
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,12 @@ def class_folders(root: Path) -> list[Path]:
             received=f"{str(root)!r}, which is {'a file' if root.exists() else 'missing'}",
         )
     folders = _sub_folders(root)
+    for folder in folders:
+        if not is_text(folder.name):
+            raise DataError(
+                "a folder's name becomes its class's, in files and on pages, and must be text in UTF-8: rename it.",
+                received=f"{folder.name!a} in {str(root)!r}",
+            )
     if len(folders) < 2:
         raise DataError(
             f"{str(root)!r} must contain at least two subfolders, one per class. Sort the images into subfolders named "

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from keras_effnet.checks import check_seed
 from keras_effnet.data.images import Images, enlarge_gray
 from keras_effnet.errors import DataError
 from keras_effnet.extras import import_extra
@@ -46,7 +47,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
     Args:
         count: number of images, at least 1; each class gets `count // 40` of them or one more.
         resolution: side of the images in pixels, 1..4096. Default: 32.
-        seed: seed of the random choices, at least 0; the same seed renders the same images. Default: 0.
+        seed: seed of the random choices, 0 to 4294967295; the same seed renders the same images. Default: 0.
 
     Returns:
         `count` images in random order, of 40 classes: the capitals, and the small letters that differ from their
@@ -62,7 +63,7 @@ def render_letters(count: int, resolution: int = 32, seed: int = 0) -> Images:
     """
     if count < 1:
         raise DataError("count, the number of images, must be at least 1.", received=repr(count))
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(DataError, seed))
     labels = rng.permutation(np.arange(count, dtype=np.int32) % len(CLASS_NAMES))
     atlas, atlas_labels = _draw_atlas()
     drawings = np.empty(count, np.intp)

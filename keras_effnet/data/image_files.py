@@ -23,6 +23,7 @@ import numpy as np
 from keras_effnet.data.reading import UNREADABLE, inspect_image, read_image, why_unreadable
 from keras_effnet.data.source import Skipped, Source
 from keras_effnet.errors import DataError, MissingExtraError
+from keras_effnet.json_text import parse_json
 from keras_effnet.messages import progress_bar
 from keras_effnet.vision_tasks import VisionTask
 
@@ -276,8 +277,8 @@ def _read_record(record: Path) -> dict[State | None, CheckedFile]:
     known: dict[State | None, CheckedFile] = {}
     with suppress(OSError), record.open(encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            with suppress(ValueError, TypeError, RecursionError):
-                path, size, changed, digest, reason, channels, peak = json.loads(line)
+            with suppress(ValueError, TypeError):
+                path, size, changed, digest, reason, channels, peak = parse_json(line)
                 if (isinstance(digest, str) and len(digest) == 2 * DIGEST_BYTES) or (digest is None and reason):
                     known[(path, size, changed)] = CheckedFile(digest, reason, tuple(channels), peak)
     return known

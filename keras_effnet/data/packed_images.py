@@ -22,6 +22,7 @@ from keras_effnet.data.image_files import log_skipped
 from keras_effnet.data.reading import UNREADABLE, inspect_image, read_image, why_unreadable
 from keras_effnet.data.source import Skipped, Source
 from keras_effnet.errors import DataError
+from keras_effnet.json_text import parse_json
 from keras_effnet.messages import progress_bar
 
 
@@ -129,7 +130,7 @@ def write_pack(
 def _read_index(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]] | None:
     try:
         with np.load(_index_file(path), allow_pickle=False) as index:
-            offsets, labels, about = index["offsets"], index["labels"], json.loads(str(index["about"]))
+            offsets, labels, about = index["offsets"], index["labels"], parse_json(str(index["about"]))
         about["skipped"] = tuple(Skipped(*each) for each in about["skipped"])
         whole = _data_file(path).stat().st_size == offsets[-1]
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):

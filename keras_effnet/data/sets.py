@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_effnet.checks import check_choice, check_int, check_number
+from keras_effnet.checks import check_choice, check_int, check_number, check_seed
 from keras_effnet.data.archives import read_aircraft, read_birdsnap
 from keras_effnet.data.channels import with_channels
 from keras_effnet.data.csv_tables import read_table
@@ -25,6 +25,7 @@ from keras_effnet.data.source import Skipped, Source
 from keras_effnet.data.splits import RawSplits, at_most, check_fold, fold_out, hold_out
 from keras_effnet.data.tfds import read_tfds
 from keras_effnet.errors import DataError
+from keras_effnet.given_path import given_path
 from keras_effnet.vision_tasks import TASKS, VisionTask
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def load_data(
             uses the default of tensorflow-datasets, or the current folder for an archive. Default: None.
         validation: fraction of each class's training images to hold out for validation, in (0, 0.9]; ignored if the
             data has a validation split. Default: 0.1.
-        seed: seed of the random choices of `validation`, `labels_per_class` and `fold`, at least 0. Default: 0.
+        seed: seed of the random choices of `validation`, `labels_per_class` and `fold`, 0 to 4294967295. Default: 0.
         labels_per_class: largest number of training images per class, at least 1; None uses all. Default: None.
         task: what is to be learned of the images in a table: "classification", "multilabel" or "regression"; None for
             what its columns tell (see `read_table`). All other data has classes. Default: None.
@@ -117,7 +118,7 @@ def load_data(
         (50, 143, 359)
     """
     validation = check_number(DataError, "validation", validation, 0, 0.9, open_low=True)
-    seed = check_int(DataError, "seed", seed, 0)
+    seed = check_seed(DataError, seed)
     if labels_per_class is not None:
         labels_per_class = check_int(DataError, "labels_per_class", labels_per_class, 1)
     check_fold(DataError, fold)
@@ -132,7 +133,9 @@ def load_data(
         )
     folder = default_cache() if cache is None else Path(cache)
     splits = (
-        read_table(Path(data).expanduser(), folder, task, columns) if is_table(data) else _open(data, data_dir, folder)
+        read_table(given_path(DataError, data), folder, task, columns)
+        if is_table(data)
+        else _open(data, data_dir, folder)
     )
     splits = with_channels(splits, channels, bits)
     train, held_out, test = splits.train, splits.validation, splits.test
@@ -178,7 +181,7 @@ def check_data(data: str | os.PathLike[str]) -> None:
         DataError: no data set has this name, and there is no such folder or file.
     """
     data = os.fspath(data)
-    place = Path(data).expanduser()
+    place = given_path(DataError, data)
     if data in NAMES or data.startswith(TFDS) or place.exists():
         return
     if len(place.parts) == 1 and place.suffix.lower() != ".csv":
@@ -207,8 +210,7 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
         return read_tfds(str(recipe.tfds), data_dir, cache, recipe)
     if data.startswith(TFDS):
         return read_tfds(data.removeprefix(TFDS), data_dir, cache)
-    path = Path(data).expanduser()
-    return read_folder(path, cache)
+    return read_folder(given_path(DataError, data), cache)
 
 
 def is_table(data: str | os.PathLike[str]) -> bool:

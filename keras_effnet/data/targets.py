@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 CLASS_COLUMNS = ("label", "class", "category")
 LABELS_COLUMNS = ("labels", "classes", "categories", "tags")
 # What parts the labels of a cell: the first of these that any cell holds. Spaces come last: they may be within a label.
+LONGEST_NUMBER = 300  # digits of a label that is taken as a number; Python itself reads at most 4,300
 SEPARATORS = ("|", ";", ",", " ")
 _YES_OR_NO = {"0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
 
@@ -238,7 +239,8 @@ def _separator(cells: Sequence[str]) -> str:
 
 def _sorted_labels(labels: set[str]) -> tuple[str, ...]:
     """Labels in order: as numbers if all of them are, since as text "10" would come before "2"."""
-    return tuple(sorted(labels, key=int) if all(label.isdecimal() for label in labels) else sorted(labels))
+    numbers = all(label.isdecimal() and len(label) <= LONGEST_NUMBER for label in labels)
+    return tuple(sorted(labels, key=int) if numbers else sorted(labels))
 
 
 def relabelled(source: Source, labels: np.ndarray) -> Source:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from keras_effnet.export.fold import read_folded
 from keras_effnet.export.model_outputs import outputs_of
 from keras_effnet.inheritance.raw_pixels import take_raw_pixels
 from keras_effnet.inheritance.scaled_model import load_model
+from keras_effnet.json_text import parse_json
 from keras_effnet.reading.model_form import names_of_tensors
 from keras_effnet.tensor_names import check_arrays
 
@@ -119,7 +119,7 @@ def _metadata(model: keras.Model, shapes: list[tuple[int | None, ...]], pixels: 
         pixels,
         outputs[0] if len(outputs) == 1 else "several",
         None if answers is None else answers.class_names,
-        None if embedded is None else json.loads(embedded.spec.to_json()),
+        None if embedded is None else parse_json(embedded.spec.to_json()),
         thresholds=None if answers is None else answers.thresholds,
         inputs=tuple(FileTensor(name, shape, "image" if _is_image(shape) else "numbers") for name, shape in read),
         returns=tuple(FileTensor(name, tuple(tensor.shape)[1:], holds) for name, tensor, holds in returned),

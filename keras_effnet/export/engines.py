@@ -17,6 +17,8 @@ from keras_effnet.checks import check_int
 from keras_effnet.errors import ExportError
 from keras_effnet.export.export_metadata import METADATA_KEY, ExportMetadata, metadata_from_json
 from keras_effnet.extras import import_extra
+from keras_effnet.given_path import given_path
+from keras_effnet.json_text import parse_json
 from keras_effnet.tensor_names import check_arrays, quoted
 
 if TYPE_CHECKING:
@@ -149,7 +151,7 @@ def open_exported(path: str | os.PathLike[str], *, threads: int | None = None) -
         ('ONNX Runtime', (2, 3))
     """
     threads = check_int(ExportError, "threads", os.cpu_count() or 1 if threads is None else threads, 1)
-    path = Path(path)
+    path = given_path(ExportError, path)
     kinds = {".tflite": _LiteRt, ".onnx": _OnnxRuntime, ".xml": _OpenVino}
     if not path.exists():
         raise ExportError("there must be such a file.", received=repr(str(path)))
@@ -237,7 +239,7 @@ def _packed_metadata(path: Path, content: bytes) -> ExportMetadata:
     try:
         with zipfile.ZipFile(path) as archive:
             text = archive.read(METADATA_FILE).decode()
-            check = json.loads(archive.read("check.json"))
+            check = parse_json(archive.read("check.json").decode())
         whole = sha256(content[: check["bytes"]]).hexdigest() == check["sha256"]
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
         raise _not_whole(path) from error

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras_effnet
 from keras_effnet.errors import ExportError
+from keras_effnet.json_text import parse_json
 from keras_effnet.resolution import Resize, Resolution
 from keras_effnet.tensor_names import file_names
 
@@ -103,7 +104,7 @@ def metadata_from_json(text: str, received: str) -> ExportMetadata:
         True
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         for name in ("class_names", "thresholds"):
             content[name] = None if content.get(name) is None else tuple(content[name])
         for name in ("inputs", "returns"):
@@ -112,7 +113,7 @@ def metadata_from_json(text: str, received: str) -> ExportMetadata:
         if isinstance(content["resolution"], list):
             content["resolution"] = tuple(content["resolution"])
         return ExportMetadata(**content)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ExportError(
             "the file's metadata cannot be read: export the model again.",
             received=f"{received}, in which {text!r:.100}",

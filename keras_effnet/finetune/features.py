@@ -23,6 +23,7 @@ from keras_effnet.data.rows import BalancedRows, batch_rows
 from keras_effnet.data.source import Source
 from keras_effnet.errors import DataError, TrainingError
 from keras_effnet.finetune.recipe import Recipe
+from keras_effnet.json_text import read_json
 from keras_effnet.messages import progress_bar
 from keras_effnet.resolution import Resize, Resolution
 
@@ -143,7 +144,7 @@ def _batches_done(path: Path, batches: int) -> int:
     if not path.exists():
         return 0
     try:
-        done = json.loads(path.read_text(encoding="utf-8"))
+        done = read_json(path)
     except (OSError, ValueError):
         done = None
     if not isinstance(done, int) or not 0 <= done <= batches:

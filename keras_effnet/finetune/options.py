@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from os import PathLike, fspath
 from typing import Any, get_args
 
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_seed, store_plain
 from keras_effnet.data.splits import check_fold
 from keras_effnet.errors import TrainingError
 from keras_effnet.finetune.recipe import Recipe, default_recipe
+from keras_effnet.json_text import parse_json
 from keras_effnet.resolution import Resize, Resolution, check_resolution
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.vision_tasks import TASKS, VisionTask
@@ -121,7 +121,7 @@ class DemonstrationOptions:
         epochs: number of epochs on the few labelled images, at least 1; from scratch twice as many.
         labels_per_class: number of labelled images per class, at least 1.
         repeats: number of draws of labelled images, at least 1.
-        seed: seed of everything random, at least 0.
+        seed: seed of everything random, 0 to 4294967295.
 
     Raises:
         TrainingError: a value is out of range.
@@ -143,9 +143,9 @@ class DemonstrationOptions:
         _store_texts(self, "data", "backbone")
         check_number(TrainingError, "phi", self.phi, -1000)
         check_int(TrainingError, "resolution", self.resolution, 8)
-        check_int(TrainingError, "seed", self.seed, 0)
         for name in ("letters", "pretrain_epochs", "epochs", "labels_per_class", "repeats"):
             check_int(TrainingError, name, getattr(self, name), 1)
+        check_seed(TrainingError, self.seed, more=self.repeats)
 
     def to_dict(self) -> dict[str, Any]:
         """The options as JSON holds them, a spec in full: its file may change before the run is continued.
@@ -167,5 +167,5 @@ def _store_texts(options: FinetuneOptions | DemonstrationOptions, *names: str) -
 def _to_dict(options: FinetuneOptions | DemonstrationOptions) -> dict[str, Any]:
     values = {item.name: getattr(options, item.name) for item in fields(options)}
     if isinstance(options.backbone, BackboneSpec):
-        values["backbone"] = json.loads(options.backbone.to_json())["backbone"]
+        values["backbone"] = parse_json(options.backbone.to_json())["backbone"]
     return values

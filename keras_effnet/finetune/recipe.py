@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from keras_effnet.checks import check_choice, check_int, check_number, check_rate, store_plain
+from keras_effnet.checks import check_choice, check_int, check_number, check_rate, check_seed, store_plain
 from keras_effnet.data.augment import Augmentation
 from keras_effnet.errors import RecipeError
+from keras_effnet.json_text import parse_json, read_text
 
 Optimizer = Literal["sgd", "adamw"]
 Decay = Literal["cosine", "exponential", "constant"]
@@ -97,7 +98,7 @@ class Recipe:
         augmentation: augmentation of the training images.
         center_crop: fraction of each side that is kept in validation and test, in (0, 1]. 0.875 is 224 of 256 pixels,
             as the networks were tested on ImageNet; 1 keeps the whole image.
-        seed: seed of everything random, at least 0.
+        seed: seed of everything random, 0 to 4294967295.
 
     Raises:
         RecipeError: a value is out of range.
@@ -139,8 +140,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         store_plain(self)
-        for name in ("head_epochs", "epochs", "patience", "seed"):
+        for name in ("head_epochs", "epochs", "patience"):
             check_int(RecipeError, name, getattr(self, name), 0)
+        check_seed(RecipeError, self.seed)
         for name in ("batch_size", "accumulate", "views"):
             check_int(RecipeError, name, getattr(self, name), 1)
         for name in ("head_rate", "rate"):
@@ -212,7 +214,7 @@ class Recipe:
             RecipeError: the text is not a JSON object, or not a recipe.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError as error:
             raise RecipeError(f"a recipe must be a JSON object: {error}.", received=f"{text!r:.200}") from error
         return cls.from_dict(values)
@@ -243,7 +245,7 @@ def read_recipe(path: str) -> Recipe:
         RecipeError: the file cannot be read, or does not hold a recipe.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(Path(path))
     except (OSError, ValueError) as error:
         raise RecipeError(f"the recipe cannot be read: {error}.", received=repr(path)) from error
     return Recipe.from_json(text)

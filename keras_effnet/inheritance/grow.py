@@ -119,7 +119,7 @@ def grow_model(
             "even" shares and no noise they would stay equal for ever.
         noise: standard deviation of noise on widened kernels, as a share of each kernel's own, at least 0; above 0
             nothing is exact.
-        seed: seed of uneven shares and noise, at least 0.
+        seed: seed of uneven shares and noise, 0 to 4294967295.
         channels: number of channels of the images; None for the model's, or those of `input_shape`.
         stem: rule for a stem that takes images of other channels: "sum" (exact for gray images whose channels were
             equal), "mean", "repeat" or "fresh".
@@ -129,7 +129,7 @@ def grow_model(
         input_shape: shape of one image. By default the new spec's resolution if the model has its own spec's, else the
             model's own sides.
         name: name of the new model; the spec's by default.
-        memory_limit: number of bytes that the weights may take, as in `build_model`.
+        memory_limit: number of bytes that the new model may take, as in `build_model`.
         return_report: whether to return the report as well.
 
     Returns:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_effnet.checks import check_choice, check_number, store_plain
+from keras_effnet.checks import check_choice, check_number, check_seed, store_plain
 from keras_effnet.errors import InheritanceError
 from keras_effnet.inheritance.arrays import LayerMaps, Shares, inherited, missing
 from keras_effnet.inheritance.identity import reach_of, start_as_identity
@@ -35,7 +35,7 @@ class InheritanceOptions:
             or "even".
         noise: standard deviation of noise on widened kernels, as a share of each kernel's own, at least 0; 0 keeps
             them exact.
-        seed: seed of uneven shares and noise, at least 0.
+        seed: seed of uneven shares and noise, 0 to 4294967295.
 
     Raises:
         InheritanceError: a value outside its range.
@@ -51,6 +51,7 @@ class InheritanceOptions:
         check_choice(InheritanceError, "select", self.select, ("magnitude", "prefix", "uniform"))
         check_choice(InheritanceError, "shares", self.shares, ("uneven", "even"))
         check_number(InheritanceError, "noise", self.noise, 0)
+        check_seed(InheritanceError, self.seed)
 
 
 class InheritancePlan:
@@ -170,7 +171,7 @@ class InheritancePlan:
         if isinstance(node.op, LayerNorm | GroupNorm | RMSNorm) and not alone:
             self._check_mean(maps.rows, read, stage, _MEANS[type(node.op)])
         if node.mixes and missing(maps, read, made):
-            runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=True)
+            runs = zip(node.inputs[0].resolved, source.inputs[0].resolved, strict=False)
             if len(maps.rows) < read or any(new.size < old.size for new, old in runs):
                 self.pairing.differ(stage, "channels are left out", grows=False)
             else:

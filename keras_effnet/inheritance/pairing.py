@@ -73,13 +73,22 @@ class Pairing:
             for run in node.output.resolved if node.mixes else ():
                 self._makers.setdefault(run.axis, []).append(node)
         _check_alike(self.old, self.new)
+        sizes = [_sizes(self.new.blocks_of(stage), self.old.blocks_of(stage)) for stage in self._stages]
+        self._shrinks = any(new < old for stage in sizes for new, old in stage)
+        self._larger = {
+            stage: any(new > old for new, old in found) for stage, found in zip(self._stages, sizes, strict=True)
+        }
         for ours, theirs in zip(self.new.inputs, self.old.inputs, strict=True):
-            self._pair_values(ours, theirs, "the input")
-        for stage in range(-1, len(self.new.stages) - 1):
+            self._pair_values(ours, theirs, "the input", 0)
+        for stage in self._stages:
             self._pair_stage(stage)
         if self.classes is not None:
             ours, theirs = self.new.output.resolved[0].axis, self.old.output.resolved[0].axis
             self._maps[ours, theirs] = self.classes
+
+    @property
+    def _stages(self) -> range:
+        return range(-1, len(self.new.stages) - 1)
 
     @property
     def preprocesses(self) -> bool:
@@ -91,7 +100,15 @@ class Pairing:
         return self.new.stages[max(stage, 0) + 1].name
 
     def differ(self, stage: int, reason: str, grows: bool = True) -> None:
-        """Notes a difference, once."""
+        """Notes a difference, once.
+
+        Args:
+            stage: number of the stage.
+            reason: why it does not compute what it did.
+            grows: whether what differs may have grown. It has if its stage is larger anywhere, or the network smaller
+                nowhere: what shrinks loses strides, skips and channels on purpose.
+        """
+        grows = grows and (self._larger[max(stage, 0)] or not self._shrinks)
         found = Difference(self.stage_name(stage), reason, grows)
         if found not in self.differences:
             self.differences.append(found)
@@ -124,7 +141,7 @@ class Pairing:
             if ours.has_weights:
                 self.nodes[ours] = theirs
             if ours.mixes:
-                self._pair_values(ours.output, theirs.output, ours.name)
+                self._pair_values(ours.output, theirs.output, ours.name, new.stage)
 
     def _compare(self, new: TracedNode, old: TracedNode, stage: int) -> None:
         if isinstance(new.op, Norm):
@@ -143,16 +160,14 @@ class Pairing:
                 )
             self.differ(stage, f"`{option}` of {new.name} was {before!r} and is {value!r}")
 
-    def _pair_values(self, new: Value, old: Value, name: str) -> None:
+    def _pair_values(self, new: Value, old: Value, name: str, stage: int) -> None:
         ours, theirs = new.resolved, old.resolved
         if [run.repeat for run in ours] != [run.repeat for run in theirs]:
-            raise InheritanceError(
-                f"the channels of {name!r} cannot be paired: they stand in {len(theirs)} runs in the old network. Give "
-                "a spec of the same blocks at other widths and depths.",
-                received=f"{len(ours)} runs",
-            )
-        for run, before in zip(ours, theirs, strict=True):
-            self.axes.setdefault(run.axis, before.axis)
+            # Where a stage of concatenated channels loses a block, or a skip, those behind it are tied to fewer.
+            self.differ(stage, f"the channels of {name} are tied to those of other layers than they were")
+        for run, before in zip(ours, theirs, strict=False):
+            if run.repeat == before.repeat:
+                self.axes.setdefault(run.axis, before.axis)
 
     def pass_on(self, new: Value, to: Value) -> None:
         """Says that the channels of `to` are those of `new`, one by one."""
@@ -218,6 +233,18 @@ class Pairing:
 
     def _inherits(self, new: Any, old: Any) -> bool:
         return self.axes.get(new.axis) is old.axis and new.repeat == old.repeat
+
+
+def _sizes(new: Sequence[TracedBlock], old: Sequence[TracedBlock]) -> list[tuple[int, int]]:
+    """Depth and widths of a stage in both networks."""
+    found = [(len(new), len(old))]
+    for ours, theirs in zip(new, old, strict=False):
+        found += [(ours.input.channels, theirs.input.channels), (ours.output.channels, theirs.output.channels)]
+        made = [[node.output.channels for node in block.nodes] for block in (ours, theirs)]
+        # Where one has a layer that the other has not, such as a shortcut's, the widest are compared.
+        alike = len(made[0]) == len(made[1])
+        found += zip(*made, strict=True) if alike else [(max(made[0], default=0), max(made[1], default=0))]
+    return found
 
 
 def _options(op: Op) -> list[str]:

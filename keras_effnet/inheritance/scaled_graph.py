@@ -122,7 +122,7 @@ def inherit_scaled(
     """
     options = InheritanceOptions(select, shares, noise, seed)
     exact = check_bool(InheritanceError, "exact", exact)
-    check_memory(read.graph.model.name, scaled.cost, memory_limit)
+    check_memory(read.graph.model.name, scaled.network, scaled.cost, memory_limit)
     plan = InheritancePlan(trace_record(scaled.base), trace_record(scaled.network), _reader(read.weights), options)
     made = _build(read, scaled, tuple(after for _, after in scaled.images), name)
     with paused_garbage_collection():

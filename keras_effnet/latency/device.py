@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_effnet.atomic import as_data_error, atomic_write
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import BudgetError
 from keras_effnet.export.formats import FORMATS
+from keras_effnet.json_text import read_json
 from keras_effnet.latency.table import CALIBRATION, fit_table
 from keras_effnet.latency.work import Work, read_work
 from keras_effnet.scaling.scale import scale_spec
@@ -62,7 +64,7 @@ def write_probes(
             probes.append({"network": f"{name}, phi = {phi:g}", "file": path.name, "work": work})
         content = json.dumps({"format": engine, "probes": probes}, indent=1) + "\n"
         atomic_write(folder / PROBES, lambda path: path.write_text(content, encoding="utf-8"))
-        shutil.copyfile(Path(__file__).with_name(SCRIPT), folder / SCRIPT)
+        atomic_write(folder / SCRIPT, partial(shutil.copyfile, Path(__file__).with_name(SCRIPT)))
     return folder / SCRIPT
 
 
@@ -80,13 +82,13 @@ def read_device(path: str | os.PathLike[str]) -> Callable[[BackboneSpec, int, in
         BudgetError: the file cannot be read, is no such file, or was never measured.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(Path(path))
         works = [Work(**probe["work"]) for probe in content["probes"]]
         times = [float(probe["median_ms"]) for probe in content["probes"]]
         machine = {str(key): str(value) for key, value in content["machine"].items()}
         if len(times) < len(Work._fields) or not all(0 < value < float("inf") for value in times):
             raise ValueError("times above 0 of at least as many networks as there are kinds of work")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BudgetError(
             f"the device's file must be what `{SCRIPT}` wrote on the device ({error!r}): make it again with "
             "`keras-effnet calibrate`.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,12 +12,14 @@ import numpy as np
 from keras_effnet.checks import check_choice
 from keras_effnet.errors import ExportError
 from keras_effnet.export.engines import onnx_session, openvino_network
+from keras_effnet.json_text import read_json
 from keras_effnet.network import Network
 
 PROFILED = ("onnx", "openvino")
 """Formats whose engine has a profiler that Python can ask; LiteRT's has none."""
 OTHER = "other"  # what an engine adds of its own: conversions of the layout of images
 CALLS, WARM_UP = 10, 3
+MAX_PROFILE = 1_000_000_000  # bytes: a line for each node and call, of networks with thousands of nodes
 
 
 def stage_times(path: Path, engine: str, network: Network, images: np.ndarray, threads: int) -> dict[str, float]:
@@ -61,7 +62,7 @@ def _onnx_runtime(path: Path, images: np.ndarray, threads: int) -> Mapping[str, 
         session = onnx_session(path, threads, profile=f"{folder}/profile")
         for _ in range(WARM_UP + CALLS):
             session.run(None, {session.get_inputs()[0].name: images})
-        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+        events = read_json(Path(session.end_profiling()), limit=MAX_PROFILE)
     calls: dict[str, list[float]] = {}
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):

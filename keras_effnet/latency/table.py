@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from keras_effnet.extras import import_extra, require
+from keras_effnet.json_text import read_json
 from keras_effnet.latency.timing import describe_machine, measure_latency
 from keras_effnet.latency.work import Work, read_work
 from keras_effnet.messages import progress_bar
@@ -103,7 +104,7 @@ def _default_cache() -> Path:
 
 def _read_tables(path: Path) -> dict[str, LatencyTable]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         return {key: _read_table(**table) for key, table in found.items()}
     except FileNotFoundError:
         return {}

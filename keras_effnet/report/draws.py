@@ -8,6 +8,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from keras_effnet.atomic import atomic_write
+from keras_effnet.printable import printable
 from keras_effnet.report.write import write_rows
 
 LETTERS, TRANSFERRED, SCRATCH = "letters", "transferred", "from scratch"
@@ -117,7 +118,8 @@ def _draw_curves(metrics: dict[str, Any], path: Path) -> None:
             steps, scores = ([row[name] for row in rows] for name in ("step", "val_accuracy"))
             few.plot(steps, scores, "o-", color=colour, alpha=0.7, label=label)
             label = None
-    title = f"{Path(options['data']).name}, {options['labels_per_class']} labels per class, {options['repeats']} draws"
+    data = printable(Path(options["data"]).name)
+    title = f"{data}, {options['labels_per_class']} labels per class, {options['repeats']} draws"
     few.set(title=title, xlabel="step", ylabel="held-out accuracy")
     few.legend(loc="lower right")
     for axes in (letters, few):

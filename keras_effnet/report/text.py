@@ -10,8 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from keras_effnet.redaction import without_secrets
+
 NOTHING = "\N{EN DASH}"
-PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@\s]*@")  # in an address, with the name before it
 
 
 def percent(share: float | None) -> str:
@@ -100,4 +101,5 @@ def this_command() -> str:
     """The command that runs, this package's own or a script's; without passwords: others read what it stands in."""
     script, *words = sys.argv
     ours = Path(script).stem == "keras-effnet" or Path(script).parts[-2:] == ("keras_effnet", "__main__.py")
-    return PASSWORD.sub(r"\1***@", shlex.join(["keras-effnet", *words] if ours else ["python", script, *words]))
+    shown = [without_secrets(word) if "://" in word else word for word in words]
+    return shlex.join(["keras-effnet", *shown] if ours else ["python", script, *shown])

@@ -20,7 +20,7 @@ from keras_effnet.blocks.groups import nearest_multiple
 from keras_effnet.checks import is_keras_model
 from keras_effnet.counting import Shape, network_shapes, sized
 from keras_effnet.errors import ScalingError, SpecError
-from keras_effnet.network import MAX_UNEQUAL_BLOCKS, Network, Node, RecordedBlock, RecordedStage, made_channels
+from keras_effnet.network import MAX_RECORDED_BLOCKS, Network, Node, RecordedBlock, RecordedStage, made_channels
 from keras_effnet.ops import Concat, Conv, Flatten, GroupNorm, Mixing, Op, PReLU, Resize, Reuse
 from keras_effnet.scaling.coefficients import Coefficients
 from keras_effnet.scaling.rounding import Rounding
@@ -221,10 +221,10 @@ class _Scaling:
     def _check_depth(self) -> None:
         """Raises SpecError if there would be more units than can be recorded one by one."""
         units = sum(self._depth(number, stage) for number, stage in enumerate(self.base.stages))
-        if units > MAX_UNEQUAL_BLOCKS:
+        if units > MAX_RECORDED_BLOCKS:
             raise SpecError(
-                f"{self.base.name!r} would have {units:.3g} units, more than {MAX_UNEQUAL_BLOCKS:,}: lower phi, or the "
-                "factor on depth.",
+                f"{self.base.name!r} would have {units:.3g} units, more than {MAX_RECORDED_BLOCKS:,}: lower phi, or "
+                "the factor on depth.",
                 received=f"{self.coefficients}",
             )
 

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast, get_args, get_origin, get_type_hints
 
 from keras_effnet.cost import estimate_cost
+from keras_effnet.json_text import parse_json, through_json
 from keras_effnet.measures import count
 from keras_effnet.spec import BackboneSpec
 
@@ -34,7 +35,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as JSON-able values, with the `kind`."""
-        return json.loads(json.dumps(self, default=_fields))
+        return through_json(self, default=_fields)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -45,7 +46,7 @@ class Record:
 def _fields(value: Any) -> Any:
     """The fields of a dataclass, those inside it as they are."""
     if isinstance(value, BackboneSpec):
-        return json.loads(value.to_json())
+        return parse_json(value.to_json())
     kind = {"kind": value.kind} if getattr(value, "kind", "") else {}
     return kind | {each.name: getattr(value, each.name) for each in fields(value)}
 

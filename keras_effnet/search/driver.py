@@ -15,6 +15,7 @@ from typing import Any
 from keras_effnet.atomic import atomic_write, folder_lock
 from keras_effnet.checks import check_int, check_number, store_plain
 from keras_effnet.errors import SearchError
+from keras_effnet.json_text import read_json, through_json
 from keras_effnet.messages import progress_bar
 from keras_effnet.report.text import this_command
 from keras_effnet.search.candidates import Plan, Trial, best_trial, steps_trained
@@ -91,7 +92,7 @@ def run_search(
             the train function returns no number. Finished trials are kept.
     """
     asked = {"search": plan.kind, "plan": plan.to_dict(), "train": train_to_dict(train)}
-    identity: dict[str, Any] = json.loads(json.dumps(asked))  # as a store gives it back
+    identity: dict[str, Any] = through_json(asked)  # as a store gives it back
     here = identity["train"]["kind"] == "here"
     if here and (engine.workers > 1 or engine.ray_address is not None):
         raise SearchError(
@@ -145,7 +146,7 @@ def _claim_folder(output: Path, identity: dict[str, Any], shares_trials: bool = 
         atomic_write(path, lambda part: part.write_text(json.dumps(asked, indent=1)))
         return
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path)
         if not isinstance(found, dict):
             raise ValueError("it does not describe a search")
     except (OSError, ValueError) as error:

@@ -25,7 +25,7 @@ from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from keras_effnet.checks import check_bool, check_choice, check_int, check_number, store_plain
+from keras_effnet.checks import check_bool, check_choice, check_int, check_number, check_seed, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.measures import COUNTED
 from keras_effnet.search.candidates import SETTLED, Candidate, Choice, Job, Plan, Trial, outcomes
@@ -106,7 +106,7 @@ class Evolution(Plan):
         sample: S, from 1 to the population.
         lag: number of latest results that may be missing when the next candidate is chosen, at least 0 and below the
             population: one less than the number of workers that can be busy at once. It changes what is tried.
-        seed: seed of the choices and of the training, at least 0.
+        seed: seed of the choices and of the training, 0 to 4294967295.
         method: "evolution", or "random" to draw every candidate at random.
         inherit: whether a child starts from its parent's weights.
 
@@ -136,8 +136,9 @@ class Evolution(Plan):
 
     def __post_init__(self) -> None:
         store_plain(self)
-        for name, low in (("trials", 1), ("steps", 1), ("population", 2), ("seed", 0)):
+        for name, low in (("trials", 1), ("steps", 1), ("population", 2)):
             check_int(SearchError, name, getattr(self, name), low)
+        check_seed(SearchError, self.seed)
         check_int(SearchError, "sample", self.sample, 1, self.population)
         check_int(SearchError, "lag", self.lag, 0, self.population - 1)
         check_choice(SearchError, "method", self.method, get_args(Method))

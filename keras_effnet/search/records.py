@@ -12,6 +12,7 @@ from typing import Any, Self
 from keras_effnet.atomic import as_data_error, atomic_write, folder_lock
 from keras_effnet.errors import SearchError
 from keras_effnet.intervals import CONFIDENCE, PairedDifference, t_interval
+from keras_effnet.json_text import parse_json
 from keras_effnet.measures import WEIGHED
 from keras_effnet.search.candidates import Candidate, Choice, Trial
 from keras_effnet.search.successive_halving import Finalist
@@ -281,7 +282,7 @@ class TrialLog:
         notes, spec = dict(trial.notes), candidate.spec
         versions = ", ".join(f"{name} {version}" for name, version in notes.pop("versions", {}).items())
         cells = {**vars(trial), "versions": versions, "notes": json.dumps(notes), **candidate.cost, **vars(trial.job)}
-        cells |= {"resolution": spec.resolution, "spec": json.dumps(json.loads(spec.to_json())), **trial.job.choices}
+        cells |= {"resolution": spec.resolution, "spec": json.dumps(parse_json(spec.to_json())), **trial.job.choices}
         # Without line breaks in its cells a trial is one line.
         row = (cells.get(name) for name in self._columns)
         return [re.sub(r"[\r\n]+", " ", cell) if isinstance(cell, str) else cell for cell in row]

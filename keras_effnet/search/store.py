@@ -35,6 +35,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from keras_effnet.errors import SearchError
+from keras_effnet.redaction import HIDDEN, without_secrets
 from keras_effnet.search.candidates import Job, State, Trial
 
 IDENTITY = "identity"  # user attribute of the study
@@ -149,7 +150,7 @@ class Store:
             yield
         except (SQLAlchemyError, StorageInternalError, KeyError, ImportError, RuntimeError) as error:
             cause: BaseException = error.__cause__ or error
-            said = " ".join(str(cause).split())
+            said = _hidden(" ".join(str(cause).split()), self.url)
             advice = next(advice for words, advice in ADVICE.items() if re.search(words, said, re.IGNORECASE))
             raise SearchError(f"{advice}: {said:.300}.", received=repr(shown_url(self.url))) from error
 
@@ -314,17 +315,26 @@ def storage_url(text: str) -> str:
     """Completes the address of a database with the driver that serves it; raises SearchError if it is no address."""
     try:
         url = make_url(text)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):  # the latter of a port that is no number; both may repeat a password
         raise SearchError(
-            "a store is an address such as postgresql://USER:PASSWORD@HOST/DATABASE or sqlite:///FILE.",
-            received=repr(text),
-        ) from error
+            "a store is an address such as postgresql://USER:PASSWORD@HOST:PORT/DATABASE or sqlite:///FILE.",
+            received=repr(without_secrets(text)),
+        ) from None
     return url.set(drivername=DRIVERS.get(url.drivername, url.drivername)).render_as_string(hide_password=False)
 
 
 def shown_url(text: str) -> str:
-    """Completes an address as `storage_url` does, without its password."""
-    return make_url(storage_url(text)).render_as_string(hide_password=True)
+    """Completes an address as `storage_url` does, without its password and other secrets."""
+    return without_secrets(storage_url(text))
+
+
+def _hidden(said: str, url: str) -> str:
+    """What a database or its driver says, without the secrets in its address."""
+    address = make_url(url)
+    secrets = [address.password, *(value for values in address.normalized_query.values() for value in values)]
+    for secret in filter(None, secrets):
+        said = said.replace(secret, HIDDEN)
+    return said
 
 
 def sqlite_url(folder: Path) -> str:

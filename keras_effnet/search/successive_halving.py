@@ -20,7 +20,7 @@ from functools import cached_property
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from keras_effnet.checks import check_int, store_plain
+from keras_effnet.checks import check_int, check_seed, store_plain
 from keras_effnet.errors import SearchError
 from keras_effnet.search.candidates import SETTLED, Candidate, Choice, Job, Plan, Trial, outcomes
 
@@ -41,7 +41,7 @@ class SuccessiveHalving(Plan):
         finalists: number of the best candidates that are trained again with other seeds, at least 1.
         seeds: number of other seeds, at least 0; they take no part in choosing the finalists.
         references: candidates that are only trained along with the finalists, for comparison.
-        seed: seed of the order of the candidates and of their training, at least 0.
+        seed: seed of the order of the candidates and of their training, 0 to 4294967295.
         measure: name of the cost that every candidate has, for Optuna's second objective.
 
     Raises:
@@ -71,7 +71,7 @@ class SuccessiveHalving(Plan):
         check_int(SearchError, "eta", self.eta, 2)
         check_int(SearchError, "finalists", self.finalists, 1)
         check_int(SearchError, "seeds", self.seeds, 0)
-        check_int(SearchError, "seed", self.seed, 0)
+        check_seed(SearchError, self.seed, more=self.seeds)
         for rung in self.rungs:
             check_int(SearchError, "rungs", rung, 1)
         if not self.rungs or any(low >= high for low, high in pairwise(self.rungs)):

@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_effnet.atomic import atomic_write, check_writable
 from keras_effnet.errors import TrainingError
+from keras_effnet.json_text import parse_json, read_json, through_json
 from keras_effnet.training.distribution import Distribution
 
 logger = logging.getLogger(__name__)
@@ -163,25 +164,25 @@ class Checkpoint:
         self.distribution = Distribution() if distribution is None else distribution
         self.progress = Progress()
         self._growing = growing
-        self._defaults: dict[str, Any] = json.loads(json.dumps(defaults or {}))
-        self._identity: dict[str, Any] = json.loads(json.dumps(identity))
+        self._defaults: dict[str, Any] = through_json(defaults or {})
+        self._identity: dict[str, Any] = through_json(identity)
         if self.distribution.is_first:
             # Nothing is written before something is learned: a run that fails at once must not keep the folder.
             check_writable(folder, folder=True)
             if (folder / STATE_FILE).exists() and not overwrite:
                 self._resume()
         shared = self.distribution.share_text(json.dumps(asdict(self.progress)))
-        self.progress = Progress.from_dict(json.loads(shared))
+        self.progress = Progress.from_dict(parse_json(shared))
 
     def _resume(self) -> None:
         path = self.folder / STATE_FILE
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read_json(path)
             _expect(isinstance(found, dict) and isinstance(found.get("identity"), dict), "identity must be an object")
             theirs = found.pop("identity")
             self._check_identity(theirs)
             self.progress = Progress.from_dict(found)
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise TrainingError(
                 f"the run cannot be continued, its state cannot be read: {error}. Delete the folder to start afresh.",
                 received=repr(str(path)),

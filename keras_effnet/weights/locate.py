@@ -11,6 +11,7 @@ from typing import Literal
 import keras
 
 from keras_effnet.errors import WeightsError
+from keras_effnet.given_path import given_path
 from keras_effnet.spec import BackboneSpec
 from keras_effnet.weights.hub import PREFIX, hub_file
 from keras_effnet.weights.imagenet import published_weights
@@ -84,7 +85,7 @@ def find_weights(weights: str | PathLike[str]) -> WeightSource:
     """
     if isinstance(weights, str) and weights.startswith(PREFIX):
         weights = hub_file(weights)
-    path = Path(weights).expanduser()
+    path = given_path(WeightsError, weights)
     if path.is_dir():
         return WeightSource(_checkpoint_in(path), "checkpoint")
     if path.suffix == _INDEX and path.is_file():

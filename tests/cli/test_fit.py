@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_json_says_limits_and_how_much_of_them_is_used(capsys: pytest.CaptureFix
     assert found["resolution"] == 96
 
 
+def test_a_full_disk_leaves_the_older_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "small.json"
+    path.write_text("older")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        assert program("fit", "mobilenet_v2", "--params", "1e6", "--output", str(path)) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "cannot be written" in capsys.readouterr().err
+    assert path.read_text() == "older"
+    assert [each.name for each in tmp_path.iterdir()] == ["small.json"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -62,7 +77,7 @@ def test_json_says_limits_and_how_much_of_them_is_used(capsys: pytest.CaptureFix
         (("fit", "no_such_net", "--macs", "1e9"), "no backbone has this name"),
         (("fit", "no_such.json", "--macs", "1e9"), "no such spec file"),
         (("fit", "efficientnet_b0", "--macs", "1e9", "--rule", "tabulated"), "takes any phi"),
-        (("fit", "efficientnet_b0", "--macs", "1e9", "--output", "no/such/folder/x.json"), "cannot be written"),
+        (("fit", "efficientnet_b0", "--macs", "1e9", "--output", "pyproject.toml/x.json"), "cannot be written"),
     ],
 )
 def test_errors_are_one_line_and_status_1(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -276,8 +277,27 @@ def test_the_output_is_checked_before_any_work(grow: Grow, tmp_path: Path) -> No
     for output in ("bigger.h5", "bigger", "bigger.keras.zip"):
         check_failed(grow("missing.keras", "--phi", "1", "--output", output), "must end in .keras", output)
     saved()
-    check_failed(grow("model.keras", "--phi", "0", "--output", str(tmp_path / "no" / "x.keras")), "cannot be written")
+    check_failed(
+        grow("model.keras", "--phi", "0", "--output", str(tmp_path / "model.keras" / "x.keras")), "cannot be written"
+    )
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("limit", [10, 20_000])
+def test_a_full_disk_leaves_the_older_file(grow: Grow, tmp_path: Path, limit: int) -> None:
+    saved()
+    (tmp_path / "model.keras").rename(tmp_path / "older.keras")
+    before = (tmp_path / "older.keras").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
+    try:
+        status, out, err = grow("older.keras", "--phi", "0.5", "--output", "older.keras")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (status, out) == (1, "")
+    assert "cannot be written" in err
+    assert (tmp_path / "older.keras").read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["older.keras"]
 
 
 def test_the_command_line_is_checked() -> None:

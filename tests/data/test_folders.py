@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 from data_files import values, write_classes, write_image
 
-from keras_effnet.data.folders import read_folder, visible_files
+from keras_effnet.data.folders import class_folders, read_folder, visible_files
 from keras_effnet.data.sets import load_data
 from keras_effnet.errors import DataError
 
@@ -128,3 +129,10 @@ def test_hidden_files_are_no_images(tmp_path: Path) -> None:
     write_image(root / "ant" / ".thumbnails" / "x.png")
     write_image(root / ".trash" / "x.png")
     assert len(read_folder(root, tmp_path).train) == 2
+
+
+def test_a_class_whose_name_is_no_text_is_refused_before_the_work(tmp_path: Path) -> None:
+    for name in (b"Bern", b"Z\xfcrich"):
+        (tmp_path / os.fsdecode(name)).mkdir()
+    with pytest.raises(DataError, match=r"text in UTF-8.*Received: 'Z\\udcfcrich'"):
+        class_folders(tmp_path)
