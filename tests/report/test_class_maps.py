@@ -395,14 +395,16 @@ def test_behind_a_map_of_a_layer_that_is_called_again_the_head_is_the_rest_of_th
 
 
 def test_images_of_open_sizes_may_differ() -> None:
+    """The layer follows from the size of the image asked for."""
     keras.utils.set_random_seed(0)
+    tower = open_model()
     left, right = keras.Input((None, None, 3), name="left"), keras.Input((None, None, 3), name="right")
-    fine = keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu", name="fine")
-    parts = [keras.layers.GlobalAveragePooling2D()(fine(each)) for each in (left, right)]
-    model = keras.Model({"left": left, "right": right}, keras.layers.Dense(2)(keras.layers.Concatenate()(parts)))
-    given = {"right": random_images(2, 16, 24, 3), "left": random_images(2, 20, 10, 3)}
-    for name, cells in (("left", (10, 5)), ("right", (8, 12))):
-        assert class_maps(model, given, np.array([0, 1]), image=name).maps.shape == (2, *cells)
+    scores = keras.layers.Dense(2)(keras.layers.Concatenate()([tower(left), tower(right)]))
+    model = keras.Model({"left": left, "right": right}, scores)
+    given = {"right": random_images(2, 96, 160, 3), "left": random_images(2, 32, 32, 3)}
+    for name, layer, cells in (("left", "fine", (8, 8)), ("right", "coarse", (6, 10))):
+        found = class_maps(model, given, np.array([0, 1]), image=name)
+        assert (found.layer, found.maps.shape) == (layer, (2, *cells))
 
 
 def test_an_image_that_passes_every_map_by_has_none() -> None:
