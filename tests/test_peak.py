@@ -103,7 +103,7 @@ def test_litert_plans_as_much(name: str, tmp_path: Path, monkeypatch: pytest.Mon
     spec = replace(scale_spec(name, -5), resolution=64)
     path = tmp_path / "net.tflite"
     model, images = build_model(spec, classes=4), photographs((64, 64, 3), pixels=True, count=4)
-    export_to_time(model, {"litert": path}, images, batch=1)
+    export_to_time(model, {"litert": path}, [images], batch=1)
     assert arena(path) / estimate_peak(spec, classes=4).bytes_on("litert") == pytest.approx(
         1, abs=0.11 if name == "convnext_tiny" else 0.01
     )

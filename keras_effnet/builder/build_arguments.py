@@ -8,10 +8,12 @@ from typing import Any
 import keras
 import psutil
 
+from keras_effnet.builder.embedded_spec import EmbeddedSpec
 from keras_effnet.checks import check_int, plain
-from keras_effnet.cost import FLOAT32_BYTES, Cost
+from keras_effnet.cost import FLOAT32_BYTES, Cost, count_network
+from keras_effnet.counting import Shape
 from keras_effnet.errors import BuildError, ModelTooLargeError
-from keras_effnet.network import Network
+from keras_effnet.network import Network, record_network
 from keras_effnet.spec import BackboneSpec
 
 IMAGENET_CLASSES = 1000
@@ -105,6 +107,14 @@ def check_weights_arguments(
             "include_top=False.",
             received=f"input_shape={shape!r}",
         )
+
+
+def check_spec_memory(embedded: EmbeddedSpec, channels: int, memory_limit: float | None) -> None:
+    """Refuses a spec's network as `check_memory` does: its weights and layers do not depend on the size of images."""
+    side = embedded.spec.resolution
+    network = record_network(embedded.spec, channels=channels, size=(side, side), fold=True, **embedded.ending)
+    cost = count_network(network, Shape(side, side, channels))
+    check_memory(embedded.spec.name, network, cost, memory_limit)
 
 
 def check_memory(name: str, network: Network, cost: Cost, memory_limit: float | None) -> None:

@@ -10,14 +10,17 @@ from typing import Any
 
 import keras
 
-from keras_effnet.builder.build_arguments import IMAGENET_CLASSES, check_memory, check_weights_arguments, image_shape
+from keras_effnet.builder.build_arguments import (
+    IMAGENET_CLASSES,
+    check_spec_memory,
+    check_weights_arguments,
+    image_shape,
+)
 from keras_effnet.builder.embedded_spec import EMBEDDED_LAYER, EmbeddedSpec, embed_spec
 from keras_effnet.builder.initialization import deep_recursion, paused_garbage_collection
 from keras_effnet.builder.layer_names import names_in_front, numbered_names
 from keras_effnet.builder.layers import KerasLayers
 from keras_effnet.checks import check_name
-from keras_effnet.cost import count_network
-from keras_effnet.counting import Shape
 from keras_effnet.errors import BuildError
 from keras_effnet.network import Network, record_network
 from keras_effnet.reading.model_form import alone
@@ -95,9 +98,7 @@ def build_model(
     # Counted and found before the model is built: what cannot be costs no time.
     first = keras.config.image_data_format() == "channels_first"
     channels = int(shape[0 if first else 2] or 0)
-    image = Shape(spec.resolution, spec.resolution, channels or 1)
-    counted = record_network(spec, channels=image.channels, size=image[:2], fold=True, **embedded.ending)
-    check_memory(spec.name, counted, count_network(counted, image), memory_limit)
+    check_spec_memory(embedded, channels or 1, memory_limit)
     source = None if weights is None else locate_weights(spec, weights, include_top)
     record = partial(
         record_network,

@@ -298,7 +298,7 @@ DEPTHWISE_STEM = replace(tiny_spec(MBConv()), stem=StageSpec(DepthwiseSeparable(
 
 def test_a_stem_that_is_no_plain_convolution_is_an_error() -> None:
     spec = replace(DEPTHWISE_STEM, stages=(StageSpec(MBConv(), 12),))
-    with pytest.raises(InheritanceError, match=r"stem='fresh'.*Received: a Depthwise, 'conv_dw_1'"):
+    with pytest.raises(InheritanceError, match=r"stem='fresh'.*Received: a Depthwise, 'conv_dw_stem'"):
         adapted(trained(spec), 1, "sum")
 
 
@@ -307,7 +307,7 @@ def test_a_stem_that_is_no_plain_convolution_may_start_afresh() -> None:
     model = trained(spec)
     new, report = adapted(model, 1, "fresh")
     assert new.input_shape == (None, SIDE, SIDE, 1)
-    assert "conv_dw_1" in kinds(report)["fresh"]
+    assert "conv_dw_stem" in kinds(report)["fresh"]
 
 
 # Statistics that no layer behind the stem can make up for.

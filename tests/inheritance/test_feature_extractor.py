@@ -377,7 +377,7 @@ class Subclassed(keras.Model):
         ("resnet50", {"levels": ("P3",), "memory_limit": 1e6}, "may take 0.0 GB"),
         ("no such name", {}, "no such name"),
         (Subclassed(name="mine"), {}, "mine"),
-        (keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)], name="mine"), {}, "levels none"),
+        (keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(2, 1)], name="mine"), {}, "no level of"),
     ],
     ids=str,
 )

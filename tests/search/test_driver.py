@@ -18,7 +18,9 @@ def test_no_report_holds_the_password_of_a_store(monkeypatch):
     url = "postgresql://me:hunter2@db:5432/x"
     said = common_fields(make_plan("halving", 2), steady, url, [])
     assert said["storage"] == "postgresql+psycopg://me:***@db:5432/x"
-    assert said["command"] == "keras-effnet search coefficients --storage postgresql://me:***@db:5432/x --output a:b@c"
+    assert (
+        said["command"] == "keras-effnet search coefficients --storage 'postgresql://me:***@db:5432/x' --output a:b@c"
+    )
 
 
 @pytest.mark.parametrize(
