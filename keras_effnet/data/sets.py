@@ -210,7 +210,8 @@ def _open(data: str, data_dir: str | os.PathLike[str] | None, cache: Path) -> Ra
         return read_tfds(str(recipe.tfds), data_dir, cache, recipe)
     if data.startswith(TFDS):
         return read_tfds(data.removeprefix(TFDS), data_dir, cache)
-    return read_folder(given_path(DataError, data), cache)
+    path = given_path(DataError, data)
+    return read_folder(path, cache)
 
 
 def is_table(data: str | os.PathLike[str]) -> bool:
