@@ -151,8 +151,10 @@ def test_of_small_images_a_finer_map_shows_what_was_used_and_nothing_else() -> N
 def test_what_lies_in_a_cell_that_is_skipped_is_shown_there() -> None:
     """As in ResNet, the next layer reads each second cell alone, and windows of 3 x 3 in front have seen the others."""
     x = keras.Input((12, 12, 1))
-    y = keras.layers.Conv2D(1, 3, padding="same", kernel_initializer="ones", name="windows")(x)
-    y = keras.layers.Conv2D(1, 1, strides=2, kernel_initializer="ones")(y)
+    # Of 16 channels: with fewer, the gradient of a strided 1 x 1 convolution writes beyond its memory in TensorFlow
+    # (2.21, oneDNN, on processors with AVX-512).
+    y = keras.layers.Conv2D(16, 3, padding="same", kernel_initializer="ones", name="windows")(x)
+    y = keras.layers.Conv2D(16, 1, strides=2, kernel_initializer="ones")(y)
     model = keras.Model(x, keras.layers.Dense(2, kernel_initializer="ones")(keras.layers.GlobalAveragePooling2D()(y)))
     image = np.zeros((1, 12, 12, 1), "float32")
     image[0, 5, 9] = 1
@@ -162,7 +164,7 @@ def test_what_lies_in_a_cell_that_is_skipped_is_shown_there() -> None:
     expected[4:7, 8:11] = 1
     np.testing.assert_array_equal(class_maps(model, image, np.array([1])).maps[0], expected)
     values, slopes = values_and_slopes(split, image, np.array([1]))
-    assert (values * slopes > 0).sum() == 4, "by itself each second cell alone has a gradient"
+    assert (values * slopes > 0).any(axis=-1).sum() == 4, "by itself each second cell alone has a gradient"
 
 
 @pytest.mark.parametrize("activation", ["softmax", None])
